@@ -1,0 +1,133 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The page-access order: in which sequence a guest first touched its pages.
+ * docs/page-order-format.md specifies both forms on disk.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <glib.h>
+#include <jansson.h>
+
+#define PAGE_ORDER_VERSION         1
+#define PAGE_ORDER_MAX_BLOCKS      4096
+#define PAGE_ORDER_MAX_EXTENTS     (UINT64_C(1) << 28)
+#define PAGE_ORDER_IDENTITY_DIGITS 64
+
+typedef enum {
+    PAGE_ACCESS_UNKNOWN,
+    PAGE_ACCESS_READ,
+    PAGE_ACCESS_WRITE,
+} PageAccess;
+
+typedef enum {
+    PAGE_ORDER_ORIGIN_UNKNOWN,
+    PAGE_ORDER_ORIGIN_SAVE,    /* recorded in place, right after a save */
+    PAGE_ORDER_ORIGIN_LOAD,    /* recorded during a load */
+    PAGE_ORDER_ORIGIN_LEARNED, /* from n_runs loads or orders */
+} PageOrderOrigin;
+
+typedef struct PageOrderBlock {
+    char *name;          /* QEMU's idstr; not empty, unique in the order */
+    uint64_t len_bytes;  /* a multiple of page_bytes, not 0 */
+    uint64_t page_bytes; /* a power of two, at least 512 */
+} PageOrderBlock;
+
+/* Pages that were first touched one after the other.  Extents of one order
+ * may overlap; what counts for a page is the first extent that has it. */
+typedef struct PageExtent {
+    uint64_t first_page; /* index into the block, in its page_bytes */
+    uint64_t n_pages;    /* not 0; first_page + n_pages within the block */
+    uint64_t time_us;    /* since the recording's start; any sequence */
+    uint32_t block;      /* index into PageOrder.blocks */
+    uint32_t idle_loads; /* loads in a row that did not touch it */
+    PageAccess access;   /* of the first page */
+} PageExtent;
+
+typedef struct PageOrder {
+    GArray *blocks;  /* of PageOrderBlock */
+    GArray *extents; /* of PageExtent, in sequence */
+    char *identity;  /* of the snapshot, 64 lower-case hexadecimal digits;
+                        NULL: not known */
+    PageOrderOrigin origin;
+    uint32_t n_runs; /* recordings it was made from, at least 1 */
+} PageOrder;
+
+/* An empty order of origin unknown and one run, for page_order_free(). */
+PageOrder *page_order_new(void);
+
+/* NULL is fine. */
+void page_order_free(PageOrder *order);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PageOrder, page_order_free)
+
+PageOrder *page_order_copy(const PageOrder *order);
+
+/* Append a block (name is copied); returns its index.  The caller keeps to
+ * the invariants of PageOrderBlock; page_order_check() tells. */
+uint32_t page_order_add_block(PageOrder *order, const char *name,
+                              uint64_t len_bytes, uint64_t page_bytes);
+
+/* The index of the block called name, or -1. */
+int64_t page_order_find_block(const PageOrder *order, const char *name);
+
+/* Append an extent; merged into the last one if it goes on where that ends
+ * and all but the time is equal and the time differs by less than a
+ * millisecond. */
+void page_order_append(PageOrder *order, const PageExtent *extent);
+
+static inline const PageOrderBlock *page_order_block(const PageOrder *order,
+                                                     size_t i)
+{
+    return &g_array_index(order->blocks, PageOrderBlock, i);
+}
+
+static inline const PageExtent *page_order_extent(const PageOrder *order,
+                                                  size_t i)
+{
+    return &g_array_index(order->extents, PageExtent, i);
+}
+
+/* Whether the invariants above hold.  FORMATS_ERROR_MALFORMED or _TOO_LARGE
+ * names the first block or extent that breaks one. */
+bool page_order_check(const PageOrder *order, GError **error);
+
+/* Equal in every field, blocks and extents in the same sequence. */
+bool page_order_equal(const PageOrder *a, const PageOrder *b);
+
+/* The binary form.  encode: a valid order, never fails.  decode: NULL with
+ * FORMATS_ERROR for anything but a valid order. */
+GBytes *page_order_encode(const PageOrder *order);
+PageOrder *page_order_decode(const void *data, size_t len_bytes,
+                             GError **error);
+
+/* The JSON form; to_json: a new reference.  A mistake is reported by its
+ * path, as in "extents[3].block". */
+json_t *page_order_to_json(const PageOrder *order);
+PageOrder *page_order_from_json(const json_t *root, GError **error);
+
+/* Parse JSON text; a syntax error is reported with line and column. */
+PageOrder *page_order_from_json_text(const char *text, size_t len_bytes,
+                                     GError **error);
+
+/* The JSON text, for people: indented, one extent a line.  For g_free(). */
+char *page_order_to_json_text(const PageOrder *order);
+
+/* Read the binary form from path.  Errors are prefixed with the path. */
+PageOrder *page_order_load(const char *path, GError **error);
+
+/* Write the binary form to a temporary name beside path, sync, rename. */
+bool page_order_save(const PageOrder *order, const char *path,
+                     GError **error);
+
+/* The names of enum values as JSON has them ("read", "load"); from_name
+ * returns false if there is none of that name. */
+const char *page_access_name(PageAccess access);
+bool page_access_from_name(const char *name, PageAccess *ret_access);
+const char *page_order_origin_name(PageOrderOrigin origin);
+bool page_order_origin_from_name(const char *name,
+                                 PageOrderOrigin *ret_origin);

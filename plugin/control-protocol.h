@@ -1,0 +1,79 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The control protocol between the preheat program and its plugin inside
+ * QEMU: JSON objects, one a line, in QMP's manner.
+ *
+ *   greeting  {"preheat": {"version": "0.1.0", "pid": 4711}}
+ *   command   {"execute": NAME, "arguments": {…}, "id": any}
+ *   answer    {"return": {…}, "id": …}
+ *         or  {"error": {"class": "GenericError", "desc": TEXT}, "id": …}
+ *   event     {"event": NAME, "data": {…},
+ *              "timestamp": {"seconds": …, "microseconds": …}}
+ *
+ * The plugin speaks it on the socket that it inherits as its option
+ * control-fd=N, and on the abstract UNIX socket "\0preheat-PID" (PID is
+ * QEMU's), where it answers only its own user and root.  Commands of one
+ * connection are answered in sequence.  docs/control-protocol.md has the
+ * arguments.
+ */
+#pragma once
+
+/* Length limit of one line, in bytes, newline included. */
+#define CONTROL_MAX_LINE_BYTES (1 << 20)
+
+/* printf() format of the abstract socket's name, without the leading NUL;
+ * takes QEMU's process ID as an int. */
+#define CONTROL_SOCKET_NAME_FORMAT "preheat-%d"
+
+/* Begin: open the snapshot and the order, read hot pages ahead.
+ *   snapshot     path, absolute
+ *   offset       where the image begins, in bytes (optional, 0)
+ *   order        path, absolute (optional)
+ *   policy       "order", "sequential", "demand" or "full"
+ *   record       path, absolute: write the order of first touches there
+ *                (optional; prefetching is held off while recording)
+ *   record-for   milliseconds (optional, 10000)
+ *   stats        path, absolute: write the statistics there (optional)
+ *   start-us     CLOCK_MONOTONIC when preheat started, in microseconds
+ * An order that cannot be used is no error: the answer then has
+ * "warning": TEXT. */
+#define CONTROL_CMD_LOAD "load"
+
+/* Take over guest RAM: discard it, register it, serve its faults.
+ *   blocks       list of {"name", "host" (address, "0x…"), "length" (bytes),
+ *                "page-size" (bytes)}: exactly the lazy blocks
+ *   vcpu-threads list of thread IDs, by vCPU index
+ * On an error nothing has been discarded, except where the text says so. */
+#define CONTROL_CMD_ATTACH "attach"
+
+/* Tell a moment for the statistics.
+ *   name         "qemu-ready" or "resumed"
+ *   time-us      CLOCK_MONOTONIC in microseconds */
+#define CONTROL_CMD_MILESTONE "milestone"
+
+/* Answer when it is so: for = "hot" (the order is in), "all" (everything is)
+ * or "recording" (the recording has ended and is written).  An error when
+ * that can no more come to be. */
+#define CONTROL_CMD_WAIT "wait"
+
+/* The statistics, as in docs/statistics.md. */
+#define CONTROL_CMD_QUERY "query-preheat"
+
+/* After an event PREHEAT_READ_ERROR: try that read again. */
+#define CONTROL_CMD_RETRY "retry"
+
+/* Compare guest RAM with a snapshot, page by page; the guest must be paused.
+ *   snapshot, offset, blocks as above, but all blocks of the machine
+ * Returns {"pages": compared, "equal": bool} and, if not equal,
+ * "first-difference": {"block", "page", "address" (offset into the block),
+ * "byte" (offset into the page)} and "pages-differing". */
+#define CONTROL_CMD_VERIFY "verify"
+
+/* Reading the snapshot failed and keeps failing; who touches such a page
+ * stays blocked.  Sent to every connection.
+ *   file, offset (bytes), error (text) */
+#define CONTROL_EVENT_READ_ERROR "PREHEAT_READ_ERROR"
+
+/* The load is complete. data: {} */
+#define CONTROL_EVENT_LOADED "PREHEAT_LOADED"
