@@ -1,0 +1,38 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The arguments of the control protocol's commands.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include <glib.h>
+#include <jansson.h>
+
+typedef enum {
+    ARGUMENT_STRING, /* to a const char *, borrowed */
+    ARGUMENT_COUNT,  /* a whole number from 0 on, to a uint64_t */
+    ARGUMENT_ANY,    /* to a json_t *, borrowed */
+} ArgumentType;
+
+typedef struct Argument {
+    const char *name; /* NULL ends a list */
+    ArgumentType type;
+    bool required;
+    void *value; /* set only if the argument is there */
+} Argument;
+
+/* Take the arguments that are known; others are an error, as is a missing or
+ * mistyped one.  Returns false with PAGER_ERROR_STATE. */
+bool arguments_parse(const json_t *arguments, const Argument *known,
+                     GError **error);
+
+/* The list of RAM blocks called name, as a GArray of PagerRange whose names
+ * are borrowed; NULL with PAGER_ERROR_STATE. */
+GArray *arguments_ranges(const json_t *arguments, const char *name,
+                         GError **error);
+
+/* The list of thread IDs called name, as a GArray of uint32_t. */
+GArray *arguments_thread_ids(const json_t *arguments, const char *name,
+                             GError **error);

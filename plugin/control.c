@@ -1,0 +1,294 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "plugin/control.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "plugin/control-protocol.h"
+
+/* A client that does not read for so long is cut off: those who send events
+ * have better things to do than wait for it. */
+#define SEND_TIMEOUT_S 2
+
+struct Control {
+    ControlHandler *handler;
+    void *opaque;
+    int listener; /* -1: none */
+
+    pthread_mutex_t lock; /* guards connections, and is held while sending */
+    GPtrArray *connections; /* of Connection */
+};
+
+/* Belongs to its thread, which frees it. */
+typedef struct Connection {
+    Control *control;
+    ControlHangup *hangup;
+    int fd;
+} Connection;
+
+/* Send one line.  A failure is the connection's end, which its thread then
+ * sees by itself. */
+static void send_line_locked(Connection *connection, json_t *message)
+{
+    g_autofree char *text = NULL;
+    char *dump = json_dumps(message, JSON_COMPACT);
+    size_t sent = 0;
+
+    text = g_strconcat(dump ? dump : "{}", "\n", NULL);
+    free(dump);
+    size_t len = strlen(text);
+    while (sent < len) {
+        ssize_t n =
+            send(connection->fd, text + sent, len - sent, MSG_NOSIGNAL);
+
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            shutdown(connection->fd, SHUT_RDWR);
+            return;
+        }
+        sent += (size_t)n;
+    }
+}
+
+static void send_and_unref(Connection *connection, json_t *message)
+{
+    pthread_mutex_lock(&connection->control->lock);
+    send_line_locked(connection, message);
+    pthread_mutex_unlock(&connection->control->lock);
+    json_decref(message);
+}
+
+static json_t *error_answer(const char *text)
+{
+    return json_pack("{s:{s:s, s:s}}", "error", "class", "GenericError",
+                     "desc", text);
+}
+
+static json_t *carry_out(Connection *connection, const json_t *request)
+{
+    Control *control = connection->control;
+    const char *command =
+        json_string_value(json_object_get(request, "execute"));
+    const json_t *arguments = json_object_get(request, "arguments");
+    g_autoptr(GError) error = NULL;
+
+    if (!command || (arguments && !json_is_object(arguments))) {
+        return error_answer("a command is {\"execute\": NAME, "
+                            "\"arguments\": {…}}");
+    }
+    json_t *none = json_object();
+    json_t *result = control->handler(
+        control->opaque, command, arguments ? arguments : none, &error);
+    json_decref(none);
+    return result ? json_pack("{s:o}", "return", result)
+                  : error_answer(error->message);
+}
+
+static void answer_line(Connection *connection, const char *line, size_t len)
+{
+    json_error_t syntax;
+    json_t *request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &syntax);
+    json_t *id = json_object_get(request, "id");
+    json_t *answer;
+
+    if (json_is_object(request)) {
+        answer = carry_out(connection, request);
+    } else {
+        answer = error_answer(request ? "not a JSON object" : syntax.text);
+    }
+    if (id) {
+        json_object_set(answer, "id", id);
+    }
+    send_and_unref(connection, answer);
+    json_decref(request);
+}
+
+/* Answer all whole lines in buffer and leave the rest there. */
+static void answer_lines(Connection *connection, GString *buffer)
+{
+    char *newline;
+
+    while ((newline = memchr(buffer->str, '\n', buffer->len))) {
+        size_t len = (size_t)(newline - buffer->str);
+
+        answer_line(connection, buffer->str, len);
+        g_string_erase(buffer, 0, (gssize)len + 1);
+    }
+}
+
+static void serve(Connection *connection)
+{
+    g_autoptr(GString) buffer = g_string_new(NULL);
+
+    send_and_unref(connection,
+                   json_pack("{s:{s:s, s:i}}", "preheat", "version",
+                             PREHEAT_VERSION, "pid", (int)getpid()));
+    while (buffer->len < CONTROL_MAX_LINE_BYTES) {
+        char piece[4096];
+        ssize_t got = recv(connection->fd, piece, sizeof piece, 0);
+
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got <= 0) {
+            return;
+        }
+        g_string_append_len(buffer, piece, got);
+        answer_lines(connection, buffer);
+    }
+    send_and_unref(connection, error_answer("the line is too long"));
+}
+
+static void *connection_thread(void *opaque)
+{
+    Connection *connection = opaque;
+    Control *control = connection->control;
+
+    serve(connection);
+    pthread_mutex_lock(&control->lock);
+    g_ptr_array_remove_fast(control->connections, connection);
+    close(connection->fd);
+    pthread_mutex_unlock(&control->lock);
+    if (connection->hangup) {
+        connection->hangup(control->opaque);
+    }
+    g_free(connection);
+    return NULL;
+}
+
+/* Start a thread that nobody waits for; QEMU's signals are not for it. */
+static int start_thread(void *(*function)(void *), void *argument)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    sigset_t all;
+    sigset_t old;
+
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int rc = pthread_create(&thread, &attr, function, argument);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&attr);
+    return -rc;
+}
+
+Control *control_new(ControlHandler *handler, void *opaque)
+{
+    Control *control = g_new0(Control, 1);
+
+    control->handler = handler;
+    control->opaque = opaque;
+    control->listener = -1;
+    control->connections = g_ptr_array_new();
+    pthread_mutex_init(&control->lock, NULL);
+    return control;
+}
+
+int control_add(Control *control, int fd, ControlHangup *hangup)
+{
+    const struct timeval timeout = {.tv_sec = SEND_TIMEOUT_S};
+    Connection *connection = g_new0(Connection, 1);
+
+    connection->control = control;
+    connection->hangup = hangup;
+    connection->fd = fd;
+    /* Fails only for what is no socket, and then recv() tells. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
+    pthread_mutex_lock(&control->lock);
+    g_ptr_array_add(control->connections, connection);
+    int rc = start_thread(connection_thread, connection);
+    if (rc < 0) {
+        g_ptr_array_remove_fast(control->connections, connection);
+        close(fd);
+        g_free(connection);
+    }
+    pthread_mutex_unlock(&control->lock);
+    return rc;
+}
+
+/* An abstract socket has no owner in the file system: ask who it is. */
+static bool is_allowed(int fd)
+{
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
+           (peer.uid == 0 || peer.uid == geteuid());
+}
+
+static void *listener_thread(void *opaque)
+{
+    Control *control = opaque;
+
+    for (;;) {
+        int fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC);
+
+        if (fd < 0 && (errno == EINTR || errno == ECONNABORTED)) {
+            continue;
+        }
+        if (fd < 0) {
+            /* Out of descriptors, say.  Who connects later is not served,
+             * which harms no guest. */
+            return NULL;
+        }
+        if (is_allowed(fd)) {
+            (void)control_add(control, fd, NULL);
+        } else {
+            close(fd);
+        }
+    }
+}
+
+int control_listen(Control *control)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int len = snprintf(address.sun_path + 1, sizeof address.sun_path - 1,
+                       CONTROL_SOCKET_NAME_FORMAT, (int)getpid());
+    socklen_t size =
+        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0) {
+        return -errno;
+    }
+    if (bind(fd, (struct sockaddr *)&address, size) < 0 ||
+        listen(fd, 8) < 0) {
+        int saved = errno;
+
+        close(fd);
+        return -saved;
+    }
+    control->listener = fd;
+    return start_thread(listener_thread, control);
+}
+
+void control_send_event(Control *control, const char *event, json_t *data)
+{
+    struct timeval now;
+
+    gettimeofday(&now, NULL);
+    json_t *message = json_pack(
+        "{s:s, s:o, s:{s:I, s:I}}", "event", event, "data", data,
+        "timestamp", "seconds", (json_int_t)now.tv_sec, "microseconds",
+        (json_int_t)now.tv_usec);
+    pthread_mutex_lock(&control->lock);
+    for (guint i = 0; i < control->connections->len; i++) {
+        send_line_locked(control->connections->pdata[i], message);
+    }
+    pthread_mutex_unlock(&control->lock);
+    json_decref(message);
+}

@@ -1,0 +1,328 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The eager threads' part of the pager: load everything that nobody waits
+ * for yet, the order's pages first.
+ */
+#include "plugin/pager-internal.h"
+
+#include <sys/mman.h>
+#include <time.h>
+
+typedef enum {
+    TASK_LOAD,          /* claim, read and place a span */
+    TASK_STAGE,         /* claim and read a span before there is a place */
+    TASK_PLACE_STAGED,  /* place what was read so */
+    TASK_END_RECORDING, /* its time is over */
+    TASK_FINISH,        /* every page is in */
+    TASK_END,
+} TaskKind;
+
+typedef struct Task {
+    TaskKind kind;
+    PageSpan span;
+    PlacedBy by;
+    StagedPiece *piece;
+} Task;
+
+static uint64_t piece_pages(const Pager *pager)
+{
+    uint64_t last_us = atomic_load_explicit(&pager->last_fault_us,
+                                            memory_order_relaxed);
+    bool busy = last_us != 0 && monotonic_us() - last_us < BUSY_US;
+
+    return (busy ? PIECE_BYTES_BUSY : PIECE_BYTES_QUIET) / pager->page_bytes;
+}
+
+static bool is_loadable_locked(const Pager *pager, size_t block)
+{
+    const PagerBlock *it = &pager->blocks[block];
+
+    return pager->attached ? it->host != 0
+                           : it->layout->page_bytes == pager->page_bytes;
+}
+
+static bool next_of_order_locked(Pager *pager, PageSpan *ret_span)
+{
+    PageSpan span;
+
+    if (!pager->replay) {
+        return false;
+    }
+    while (replay_next(pager->replay, piece_pages(pager), &span)) {
+        PageStates *states = &pager->blocks[span.block].states;
+
+        if (is_loadable_locked(pager, span.block) &&
+            page_states_next_pending(states, span.first_page) <
+                span.first_page + span.n_pages) {
+            *ret_span = span;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool next_of_rest_locked(Pager *pager, PageSpan *ret_span)
+{
+    for (; pager->rest_block < pager->config.snapshot->n_blocks;
+         pager->rest_block++, pager->rest_page = 0) {
+        size_t index = pager->by_offset[pager->rest_block];
+        PagerBlock *block = &pager->blocks[index];
+
+        if (block->host == 0) {
+            continue;
+        }
+        uint64_t page =
+            page_states_next_pending(&block->states, pager->rest_page);
+        if (page < block->layout->n_pages) {
+            ret_span->block = index;
+            ret_span->first_page = page;
+            ret_span->n_pages =
+                MIN(piece_pages(pager), block->layout->n_pages - page);
+            pager->rest_page = page + ret_span->n_pages;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void enter_stage_locked(Pager *pager, PagerStage stage)
+{
+    pager->stage = stage;
+    if (stage == STAGE_REST) {
+        load_stats_milestone(pager->config.stats, MILESTONE_ORDER_DONE,
+                             monotonic_us());
+        replay_free(pager->replay);
+        pager->replay = NULL;
+    }
+    pthread_cond_broadcast(&pager->changed);
+}
+
+/* What there is to do in the present stage; false: nothing just now. */
+static bool next_of_stage_locked(Pager *pager, Task *ret_task)
+{
+    if (pager->stage == STAGE_ORDER) {
+        if (!pager->attached &&
+            pager->staged_bytes >= pager->config.max_staged_bytes) {
+            return false;
+        }
+        if (next_of_order_locked(pager, &ret_task->span)) {
+            ret_task->kind = pager->attached ? TASK_LOAD : TASK_STAGE;
+            ret_task->by = PLACED_BY_ORDER;
+            return true;
+        }
+        if (pager->attached && pager->n_busy == 0) {
+            enter_stage_locked(pager, STAGE_REST);
+        }
+    }
+    if (pager->stage == STAGE_REST && pager->attached) {
+        if (next_of_rest_locked(pager, &ret_task->span)) {
+            ret_task->kind = TASK_LOAD;
+            ret_task->by = PLACED_BY_REST;
+            return true;
+        }
+        if (pager->n_busy == 0) {
+            enter_stage_locked(pager, STAGE_DRAIN);
+        }
+    }
+    if (pager->stage == STAGE_DRAIN && pager->attached &&
+        atomic_load_explicit(&pager->n_unplaced, memory_order_acquire) == 0) {
+        enter_stage_locked(pager, STAGE_DONE);
+        ret_task->kind = TASK_FINISH;
+        return true;
+    }
+    return false;
+}
+
+/* Whether the recording goes on; ends it when its time is over or nothing is
+ * left that could be recorded. */
+static bool is_recording_over_locked(const Pager *pager)
+{
+    return pager->attached &&
+           (monotonic_us() >= pager->record_until_us ||
+            atomic_load_explicit(&pager->n_unplaced, memory_order_acquire) ==
+                0);
+}
+
+static void wait_locked(Pager *pager)
+{
+    if (pager->recording != RECORDING_ON || !pager->attached) {
+        pthread_cond_wait(&pager->changed, &pager->lock);
+        return;
+    }
+    struct timespec deadline = {
+        .tv_sec = (time_t)(pager->record_until_us / 1000000),
+        .tv_nsec = (long)(pager->record_until_us % 1000000) * 1000,
+    };
+    pthread_cond_timedwait(&pager->changed, &pager->lock, &deadline);
+}
+
+static void next_task_locked(Pager *pager, Task *ret_task)
+{
+    for (;;) {
+        if (pager->quit || pager->stage == STAGE_DONE) {
+            ret_task->kind = TASK_END;
+            return;
+        }
+        if (pager->attached && !g_queue_is_empty(&pager->staged)) {
+            ret_task->kind = TASK_PLACE_STAGED;
+            ret_task->piece = g_queue_pop_head(&pager->staged);
+            pager->staged_bytes -= ret_task->piece->len_bytes;
+            return;
+        }
+        if (pager->recording == RECORDING_ON) {
+            if (is_recording_over_locked(pager)) {
+                ret_task->kind = TASK_END_RECORDING;
+                return;
+            }
+        } else if (next_of_stage_locked(pager, ret_task)) {
+            return;
+        }
+        wait_locked(pager);
+    }
+}
+
+static void free_piece(StagedPiece *piece)
+{
+    munmap(piece->buf, piece->len_bytes);
+    g_free(piece);
+}
+
+void pager_free_staged(Pager *pager)
+{
+    StagedPiece *piece;
+
+    while ((piece = g_queue_pop_head(&pager->staged))) {
+        free_piece(piece);
+    }
+}
+
+static void place_piece(Pager *pager, StagedPiece *piece, PlacedBy by)
+{
+    if (pager->blocks[piece->block].host != 0) {
+        pager_place(pager, piece->block, &piece->window, piece->buf,
+                    piece->first_page, by);
+    }
+    free_piece(piece);
+}
+
+/* Room for n_pages; NULL: out of memory. */
+static StagedPiece *new_piece(const Pager *pager, uint64_t n_pages)
+{
+    uint64_t len = n_pages * pager->page_bytes;
+    void *buf = mmap(NULL, len, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (buf == MAP_FAILED) {
+        return NULL;
+    }
+    StagedPiece *piece = g_new0(StagedPiece, 1);
+    piece->len_bytes = len;
+    piece->buf = buf;
+    return piece;
+}
+
+/* Claim what is pending in the span, and read from its first page to its last
+ * into buf.  Returns false when nothing was, or when the pager ends. */
+static bool claim_and_read(Pager *pager, const PageSpan *span,
+                           PageWindow *ret_window, uint64_t *ret_first_page,
+                           void *buf)
+{
+    PageStates *states = &pager->blocks[span->block].states;
+    uint64_t n_pages;
+
+    if (page_states_claim(states, span->first_page, span->n_pages,
+                          ret_window) == 0) {
+        return false;
+    }
+    page_window_bounds(ret_window, ret_first_page, &n_pages);
+    return pager_read(pager, span->block, *ret_first_page, n_pages, buf);
+}
+
+static void load_span(Pager *pager, const PageSpan *span, PlacedBy by,
+                      void *buf)
+{
+    PageWindow window;
+    uint64_t first_page;
+
+    if (claim_and_read(pager, span, &window, &first_page, buf)) {
+        pager_place(pager, span->block, &window, buf, first_page, by);
+    }
+}
+
+/* Keep the piece until there is a place for it; false: there is one now. */
+static bool keep_piece(Pager *pager, StagedPiece *piece)
+{
+    pthread_mutex_lock(&pager->lock);
+    bool kept = !pager->attached;
+    if (kept) {
+        g_queue_push_tail(&pager->staged, piece);
+        pager->staged_bytes += piece->len_bytes;
+    }
+    pthread_mutex_unlock(&pager->lock);
+    return kept;
+}
+
+static void stage_span(Pager *pager, const PageSpan *span)
+{
+    StagedPiece *piece = new_piece(pager, span->n_pages);
+
+    if (!piece) {
+        pthread_mutex_lock(&pager->lock);
+        pager->config.max_staged_bytes = 0;
+        pthread_mutex_unlock(&pager->lock);
+        return;
+    }
+    piece->block = span->block;
+    if (!claim_and_read(pager, span, &piece->window, &piece->first_page,
+                        piece->buf)) {
+        free_piece(piece);
+    } else if (!keep_piece(pager, piece)) {
+        place_piece(pager, piece, PLACED_BY_ORDER);
+    }
+}
+
+static void run_task(Pager *pager, const Task *task, void *buf)
+{
+    switch (task->kind) {
+    case TASK_LOAD:
+        load_span(pager, &task->span, task->by, buf);
+        break;
+    case TASK_STAGE:
+        stage_span(pager, &task->span);
+        break;
+    case TASK_PLACE_STAGED:
+        place_piece(pager, task->piece, PLACED_BY_ORDER);
+        break;
+    case TASK_END_RECORDING:
+        pager_end_recording(pager);
+        break;
+    case TASK_FINISH:
+        pager_finish(pager);
+        break;
+    case TASK_END:
+        break;
+    }
+}
+
+void *pager_eager_thread(void *opaque)
+{
+    EagerThread *self = opaque;
+    Pager *pager = self->pager;
+    Task task;
+
+    do {
+        pthread_mutex_lock(&pager->lock);
+        next_task_locked(pager, &task);
+        pager->n_busy++;
+        pthread_mutex_unlock(&pager->lock);
+
+        run_task(pager, &task, self->buf);
+
+        pthread_mutex_lock(&pager->lock);
+        pager->n_busy--;
+        pthread_cond_broadcast(&pager->changed);
+        pthread_mutex_unlock(&pager->lock);
+    } while (task.kind != TASK_END);
+    return NULL;
+}

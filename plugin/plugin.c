@@ -1,0 +1,147 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The plugin's entry: the only file that knows QEMU's plugin API.
+ *
+ * Of that API it uses nothing but being loaded, early in QEMU's start and
+ * with every accelerator.  Distributions package no header, and the API's
+ * version changes while what we need does not; so the few names are declared
+ * here, and the version is chosen when we see which QEMU loads us.
+ *
+ * Source: QEMU, include/qemu/qemu-plugin.h and plugins/loader.c.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <glib.h>
+
+#include "plugin/control.h"
+#include "plugin/session.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+typedef uint64_t qemu_plugin_id_t;
+
+/* The beginning of QEMU's structure, which has been the same since 4.2. */
+typedef struct qemu_info_t {
+    const char *target_name;
+    struct {
+        int min;
+        int cur;
+    } version;
+} qemu_info_t;
+
+/* QEMU refuses us unless this is between the least version that it still
+ * takes and its own. */
+EXPORT int qemu_plugin_version;
+
+EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
+                               int argc, char **argv);
+
+/* The API versions that we were tried with, newest first, each with a symbol
+ * that QEMU has had since.  Version 2 is taken by QEMU 8.2 to 10.2. */
+static const struct {
+    int version;
+    const char *symbol;
+} known_versions[] = {
+    {7, "qemu_plugin_read_memory_hwaddr"},
+    {2, NULL},
+};
+
+static Session *session;
+
+static int choose_version(void)
+{
+    const char *wanted = getenv("PREHEAT_PLUGIN_API");
+    size_t i = 0;
+
+    if (wanted && atoi(wanted) > 0) {
+        return atoi(wanted);
+    }
+    while (known_versions[i].symbol &&
+           !dlsym(RTLD_DEFAULT, known_versions[i].symbol)) {
+        i++;
+    }
+    return known_versions[i].version;
+}
+
+/* QEMU reads qemu_plugin_version right after dlopen(), which runs this. */
+__attribute__((constructor)) static void set_version(void)
+{
+    qemu_plugin_version = choose_version();
+}
+
+static void warn(const char *text)
+{
+    fprintf(stderr, "preheat: %s\n", text);
+}
+
+static void at_exit(void)
+{
+    session_end(session);
+}
+
+/* -1: not given; -2: not a descriptor. */
+static int parse_control_fd(int argc, char **argv)
+{
+    int fd = -1;
+
+    for (int i = 0; i < argc; i++) {
+        guint64 number;
+
+        if (!g_str_has_prefix(argv[i], "control-fd=") ||
+            !g_ascii_string_to_unsigned(argv[i] + strlen("control-fd="), 10,
+                                        3, INT32_MAX, &number, NULL) ||
+            fcntl((int)number, F_SETFD, FD_CLOEXEC) < 0) {
+            fprintf(stderr,
+                    "preheat: plugin option %s: the only one is "
+                    "control-fd=N, N an open socket\n",
+                    argv[i]);
+            return -2;
+        }
+        fd = (int)number;
+    }
+    return fd;
+}
+
+static int start(int control_fd)
+{
+    session = session_new(warn);
+    Control *control = control_new(session_execute, session);
+    session_set_control(session, control);
+    int rc = control_listen(control);
+
+    if (rc < 0) {
+        g_autofree char *text = g_strdup_printf(
+            "no control socket: %s; commands other than the one that started "
+            "this QEMU will not find it",
+            g_strerror(-rc));
+        warn(text);
+    }
+    return control_fd >= 0
+               ? control_add(control, control_fd, session_launcher_gone)
+               : 0;
+}
+
+int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
+                        int argc, char **argv)
+{
+    int control_fd = parse_control_fd(argc, argv);
+
+    if (control_fd == -2) {
+        return 1;
+    }
+    int rc = start(control_fd);
+    if (rc < 0) {
+        fprintf(stderr, "preheat: the plugin cannot start: %s\n",
+                g_strerror(-rc));
+        return 1;
+    }
+    atexit(at_exit);
+    return 0;
+}

@@ -1,0 +1,36 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What the commands of control-protocol.h do: one load in this QEMU, from
+ * "load" to its statistics.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include <glib.h>
+#include <jansson.h>
+
+#include "plugin/control.h"
+
+typedef struct Session Session;
+
+/* Say something to whoever looks at QEMU's error output. */
+typedef void SessionWarn(const char *text);
+
+/* Never freed: it lives as long as the process. */
+Session *session_new(SessionWarn *warn);
+
+/* Where events are sent to; before anything is executed. */
+void session_set_control(Session *session, Control *control);
+
+/* A ControlHandler; opaque is the Session.  Thread-safe. */
+json_t *session_execute(void *opaque, const char *command,
+                        const json_t *arguments, GError **error);
+
+/* A ControlHangup for the connection of who started QEMU: when reading has
+ * failed, nobody is left to end this QEMU, which cannot end by itself. */
+void session_launcher_gone(void *opaque);
+
+/* QEMU ends: write down what is to be written. */
+void session_end(Session *session);

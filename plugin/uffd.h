@@ -1,0 +1,78 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Linux userfaultfd, one function an ioctl.
+ *
+ * Functions return 0, a positive UFFD_* condition that is expected to happen,
+ * or -errno; they print nothing.  Addresses are host virtual addresses of
+ * this process, lengths are in bytes, both multiples of the page size.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The range is partly done, or not begun, since the mappings are changing:
+ * call again for the rest. */
+#define UFFD_AGAIN 1
+/* The page at the range's start is present already; nothing was woken. */
+#define UFFD_EXISTS 2
+
+/* What the kernel can do, as a set. */
+typedef enum {
+    UFFD_CAN_SHARED = 1 << 0, /* missing faults on shared memory */
+    UFFD_CAN_MINOR = 1 << 1,  /* minor faults on shared memory */
+    UFFD_CAN_MOVE = 1 << 2,   /* UFFDIO_MOVE, kernel 6.8 */
+} UffdCaps;
+
+/* Which faults a range reports. */
+typedef enum {
+    UFFD_MISSING,
+    UFFD_MINOR,
+} UffdMode;
+
+/* One fault. */
+typedef struct UffdFault {
+    uint64_t address; /* host virtual, of the byte touched, page aligned */
+    bool is_write;
+    uint32_t thread_id;
+} UffdFault;
+
+/*
+ * Open a userfaultfd (non-blocking, close-on-exec) that also reports faults
+ * raised inside the kernel, by KVM or a system call: /dev/userfaultfd where
+ * this user may open it, else the system call.
+ * -EPERM, -EACCES: not allowed; -ENOSYS, -ENOENT: the kernel has none.
+ */
+int uffd_open(int *ret_fd, UffdCaps *ret_caps);
+
+int uffd_register(int fd, uint64_t start, uint64_t len, UffdMode mode);
+
+/* Wakes all who wait in the range. */
+int uffd_unregister(int fd, uint64_t start, uint64_t len);
+
+/* Copy src to the missing pages at dst without waking who waits for them.
+ * *ret_done: bytes that are in place now, counted from dst; also set with
+ * UFFD_AGAIN and UFFD_EXISTS.  -ENOENT: dst is not registered any more. */
+int uffd_copy(int fd, uint64_t dst, const void *src, uint64_t len,
+              uint64_t *ret_done);
+
+/* Move page tables from src (private anonymous memory that nobody shares)
+ * to the missing pages at dst, waking who waits.  With skip_holes, pages
+ * that src does not have are skipped.  *ret_done as for uffd_copy().
+ * -EBUSY: the page cannot be moved (pinned, or shared by fork). */
+int uffd_move(int fd, uint64_t dst, uint64_t src, uint64_t len,
+              bool skip_holes, uint64_t *ret_done);
+
+/* Map the pages of the shared memory's page cache at start, waking who
+ * waits.  *ret_done as for uffd_copy(). */
+int uffd_continue(int fd, uint64_t start, uint64_t len, uint64_t *ret_done);
+
+/* Fill missing pages with zeroes, waking who waits. */
+int uffd_zero(int fd, uint64_t start, uint64_t len);
+
+int uffd_wake(int fd, uint64_t start, uint64_t len);
+
+/* Take the next fault.  UFFD_AGAIN: there is none just now. */
+int uffd_next_fault(int fd, UffdFault *ret_fault);
