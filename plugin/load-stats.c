@@ -33,7 +33,8 @@ struct LoadStats {
     uint64_t all_waiting_since_us; /* while all of them wait */
     uint64_t blocktime_us;         /* time in which all vCPUs waited */
     VcpuStats other;
-    uint64_t latency[ALL_BUCKETS];
+    uint64_t latency[ALL_BUCKETS]; /* of demand faults */
+    uint64_t n_latencies;
     uint64_t latency_max_us;
     uint64_t pages_in_file;
     uint64_t pages_by[N_PLACED_BY];
@@ -114,12 +115,15 @@ static void count_waiting_locked(LoadStats *stats, int change, uint64_t now_us)
     }
 }
 
-uint64_t load_stats_fault_begin(LoadStats *stats, uint32_t thread_id)
+uint64_t load_stats_fault_begin(LoadStats *stats, uint32_t thread_id,
+                                bool demand)
 {
     uint64_t now_us = monotonic_us();
 
     pthread_mutex_lock(&stats->lock);
     VcpuStats *vcpu = find_vcpu_locked(stats, thread_id);
+    (vcpu ? vcpu : &stats->other)->demand_faults += demand;
+    stats->zero_on_fault += !demand;
     if (vcpu && vcpu->n_waiting++ == 0) {
         count_waiting_locked(stats, +1, now_us);
     }
@@ -150,14 +154,11 @@ void load_stats_fault_end(LoadStats *stats, uint32_t thread_id,
     if (vcpu && vcpu->n_waiting > 0 && --vcpu->n_waiting == 0) {
         count_waiting_locked(stats, -1, now_us);
     }
-    VcpuStats *who = vcpu ? vcpu : &stats->other;
-    who->blocktime_us += latency_us;
+    (vcpu ? vcpu : &stats->other)->blocktime_us += latency_us;
     if (demand) {
-        who->demand_faults++;
         stats->latency[latency_bucket(latency_us)]++;
+        stats->n_latencies++;
         stats->latency_max_us = MAX(stats->latency_max_us, latency_us);
-    } else {
-        stats->zero_on_fault++;
     }
     pthread_mutex_unlock(&stats->lock);
 }
@@ -200,7 +201,7 @@ static uint64_t demand_faults_locked(const LoadStats *stats)
  * share (of 1) of all faults are no slower than. */
 static uint64_t percentile_locked(const LoadStats *stats, double share)
 {
-    uint64_t total = demand_faults_locked(stats);
+    uint64_t total = stats->n_latencies;
     uint64_t seen = 0;
 
     for (size_t i = 0; i < ALL_BUCKETS && total > 0; i++) {

@@ -44,10 +44,14 @@ void load_stats_set_vcpus(LoadStats *stats, const uint32_t *thread_ids,
 
 void load_stats_set_in_file(LoadStats *stats, uint64_t pages);
 
-/* A fault of thread_id begins to be served (returns its time for
- * load_stats_fault_end()), and has been. demand: it needed a page of the
- * snapshot, and not just a page of zeroes. */
-uint64_t load_stats_fault_begin(LoadStats *stats, uint32_t thread_id);
+/* A fault of thread_id begins to be served.  demand: it needs a page of the
+ * snapshot, and not just a page of zeroes.  Returns when, for
+ * load_stats_fault_end().  It is counted from now on, so that whoever it wakes
+ * finds it in the statistics. */
+uint64_t load_stats_fault_begin(LoadStats *stats, uint32_t thread_id,
+                                bool demand);
+
+/* … and has been served. */
 void load_stats_fault_end(LoadStats *stats, uint32_t thread_id,
                           uint64_t begin_us, bool demand);
 

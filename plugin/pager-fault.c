@@ -69,8 +69,9 @@ void pager_handle_fault(void *opaque, unsigned worker, const UffdFault *fault)
     }
     PageStates *states = &pager->blocks[block].states;
     LoadStats *stats = pager->config.stats;
-    uint64_t begin_us = load_stats_fault_begin(stats, fault->thread_id);
     bool demand = !page_states_is_placed(states, page);
+    uint64_t begin_us =
+        load_stats_fault_begin(stats, fault->thread_id, demand);
 
     if (!demand) {
         pager_place_zero(pager, block, page);

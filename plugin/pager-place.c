@@ -196,12 +196,12 @@ bool pager_place(Pager *pager, size_t block_index, PageWindow *window,
         wake_from = MIN(wake_from, page);
     }
     page_states_set_placed(&block->states, window);
+    load_stats_placed(pager->config.stats, by, n_pages);
     /* Only now: a fault handled while the page was being placed counts on
      * it.  Cannot fail but for an unregistered range, where nobody waits. */
     (void)uffd_wake(pager->uffd,
                     block->host + wake_from * pager->page_bytes,
                     (page - wake_from) * pager->page_bytes);
-    load_stats_placed(pager->config.stats, by, n_pages);
     count_placed(pager, n_pages);
     return true;
 }

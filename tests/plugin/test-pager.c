@@ -1,0 +1,820 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The pager on plain mappings, with real userfaultfd and real threads.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "plugin/pager.h"
+#include "plugin/uffd.h"
+#include "tests/plugin/fake-snapshot.h"
+
+#define N_PAGES  4096
+#define N_BLOCKS 2
+
+/* A pager with all that it borrows. */
+typedef struct World {
+    RamKind kind;
+    Snapshot *snapshot;
+    FakeSource *source;
+    LoadStats *stats;
+    Recorder *recorder;
+    Pager *pager;
+    uint8_t *memory[N_BLOCKS];
+
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t changed;
+    unsigned n_failed;
+    PagerFailure failure;
+    bool recorded;
+    bool loaded;
+} World;
+
+static void on_failed(void *opaque, const PagerFailure *failure)
+{
+    World *world = opaque;
+
+    pthread_mutex_lock(&world->lock);
+    world->n_failed++;
+    world->failure = *failure;
+    pthread_cond_broadcast(&world->changed);
+    pthread_mutex_unlock(&world->lock);
+}
+
+static void set_flag(World *world, bool *flag)
+{
+    pthread_mutex_lock(&world->lock);
+    *flag = true;
+    pthread_cond_broadcast(&world->changed);
+    pthread_mutex_unlock(&world->lock);
+}
+
+static void on_recorded(void *opaque)
+{
+    World *world = opaque;
+
+    set_flag(world, &world->recorded);
+}
+
+static void on_loaded(void *opaque)
+{
+    World *world = opaque;
+
+    set_flag(world, &world->loaded);
+}
+
+static void await_failure(World *world)
+{
+    pthread_mutex_lock(&world->lock);
+    while (world->n_failed == 0) {
+        pthread_cond_wait(&world->changed, &world->lock);
+    }
+    pthread_mutex_unlock(&world->lock);
+}
+
+static uint8_t *map_memory(RamKind kind)
+{
+    int flags = kind == RAM_SHARED ? MAP_SHARED : MAP_PRIVATE;
+    uint8_t *memory = mmap(NULL, N_PAGES * FAKE_PAGE_BYTES,
+                           PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS, -1,
+                           0);
+
+    assert_ptr_not_equal(memory, MAP_FAILED);
+    /* What was there before must not show through. */
+    memset(memory, 0x55, N_PAGES * FAKE_PAGE_BYTES);
+    return memory;
+}
+
+static World *world_new(RamKind kind, unsigned share_of_8)
+{
+    World *world = g_new0(World, 1);
+
+    world->kind = kind;
+    world->snapshot = fake_snapshot_new(N_BLOCKS, N_PAGES, share_of_8, 7);
+    world->source = fake_source_new(world->snapshot);
+    world->stats = load_stats_new(monotonic_us());
+    pthread_mutex_init(&world->lock, NULL);
+    pthread_cond_init(&world->changed, NULL);
+    for (size_t i = 0; i < N_BLOCKS; i++) {
+        world->memory[i] = map_memory(kind);
+    }
+    return world;
+}
+
+static void world_start(World *world, PagerPolicy policy,
+                        const PageOrder *order)
+{
+    const PagerConfig config = {
+        .snapshot = world->snapshot,
+        .source = fake_source_base(world->source),
+        .order = order,
+        .policy = policy,
+        .stats = world->stats,
+        .recorder = world->recorder,
+        .record_us = UINT64_C(3600) * 1000000,
+        .max_staged_bytes = UINT64_C(1) << 20,
+        .n_fault_threads = 3,
+        .n_eager_threads = 2,
+        .callbacks = {on_failed, on_recorded, on_loaded, world},
+    };
+    g_autoptr(GError) error = NULL;
+
+    world->pager = pager_new(&config, &error);
+    assert_non_null(world->pager);
+}
+
+static void world_attach(World *world)
+{
+    PagerRange ranges[N_BLOCKS];
+    g_autoptr(GError) error = NULL;
+
+    for (size_t i = 0; i < N_BLOCKS; i++) {
+        ranges[i].name = world->snapshot->blocks[i].name;
+        ranges[i].host = (uintptr_t)world->memory[i];
+        ranges[i].len_bytes = world->snapshot->blocks[i].len_bytes;
+    }
+    if (!pager_attach(world->pager, ranges, N_BLOCKS, NULL, 0, &error)) {
+        fail_msg("%s", error->message);
+    }
+}
+
+static void world_await(World *world, PagerGoal goal)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!pager_wait(world->pager, goal, &error)) {
+        fail_msg("%s", error->message);
+    }
+}
+
+static void world_free(World *world)
+{
+    pager_free(world->pager);
+    for (size_t i = 0; i < N_BLOCKS; i++) {
+        munmap(world->memory[i], N_PAGES * FAKE_PAGE_BYTES);
+    }
+    load_stats_free(world->stats);
+    recorder_free(world->recorder);
+    fake_source_free(world->source);
+    fake_snapshot_free(world->snapshot);
+    pthread_mutex_destroy(&world->lock);
+    pthread_cond_destroy(&world->changed);
+    g_free(world);
+}
+
+static uint8_t *page_at(const World *world, size_t block, uint64_t page)
+{
+    return world->memory[block] + page * FAKE_PAGE_BYTES;
+}
+
+static bool is_right(const World *world, size_t block, uint64_t page)
+{
+    return fake_page_is_right(world->snapshot, block, page,
+                              page_at(world, block, page));
+}
+
+static void assert_all_right(const World *world)
+{
+    for (size_t block = 0; block < N_BLOCKS; block++) {
+        for (uint64_t page = 0; page < N_PAGES; page++) {
+            if (!is_right(world, block, page)) {
+                fail_msg("block %zu page %" PRIu64 " is wrong", block, page);
+            }
+        }
+    }
+}
+
+static uint64_t page_in_file(const World *world, size_t block, uint64_t from)
+{
+    while (!snapshot_block_has_page(&world->snapshot->blocks[block], from)) {
+        from++;
+    }
+    return from;
+}
+
+static uint64_t page_not_in_file(const World *world, size_t block,
+                                 uint64_t from)
+{
+    while (snapshot_block_has_page(&world->snapshot->blocks[block], from)) {
+        from++;
+    }
+    return from;
+}
+
+static void discard(const World *world, size_t block, uint64_t page)
+{
+    assert_int_equal(
+        ram_range_discard(world->kind,
+                          (uintptr_t)page_at(world, block, page),
+                          FAKE_PAGE_BYTES),
+        0);
+}
+
+static json_int_t stat_number(const World *world, const char *group,
+                              const char *name)
+{
+    json_t *stats = load_stats_to_json(world->stats, "-", "-");
+    json_t *object = group ? json_object_get(stats, group) : stats;
+    json_int_t value = json_integer_value(json_object_get(object, name));
+
+    json_decref(stats);
+    return value;
+}
+
+/* The pages from first on, backwards: the guest's way, not the file's. */
+static PageOrder *make_order(const World *world, size_t block,
+                             uint64_t first_page, uint64_t n_pages)
+{
+    const SnapshotBlock *layout = &world->snapshot->blocks[block];
+    PageOrder *order = page_order_new();
+    uint32_t index = page_order_add_block(order, layout->name,
+                                          layout->len_bytes, FAKE_PAGE_BYTES);
+
+    for (uint64_t i = 0; i < n_pages; i++) {
+        const PageExtent extent = {
+            .first_page = first_page + n_pages - 1 - i,
+            .n_pages = 1,
+            .time_us = i * 10,
+            .block = index,
+        };
+
+        page_order_append(order, &extent);
+    }
+    return order;
+}
+
+/* ---- each test runs for anonymous and for shared memory ---- */
+
+static RamKind kind_of(void **state)
+{
+    return *(RamKind *)*state;
+}
+
+static void everything_is_loaded_by_the_rest_alone(void **state)
+{
+    World *world = world_new(kind_of(state), 5);
+
+    world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
+    world_attach(world);
+    world_await(world, PAGER_GOAL_ALL);
+    assert_string_equal(pager_state(world->pager), "loaded");
+    assert_all_right(world);
+    assert_int_equal(stat_number(world, "pages", "by-rest"),
+                     stat_number(world, "pages", "in-file"));
+    assert_int_equal(stat_number(world, NULL, "demand-faults"), 0);
+    world_free(world);
+}
+
+static void everything_is_loaded_by_faults_alone(void **state)
+{
+    World *world = world_new(kind_of(state), 5);
+
+    world_start(world, PAGER_POLICY_DEMAND, NULL);
+    world_attach(world);
+    assert_all_right(world);
+    world_await(world, PAGER_GOAL_ALL);
+    assert_int_equal(stat_number(world, "pages", "by-fault"),
+                     stat_number(world, "pages", "in-file"));
+    assert_int_equal(stat_number(world, NULL, "demand-faults"),
+                     stat_number(world, "pages", "in-file"));
+    assert_all_right(world);
+    world_free(world);
+}
+
+static void pages_of_the_order_come_first(void **state)
+{
+    World *world = world_new(kind_of(state), 8);
+    g_autoptr(PageOrder) order = make_order(world, 1, 1000, 500);
+
+    world_start(world, PAGER_POLICY_ORDER, order);
+    world_attach(world);
+    world_await(world, PAGER_GOAL_ALL);
+    FakeRead first = fake_source_read_at(world->source, 0);
+    assert_int_equal(first.block, 1);
+    assert_in_range(first.first_page, 1000, 1499);
+    assert_in_range(stat_number(world, "pages", "by-order"), 500, 600);
+    assert_all_right(world);
+    world_free(world);
+}
+
+static void pages_of_the_order_are_read_before_there_is_memory(void **state)
+{
+    World *world = world_new(kind_of(state), 8);
+    g_autoptr(PageOrder) order = make_order(world, 0, 16, 200);
+
+    fake_source_shut(world->source);
+    world_start(world, PAGER_POLICY_ORDER, order);
+    fake_source_await_waiting(world->source);
+    fake_source_open(world->source);
+    world_attach(world);
+    world_await(world, PAGER_GOAL_HOT);
+    for (uint64_t page = 16; page < 216; page++) {
+        assert_true(is_right(world, 0, page));
+    }
+    assert_int_equal(stat_number(world, NULL, "demand-faults"), 0);
+    world_free(world);
+}
+
+static void an_order_for_other_blocks_does_no_harm(void **state)
+{
+    World *world = world_new(kind_of(state), 5);
+    g_autoptr(PageOrder) order = page_order_new();
+    uint32_t other =
+        page_order_add_block(order, "elsewhere", 1 << 30, FAKE_PAGE_BYTES);
+    uint32_t longer = page_order_add_block(order, "block0", UINT64_C(1) << 40,
+                                           FAKE_PAGE_BYTES);
+    PageExtent extent = {.first_page = 7, .n_pages = 90, .block = other};
+
+    page_order_append(order, &extent);
+    extent.block = longer;
+    extent.first_page = N_PAGES - 10;
+    extent.n_pages = 1 << 20;
+    page_order_append(order, &extent);
+    extent.first_page = UINT64_C(1) << 27;
+    page_order_append(order, &extent);
+    world_start(world, PAGER_POLICY_ORDER, order);
+    world_attach(world);
+    world_await(world, PAGER_GOAL_ALL);
+    assert_all_right(world);
+    world_free(world);
+}
+
+static void a_page_in_flight_is_not_waited_for(void **state)
+{
+    World *world = world_new(kind_of(state), 8);
+
+    fake_source_shut(world->source);
+    world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
+    world_attach(world);
+    fake_source_await_waiting(world->source);
+    /* The eager threads are stuck in their first reads, which have pages
+     * from 0 on. */
+    assert_true(is_right(world, 0, 0));
+    assert_true(is_right(world, 0, 1));
+    assert_int_equal(stat_number(world, "pages", "by-fault"), 2);
+    fake_source_open(world->source);
+    world_await(world, PAGER_GOAL_ALL);
+    assert_all_right(world);
+    assert_int_equal(stat_number(world, "pages", "by-fault") +
+                         stat_number(world, "pages", "by-rest"),
+                     stat_number(world, "pages", "in-file"));
+    world_free(world);
+}
+
+static void what_is_read_too_late_does_not_overwrite_the_guest(void **state)
+{
+    World *world = world_new(kind_of(state), 8);
+
+    fake_source_shut(world->source);
+    world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
+    world_attach(world);
+    fake_source_await_waiting(world->source);
+    memset(page_at(world, 0, 0), 0x11, FAKE_PAGE_BYTES);
+    memset(page_at(world, 0, 1), 0x22, FAKE_PAGE_BYTES);
+    discard(world, 0, 1);
+    fake_source_open(world->source);
+    world_await(world, PAGER_GOAL_ALL);
+    assert_int_equal(page_at(world, 0, 0)[4095], 0x11);
+    assert_true(fake_page_is_zero(page_at(world, 0, 1)));
+    world_free(world);
+}
+
+static void a_page_discarded_after_it_was_placed_reads_as_zeroes(void **state)
+{
+    World *world = world_new(kind_of(state), 5);
+    uint64_t page = page_in_file(world, 0, 100);
+
+    world_start(world, PAGER_POLICY_DEMAND, NULL);
+    world_attach(world);
+    assert_true(is_right(world, 0, page));
+    discard(world, 0, page);
+    assert_true(fake_page_is_zero(page_at(world, 0, page)));
+    discard(world, 0, page);
+    page_at(world, 0, page)[0] = 1;
+    assert_int_equal(page_at(world, 0, page)[0], 1);
+    assert_int_equal(stat_number(world, "pages", "zero-on-fault"), 2);
+    world_free(world);
+}
+
+static void a_page_that_is_not_in_the_file_is_zero_and_no_demand_fault(
+    void **state)
+{
+    World *world = world_new(kind_of(state), 5);
+    uint64_t page = page_not_in_file(world, 1, 50);
+
+    world_start(world, PAGER_POLICY_DEMAND, NULL);
+    world_attach(world);
+    assert_true(fake_page_is_zero(page_at(world, 1, page)));
+    assert_int_equal(stat_number(world, NULL, "demand-faults"), 0);
+    assert_int_equal(stat_number(world, "pages", "zero-on-fault"), 1);
+    world_free(world);
+}
+
+static void zero_pages_are_never_placed_ahead_of_a_fault(void **state)
+{
+    World *world = world_new(kind_of(state), 3);
+    size_t n_resident = 0;
+    static unsigned char resident[N_PAGES];
+
+    world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
+    world_attach(world);
+    world_await(world, PAGER_GOAL_ALL);
+    assert_int_equal(mincore(world->memory[0], N_PAGES * FAKE_PAGE_BYTES,
+                             resident),
+                     0);
+    for (size_t i = 0; i < N_PAGES; i++) {
+        n_resident += resident[i] & 1;
+    }
+    assert_int_equal(n_resident, world->snapshot->blocks[0].n_pages_in_file);
+    world_free(world);
+}
+
+typedef struct Toucher {
+    World *world;
+    size_t block;
+    uint64_t page;
+    bool right;
+} Toucher;
+
+static void *touch(void *opaque)
+{
+    Toucher *toucher = opaque;
+
+    toucher->right =
+        is_right(toucher->world, toucher->block, toucher->page);
+    return NULL;
+}
+
+static void a_page_that_cannot_be_read_blocks_until_it_can(void **state)
+{
+    World *world = world_new(kind_of(state), 8);
+    Toucher toucher = {world, 0, 123, false};
+    pthread_t thread;
+
+    fake_source_break(world->source, 0, 123);
+    world_start(world, PAGER_POLICY_DEMAND, NULL);
+    world_attach(world);
+    assert_int_equal(pthread_create(&thread, NULL, touch, &toucher), 0);
+    await_failure(world);
+    assert_int_equal(world->failure.error, EIO);
+    assert_int_equal(world->failure.off_bytes,
+                     world->snapshot->blocks[0].pages_off_bytes +
+                         123 * FAKE_PAGE_BYTES);
+    assert_string_equal(pager_state(world->pager), "failed");
+    /* Others are served all the while. */
+    assert_true(is_right(world, 0, 124));
+    fake_source_mend(world->source);
+    pager_retry(world->pager);
+    pthread_join(thread, NULL);
+    assert_true(toucher.right);
+    assert_string_equal(pager_state(world->pager), "loading");
+    world_free(world);
+}
+
+static void a_load_that_fails_is_not_complete_until_it_is_retried(void **state)
+{
+    World *world = world_new(kind_of(state), 8);
+
+    fake_source_break(world->source, 1, 77);
+    world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
+    world_attach(world);
+    await_failure(world);
+    assert_string_equal(pager_state(world->pager), "failed");
+    assert_false(world->loaded);
+    fake_source_mend(world->source);
+    pager_retry(world->pager);
+    world_await(world, PAGER_GOAL_ALL);
+    assert_all_right(world);
+    world_free(world);
+}
+
+static void a_pager_that_fails_can_be_freed(void **state)
+{
+    World *world = world_new(kind_of(state), 8);
+
+    fake_source_break(world->source, 0, 0);
+    world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
+    world_attach(world);
+    await_failure(world);
+    world_free(world);
+}
+
+static void a_pager_that_was_never_attached_can_be_freed(void **state)
+{
+    World *world = world_new(kind_of(state), 8);
+    g_autoptr(PageOrder) order = make_order(world, 0, 0, 3000);
+
+    world_start(world, PAGER_POLICY_ORDER, order);
+    world_free(world);
+}
+
+static void first_touches_are_recorded_and_nothing_is_prefetched(void **state)
+{
+    World *world = world_new(kind_of(state), 8);
+    g_autoptr(GArray) blocks = g_array_new(FALSE, FALSE, sizeof(PageOrderBlock));
+    g_autoptr(GError) error = NULL;
+    uint64_t start_us = monotonic_us();
+
+    for (size_t i = 0; i < N_BLOCKS; i++) {
+        const PageOrderBlock block = {world->snapshot->blocks[i].name,
+                                      world->snapshot->blocks[i].len_bytes,
+                                      FAKE_PAGE_BYTES};
+        g_array_append_val(blocks, block);
+    }
+    world->recorder = recorder_new(10000);
+    world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
+    world_attach(world);
+    assert_true(is_right(world, 1, 30));
+    page_at(world, 0, 20)[5] = 1;
+    assert_true(is_right(world, 1, 30));
+    assert_true(is_right(world, 1, 10));
+    assert_string_equal(pager_state(world->pager), "recording");
+    assert_int_equal(fake_source_n_reads(world->source), 3);
+    pager_end_recording(world->pager);
+    assert_true(world->recorded);
+    world_await(world, PAGER_GOAL_RECORDED);
+    world_await(world, PAGER_GOAL_ALL);
+
+    g_autoptr(PageOrder) order =
+        recorder_to_order(world->recorder, blocks, start_us, NULL,
+                          PAGE_ORDER_ORIGIN_LOAD, &error);
+    assert_non_null(order);
+    assert_int_equal(order->extents->len, 3);
+    assert_int_equal(page_order_extent(order, 0)->block, 1);
+    assert_int_equal(page_order_extent(order, 0)->first_page, 30);
+    assert_int_equal(page_order_extent(order, 0)->access, PAGE_ACCESS_READ);
+    assert_int_equal(page_order_extent(order, 1)->first_page, 20);
+    assert_int_equal(page_order_extent(order, 1)->access, PAGE_ACCESS_WRITE);
+    assert_int_equal(page_order_extent(order, 2)->first_page, 10);
+    world_free(world);
+}
+
+static void memory_can_be_attached_only_once(void **state)
+{
+    World *world = world_new(kind_of(state), 8);
+    g_autoptr(GError) error = NULL;
+
+    world_start(world, PAGER_POLICY_DEMAND, NULL);
+    world_attach(world);
+    assert_false(pager_attach(world->pager, NULL, 0, NULL, 0, &error));
+    assert_true(g_error_matches(error, PAGER_ERROR, PAGER_ERROR_STATE));
+    world_free(world);
+}
+
+static void a_range_of_another_length_is_refused_and_untouched(void **state)
+{
+    World *world = world_new(kind_of(state), 8);
+    g_autoptr(GError) error = NULL;
+    const PagerRange range = {"block0", (uintptr_t)world->memory[0],
+                              FAKE_PAGE_BYTES};
+
+    world_start(world, PAGER_POLICY_DEMAND, NULL);
+    assert_false(pager_attach(world->pager, &range, 1, NULL, 0, &error));
+    assert_true(g_error_matches(error, PAGER_ERROR, PAGER_ERROR_SNAPSHOT));
+    assert_int_equal(world->memory[0][17], 0x55);
+    world_free(world);
+}
+
+/* ---- random schedules ---- */
+
+/* What one page of the guest may be: its snapshot's bytes (or a word that
+ * some thread wrote), or zeroes once somebody has discarded it. */
+typedef struct Storm {
+    World *world;
+    unsigned seed;
+    _Atomic unsigned char *discarded; /* by block * N_PAGES + page */
+    _Atomic unsigned *n_wrong;
+} Storm;
+
+static void check_touch(Storm *storm, size_t block, uint64_t page,
+                        unsigned draw)
+{
+    World *world = storm->world;
+    uint64_t at = (draw % 512) * 8;
+    bool was_discarded =
+        atomic_load(&storm->discarded[block * N_PAGES + page]);
+    /* As the guest's vCPUs see it: one aligned word, other threads may be
+     * discarding the page. */
+    uint64_t word = __atomic_load_n(
+        (uint64_t *)(void *)(page_at(world, block, page) + at),
+        __ATOMIC_SEQ_CST);
+    bool discarded = was_discarded ||
+                     atomic_load(&storm->discarded[block * N_PAGES + page]);
+    bool in_file =
+        snapshot_block_has_page(&world->snapshot->blocks[block], page);
+    uint64_t expected = in_file ? fake_word(block, page, at) : 0;
+
+    if (word != expected && !(discarded && word == 0)) {
+        atomic_fetch_add(storm->n_wrong, 1);
+    }
+}
+
+/* Discard a page only once it has been placed, as a guest does that gives
+ * back what it owned; then it must be zero. */
+static void touch_and_discard(Storm *storm, size_t block, uint64_t page)
+{
+    check_touch(storm, block, page, 0);
+    atomic_store(&storm->discarded[block * N_PAGES + page], 1);
+    ram_range_discard(storm->world->kind,
+                      (uintptr_t)page_at(storm->world, block, page),
+                      FAKE_PAGE_BYTES);
+    if (!fake_page_is_zero(page_at(storm->world, block, page))) {
+        atomic_fetch_add(storm->n_wrong, 1);
+    }
+}
+
+static void *storm_thread(void *opaque)
+{
+    Storm *storm = opaque;
+
+    for (unsigned i = 0; i < 6000; i++) {
+        unsigned draw = (unsigned)rand_r(&storm->seed);
+        size_t block = draw % N_BLOCKS;
+        uint64_t page = (unsigned)rand_r(&storm->seed) % N_PAGES;
+
+        if (draw % 16 == 0) {
+            touch_and_discard(storm, block, page);
+        } else {
+            check_touch(storm, block, page, draw / 16);
+        }
+    }
+    return NULL;
+}
+
+#define N_STORM_THREADS 4
+
+static void run_storm(RamKind kind, PagerPolicy policy, unsigned seed)
+{
+    World *world = world_new(kind, 1 + seed % 8);
+    g_autoptr(PageOrder) order =
+        make_order(world, seed % N_BLOCKS, seed * 97 % 2000, 1500);
+    g_autofree _Atomic unsigned char *discarded =
+        (_Atomic unsigned char *)g_malloc0(N_BLOCKS * N_PAGES);
+    _Atomic unsigned n_wrong = 0;
+    pthread_t threads[N_STORM_THREADS];
+    Storm storms[N_STORM_THREADS];
+
+    world_start(world, policy, order);
+    world_attach(world);
+    for (unsigned i = 0; i < N_STORM_THREADS; i++) {
+        storms[i] = (Storm){world, seed * 31 + i, discarded, &n_wrong};
+        assert_int_equal(
+            pthread_create(&threads[i], NULL, storm_thread, &storms[i]), 0);
+    }
+    for (unsigned i = 0; i < N_STORM_THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    if (policy != PAGER_POLICY_DEMAND) {
+        world_await(world, PAGER_GOAL_ALL);
+    }
+    for (size_t block = 0; block < N_BLOCKS; block++) {
+        for (uint64_t page = 0; page < N_PAGES; page++) {
+            bool right = discarded[block * N_PAGES + page]
+                             ? fake_page_is_zero(page_at(world, block, page))
+                             : is_right(world, block, page);
+
+            n_wrong += !right;
+        }
+    }
+    assert_int_equal(n_wrong, 0);
+    world_free(world);
+}
+
+static void every_byte_is_right_under_random_schedules(void **state)
+{
+    static const PagerPolicy policies[] = {
+        PAGER_POLICY_ORDER, PAGER_POLICY_SEQUENTIAL, PAGER_POLICY_DEMAND};
+    const char *rounds = getenv("PREHEAT_TEST_ROUNDS");
+    unsigned n_rounds = rounds ? (unsigned)atoi(rounds) : 8;
+
+    for (unsigned seed = 1; seed <= n_rounds; seed++) {
+        for (size_t i = 0; i < G_N_ELEMENTS(policies); i++) {
+            run_storm(kind_of(state), policies[i], seed);
+        }
+    }
+}
+
+/* ---- what cannot be loaded lazily ---- */
+
+static void memory_mapped_from_an_ordinary_file_is_refused(void **state)
+{
+    char path[] = "/var/tmp/preheat-test-XXXXXX";
+    int fd = mkstemp(path);
+    RamKind kind;
+    g_autoptr(GError) error = NULL;
+
+    assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, 65536), 0);
+    void *memory =
+        mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_ptr_not_equal(memory, MAP_FAILED);
+    bool ok =
+        ram_range_check("pc.ram", (uintptr_t)memory, 65536, &kind, &error);
+    munmap(memory, 65536);
+    close(fd);
+    unlink(path);
+    assert_false(ok);
+    assert_true(g_error_matches(error, PAGER_ERROR, PAGER_ERROR_RAM));
+    assert_non_null(strstr(error->message, "ordinary file"));
+    assert_non_null(strstr(error->message, "--policy full"));
+}
+
+static void private_memory_of_a_memfd_is_refused(void **state)
+{
+    int fd = memfd_create("test", MFD_CLOEXEC);
+    RamKind kind;
+    g_autoptr(GError) error = NULL;
+
+    assert_int_equal(ftruncate(fd, 65536), 0);
+    void *memory =
+        mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    bool ok =
+        ram_range_check("pc.ram", (uintptr_t)memory, 65536, &kind, &error);
+    munmap(memory, 65536);
+    close(fd);
+    assert_false(ok);
+    assert_non_null(strstr(error->message, "share=on"));
+}
+
+static void memory_that_is_not_there_is_refused(void **state)
+{
+    RamKind kind;
+    g_autoptr(GError) error = NULL;
+    uint8_t *memory = mmap(NULL, 3 * 65536, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    munmap(memory + 65536, 65536);
+    assert_false(ram_range_check("pc.ram", (uintptr_t)memory, 3 * 65536,
+                                 &kind, &error));
+    munmap(memory, 3 * 65536);
+    assert_true(g_error_matches(error, PAGER_ERROR, PAGER_ERROR_RAM));
+}
+
+static bool have_userfaultfd(void)
+{
+    int fd;
+    UffdCaps caps;
+
+    if (uffd_open(&fd, &caps) < 0) {
+        return false;
+    }
+    close(fd);
+    return true;
+}
+
+static RamKind anonymous = RAM_ANONYMOUS;
+static RamKind shared = RAM_SHARED;
+
+#define FOR_BOTH_KINDS(test)                                                   \
+    {#test " (anonymous memory)", test, NULL, NULL, &anonymous},               \
+    {                                                                          \
+        #test " (shared memory)", test, NULL, NULL, &shared                    \
+    }
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FOR_BOTH_KINDS(everything_is_loaded_by_the_rest_alone),
+        FOR_BOTH_KINDS(everything_is_loaded_by_faults_alone),
+        FOR_BOTH_KINDS(pages_of_the_order_come_first),
+        FOR_BOTH_KINDS(pages_of_the_order_are_read_before_there_is_memory),
+        FOR_BOTH_KINDS(an_order_for_other_blocks_does_no_harm),
+        FOR_BOTH_KINDS(a_page_in_flight_is_not_waited_for),
+        FOR_BOTH_KINDS(what_is_read_too_late_does_not_overwrite_the_guest),
+        FOR_BOTH_KINDS(a_page_discarded_after_it_was_placed_reads_as_zeroes),
+        FOR_BOTH_KINDS(
+            a_page_that_is_not_in_the_file_is_zero_and_no_demand_fault),
+        FOR_BOTH_KINDS(zero_pages_are_never_placed_ahead_of_a_fault),
+        FOR_BOTH_KINDS(a_page_that_cannot_be_read_blocks_until_it_can),
+        FOR_BOTH_KINDS(a_load_that_fails_is_not_complete_until_it_is_retried),
+        FOR_BOTH_KINDS(a_pager_that_fails_can_be_freed),
+        FOR_BOTH_KINDS(a_pager_that_was_never_attached_can_be_freed),
+        FOR_BOTH_KINDS(first_touches_are_recorded_and_nothing_is_prefetched),
+        FOR_BOTH_KINDS(memory_can_be_attached_only_once),
+        FOR_BOTH_KINDS(a_range_of_another_length_is_refused_and_untouched),
+        FOR_BOTH_KINDS(every_byte_is_right_under_random_schedules),
+        cmocka_unit_test(memory_mapped_from_an_ordinary_file_is_refused),
+        cmocka_unit_test(private_memory_of_a_memfd_is_refused),
+        cmocka_unit_test(memory_that_is_not_there_is_refused),
+    };
+
+    if (!have_userfaultfd()) {
+        printf("skipped: userfaultfd is not to be had here\n");
+        return 77;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
