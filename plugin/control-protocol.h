@@ -48,7 +48,7 @@
 #define CONTROL_CMD_ATTACH "attach"
 
 /* Tell a moment for the statistics.
- *   name         "qemu-ready" or "resumed"
+ *   name         "qemu-ready", "resumed", and with policy full "loaded"
  *   time-us      CLOCK_MONOTONIC in microseconds */
 #define CONTROL_CMD_MILESTONE "milestone"
 
@@ -63,6 +63,11 @@
 /* After an event PREHEAT_READ_ERROR: try that read again. */
 #define CONTROL_CMD_RETRY "retry"
 
+/* Load the rest now, at full speed, whatever the policy is and even while a
+ * recording is under way (which ends); does nothing where nothing is loading.
+ * "wait" for "all" tells when it is done. */
+#define CONTROL_CMD_LOAD_REST "load-rest"
+
 /* Compare guest RAM with a snapshot, page by page; the guest must be paused.
  *   snapshot, offset, blocks as above, but all blocks of the machine
  * Returns {"pages": compared, "equal": bool} and, if not equal,
@@ -70,9 +75,28 @@
  * "byte" (offset into the page)} and "pages-differing". */
 #define CONTROL_CMD_VERIFY "verify"
 
+/* Open a profiling window over RAM whose snapshot was just taken; the guest is
+ * stopped.  Everything is watched when the answer comes.
+ *   blocks, vcpu-threads, snapshot, offset   as for "load" and "attach"
+ *   output       path, absolute: the order goes there when the window ends
+ *   max-time     milliseconds (optional, 30000): when the window ends
+ *   settle       true: end it before that, when first touches have died down
+ *   min-time     milliseconds (optional, 0): but not before */
+#define CONTROL_CMD_PROFILE_START "profile-start"
+
+/* Close the window now; or wait until it is closed; or just look.  Each
+ * returns {"state": "none", "profiling", "closing" or "done",
+ * "first-touches", "dropped-touches", "blocktime-ms", "vcpu-blocktime-ms",
+ * "other-blocktime-ms", "latency-us", "latency-dist"} and, once done,
+ * "window-ms", "open-us", "close-us", "pinned-pages", "copied-pages",
+ * "huge-pages-split", "output" and, if no order could be written, "error". */
+#define CONTROL_CMD_PROFILE_STOP  "profile-stop"
+#define CONTROL_CMD_PROFILE_WAIT  "profile-wait"
+#define CONTROL_CMD_PROFILE_QUERY "query-profile"
+
 /* Reading the snapshot failed and keeps failing; who touches such a page
  * stays blocked.  Sent to every connection.
- *   file, offset (bytes), error (text) */
+ *   file, offset (bytes), operation ("reading" or "placing"), error (text) */
 #define CONTROL_EVENT_READ_ERROR "PREHEAT_READ_ERROR"
 
 /* The load is complete. data: {} */

@@ -497,6 +497,17 @@ void pager_end_recording(Pager *pager)
     pthread_mutex_unlock(&pager->lock);
 }
 
+void pager_load_rest(Pager *pager)
+{
+    pager_end_recording(pager);
+    pthread_mutex_lock(&pager->lock);
+    if (pager->stage == STAGE_DRAIN) {
+        pager->stage = STAGE_REST;
+        pthread_cond_broadcast(&pager->changed);
+    }
+    pthread_mutex_unlock(&pager->lock);
+}
+
 const char *pager_state(Pager *pager)
 {
     const char *state = "loading";

@@ -100,6 +100,9 @@ bool pager_wait(Pager *pager, PagerGoal goal, GError **error);
 /* After callbacks.failed(): try again what has failed. */
 void pager_retry(Pager *pager);
 
+/* Load everything now, whatever the policy is; ends a recording. */
+void pager_load_rest(Pager *pager);
+
 /* End the recording before its time; does nothing where none is under way.
  * callbacks.recorded() has been called when this returns. */
 void pager_end_recording(Pager *pager);

@@ -13,6 +13,7 @@
 #include "plugin/arguments.h"
 #include "plugin/control-protocol.h"
 #include "plugin/pager.h"
+#include "plugin/profile.h"
 #include "plugin/verify.h"
 
 #define N_FAULT_THREADS   4
@@ -24,6 +25,7 @@
 struct Session {
     SessionWarn *warn; /* constant */
     Control *control;  /* constant */
+    Profile *profile;  /* constant */
 
     pthread_mutex_t lock; /* held while a load begins; guards loaded, and all
                              below while loaded is false */
@@ -474,6 +476,47 @@ static json_t *execute_verify(Session *session, const json_t *arguments,
     return verify_answer(&result);
 }
 
+static json_t *execute_load_rest(Session *session, const json_t *arguments,
+                                 GError **error)
+{
+    if (session->pager) {
+        pager_load_rest(session->pager);
+    }
+    return json_object();
+}
+
+static json_t *execute_profile_start(Session *session,
+                                     const json_t *arguments, GError **error)
+{
+    if (session->pager &&
+        strcmp(pager_state(session->pager), "loaded") != 0) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                    "%s is still being loaded; first load-rest, and wait for "
+                    "all",
+                    session->snapshot->path);
+        return NULL;
+    }
+    return profile_start(session->profile, arguments, error);
+}
+
+static json_t *execute_profile_stop(Session *session, const json_t *arguments,
+                                    GError **error)
+{
+    return profile_stop(session->profile, arguments, error);
+}
+
+static json_t *execute_profile_wait(Session *session, const json_t *arguments,
+                                    GError **error)
+{
+    return profile_wait(session->profile, arguments, error);
+}
+
+static json_t *execute_profile_query(Session *session,
+                                     const json_t *arguments, GError **error)
+{
+    return profile_query(session->profile, arguments, error);
+}
+
 /* ---- the table ---- */
 
 typedef json_t *Execute(Session *session, const json_t *arguments,
@@ -490,7 +533,12 @@ static const struct {
     {CONTROL_CMD_WAIT, execute_wait, true},
     {CONTROL_CMD_QUERY, execute_query, true},
     {CONTROL_CMD_RETRY, execute_retry, true},
+    {CONTROL_CMD_LOAD_REST, execute_load_rest, false},
     {CONTROL_CMD_VERIFY, execute_verify, false},
+    {CONTROL_CMD_PROFILE_START, execute_profile_start, false},
+    {CONTROL_CMD_PROFILE_STOP, execute_profile_stop, false},
+    {CONTROL_CMD_PROFILE_WAIT, execute_profile_wait, false},
+    {CONTROL_CMD_PROFILE_QUERY, execute_profile_query, false},
 };
 
 static bool has_begun(Session *session)
@@ -530,6 +578,7 @@ Session *session_new(SessionWarn *warn)
     Session *session = g_new0(Session, 1);
 
     session->warn = warn;
+    session->profile = profile_new(warn);
     pthread_mutex_init(&session->lock, NULL);
     return session;
 }
@@ -551,6 +600,7 @@ void session_launcher_gone(void *opaque)
 
 void session_end(Session *session)
 {
+    profile_end(session->profile);
     if (!has_begun(session)) {
         return;
     }

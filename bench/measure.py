@@ -1,0 +1,154 @@
+# SPDX-FileCopyrightText: 2026 The preheat authors
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One measured load, and what to make of several.
+
+Stands on the end-to-end tests' harness: the same guest, the same way of
+starting it, every answer checked.
+"""
+
+import ctypes
+import json
+import os
+import statistics
+import subprocess
+import time
+
+from harness import config
+from harness.processes import Process
+from harness.snapshots import boot
+from harness.virtual import Virtual
+
+PR_SET_THP_DISABLE = 41
+REQUEST = "GET 1"
+RECORD_S = 5
+
+# QEMU's own full load is measured once as it is and once without huge pages,
+# whose first touch is slow on some machines: the better one counts.
+POLICIES = ("full", "full-4k", "sequential", "demand", "order")
+
+
+class Bench:
+    """A saved guest with a recorded order, in a directory of its own."""
+
+    def __init__(self, machine, tmp):
+        self.machine = machine
+        self.tmp = tmp
+        self.snapshot = tmp / "vm.snap"
+        self.order = tmp / "vm.order"
+        self._n_loads = 0
+
+    def save(self):
+        """Boot the guest and save it once it is idle."""
+        vm = boot(self.machine, self.tmp)
+        process = Process([config.PREHEAT, "savevm", "--qmp", vm.qmp_path,
+                           "--output", self.snapshot], self.tmp, "savevm")
+        if process.wait() != 0:
+            raise RuntimeError(process.describe())
+        vm.quit()
+        vm.close()
+
+    def record(self):
+        """Record the order in which one request touches pages."""
+        vm = self._start(["--record", self.order,
+                          "--record-for", str(RECORD_S)])
+        self._ask(vm)
+        vm.wait_loaded("recording")
+        vm.quit()
+        vm.close()
+
+    def _start(self, options):
+        launcher = [config.PREHEAT, "loadvm", "--snapshot", self.snapshot,
+                    *options, "--"]
+        vm = Virtual(self.tmp, self.machine.arguments(self.tmp),
+                     launcher=launcher, serial=False)
+        return vm.connect().wait_running()
+
+    def _ask(self, vm):
+        answer = vm.ask(REQUEST, self.machine.store_mib)
+        if not answer["right"]:
+            raise RuntimeError(f"wrong answer from the guest: {answer}")
+        return answer
+
+    def drop_caches(self):
+        """Empty the page cache; the programs themselves stay warm, as on a
+        host that runs more than one guest."""
+        try:
+            os.sync()
+            with open("/proc/sys/vm/drop_caches", "w") as knob:
+                knob.write("1\n")
+            for program in (config.QEMU, config.PREHEAT):
+                subprocess.run([program, "--version"], check=True,
+                               stdout=subprocess.DEVNULL)
+            for name in ("vmlinuz", "initrd.gz"):
+                (config.GUEST_DIR / name).read_bytes()
+        except PermissionError:
+            for path in (self.snapshot, self.order):
+                with open(path, "rb") as file:
+                    os.posix_fadvise(file.fileno(), 0, 0,
+                                     os.POSIX_FADV_DONTNEED)
+
+    def load(self, policy, cold):
+        """Load by policy and ask one question; all in milliseconds."""
+        self._n_loads += 1
+        stats_path = self.tmp / f"stats{self._n_loads}.json"
+        options = ["--policy", policy.removesuffix("-4k"),
+                   "--stats", stats_path]
+        if policy == "order":
+            options += ["--order", self.order]
+        if cold:
+            self.drop_caches()
+        set_huge_pages(policy != "full-4k")
+        start_us = time.monotonic_ns() // 1000
+        vm = self._start(options)
+        answer = self._ask(vm)
+        if policy in ("sequential", "order"):
+            vm.wait_loaded()
+        vm.quit()
+        vm.close()
+        set_huge_pages(True)
+        stats = json.loads(stats_path.read_text())
+        return {
+            "policy": policy,
+            "qemu-ready-ms": stats["qemu-ready-ms"],
+            "resumed-ms": stats["resumed-ms"],
+            "answer-ms": (answer["answered-us"] - start_us) / 1000,
+            "demand-faults": stats["demand-faults"],
+            "blocktime-ms": stats["blocktime-ms"],
+            "loaded-ms": stats.get("loaded-ms"),
+        }
+
+
+def set_huge_pages(allowed):
+    """Whether programs started from now on may have huge pages."""
+    ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, int(not allowed), 0, 0, 0)
+
+
+def rounds(bench, policies, n_rounds, cold):
+    """Loads by all policies, interleaved; yields each as it is done."""
+    for i in range(n_rounds):
+        for policy in policies:
+            yield {"round": i, "cold": cold, **bench.load(policy, cold)}
+
+
+def median(loads, policy, key):
+    """The median of key over the loads by policy, or None."""
+    values = [load[key] for load in loads if load["policy"] == policy]
+    if not values or None in values:
+        return None
+    return statistics.median(values)
+
+
+def ratios(loads, policy, peer, key):
+    """key of peer over key of policy, round by round, sorted."""
+    by_round = {(load["round"], load["policy"]): load[key]
+                for load in loads}
+    return sorted(by_round[i, peer] / by_round[i, policy]
+                  for i, name in by_round if name == policy)
+
+
+def best_full(loads):
+    """The faster one of QEMU's own full loads, by first answer."""
+    measured = {load["policy"] for load in loads}
+    return min((policy for policy in ("full", "full-4k")
+                if policy in measured), default=None,
+               key=lambda policy: median(loads, policy, "answer-ms"))

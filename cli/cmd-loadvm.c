@@ -1,0 +1,248 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/commands.h"
+#include "cli/error.h"
+#include "cli/loader.h"
+#include "cli/qemu-args.h"
+#include "cli/units.h"
+
+#define DEFAULT_RECORD_S 10.0
+#define MAX_RECORD_S     86400.0
+
+/* The options as they were given. */
+typedef struct Given {
+    char *snapshot;
+    char *absolute_snapshot;
+    char *offset;
+    char *order;
+    char *policy;
+    char *wait;
+    char *record;
+    double record_s;
+    char *stats;
+    int plugin_api;
+} Given;
+
+static void clear_given(Given *given)
+{
+    g_free(given->snapshot);
+    g_free(given->absolute_snapshot);
+    g_free(given->offset);
+    g_free(given->order);
+    g_free(given->policy);
+    g_free(given->wait);
+    g_free(given->record);
+    g_free(given->stats);
+}
+
+static void say(const char *text)
+{
+    fprintf(stderr, "preheat: %s\n", text);
+}
+
+static bool usage(GError **error, const char *text)
+{
+    g_set_error_literal(error, CLI_ERROR, CLI_ERROR_USAGE, text);
+    return false;
+}
+
+/* Replace *path, unless it is NULL. */
+static bool make_absolute(char **path, GError **error)
+{
+    char *absolute;
+
+    if (!*path) {
+        return true;
+    }
+    absolute = command_absolute_path(*path, error);
+    if (!absolute) {
+        return false;
+    }
+    g_free(*path);
+    *path = absolute;
+    return true;
+}
+
+static bool parse_policy(const Given *given, LoadOptions *options,
+                         GError **error)
+{
+    static const char *const policies[] = {"order", "sequential", "demand",
+                                           "full", NULL};
+    const char *policy = given->policy;
+
+    if (!policy) {
+        policy = given->order ? "order" : "sequential";
+    }
+    if (!g_strv_contains(policies, policy)) {
+        return usage(error, "--policy is one of order, sequential, demand "
+                            "and full");
+    }
+    if (strcmp(policy, "order") == 0 && !given->order) {
+        return usage(error, "--policy order needs --order FILE");
+    }
+    if (strcmp(policy, "full") == 0 && given->record) {
+        return usage(error, "--policy full takes no --record: QEMU touches "
+                            "all pages itself");
+    }
+    options->policy = policy;
+    return true;
+}
+
+static bool parse_wait(const Given *given, LoadOptions *options,
+                       GError **error)
+{
+    static const char *const waits[] = {
+        [LOAD_WAIT_NONE] = "none",
+        [LOAD_WAIT_HOT] = "hot",
+        [LOAD_WAIT_ALL] = "all",
+    };
+    size_t wait = 0;
+
+    while (given->wait && wait < G_N_ELEMENTS(waits) &&
+           strcmp(given->wait, waits[wait]) != 0) {
+        wait++;
+    }
+    if (wait == G_N_ELEMENTS(waits)) {
+        return usage(error, "--wait is one of none, hot and all");
+    }
+    options->wait = (LoadWait)wait;
+    if (wait != LOAD_WAIT_NONE && given->record) {
+        return usage(error, "--record needs the running guest: it goes with "
+                            "--wait none only");
+    }
+    if (wait == LOAD_WAIT_HOT && strcmp(options->policy, "order") != 0) {
+        return usage(error, "--wait hot needs an order");
+    }
+    if (wait == LOAD_WAIT_ALL && strcmp(options->policy, "demand") == 0) {
+        return usage(error, "--policy demand loads only what is touched: "
+                            "--wait all would wait for ever");
+    }
+    return true;
+}
+
+static bool parse_record(const Given *given, LoadOptions *options,
+                         GError **error)
+{
+    if (!(given->record_s > 0 && given->record_s <= MAX_RECORD_S)) {
+        return usage(error, "--record-for takes seconds, up to 86400");
+    }
+    options->record = given->record;
+    options->record_ms = (int64_t)(given->record_s * 1000);
+    return true;
+}
+
+static bool parse_offset(const Given *given, LoadOptions *options,
+                         GError **error)
+{
+    return !given->offset || units_parse_size(
+                                 given->offset, &options->image_off_bytes,
+                                 error);
+}
+
+/* Known at once, before QEMU is started. */
+static bool check_readable(const char *path, GError **error)
+{
+    if (access(path, R_OK) < 0) {
+        cli_error_set_errno(error, errno, "%s: cannot read", path);
+        return false;
+    }
+    return true;
+}
+
+static bool parse_given(Given *given, LoadOptions *options, GError **error)
+{
+    if (!given->snapshot) {
+        return usage(error, "--snapshot is needed");
+    }
+    if (!options->qemu_argv || !options->qemu_argv[0]) {
+        return usage(error, "QEMU's command line is missing: write it after "
+                            "\"--\"");
+    }
+    given->absolute_snapshot = g_strdup(given->snapshot);
+    if (!make_absolute(&given->absolute_snapshot, error) ||
+        !make_absolute(&given->order, error) ||
+        !make_absolute(&given->record, error) ||
+        !make_absolute(&given->stats, error)) {
+        return false;
+    }
+    options->given_snapshot = given->snapshot;
+    options->snapshot = given->absolute_snapshot;
+    options->order = given->order;
+    options->stats = given->stats;
+    return parse_policy(given, options, error) &&
+           parse_wait(given, options, error) &&
+           parse_record(given, options, error) &&
+           parse_offset(given, options, error) &&
+           qemu_args_check_loadable(options->qemu_argv, error);
+}
+
+static int load(Given *given, LoadOptions *options)
+{
+    g_autofree char *plugin = NULL;
+    GError *error = NULL;
+    int status;
+
+    if (!parse_given(given, options, &error)) {
+        return command_fail(error);
+    }
+    if (check_readable(given->snapshot, &error)) {
+        plugin = qemu_args_find_plugin(&error);
+    }
+    if (!plugin) {
+        return command_fail(error);
+    }
+    options->plugin = plugin;
+    qemu_args_set_plugin_api(given->plugin_api);
+    return loader_run(options, &status, &error) ? status : command_fail(error);
+}
+
+static int run(int argc, char **argv)
+{
+    Given given = {.record_s = DEFAULT_RECORD_S};
+    const GOptionEntry entries[] = {
+        {"snapshot", 0, 0, G_OPTION_ARG_FILENAME, &given.snapshot,
+         "Snapshot to load", "FILE"},
+        {"offset", 0, 0, G_OPTION_ARG_STRING, &given.offset,
+         "Where the image begins in the snapshot file", "BYTES"},
+        {"order", 0, 0, G_OPTION_ARG_FILENAME, &given.order,
+         "Page-access order to replay", "FILE"},
+        {"policy", 0, 0, G_OPTION_ARG_STRING, &given.policy,
+         "order, sequential, demand or full (order if there is one, else "
+         "sequential)",
+         "POLICY"},
+        {"wait", 0, 0, G_OPTION_ARG_STRING, &given.wait,
+         "Resume the guest when none, the hot or all pages are in (none)",
+         "none|hot|all"},
+        {"record", 0, 0, G_OPTION_ARG_FILENAME, &given.record,
+         "Record the order of this guest's first touches", "FILE"},
+        {"record-for", 0, 0, G_OPTION_ARG_DOUBLE, &given.record_s,
+         "How long to record (10)", "SECONDS"},
+        {"stats", 0, 0, G_OPTION_ARG_FILENAME, &given.stats,
+         "Write the load's statistics, as JSON", "FILE"},
+        {"plugin-api", 0, 0, G_OPTION_ARG_INT, &given.plugin_api,
+         "Version of QEMU's plugin interface to claim", "N"},
+        {NULL},
+    };
+    LoadOptions options = {.start_us = g_get_monotonic_time(), .say = say};
+    int status;
+
+    options.qemu_argv = command_split(&argc, argv);
+    if (command_parse(&cmd_loadvm, entries, 0, 0, &argc, &argv, &status)) {
+        status = load(&given, &options);
+    }
+    clear_given(&given);
+    return status;
+}
+
+const Command cmd_loadvm = {
+    .name = "loadvm",
+    .synopsis = "--snapshot FILE [--order FILE] -- QEMU ARGUMENTS…",
+    .summary = "Start QEMU from a snapshot, lazily",
+    .run = run,
+};

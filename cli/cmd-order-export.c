@@ -1,0 +1,52 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <stdio.h>
+
+#include "cli/commands.h"
+#include "formats/page-order.h"
+
+static int export(const PageOrder *order, const char *output)
+{
+    g_autofree char *text = page_order_to_json_text(order);
+    GError *error = NULL;
+
+    if (!output) {
+        fputs(text, stdout);
+        return command_flush();
+    }
+    if (!g_file_set_contents_full(output, text, -1,
+                                  G_FILE_SET_CONTENTS_CONSISTENT |
+                                      G_FILE_SET_CONTENTS_DURABLE,
+                                  0666, &error)) {
+        return command_fail(error);
+    }
+    return STATUS_OK;
+}
+
+static int run(int argc, char **argv)
+{
+    g_autofree char *output = NULL;
+    const GOptionEntry entries[] = {
+        {"output", 'o', 0, G_OPTION_ARG_FILENAME, &output,
+         "Write to FILE instead of standard output", "FILE"},
+        {NULL},
+    };
+    g_autoptr(PageOrder) order = NULL;
+    GError *error = NULL;
+    int status;
+
+    if (!command_parse(&cmd_order_export, entries, 1, 1, &argc, &argv,
+                       &status)) {
+        return status;
+    }
+    order = page_order_load(argv[1], &error);
+    return order ? export(order, output) : command_fail(error);
+}
+
+const Command cmd_order_export = {
+    .name = "export",
+    .synopsis = "FILE",
+    .summary = "Write an order as JSON",
+    .run = run,
+};

@@ -1,0 +1,132 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <stdio.h>
+
+#include "cli/commands.h"
+#include "cli/error.h"
+#include "formats/page-order.h"
+#include "profiler/match.h"
+#include "profiler/plot.h"
+
+typedef struct PlotOptions {
+    char *output;
+    char *stats_path;
+    char *size;
+    gboolean force;
+} PlotOptions;
+
+static void options_clear(PlotOptions *options)
+{
+    g_free(options->output);
+    g_free(options->stats_path);
+    g_free(options->size);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PlotOptions, options_clear)
+
+static bool parse_size(const char *text, PlotRequest *request, GError **error)
+{
+    unsigned width = PLOT_DEFAULT_WIDTH;
+    unsigned height = PLOT_DEFAULT_HEIGHT;
+    char rest;
+
+    if (text && (sscanf(text, "%5ux%5u%c", &width, &height, &rest) != 2 ||
+                 width < PLOT_MIN_WIDTH || height < PLOT_MIN_HEIGHT ||
+                 width > PLOT_MAX_SIZE || height > PLOT_MAX_SIZE)) {
+        g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+                    "--size: \"%s\" is no size from %dx%d to %dx%d", text,
+                    PLOT_MIN_WIDTH, PLOT_MIN_HEIGHT, PLOT_MAX_SIZE,
+                    PLOT_MAX_SIZE);
+        return false;
+    }
+    request->width = width;
+    request->height = height;
+    return true;
+}
+
+static bool plot_with_stats(PlotRequest *request, const PlotOptions *options,
+                            GError **error)
+{
+    g_autoptr(PlotStats) stats = NULL;
+
+    if (options->stats_path) {
+        stats = plot_stats_load(options->stats_path, error);
+        if (!stats) {
+            return false;
+        }
+    }
+    request->stats = stats;
+    return order_plot(request, options->output, error);
+}
+
+/* Plot the order at a, and compared with the one at b unless that is NULL. */
+static bool plot(const char *a, const char *b, const PlotOptions *options,
+                 GError **error)
+{
+    const char *paths[] = {a, b};
+    g_autofree char *name_a = g_path_get_basename(a);
+    g_autofree char *name_b = b ? g_path_get_basename(b) : NULL;
+    g_autoptr(PageOrder) order_a = page_order_load(a, error);
+    g_autoptr(PageOrder) order_b = NULL;
+    PlotRequest request = {
+        .names = {name_a, name_b},
+        .n_orders = b ? 2 : 1,
+    };
+
+    if (!order_a || !parse_size(options->size, &request, error)) {
+        return false;
+    }
+    if (b) {
+        order_b = page_order_load(b, error);
+        if (!order_b) {
+            return false;
+        }
+    }
+    request.orders[0] = order_a;
+    request.orders[1] = order_b;
+    if (!options->force &&
+        !orders_check_match(request.orders, paths, request.n_orders, error)) {
+        g_prefix_error(error, "cannot compare them without --force: ");
+        return false;
+    }
+    return plot_with_stats(&request, options, error);
+}
+
+static int run(int argc, char **argv)
+{
+    g_auto(PlotOptions) options = {0};
+    const GOptionEntry entries[] = {
+        {"output", 'o', 0, G_OPTION_ARG_FILENAME, &options.output,
+         "Write the picture here; the name ends in .svg or .png", "FILE"},
+        {"stats", 0, 0, G_OPTION_ARG_FILENAME, &options.stats_path,
+         "Show also how the pages of this load came in", "FILE"},
+        {"size", 0, 0, G_OPTION_ARG_STRING, &options.size,
+         "Size of the picture in pixels (1200x800)", "WIDTHxHEIGHT"},
+        {"force", 'f', 0, G_OPTION_ARG_NONE, &options.force,
+         "Compare also orders of different snapshots", NULL},
+        {NULL},
+    };
+    GError *error = NULL;
+    int status;
+
+    if (!command_parse(&cmd_order_plot, entries, 1, 2, &argc, &argv,
+                       &status)) {
+        return status;
+    }
+    if (!options.output) {
+        return command_usage_error("say where the picture is to go: "
+                                   "-o map.svg or -o map.png");
+    }
+    if (!plot(argv[1], argc > 2 ? argv[2] : NULL, &options, &error)) {
+        return command_fail(error);
+    }
+    return STATUS_OK;
+}
+
+const Command cmd_order_plot = {
+    .name = "plot",
+    .synopsis = "FILE [FILE] -o PICTURE",
+    .summary = "Draw an order, or what tells two apart, as SVG or PNG",
+    .run = run,
+};

@@ -1,0 +1,324 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "cli/commands.h"
+#include "cli/error.h"
+#include "cli/units.h"
+#include "formats/page-order.h"
+#include "formats/snapshot.h"
+#include "profiler/match.h"
+#include "profiler/plot-stats.h"
+#include "profiler/simulate.h"
+
+#define NS_PER_MS 1e6
+
+typedef struct SimulateOptions {
+    char *trace_path;
+    char *storage;
+    char *snapshot_path;
+    char *offset;
+    char **policies;
+    char *fault;
+    char *trace_fault;
+    char *trace_stats_path;
+    char *head_start;
+    gboolean force;
+    gboolean json;
+} SimulateOptions;
+
+/* What is simulated; params.storage and the policies come from options. */
+typedef struct Task {
+    PageOrder *order;
+    PageOrder *trace;
+    Snapshot *snapshot; /* or NULL */
+    SimulateParams params;
+    size_t n_policies;
+    SimulatePolicy policies[SIMULATE_N_POLICIES];
+    SimulateResult results[SIMULATE_N_POLICIES];
+} Task;
+
+static void task_clear(Task *task)
+{
+    page_order_free(task->order);
+    page_order_free(task->trace);
+    snapshot_free(task->snapshot);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Task, task_clear)
+
+static void options_clear(SimulateOptions *options)
+{
+    g_free(options->trace_path);
+    g_free(options->storage);
+    g_free(options->snapshot_path);
+    g_free(options->offset);
+    g_strfreev(options->policies);
+    g_free(options->fault);
+    g_free(options->trace_fault);
+    g_free(options->trace_stats_path);
+    g_free(options->head_start);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SimulateOptions, options_clear)
+
+static bool parse_time(const char *name, const char *text, uint64_t *time_ns,
+                       GError **error)
+{
+    return !text || storage_time_parse(name, text, time_ns, error);
+}
+
+/* The cost of a fault while the trace was recorded: as given, as the
+ * recording's statistics tell, or what a fault costs anyway. */
+static bool parse_trace_fault(const SimulateOptions *options,
+                              SimulateParams *params, GError **error)
+{
+    g_autoptr(PlotStats) stats = NULL;
+
+    params->trace_fault_ns = params->fault_ns;
+    if (options->trace_stats_path) {
+        stats = plot_stats_load(options->trace_stats_path, error);
+        if (!stats) {
+            return false;
+        }
+        params->trace_fault_ns =
+            (uint64_t)(plot_stats_mean_fault_us(stats) * 1000);
+    }
+    return parse_time("--trace-fault", options->trace_fault,
+                      &params->trace_fault_ns, error);
+}
+
+static bool parse_policies(char **names, Task *task, GError **error)
+{
+    static const SimulatePolicy usual[] = {
+        SIMULATE_ORDER, SIMULATE_SEQUENTIAL, SIMULATE_DEMAND};
+    bool seen[SIMULATE_N_POLICIES] = {false};
+
+    for (size_t i = 0; !names && i < G_N_ELEMENTS(usual); i++) {
+        task->policies[task->n_policies++] = usual[i];
+    }
+    for (size_t i = 0; names && names[i]; i++) {
+        SimulatePolicy policy;
+
+        if (!simulate_policy_from_name(names[i], &policy)) {
+            g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+                        "--policy: \"%s\" is none of order, sequential, "
+                        "demand and full",
+                        names[i]);
+            return false;
+        }
+        if (!seen[policy]) {
+            seen[policy] = true;
+            task->policies[task->n_policies++] = policy;
+        }
+    }
+    return true;
+}
+
+static bool parse_options(const SimulateOptions *options, Task *task,
+                          GError **error)
+{
+    SimulateParams *params = &task->params;
+
+    simulate_params_init(params);
+    return storage_spec_parse(options->storage, &params->storage, error) &&
+           parse_time("--fault", options->fault, &params->fault_ns, error) &&
+           parse_time("--head-start", options->head_start,
+                      &params->head_start_ns, error) &&
+           parse_trace_fault(options, params, error) &&
+           parse_policies(options->policies, task, error);
+}
+
+static bool load_inputs(const char *path, const SimulateOptions *options,
+                        Task *task, GError **error)
+{
+    const char *paths[] = {path, options->trace_path};
+    uint64_t off_bytes = 0;
+
+    task->order = page_order_load(path, error);
+    if (!task->order) {
+        return false;
+    }
+    task->trace = page_order_load(options->trace_path, error);
+    if (!task->trace) {
+        return false;
+    }
+    const PageOrder *orders[] = {task->order, task->trace};
+    if (!options->force && !orders_check_match(orders, paths, 2, error)) {
+        g_prefix_error(error, "cannot replay it without --force: ");
+        return false;
+    }
+    if (!options->snapshot_path) {
+        command_warn("without --snapshot every page of the trace's blocks "
+                     "counts as in the file");
+        return true;
+    }
+    if (options->offset &&
+        !units_parse_size(options->offset, &off_bytes, error)) {
+        return false;
+    }
+    task->snapshot = snapshot_open(options->snapshot_path, off_bytes, error);
+    return task->snapshot != NULL;
+}
+
+static bool simulate(const char *path, const SimulateOptions *options,
+                     Task *task, GError **error)
+{
+    if (!parse_options(options, task, error) ||
+        !load_inputs(path, options, task, error)) {
+        return false;
+    }
+    for (size_t i = 0; i < task->n_policies; i++) {
+        if (!simulate_load(task->order, task->trace, task->snapshot,
+                           &task->params, task->policies[i],
+                           &task->results[i], error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* "1.234 s", right-aligned; "-" if it never happens. */
+static void print_time(uint64_t time_ns)
+{
+    if (time_ns == SIMULATE_NEVER) {
+        printf(" %12s", "-");
+    } else {
+        printf(" %10.3f s", (double)time_ns / 1e9);
+    }
+}
+
+static void print_size(uint64_t bytes)
+{
+    g_autofree char *size = units_format_size(bytes);
+
+    printf(" %12s", size);
+}
+
+static void print_row(SimulatePolicy policy, const SimulateResult *result)
+{
+    printf("%-11s", simulate_policy_name(policy));
+    print_time(result->working_set_ns);
+    printf(" %10" PRIu64, result->demand_faults);
+    print_time(result->blocked_ns);
+    print_time(result->max_blocked_ns);
+    print_size(result->working_set_bytes_read);
+    print_time(result->order_done_ns);
+    print_time(result->loaded_ns);
+    printf("\n");
+}
+
+static int print_table(const Task *task)
+{
+    const StorageSpec *storage = &task->params.storage;
+    const SimulateResult *first = &task->results[0];
+    g_autofree char *bandwidth = units_format_size(storage->bandwidth_bytes_s);
+
+    printf("storage  %s/s, %g ms a request, %zu at once\n", bandwidth,
+           (double)storage->latency_ns / NS_PER_MS, storage->queue);
+    printf("trace    %" PRIu64 " touches, %.3f s without its faults\n\n",
+           first->touches, (double)first->compute_ns / 1e9);
+    printf("%-11s %12s %10s %12s %12s %12s %12s %12s\n", "policy",
+           "working set", "faults", "blocked", "longest", "read", "order in",
+           "all loaded");
+    for (size_t i = 0; i < task->n_policies; i++) {
+        print_row(task->policies[i], &task->results[i]);
+    }
+    return command_flush();
+}
+
+static json_t *time_to_json(uint64_t time_ns)
+{
+    return time_ns == SIMULATE_NEVER
+               ? json_null()
+               : json_real((double)time_ns / NS_PER_MS);
+}
+
+static json_t *result_to_json(SimulatePolicy policy,
+                              const SimulateResult *result)
+{
+    return json_pack(
+        "{s:s, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:o, s:o}", "policy",
+        simulate_policy_name(policy), "demand-faults",
+        (json_int_t)result->demand_faults, "zero-on-fault",
+        (json_int_t)result->zero_faults, "blocktime-ms",
+        time_to_json(result->blocked_ns), "longest-fault-ms",
+        time_to_json(result->max_blocked_ns), "working-set-ms",
+        time_to_json(result->working_set_ns), "working-set-bytes-read",
+        (json_int_t)result->working_set_bytes_read, "bytes-read",
+        (json_int_t)result->bytes_read, "order-done-ms",
+        time_to_json(result->order_done_ns), "loaded-ms",
+        time_to_json(result->loaded_ns));
+}
+
+static int print_json(const Task *task)
+{
+    json_t *policies = json_array();
+
+    for (size_t i = 0; i < task->n_policies; i++) {
+        json_array_append_new(policies, result_to_json(task->policies[i],
+                                                       &task->results[i]));
+    }
+    return command_print_json(
+        json_pack("{s:I, s:o, s:o}", "touches",
+                  (json_int_t)task->results[0].touches, "compute-ms",
+                  time_to_json(task->results[0].compute_ns), "policies",
+                  policies));
+}
+
+static int run(int argc, char **argv)
+{
+    g_auto(SimulateOptions) options = {0};
+    g_auto(Task) task = {0};
+    const GOptionEntry entries[] = {
+        {"trace", 0, 0, G_OPTION_ARG_FILENAME, &options.trace_path,
+         "The order of first touches to replay, as recorded", "FILE"},
+        {"storage", 0, 0, G_OPTION_ARG_STRING, &options.storage,
+         "bandwidth=RATE[,latency=TIME][,queue=N]", "MODEL"},
+        {"snapshot", 0, 0, G_OPTION_ARG_FILENAME, &options.snapshot_path,
+         "Says which pages are in the file", "FILE"},
+        {"offset", 0, 0, G_OPTION_ARG_STRING, &options.offset,
+         "Where the image begins in the snapshot file", "BYTES"},
+        {"policy", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.policies,
+         "order, sequential, demand or full; several times for several",
+         "NAME"},
+        {"fault", 0, 0, G_OPTION_ARG_STRING, &options.fault,
+         "What a fault costs beside the reading (100us)", "TIME"},
+        {"trace-fault", 0, 0, G_OPTION_ARG_STRING, &options.trace_fault,
+         "What a fault had cost while the trace was recorded", "TIME"},
+        {"trace-stats", 0, 0, G_OPTION_ARG_FILENAME,
+         &options.trace_stats_path,
+         "Take that from the statistics of the recording load", "FILE"},
+        {"head-start", 0, 0, G_OPTION_ARG_STRING, &options.head_start,
+         "Reading begins so long before the guest (0s)", "TIME"},
+        {"force", 'f', 0, G_OPTION_ARG_NONE, &options.force,
+         "Mix orders of different snapshots", NULL},
+        {"json", 0, 0, G_OPTION_ARG_NONE, &options.json,
+         "Print the prediction as JSON", NULL},
+        {NULL},
+    };
+    GError *error = NULL;
+    int status;
+
+    if (!command_parse(&cmd_order_simulate, entries, 1, 1, &argc, &argv,
+                       &status)) {
+        return status;
+    }
+    if (!options.trace_path || !options.storage) {
+        return command_usage_error("simulate needs --trace and --storage");
+    }
+    if (!simulate(argv[1], &options, &task, &error)) {
+        return command_fail(error);
+    }
+    return options.json ? print_json(&task) : print_table(&task);
+}
+
+const Command cmd_order_simulate = {
+    .name = "simulate",
+    .synopsis = "FILE --trace FILE --storage MODEL",
+    .summary = "Predict how a load with an order would go",
+    .run = run,
+};

@@ -1,0 +1,26 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "cli/commands.h"
+
+static const Command *const commands[] = {
+    &cmd_order_show,
+    &cmd_order_export,
+    &cmd_order_import,
+    &cmd_order_check,
+    &cmd_order_plot,
+    &cmd_order_simulate,
+    NULL,
+};
+
+static int run(int argc, char **argv)
+{
+    return command_dispatch(commands, argc, argv);
+}
+
+const Command cmd_order = {
+    .name = "order",
+    .synopsis = "COMMAND",
+    .summary = "Look into page-access orders and edit them",
+    .run = run,
+};

@@ -1,0 +1,53 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <errno.h>
+#include <unistd.h>
+
+#include "cli/commands.h"
+#include "cli/error.h"
+#include "cli/qemu-args.h"
+
+static int start(char **qemu_argv, int plugin_api)
+{
+    GError *error = NULL;
+    g_autofree char *plugin = qemu_args_find_plugin(&error);
+    g_auto(GStrv) argv = NULL;
+
+    if (!plugin) {
+        return command_fail(error);
+    }
+    qemu_args_set_plugin_api(plugin_api);
+    argv = qemu_args_for_run(qemu_argv, plugin);
+    execvp(argv[0], argv);
+    cli_error_set_errno(&error, errno, "cannot start %s", argv[0]);
+    return command_fail(error);
+}
+
+static int run(int argc, char **argv)
+{
+    int plugin_api = 0;
+    const GOptionEntry entries[] = {
+        {"plugin-api", 0, 0, G_OPTION_ARG_INT, &plugin_api,
+         "Version of QEMU's plugin interface to claim", "N"},
+        {NULL},
+    };
+    char **qemu_argv = command_split(&argc, argv);
+    int status;
+
+    if (!command_parse(&cmd_run, entries, 0, 0, &argc, &argv, &status)) {
+        return status;
+    }
+    if (!qemu_argv || !qemu_argv[0]) {
+        return command_usage_error("QEMU's command line is missing: write it "
+                                   "after \"--\"");
+    }
+    return start(qemu_argv, plugin_api);
+}
+
+const Command cmd_run = {
+    .name = "run",
+    .synopsis = "-- QEMU ARGUMENTS…",
+    .summary = "Start a fresh guest with the plugin in it",
+    .run = run,
+};

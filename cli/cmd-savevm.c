@@ -1,0 +1,109 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "cli/commands.h"
+#include "cli/qmp.h"
+#include "cli/saver.h"
+#include "cli/units.h"
+
+static void say(const char *text)
+{
+    fprintf(stderr, "preheat: %s\n", text);
+}
+
+/* The signals that ask to end, as something to poll(). */
+static int open_interrupts(void)
+{
+    sigset_t signals;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGHUP);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    return signalfd(-1, &signals, SFD_CLOEXEC);
+}
+
+static int print_result(const char *output, const SaveResult *result)
+{
+    g_autofree char *size = units_format_size(result->stored_bytes);
+
+    printf("%s: %s saved in %.2f s; the guest stood still for %.2f s\n",
+           output, size, (double)result->total_us / G_USEC_PER_SEC,
+           (double)result->stopped_us / G_USEC_PER_SEC);
+    return command_flush();
+}
+
+static int print_result_json(const char *output, const SaveResult *result)
+{
+    return command_print_json(json_pack(
+        "{s:s, s:I, s:I, s:I}", "snapshot", output, "stored-bytes",
+        (json_int_t)result->stored_bytes, "stopped-ms",
+        (json_int_t)(result->stopped_us / 1000), "total-ms",
+        (json_int_t)(result->total_us / 1000)));
+}
+
+static int save(const char *socket_path, const char *output, bool json)
+{
+    g_autoptr(Rpc) qmp = NULL;
+    g_autofree char *path = NULL;
+    SaveOptions options = {.say = say};
+    SaveResult result;
+    GError *error = NULL;
+    bool ok;
+
+    path = command_absolute_path(output, &error);
+    qmp = path ? qmp_connect(socket_path, &error) : NULL;
+    if (!qmp) {
+        return command_fail(error);
+    }
+    options.output = path;
+    options.interrupt_fd = open_interrupts();
+    ok = saver_run(qmp, &options, &result, &error);
+    if (options.interrupt_fd >= 0) {
+        close(options.interrupt_fd);
+    }
+    if (!ok) {
+        g_prefix_error(&error, "%s: not saved: ", output);
+        return command_fail(error);
+    }
+    return json ? print_result_json(path, &result)
+                : print_result(output, &result);
+}
+
+static int run(int argc, char **argv)
+{
+    g_autofree char *socket_path = NULL;
+    g_autofree char *output = NULL;
+    gboolean json = FALSE;
+    const GOptionEntry entries[] = {
+        {"qmp", 0, 0, G_OPTION_ARG_FILENAME, &socket_path,
+         "QMP socket of the QEMU that runs the guest", "SOCKET"},
+        {"output", 'o', 0, G_OPTION_ARG_FILENAME, &output,
+         "Where to save to; replaced when the save is complete", "FILE"},
+        {"json", 0, 0, G_OPTION_ARG_NONE, &json, "Print the result as JSON",
+         NULL},
+        {NULL},
+    };
+    int status;
+
+    if (!command_parse(&cmd_savevm, entries, 0, 0, &argc, &argv, &status)) {
+        return status;
+    }
+    if (!socket_path || !output) {
+        return command_usage_error("--qmp and --output are needed");
+    }
+    return save(socket_path, output, json);
+}
+
+const Command cmd_savevm = {
+    .name = "savevm",
+    .synopsis = "--qmp SOCKET --output FILE",
+    .summary = "Save a running guest",
+    .run = run,
+};

@@ -1,0 +1,110 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "cli/commands.h"
+#include "cli/units.h"
+#include "formats/snapshot.h"
+
+static void print_blocks(const Snapshot *snapshot)
+{
+    printf("\n%-36s %10s %10s %12s %10s\n", "block", "size", "page",
+           "pages stored", "stored");
+    for (size_t i = 0; i < snapshot->n_blocks; i++) {
+        const SnapshotBlock *block = &snapshot->blocks[i];
+        g_autofree char *size = units_format_size(block->len_bytes);
+        g_autofree char *page = units_format_size(block->page_bytes);
+        g_autofree char *stored = units_format_size(block->n_pages_in_file *
+                                                    block->page_bytes);
+
+        printf("%-36s %10s %10s %12" PRIu64 " %10s\n", block->name, size, page,
+               block->n_pages_in_file, stored);
+    }
+}
+
+static uint64_t device_state_bytes(const Snapshot *snapshot)
+{
+    return snapshot->file_len_bytes - snapshot->device_state_off_bytes;
+}
+
+static int print_text(const Snapshot *snapshot)
+{
+    g_autofree char *state = units_format_size(device_state_bytes(snapshot));
+    g_autofree char *file = units_format_size(snapshot->file_len_bytes);
+
+    printf("machine       %s\n", snapshot->machine);
+    printf("identity      %s\n", snapshot->identity);
+    printf("file          %s, image at %" PRIu64 "\n", file,
+           snapshot->image_off_bytes);
+    printf("device state  %s\n", state);
+    print_blocks(snapshot);
+    return command_flush();
+}
+
+static json_t *blocks_json(const Snapshot *snapshot)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < snapshot->n_blocks; i++) {
+        const SnapshotBlock *block = &snapshot->blocks[i];
+
+        json_array_append_new(
+            list,
+            json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "name", block->name,
+                      "length", (json_int_t)block->len_bytes, "page-size",
+                      (json_int_t)block->page_bytes, "pages",
+                      (json_int_t)block->n_pages, "pages-in-file",
+                      (json_int_t)block->n_pages_in_file, "pages-offset",
+                      (json_int_t)block->pages_off_bytes));
+    }
+    return list;
+}
+
+static int print_json(const Snapshot *snapshot)
+{
+    return command_print_json(json_pack(
+        "{s:s, s:s, s:I, s:I, s:I, s:o}", "machine", snapshot->machine,
+        "identity", snapshot->identity, "file-length",
+        (json_int_t)snapshot->file_len_bytes, "offset",
+        (json_int_t)snapshot->image_off_bytes, "device-state-length",
+        (json_int_t)device_state_bytes(snapshot), "blocks",
+        blocks_json(snapshot)));
+}
+
+static int run(int argc, char **argv)
+{
+    g_autofree char *offset = NULL;
+    gboolean json = FALSE;
+    const GOptionEntry entries[] = {
+        {"offset", 0, 0, G_OPTION_ARG_STRING, &offset,
+         "Where the image begins in the snapshot file", "BYTES"},
+        {"json", 0, 0, G_OPTION_ARG_NONE, &json, "Print it as JSON", NULL},
+        {NULL},
+    };
+    g_autoptr(Snapshot) snapshot = NULL;
+    uint64_t off_bytes = 0;
+    GError *error = NULL;
+    int status;
+
+    if (!command_parse(&cmd_snapshot_info, entries, 1, 1, &argc, &argv,
+                       &status)) {
+        return status;
+    }
+    if (offset && !units_parse_size(offset, &off_bytes, &error)) {
+        return command_fail(error);
+    }
+    snapshot = snapshot_open(argv[1], off_bytes, &error);
+    if (!snapshot) {
+        return command_fail(error);
+    }
+    return json ? print_json(snapshot) : print_text(snapshot);
+}
+
+const Command cmd_snapshot_info = {
+    .name = "info",
+    .synopsis = "FILE",
+    .summary = "Print what is in a snapshot",
+    .run = run,
+};

@@ -1,0 +1,160 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "cli/control.h"
+#include "cli/error.h"
+#include "cli/machine-check.h"
+#include "cli/qmp.h"
+#include "cli/ram-blocks.h"
+#include "cli/units.h"
+#include "plugin/control-protocol.h"
+
+static bool check_paused(Rpc *qmp, GError **error)
+{
+    g_autofree char *state = NULL;
+
+    if (!qmp_run_state(qmp, &state, error)) {
+        return false;
+    }
+    if (strcmp(state, "running") != 0) {
+        return true;
+    }
+    g_set_error(error, CLI_ERROR, CLI_ERROR_FAILED,
+                "the guest runs, and changes its RAM meanwhile; pause it "
+                "first (QMP stop)");
+    return false;
+}
+
+/* All of the machine's blocks that migrate, and so are in the snapshot. */
+static json_t *block_list(const Snapshot *snapshot, const GArray *blocks)
+{
+    json_t *list = json_array();
+
+    for (guint i = 0; i < blocks->len; i++) {
+        const RamBlock *block = &g_array_index(blocks, RamBlock, i);
+
+        if (snapshot_find_block(snapshot, block->name)) {
+            json_array_append_new(list, ram_block_to_json(block));
+        }
+    }
+    return list;
+}
+
+/* The plugin compares; the answer is its own. */
+static bool verify(Rpc *qmp, const Snapshot *snapshot, json_t **ret_answer,
+                   GError **error)
+{
+    g_autoptr(GArray) blocks = NULL;
+    g_autoptr(Rpc) control = NULL;
+
+    if (!check_paused(qmp, error)) {
+        return false;
+    }
+    blocks = ram_blocks_query(qmp, error);
+    if (!blocks || !machine_check_blocks(snapshot, blocks, error)) {
+        return false;
+    }
+    control = control_connect_peer(qmp, error);
+    return control &&
+           rpc_execute(control, CONTROL_CMD_VERIFY,
+                       json_pack("{s:s, s:I, s:o}", "snapshot",
+                                 snapshot->path, "offset",
+                                 (json_int_t)snapshot->image_off_bytes,
+                                 "blocks", block_list(snapshot, blocks)),
+                       ret_answer, error);
+}
+
+static void print_answer(const json_t *answer)
+{
+    const json_t *difference = json_object_get(answer, "first-difference");
+    const char *block = "";
+    json_int_t page = 0, address = 0, byte = 0;
+
+    if (!difference) {
+        printf("all %" JSON_INTEGER_FORMAT " pages equal\n",
+               json_integer_value(json_object_get(answer, "pages")));
+        return;
+    }
+    json_unpack((json_t *)difference, "{s:s, s:I, s:I, s:I}", "block", &block,
+                "page", &page, "address", &address, "byte", &byte);
+    printf("%s: page %" JSON_INTEGER_FORMAT " (offset 0x%" PRIx64
+           ") differs at byte %" JSON_INTEGER_FORMAT
+           "; %" JSON_INTEGER_FORMAT " pages differ\n",
+           block, page, (uint64_t)address, byte,
+           json_integer_value(json_object_get(answer, "pages-differing")));
+}
+
+static int finish(json_t *answer, bool json)
+{
+    bool equal = json_is_true(json_object_get(answer, "equal"));
+    int status;
+
+    if (json) {
+        status = command_print_json(answer);
+    } else {
+        print_answer(answer);
+        json_decref(answer);
+        status = command_flush();
+    }
+    return status == STATUS_OK && !equal ? STATUS_FAILED : status;
+}
+
+static int verify_file(const char *socket_path, const char *file,
+                       uint64_t off_bytes, bool json)
+{
+    GError *error = NULL;
+    g_autofree char *path = command_absolute_path(file, &error);
+    g_autoptr(Snapshot) snapshot = NULL;
+    g_autoptr(Rpc) qmp = NULL;
+    json_t *answer;
+
+    snapshot = path ? snapshot_open(path, off_bytes, &error) : NULL;
+    qmp = snapshot ? qmp_connect(socket_path, &error) : NULL;
+    if (!qmp || !verify(qmp, snapshot, &answer, &error)) {
+        return command_fail(error);
+    }
+    return finish(answer, json);
+}
+
+static int run(int argc, char **argv)
+{
+    g_autofree char *socket_path = NULL;
+    g_autofree char *offset = NULL;
+    gboolean json = FALSE;
+    const GOptionEntry entries[] = {
+        {"qmp", 0, 0, G_OPTION_ARG_FILENAME, &socket_path,
+         "QMP socket of the QEMU with the paused guest", "SOCKET"},
+        {"offset", 0, 0, G_OPTION_ARG_STRING, &offset,
+         "Where the image begins in the snapshot file", "BYTES"},
+        {"json", 0, 0, G_OPTION_ARG_NONE, &json, "Print the result as JSON",
+         NULL},
+        {NULL},
+    };
+    uint64_t off_bytes = 0;
+    GError *error = NULL;
+    int status;
+
+    if (!command_parse(&cmd_snapshot_verify, entries, 1, 1, &argc, &argv,
+                       &status)) {
+        return status;
+    }
+    if (!socket_path) {
+        return command_usage_error("--qmp is needed");
+    }
+    if (offset && !units_parse_size(offset, &off_bytes, &error)) {
+        return command_fail(error);
+    }
+    return verify_file(socket_path, argv[1], off_bytes, json);
+}
+
+const Command cmd_snapshot_verify = {
+    .name = "verify",
+    .synopsis = "--qmp SOCKET FILE",
+    .summary = "Compare a paused guest's RAM with a snapshot",
+    .run = run,
+};

@@ -1,0 +1,22 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "cli/commands.h"
+
+static const Command *const commands[] = {
+    &cmd_snapshot_info,
+    &cmd_snapshot_verify,
+    NULL,
+};
+
+static int run(int argc, char **argv)
+{
+    return command_dispatch(commands, argc, argv);
+}
+
+const Command cmd_snapshot = {
+    .name = "snapshot",
+    .synopsis = "COMMAND",
+    .summary = "Look into snapshots",
+    .run = run,
+};

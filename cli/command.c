@@ -1,0 +1,175 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "cli/command.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/error.h"
+
+static void print_table(const Command *const *table, const char *name)
+{
+    printf("Usage:\n  %s COMMAND [OPTIONS…]\n\nCommands:\n", name);
+    for (size_t i = 0; table[i]; i++) {
+        printf("  %-10s %s\n", table[i]->name, table[i]->summary);
+    }
+    printf("\n%s COMMAND --help tells more about each.\n", name);
+}
+
+static const Command *find_command(const Command *const *table,
+                                   const char *name)
+{
+    for (size_t i = 0; table[i]; i++) {
+        if (strcmp(table[i]->name, name) == 0) {
+            return table[i];
+        }
+    }
+    return NULL;
+}
+
+int command_dispatch(const Command *const *table, int argc, char **argv)
+{
+    g_autofree char *full_name = NULL;
+    const Command *command;
+
+    g_set_prgname(argv[0]);
+    if (argc < 2) {
+        return command_usage_error("a command is missing");
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        print_table(table, argv[0]);
+        return command_flush();
+    }
+    command = find_command(table, argv[1]);
+    if (!command) {
+        return command_usage_error("there is no command \"%s\"", argv[1]);
+    }
+    full_name = g_strdup_printf("%s %s", argv[0], command->name);
+    argv[1] = full_name;
+    return command->run(argc - 1, argv + 1);
+}
+
+char **command_split(int *argc, char **argv)
+{
+    for (int i = 1; i < *argc; i++) {
+        if (strcmp(argv[i], "--") == 0) {
+            argv[i] = NULL;
+            *argc = i;
+            return argv + i + 1;
+        }
+    }
+    return NULL;
+}
+
+bool command_parse(const Command *command, const GOptionEntry *entries,
+                   int n_min, int n_max, int *argc, char ***argv,
+                   int *ret_status)
+{
+    g_autoptr(GOptionContext) context = g_option_context_new(command->synopsis);
+    g_autoptr(GError) error = NULL;
+    int n_left;
+
+    g_set_prgname((*argv)[0]);
+    g_option_context_set_summary(context, command->summary);
+    g_option_context_add_main_entries(context, entries, NULL);
+    if (!g_option_context_parse(context, argc, argv, &error)) {
+        *ret_status = command_usage_error("%s", error->message);
+        return false;
+    }
+    if (*argc > 1 && strcmp((*argv)[1], "--") == 0) {
+        (*argc)--;
+        (*argv)++;
+    }
+    n_left = *argc - 1;
+    if (n_left < n_min) {
+        *ret_status = command_usage_error("an argument is missing");
+        return false;
+    }
+    if (n_max >= 0 && n_left > n_max) {
+        *ret_status = command_usage_error("\"%s\" is one argument too many",
+                                          (*argv)[n_max + 1]);
+        return false;
+    }
+    return true;
+}
+
+static void print_message(const char *kind, const char *format, va_list args)
+    G_GNUC_PRINTF(2, 0);
+
+static void print_message(const char *kind, const char *format, va_list args)
+{
+    g_autofree char *text = g_strdup_vprintf(format, args);
+
+    fprintf(stderr, "preheat: %s%s\n", kind, text);
+}
+
+int command_usage_error(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    print_message("", format, args);
+    va_end(args);
+    fprintf(stderr, "Try \"%s --help\".\n", g_get_prgname());
+    return STATUS_USAGE;
+}
+
+int command_fail(GError *error)
+{
+    int status = STATUS_FAILED;
+
+    if (g_error_matches(error, CLI_ERROR, CLI_ERROR_USAGE) ||
+        error->domain == G_OPTION_ERROR) {
+        status = command_usage_error("%s", error->message);
+    } else {
+        fprintf(stderr, "preheat: %s\n", error->message);
+    }
+    g_error_free(error);
+    return status;
+}
+
+void command_warn(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    print_message("warning: ", format, args);
+    va_end(args);
+}
+
+int command_print_json(json_t *value)
+{
+    json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+    putchar('\n');
+    json_decref(value);
+    return command_flush();
+}
+
+int command_flush(void)
+{
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "preheat: cannot write to standard output: %s\n",
+                g_strerror(errno));
+        return STATUS_FAILED;
+    }
+    return STATUS_OK;
+}
+
+char *command_absolute_path(const char *path, GError **error)
+{
+    g_autofree char *absolute = g_canonicalize_filename(path, NULL);
+
+    if (!g_utf8_validate(absolute, -1, NULL)) {
+        g_autofree char *shown = g_filename_display_name(path);
+
+        g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+                    "%s: the path is not UTF-8, which QEMU's monitor cannot "
+                    "carry; rename it",
+                    shown);
+        return NULL;
+    }
+    return g_steal_pointer(&absolute);
+}

@@ -1,0 +1,24 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Every subcommand; cmd-NAME.c defines it.  The tables that list them are in
+ * main.c, cmd-order.c and cmd-snapshot.c.
+ */
+#pragma once
+
+#include "cli/command.h"
+
+extern const Command cmd_control;
+extern const Command cmd_loadvm;
+extern const Command cmd_order;
+extern const Command cmd_order_check;
+extern const Command cmd_order_export;
+extern const Command cmd_order_import;
+extern const Command cmd_order_plot;
+extern const Command cmd_order_show;
+extern const Command cmd_order_simulate;
+extern const Command cmd_run;
+extern const Command cmd_savevm;
+extern const Command cmd_snapshot;
+extern const Command cmd_snapshot_info;
+extern const Command cmd_snapshot_verify;

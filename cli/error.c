@@ -1,0 +1,20 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "cli/error.h"
+
+#include <stdarg.h>
+
+G_DEFINE_QUARK(cli-error-quark, cli_error)
+
+void cli_error_set_errno(GError **error, int errnum, const char *format, ...)
+{
+    g_autofree char *text = NULL;
+    va_list args;
+
+    va_start(args, format);
+    text = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_set_error(error, CLI_ERROR, CLI_ERROR_FAILED, "%s: %s", text,
+                g_strerror(errnum));
+}

@@ -1,0 +1,38 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Start QEMU from a snapshot, and stay with it until it ends.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+typedef enum {
+    LOAD_WAIT_NONE,
+    LOAD_WAIT_HOT, /* for the order's pages */
+    LOAD_WAIT_ALL, /* for every page */
+} LoadWait;
+
+typedef struct LoadOptions {
+    const char *given_snapshot; /* as the user wrote it, for messages */
+    const char *snapshot;       /* this and all other paths are absolute */
+    uint64_t image_off_bytes;
+    const char *order;  /* or NULL */
+    const char *policy; /* as the control protocol has it */
+    LoadWait wait;
+    const char *record; /* or NULL */
+    int64_t record_ms;
+    const char *stats; /* or NULL */
+    const char *plugin;
+    char **qemu_argv;
+    int64_t start_us; /* monotonic: when the program was started */
+    /* Tell the user what comes up on the way. */
+    void (*say)(const char *text);
+} LoadOptions;
+
+/* ret_status: how QEMU ended, as a shell has it.  On an error QEMU has been
+ * ended.  To be called before the process has a second thread. */
+bool loader_run(const LoadOptions *options, int *ret_status, GError **error);

@@ -1,0 +1,27 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * QEMU's migration capabilities and parameters as a mapped-ram save needs
+ * them, and back to what they were.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include <glib.h>
+
+#include "cli/rpc.h"
+
+typedef struct MigrationSettings MigrationSettings;
+
+/* Set them.  To be called while no migration is under way. */
+MigrationSettings *migration_settings_apply(Rpc *qmp, GError **error);
+
+/* Set what was changed back. */
+bool migration_settings_restore(const MigrationSettings *settings, Rpc *qmp,
+                                GError **error);
+
+/* NULL is fine. */
+void migration_settings_free(MigrationSettings *settings);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigrationSettings, migration_settings_free)

@@ -1,0 +1,37 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A file that another process writes, and that takes its name only when it is
+ * whole and on disk.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <glib.h>
+
+typedef struct OutputFile OutputFile;
+
+/* Make an empty file PATH.preheat-tmp, for nobody but owner (given away to it
+ * where we are root).  One that an earlier process has left there is removed;
+ * one that a process still holds is an error. */
+OutputFile *output_file_new(const char *path, uid_t owner, gid_t group,
+                            GError **error);
+
+/* Removes the temporary file unless it has been published.  NULL is fine. */
+void output_file_free(OutputFile *file);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(OutputFile, output_file_free)
+
+/* Whether an earlier process had left a temporary file there. */
+bool output_file_replaces_stale(const OutputFile *file);
+
+/* The temporary file's path; owned by file. */
+const char *output_file_temporary(const OutputFile *file);
+
+/* Sync, rename over the path, sync the directory. ret_stored_bytes: what it
+ * takes on disk. */
+bool output_file_publish(OutputFile *file, uint64_t *ret_stored_bytes,
+                         GError **error);

@@ -1,0 +1,25 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A progress bar on standard error for what takes longer than a second;
+ * nothing where standard error is no terminal.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include <glib.h>
+
+typedef struct Progress Progress;
+
+/* what: a word before the bar, such as "saving". */
+Progress *progress_new(const char *what);
+
+/* done of total bytes are through. */
+void progress_update(Progress *progress, uint64_t done_bytes,
+                     uint64_t total_bytes);
+
+/* Wipe the bar from the terminal.  NULL is fine. */
+void progress_free(Progress *progress);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Progress, progress_free)

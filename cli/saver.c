@@ -1,0 +1,380 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "cli/saver.h"
+
+#include <string.h>
+
+#include "cli/error.h"
+#include "cli/migration-settings.h"
+#include "cli/output-file.h"
+#include "cli/progress.h"
+#include "cli/qmp.h"
+#include "cli/unix-socket.h"
+#include "formats/snapshot.h"
+
+/* The longest time between two looks at a migration; its events come at
+ * once. */
+#define POLL_MS 100
+
+typedef struct Save {
+    Rpc *qmp;
+    const SaveOptions *options;
+    OutputFile *file;
+    MigrationSettings *settings;
+    bool was_running;
+    int64_t stopped_at_us; /* 0: not stopped by us */
+    int64_t stopped_us;
+} Save;
+
+/* ---- a migration's progress ---- */
+
+typedef enum {
+    MIGRATION_NONE, /* none, or none that is under way */
+    MIGRATION_ACTIVE,
+    MIGRATION_COMPLETED,
+    MIGRATION_CANCELLED,
+    MIGRATION_FAILED,
+} MigrationState;
+
+static MigrationState state_from_name(const char *name)
+{
+    static const struct {
+        const char *name;
+        MigrationState state;
+    } ended[] = {
+        {"none", MIGRATION_NONE},
+        {"completed", MIGRATION_COMPLETED},
+        {"cancelled", MIGRATION_CANCELLED},
+        {"failed", MIGRATION_FAILED},
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(ended); i++) {
+        if (g_strcmp0(name, ended[i].name) == 0) {
+            return ended[i].state;
+        }
+    }
+    return name ? MIGRATION_ACTIVE : MIGRATION_NONE;
+}
+
+static void show_progress(Progress *progress, const json_t *info)
+{
+    const json_t *ram = json_object_get(info, "ram");
+    json_int_t total = json_integer_value(json_object_get(ram, "total"));
+    json_int_t left = json_integer_value(json_object_get(ram, "remaining"));
+
+    if (total > 0 && left >= 0 && left <= total) {
+        progress_update(progress, (uint64_t)(total - left), (uint64_t)total);
+    }
+}
+
+/* Wait until no migration is under way; ret_info: the last query-migrate, a
+ * new reference. */
+static bool wait_for_migration(Rpc *qmp, const char *what,
+                               MigrationState *ret_state, json_t **ret_info,
+                               GError **error)
+{
+    g_autoptr(Progress) progress = progress_new(what);
+
+    for (;;) {
+        json_t *info;
+        MigrationState state;
+
+        if (!rpc_execute(qmp, "query-migrate", NULL, &info, error)) {
+            return false;
+        }
+        state = state_from_name(
+            json_string_value(json_object_get(info, "status")));
+        if (state != MIGRATION_ACTIVE) {
+            *ret_state = state;
+            *ret_info = info;
+            return true;
+        }
+        show_progress(progress, info);
+        json_decref(info);
+        if (!rpc_pump(qmp, POLL_MS, error)) {
+            return false;
+        }
+    }
+}
+
+static bool wait_for_others(Save *save, GError **error)
+{
+    MigrationState state;
+    json_t *info;
+
+    if (!wait_for_migration(save->qmp, "waiting for a migration", &state,
+                            &info, error)) {
+        return false;
+    }
+    json_decref(info);
+    return true;
+}
+
+/* ---- before ---- */
+
+static void warn_of_disk(Save *save, const json_t *device)
+{
+    const json_t *inserted = json_object_get(device, "inserted");
+    const char *name = json_string_value(json_object_get(device, "device"));
+    const char *file = json_string_value(json_object_get(inserted, "file"));
+    g_autofree char *text = NULL;
+
+    if (!inserted || json_is_true(json_object_get(inserted, "ro"))) {
+        return;
+    }
+    text = g_strdup_printf(
+        "warning: disk %s (%s) is writable and not part of the snapshot: "
+        "keep it as it is at this moment, with an overlay (qemu-img create "
+        "-b) or by running the guest with -snapshot",
+        name && name[0] ? name : "without a name", file ? file : "?");
+    save->options->say(text);
+}
+
+static bool look_at_disks(Save *save, GError **error)
+{
+    json_t *devices;
+    const json_t *device;
+    size_t i;
+
+    if (!rpc_execute(save->qmp, "query-block", NULL, &devices, error)) {
+        return false;
+    }
+    json_array_foreach(devices, i, device) {
+        warn_of_disk(save, device);
+    }
+    json_decref(devices);
+    return true;
+}
+
+/* A guest that stands still because it was saved or has migrated away, and
+ * that QEMU saves again only when it has run in between.  Only where a save of
+ * ours was cut short do we know that it may run here. */
+static bool revive(Save *save, GError **error)
+{
+    if (!output_file_replaces_stale(save->file)) {
+        g_set_error(error, CLI_ERROR, CLI_ERROR_FAILED,
+                    "this guest stands still since it was saved last, and "
+                    "QEMU saves it again only when it has run (QMP cont)");
+        return false;
+    }
+    save->options->say("an earlier save was cut short and left the guest "
+                       "stopped; it will run after this one");
+    return rpc_execute(save->qmp, "cont", NULL, NULL, error);
+}
+
+static bool look_at_guest(Save *save, GError **error)
+{
+    g_autofree char *state = NULL;
+    bool revived = false;
+
+    if (!qmp_run_state(save->qmp, &state, error)) {
+        return false;
+    }
+    if (strcmp(state, "inmigrate") == 0) {
+        g_set_error(error, CLI_ERROR, CLI_ERROR_FAILED,
+                    "this QEMU still waits for an incoming migration: there "
+                    "is no guest to save yet");
+        return false;
+    }
+    if (strcmp(state, "postmigrate") == 0) {
+        if (!revive(save, error)) {
+            return false;
+        }
+        revived = true;
+    }
+    save->was_running = revived || strcmp(state, "running") == 0;
+    return true;
+}
+
+static bool create_file(Save *save, GError **error)
+{
+    struct ucred peer;
+
+    if (!unix_socket_peer(rpc_fd(save->qmp), &peer, error)) {
+        return false;
+    }
+    save->file = output_file_new(save->options->output, peer.uid, peer.gid,
+                                 error);
+    return save->file != NULL;
+}
+
+/* ---- the save itself ---- */
+
+static bool stop_guest(Save *save, GError **error)
+{
+    if (!save->was_running) {
+        return true;
+    }
+    save->stopped_at_us = g_get_monotonic_time();
+    return rpc_execute(save->qmp, "stop", NULL, NULL, error);
+}
+
+static void cancel(Save *save)
+{
+    MigrationState state;
+    json_t *info;
+
+    rpc_set_interrupt_fd(save->qmp, -1);
+    if (rpc_execute(save->qmp, "migrate_cancel", NULL, NULL, NULL) &&
+        wait_for_migration(save->qmp, "cancelling", &state, &info, NULL)) {
+        json_decref(info);
+    }
+}
+
+static bool check_outcome(MigrationState state, const json_t *info,
+                          GError **error)
+{
+    const char *reason =
+        json_string_value(json_object_get(info, "error-desc"));
+
+    if (state == MIGRATION_COMPLETED) {
+        return true;
+    }
+    g_set_error(error, CLI_ERROR, CLI_ERROR_FAILED, "QEMU could not save: %s",
+                reason                           ? reason
+                : state == MIGRATION_CANCELLED ? "somebody cancelled it"
+                                                 : "no reason given");
+    return false;
+}
+
+static bool migrate(Save *save, GError **error)
+{
+    g_autofree char *uri =
+        qmp_file_uri(output_file_temporary(save->file), 0);
+    GError *local = NULL;
+    MigrationState state;
+    json_t *info;
+    bool ok;
+
+    if (!rpc_execute(save->qmp, "migrate", json_pack("{s:s}", "uri", uri),
+                     NULL, error)) {
+        return false;
+    }
+    rpc_set_interrupt_fd(save->qmp, save->options->interrupt_fd);
+    if (!wait_for_migration(save->qmp, "saving", &state, &info, &local)) {
+        if (g_error_matches(local, CLI_ERROR, CLI_ERROR_INTERRUPTED)) {
+            cancel(save);
+        }
+        g_propagate_error(error, local);
+        return false;
+    }
+    rpc_set_interrupt_fd(save->qmp, -1);
+    ok = check_outcome(state, info, error);
+    json_decref(info);
+    return ok;
+}
+
+/* A migration counts as completed a moment before QEMU takes "cont". */
+static bool wait_until_finalized(Rpc *qmp, GError **error)
+{
+    for (;;) {
+        g_autofree char *state = NULL;
+
+        if (!qmp_run_state(qmp, &state, error)) {
+            return false;
+        }
+        if (strcmp(state, "finish-migrate") != 0) {
+            return true;
+        }
+        if (!rpc_pump(qmp, 1, error)) {
+            return false;
+        }
+    }
+}
+
+static bool continue_guest(Save *save, GError **error)
+{
+    if (save->stopped_at_us == 0) {
+        return true;
+    }
+    if (!wait_until_finalized(save->qmp, error)) {
+        return false;
+    }
+    if (!rpc_execute(save->qmp, "cont", NULL, NULL, error)) {
+        g_prefix_error(error, "the guest stays stopped: ");
+        return false;
+    }
+    save->stopped_us = g_get_monotonic_time() - save->stopped_at_us;
+    return true;
+}
+
+/* Everything as it was, also after a failure: both steps are tried, the first
+ * failure is reported. */
+static bool restore(Save *save, GError **error)
+{
+    GError *second = NULL;
+    bool continued = continue_guest(save, error);
+    bool restored = !save->settings ||
+                    migration_settings_restore(save->settings, save->qmp,
+                                               continued ? error : &second);
+
+    g_clear_error(&second);
+    return continued && restored;
+}
+
+static bool save_ram(Save *save, GError **error)
+{
+    save->settings = migration_settings_apply(save->qmp, error);
+    return save->settings && stop_guest(save, error) && migrate(save, error);
+}
+
+/* The guest runs again; what remains is the file. */
+static bool publish(Save *save, uint64_t *ret_stored_bytes, GError **error)
+{
+    g_autoptr(Snapshot) snapshot =
+        snapshot_open(output_file_temporary(save->file), 0, error);
+
+    if (!snapshot) {
+        g_prefix_error(error, "QEMU wrote what cannot be read again: ");
+        return false;
+    }
+    return output_file_publish(save->file, ret_stored_bytes, error);
+}
+
+static bool prepare(Save *save, GError **error)
+{
+    rpc_set_interrupt_fd(save->qmp, save->options->interrupt_fd);
+    if (!wait_for_others(save, error)) {
+        return false;
+    }
+    rpc_set_interrupt_fd(save->qmp, -1);
+    return look_at_disks(save, error) && create_file(save, error) &&
+           look_at_guest(save, error);
+}
+
+/* After a failure: why the guest stays stopped, if it does, is worth as much
+ * as why the save failed. */
+static void restore_after(Save *save, GError **error)
+{
+    g_autoptr(GError) second = NULL;
+
+    if (!restore(save, &second) && !rpc_is_closed(save->qmp)) {
+        g_prefix_error(error, "%s; before that, ", second->message);
+    }
+}
+
+bool saver_run(Rpc *qmp, const SaveOptions *options, SaveResult *ret_result,
+               GError **error)
+{
+    int64_t start_us = g_get_monotonic_time();
+    Save save = {.qmp = qmp, .options = options};
+    uint64_t stored_bytes;
+    bool ok;
+
+    ok = prepare(&save, error);
+    if (ok && !save_ram(&save, error)) {
+        restore_after(&save, error);
+        ok = false;
+    } else if (ok) {
+        ok = restore(&save, error) && publish(&save, &stored_bytes, error);
+    }
+    if (ok) {
+        ret_result->stored_bytes = stored_bytes;
+        ret_result->stopped_us = save.stopped_us;
+        ret_result->total_us = g_get_monotonic_time() - start_us;
+    }
+    output_file_free(save.file);
+    migration_settings_free(save.settings);
+    return ok;
+}

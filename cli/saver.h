@@ -1,0 +1,33 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Save a machine as a mapped-ram snapshot; whatever happens, the guest runs
+ * afterwards if it ran before.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+#include "cli/rpc.h"
+
+typedef struct SaveOptions {
+    const char *output; /* absolute */
+    int interrupt_fd;   /* readable: give up, cleanly; -1: none */
+    /* Tell the user what comes up on the way. */
+    void (*say)(const char *text);
+} SaveOptions;
+
+typedef struct SaveResult {
+    uint64_t stored_bytes; /* what the file takes on disk */
+    int64_t stopped_us;    /* how long the guest stood still; 0: it was
+                              paused before */
+    int64_t total_us;
+} SaveResult;
+
+/* Save the machine behind qmp.  The file at output is only ever replaced by a
+ * whole snapshot.  CLI_ERROR_INTERRUPTED after a signal. */
+bool saver_run(Rpc *qmp, const SaveOptions *options, SaveResult *ret_result,
+               GError **error);

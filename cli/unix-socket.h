@@ -1,0 +1,22 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * UNIX stream sockets, and who is at their other end.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+#include <glib.h>
+
+/* Connect to the socket file at path. */
+bool unix_socket_connect(const char *path, int *ret_fd, GError **error);
+
+/* Connect to the abstract socket called name (without the leading NUL). */
+bool unix_socket_connect_abstract(const char *name, int *ret_fd,
+                                  GError **error);
+
+/* The process that was listening when fd was connected. */
+bool unix_socket_peer(int fd, struct ucred *ret_peer, GError **error);

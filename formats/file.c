@@ -1,0 +1,97 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "formats/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "formats/error.h"
+
+/* Leaves fd in blocking mode, as readers expect it. */
+static bool check_regular(int fd, uint64_t *ret_len_bytes, GError **error)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0 || fcntl(fd, F_SETFL, 0) < 0) {
+        g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_IO,
+                    "cannot look at it: %s", g_strerror(errno));
+        return false;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_UNSUPPORTED,
+                    "not a regular file; copy it into one first");
+        return false;
+    }
+    *ret_len_bytes = (uint64_t)st.st_size;
+    return true;
+}
+
+int file_open_regular(const char *path, uint64_t *ret_len_bytes, GError **error)
+{
+    /* O_NONBLOCK: a FIFO without a writer must not hold us up. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0) {
+        g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_IO,
+                    "cannot open it: %s", g_strerror(errno));
+        return -1;
+    }
+    if (!check_regular(fd, ret_len_bytes, error)) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+bool file_read_at(int fd, void *buffer, size_t len_bytes, uint64_t off_bytes,
+                  GError **error)
+{
+    uint8_t *bytes = buffer;
+
+    for (size_t done = 0; done < len_bytes;) {
+        ssize_t n = pread(fd, &bytes[done], len_bytes - done,
+                          (off_t)(off_bytes + done));
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_IO,
+                        "cannot read at offset %" G_GUINT64_FORMAT ": %s",
+                        off_bytes + done, g_strerror(errno));
+            return false;
+        }
+        if (n == 0) {
+            g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_TRUNCATED,
+                        "ends at offset %" G_GUINT64_FORMAT
+                        ", %zu bytes too early",
+                        off_bytes + done, len_bytes - done);
+            return false;
+        }
+        done += (size_t)n;
+    }
+    return true;
+}
+
+bool file_write_at(int fd, const void *buffer, size_t len_bytes,
+                   uint64_t off_bytes, GError **error)
+{
+    const uint8_t *bytes = buffer;
+
+    for (size_t done = 0; done < len_bytes;) {
+        ssize_t n = pwrite(fd, &bytes[done], len_bytes - done,
+                           (off_t)(off_bytes + done));
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_IO,
+                        "cannot write at offset %" G_GUINT64_FORMAT ": %s",
+                        off_bytes + done, g_strerror(n < 0 ? errno : EIO));
+            return false;
+        }
+        done += (size_t)n;
+    }
+    return true;
+}

@@ -1,0 +1,26 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Reading and writing files at an offset, in full or with an error.
+ * Messages do not name the file: the caller prefixes its path.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+/* Open a regular file for reading, O_CLOEXEC.  Returns its descriptor, or -1
+ * with FORMATS_ERROR_IO, or _UNSUPPORTED if it is no regular file. */
+int file_open_regular(const char *path, uint64_t *ret_len_bytes,
+                      GError **error);
+
+/* Read exactly len_bytes.  FORMATS_ERROR_IO or _TRUNCATED. */
+bool file_read_at(int fd, void *buffer, size_t len_bytes, uint64_t off_bytes,
+                  GError **error);
+
+/* Write exactly len_bytes.  FORMATS_ERROR_IO. */
+bool file_write_at(int fd, const void *buffer, size_t len_bytes,
+                   uint64_t off_bytes, GError **error);

@@ -1,0 +1,485 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The JSON form, as docs/page-order-format.md specifies it.  Writing and
+ * reading of each kind of object stand side by side.
+ */
+#include "formats/page-order.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/error.h"
+
+#define FORMAT_NAME "preheat-page-order"
+
+/* An object of the document that is being read. */
+typedef struct Object {
+    const json_t *value;
+    const char *list; /* "extents" for extents[3], NULL for the document */
+    size_t index;
+} Object;
+
+/* The keys that an object may have, in the sequence they are written in. */
+static const char *const order_keys[] = {"format",  "version", "identity",
+                                         "origin",  "runs",    "blocks",
+                                         "extents", NULL};
+static const char *const block_keys[] = {"name", "length", "page-size", NULL};
+static const char *const extent_keys[] = {
+    "block", "page", "count", "time-us", "access", "idle-loads", NULL};
+
+/* "extents[3].block", "extents[3]", "runs"; the document itself is "". */
+static char *path_of(const Object *object, const char *key)
+{
+    GString *path = g_string_new(NULL);
+
+    if (object->list) {
+        g_string_append_printf(path, "%s[%zu]", object->list, object->index);
+    }
+    if (key) {
+        g_string_append_printf(path, "%s%s", object->list ? "." : "", key);
+    }
+    return g_string_free(path, FALSE);
+}
+
+static void set_error(const Object *object, const char *key, FormatsError code,
+                      GError **error, const char *format, ...)
+    G_GNUC_PRINTF(5, 6);
+
+/* Set an error that begins with the path of key, or of the object where key
+ * is NULL. */
+static void set_error(const Object *object, const char *key, FormatsError code,
+                      GError **error, const char *format, ...)
+{
+    g_autofree char *path = path_of(object, key);
+    va_list args;
+
+    va_start(args, format);
+    g_autofree char *reason = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_set_error(error, FORMATS_ERROR, code, "%s%s%s", path, *path ? ": " : "",
+                reason);
+}
+
+/* The same, as an expression that is false. */
+#define fail(...) (set_error(__VA_ARGS__), false)
+
+static const char *type_name(json_type type)
+{
+    static const char *const names[] = {
+        [JSON_OBJECT] = "an object",
+        [JSON_ARRAY] = "a list",
+        [JSON_STRING] = "a string",
+        [JSON_INTEGER] = "a whole number",
+        [JSON_REAL] = "a decimal fraction",
+        [JSON_TRUE] = "true",
+        [JSON_FALSE] = "false",
+        [JSON_NULL] = "null",
+    };
+
+    return names[type];
+}
+
+static bool check_type(const Object *object, const char *key,
+                       const json_t *value, json_type type, GError **error)
+{
+    if (!value) {
+        return fail(object, key, FORMATS_ERROR_MALFORMED, error, "missing");
+    }
+    if (json_typeof(value) != type) {
+        return fail(object, key, FORMATS_ERROR_MALFORMED, error,
+                    "must be %s, is %s", type_name(type),
+                    type_name(json_typeof(value)));
+    }
+    return true;
+}
+
+static bool check_keys(const Object *object, const char *const *keys,
+                       GError **error)
+{
+    /* Iterating takes a json_t that is not const, and changes nothing. */
+    json_t *value = (json_t *)object->value;
+
+    for (void *i = json_object_iter(value); i;
+         i = json_object_iter_next(value, i)) {
+        const char *key = json_object_iter_key(i);
+        if (!g_strv_contains(keys, key)) {
+            g_autofree char *known = g_strjoinv(", ", (char **)keys);
+            return fail(object, key, FORMATS_ERROR_MALFORMED, error,
+                        "unknown key; there are %s", known);
+        }
+    }
+    return true;
+}
+
+static bool has_key(const Object *object, const char *key)
+{
+    return json_object_get(object->value, key) != NULL;
+}
+
+static bool get_number(const Object *object, const char *key, uint64_t max,
+                       uint64_t *ret_number, GError **error)
+{
+    const json_t *value = json_object_get(object->value, key);
+
+    if (!check_type(object, key, value, JSON_INTEGER, error)) {
+        return false;
+    }
+    const json_int_t number = json_integer_value(value);
+    if (number < 0 || (uint64_t)number > max) {
+        return fail(object, key, FORMATS_ERROR_MALFORMED, error,
+                    "%" JSON_INTEGER_FORMAT
+                    " is not from 0 to %" G_GUINT64_FORMAT,
+                    number, max);
+    }
+    *ret_number = (uint64_t)number;
+    return true;
+}
+
+static bool get_string(const Object *object, const char *key,
+                       const char **ret_string, GError **error)
+{
+    const json_t *value = json_object_get(object->value, key);
+
+    if (!check_type(object, key, value, JSON_STRING, error)) {
+        return false;
+    }
+    if (strlen(json_string_value(value)) != json_string_length(value)) {
+        return fail(object, key, FORMATS_ERROR_MALFORMED, error,
+                    "has a NUL character in it");
+    }
+    *ret_string = json_string_value(value);
+    return true;
+}
+
+static bool get_list(const Object *object, const char *key,
+                     const json_t **ret_list, GError **error)
+{
+    const json_t *value = json_object_get(object->value, key);
+
+    if (!check_type(object, key, value, JSON_ARRAY, error)) {
+        return false;
+    }
+    *ret_list = value;
+    return true;
+}
+
+static json_t *block_to_json(const PageOrder *order, size_t i)
+{
+    const PageOrderBlock *block = page_order_block(order, i);
+    json_t *value = json_object();
+
+    json_object_set_new(value, "name", json_string(block->name));
+    json_object_set_new(value, "length",
+                        json_integer((json_int_t)block->len_bytes));
+    json_object_set_new(value, "page-size",
+                        json_integer((json_int_t)block->page_bytes));
+    return value;
+}
+
+static bool read_block(const Object *object, PageOrder *order,
+                       GHashTable *indices, GError **error)
+{
+    const char *name;
+    uint64_t len_bytes;
+    uint64_t page_bytes;
+
+    if (!check_keys(object, block_keys, error) ||
+        !get_string(object, "name", &name, error) ||
+        !get_number(object, "length", INT64_MAX, &len_bytes, error) ||
+        !get_number(object, "page-size", INT64_MAX, &page_bytes, error)) {
+        return false;
+    }
+    uint32_t index = page_order_add_block(order, name, len_bytes, page_bytes);
+    g_hash_table_insert(indices, (char *)name, GUINT_TO_POINTER(index));
+    return true;
+}
+
+static json_t *extent_to_json(const PageOrder *order, size_t i)
+{
+    const PageExtent *extent = page_order_extent(order, i);
+    const PageOrderBlock *block = page_order_block(order, extent->block);
+    json_t *value = json_object();
+
+    json_object_set_new(value, "block", json_string(block->name));
+    json_object_set_new(value, "page",
+                        json_integer((json_int_t)extent->first_page));
+    json_object_set_new(value, "count",
+                        json_integer((json_int_t)extent->n_pages));
+    json_object_set_new(value, "time-us",
+                        json_integer((json_int_t)extent->time_us));
+    if (extent->access != PAGE_ACCESS_UNKNOWN) {
+        json_object_set_new(value, "access",
+                            json_string(page_access_name(extent->access)));
+    }
+    if (extent->idle_loads != 0) {
+        json_object_set_new(value, "idle-loads",
+                            json_integer((json_int_t)extent->idle_loads));
+    }
+    return value;
+}
+
+static bool read_extent_block(const Object *object, GHashTable *indices,
+                              PageExtent *extent, GError **error)
+{
+    const char *name;
+    gpointer index;
+
+    if (!get_string(object, "block", &name, error)) {
+        return false;
+    }
+    if (!g_hash_table_lookup_extended(indices, name, NULL, &index)) {
+        return fail(object, "block", FORMATS_ERROR_MALFORMED, error,
+                    "\"%s\" is none of blocks", name);
+    }
+    extent->block = GPOINTER_TO_UINT(index);
+    return true;
+}
+
+static bool read_access(const Object *object, PageExtent *extent,
+                        GError **error)
+{
+    const char *name;
+
+    if (!has_key(object, "access")) {
+        return true;
+    }
+    if (!get_string(object, "access", &name, error)) {
+        return false;
+    }
+    if (!page_access_from_name(name, &extent->access)) {
+        return fail(object, "access", FORMATS_ERROR_MALFORMED, error,
+                    "\"%s\" is none of read, write, unknown", name);
+    }
+    return true;
+}
+
+static bool read_idle_loads(const Object *object, PageExtent *extent,
+                            GError **error)
+{
+    uint64_t idle_loads;
+
+    if (!has_key(object, "idle-loads")) {
+        return true;
+    }
+    if (!get_number(object, "idle-loads", UINT32_MAX, &idle_loads, error)) {
+        return false;
+    }
+    extent->idle_loads = (uint32_t)idle_loads;
+    return true;
+}
+
+static bool read_extent(const Object *object, PageOrder *order,
+                        GHashTable *indices, GError **error)
+{
+    PageExtent extent = {0};
+
+    if (!check_keys(object, extent_keys, error) ||
+        !read_extent_block(object, indices, &extent, error) ||
+        !get_number(object, "page", INT64_MAX, &extent.first_page, error) ||
+        !get_number(object, "count", INT64_MAX, &extent.n_pages, error) ||
+        !get_number(object, "time-us", INT64_MAX, &extent.time_us, error) ||
+        !read_access(object, &extent, error) ||
+        !read_idle_loads(object, &extent, error)) {
+        return false;
+    }
+    g_array_append_val(order->extents, extent);
+    return true;
+}
+
+/* The document without its lists. */
+static json_t *scalars_to_json(const PageOrder *order)
+{
+    json_t *root = json_object();
+
+    json_object_set_new(root, "format", json_string(FORMAT_NAME));
+    json_object_set_new(root, "version", json_integer(PAGE_ORDER_VERSION));
+    json_object_set_new(root, "identity",
+                        order->identity ? json_string(order->identity)
+                                        : json_null());
+    json_object_set_new(root, "origin",
+                        json_string(page_order_origin_name(order->origin)));
+    json_object_set_new(root, "runs", json_integer(order->n_runs));
+    return root;
+}
+
+/* Before anything else: a later version may have other keys. */
+static bool check_format(const Object *root, GError **error)
+{
+    const char *format;
+    uint64_t version;
+
+    if (!get_string(root, "format", &format, error)) {
+        return false;
+    }
+    if (strcmp(format, FORMAT_NAME) != 0) {
+        return fail(root, "format", FORMATS_ERROR_NOT_THIS, error,
+                    "\"%s\" instead of \"%s\"", format, FORMAT_NAME);
+    }
+    if (!get_number(root, "version", INT64_MAX, &version, error)) {
+        return false;
+    }
+    if (version != PAGE_ORDER_VERSION) {
+        return fail(root, "version", FORMATS_ERROR_VERSION, error,
+                    "%" G_GUINT64_FORMAT ", only version %d is known", version,
+                    PAGE_ORDER_VERSION);
+    }
+    return check_keys(root, order_keys, error);
+}
+
+static bool read_identity(const Object *root, PageOrder *order, GError **error)
+{
+    const json_t *value = json_object_get(root->value, "identity");
+    const char *identity;
+
+    if (!value || json_is_null(value)) {
+        return true;
+    }
+    if (!get_string(root, "identity", &identity, error)) {
+        return false;
+    }
+    order->identity = g_strdup(identity);
+    return true;
+}
+
+static bool read_scalars(const Object *root, PageOrder *order, GError **error)
+{
+    const char *origin;
+    uint64_t n_runs;
+
+    if (!read_identity(root, order, error) ||
+        !get_string(root, "origin", &origin, error) ||
+        !get_number(root, "runs", UINT32_MAX, &n_runs, error)) {
+        return false;
+    }
+    if (!page_order_origin_from_name(origin, &order->origin)) {
+        return fail(root, "origin", FORMATS_ERROR_MALFORMED, error,
+                    "\"%s\" is none of save, load, learned, unknown", origin);
+    }
+    order->n_runs = (uint32_t)n_runs;
+    return true;
+}
+
+typedef bool ReadItem(const Object *object, PageOrder *order,
+                      GHashTable *indices, GError **error);
+
+static bool read_list(const Object *root, const char *key, ReadItem *read_item,
+                      PageOrder *order, GHashTable *indices, GError **error)
+{
+    const json_t *list;
+
+    if (!get_list(root, key, &list, error)) {
+        return false;
+    }
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const Object item = {json_array_get(list, i), key, i};
+        if (!check_type(&item, NULL, item.value, JSON_OBJECT, error) ||
+            !read_item(&item, order, indices, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+PageOrder *page_order_from_json(const json_t *root, GError **error)
+{
+    g_autoptr(PageOrder) order = page_order_new();
+    /* Name, borrowed from root, to index. */
+    g_autoptr(GHashTable) indices = g_hash_table_new(g_str_hash, g_str_equal);
+    const Object document = {root, NULL, 0};
+
+    if (!check_type(&document, NULL, root, JSON_OBJECT, error) ||
+        !check_format(&document, error) ||
+        !read_scalars(&document, order, error) ||
+        !read_list(&document, "blocks", read_block, order, indices, error) ||
+        !read_list(&document, "extents", read_extent, order, indices, error) ||
+        !page_order_check(order, error)) {
+        return NULL;
+    }
+    return g_steal_pointer(&order);
+}
+
+PageOrder *page_order_from_json_text(const char *text, size_t len_bytes,
+                                     GError **error)
+{
+    json_error_t mistake;
+
+    json_t *root =
+        json_loadb(text, len_bytes, JSON_REJECT_DUPLICATES, &mistake);
+    if (!root) {
+        g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_MALFORMED,
+                    "line %d, column %d: %s", mistake.line, mistake.column,
+                    mistake.text);
+        return NULL;
+    }
+    PageOrder *order = page_order_from_json(root, error);
+    json_decref(root);
+    return order;
+}
+
+typedef json_t *ItemToJson(const PageOrder *order, size_t i);
+
+static json_t *list_to_json(const PageOrder *order, const GArray *items,
+                            ItemToJson *item_to_json)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < items->len; i++) {
+        json_array_append_new(list, item_to_json(order, i));
+    }
+    return list;
+}
+
+json_t *page_order_to_json(const PageOrder *order)
+{
+    json_t *root = scalars_to_json(order);
+
+    json_object_set_new(root, "blocks",
+                        list_to_json(order, order->blocks, block_to_json));
+    json_object_set_new(root, "extents",
+                        list_to_json(order, order->extents, extent_to_json));
+    return root;
+}
+
+static void append_value(GString *out, const json_t *value)
+{
+    char *text = json_dumps(value, JSON_ENCODE_ANY);
+
+    g_string_append(out, text);
+    free(text);
+}
+
+/* One item a line. */
+static void append_list(GString *out, const char *key, const PageOrder *order,
+                        const GArray *items, ItemToJson *item_to_json)
+{
+    g_string_append_printf(out, "  \"%s\": [", key);
+    for (size_t i = 0; i < items->len; i++) {
+        json_t *item = item_to_json(order, i);
+        g_string_append(out, i > 0 ? ",\n    " : "\n    ");
+        append_value(out, item);
+        json_decref(item);
+    }
+    g_string_append(out, items->len > 0 ? "\n  ]" : "]");
+}
+
+char *page_order_to_json_text(const PageOrder *order)
+{
+    GString *out = g_string_new("{\n");
+    json_t *scalars = scalars_to_json(order);
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(scalars, key, value)
+    {
+        g_string_append_printf(out, "  \"%s\": ", key);
+        append_value(out, value);
+        g_string_append(out, ",\n");
+    }
+    json_decref(scalars);
+    append_list(out, "blocks", order, order->blocks, block_to_json);
+    g_string_append(out, ",\n");
+    append_list(out, "extents", order, order->extents, extent_to_json);
+    g_string_append(out, "\n}\n");
+    return g_string_free(out, FALSE);
+}

@@ -1,0 +1,463 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "plugin/profile.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+#include "formats/page-order.h"
+#include "formats/snapshot.h"
+#include "plugin/arguments.h"
+#include "plugin/profile-window.h"
+
+#define DEFAULT_MAX_MS 30000
+#define MAX_RECORDED   (UINT64_C(16) << 20)
+
+/* First touches have died down when for this long there were fewer new ones
+ * than a share of all before, and fewer than a handful at the least. */
+#define SETTLE_US          UINT64_C(2000000)
+#define SETTLE_SHARE       200 /* a two-hundredth */
+#define SETTLE_FEW         16
+#define SETTLE_SAMPLE_US   UINT64_C(100000)
+
+typedef enum {
+    PROFILE_NONE,
+    PROFILE_OPEN,
+    PROFILE_CLOSING, /* the window closes, the order is being written */
+    PROFILE_DONE,
+} ProfileState;
+
+struct Profile {
+    void (*warn)(const char *text); /* constant */
+
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t changed;
+    ProfileState state;
+    bool stop; /* asked to close the window now */
+
+    /* Of the present or the last window: set before it opens, and constant
+     * while its thread runs. */
+    char *output;
+    Snapshot *snapshot;
+    GArray *blocks; /* of PageOrderBlock, with names of the snapshot's */
+    Recorder *recorder;
+    LoadStats *stats;
+    ProfileWindow *window; /* closed by the thread */
+    uint64_t opened_us;
+    uint64_t min_us;
+    uint64_t max_us;
+    bool settle;
+
+    uint64_t closed_us; /* once DONE, as all below */
+    ProfileWindowCost cost;
+    char *failure; /* why there is no order; NULL: there is */
+};
+
+Profile *profile_new(void (*warn)(const char *text))
+{
+    Profile *profile = g_new0(Profile, 1);
+    pthread_condattr_t attr;
+
+    profile->warn = warn;
+    pthread_mutex_init(&profile->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&profile->changed, &attr);
+    pthread_condattr_destroy(&attr);
+    return profile;
+}
+
+/* ---- the window's thread ---- */
+
+/* How first touches come in, for telling when they have died down. */
+typedef struct Settling {
+    uint64_t since_us; /* … this time there were so many */
+    size_t count;
+} Settling;
+
+static bool is_settled(Settling *settling, size_t count, uint64_t now_us)
+{
+    size_t few = MAX(settling->count / SETTLE_SHARE, SETTLE_FEW);
+
+    if (count - settling->count > few) {
+        settling->since_us = now_us;
+        settling->count = count;
+    }
+    return now_us - settling->since_us >= SETTLE_US;
+}
+
+static void sleep_locked(Profile *profile, uint64_t until_us)
+{
+    const struct timespec deadline = {
+        .tv_sec = (time_t)(until_us / 1000000),
+        .tv_nsec = (long)(until_us % 1000000) * 1000,
+    };
+
+    pthread_cond_timedwait(&profile->changed, &profile->lock, &deadline);
+}
+
+static void await_end_locked(Profile *profile)
+{
+    Settling settling = {.since_us = profile->opened_us};
+
+    while (!profile->stop) {
+        uint64_t now_us = monotonic_us();
+        uint64_t age_us = now_us - profile->opened_us;
+        bool settled =
+            is_settled(&settling, recorder_count(profile->recorder), now_us);
+
+        if (age_us >= profile->max_us ||
+            (profile->settle && settled && age_us >= profile->min_us)) {
+            return;
+        }
+        sleep_locked(profile, MIN(now_us + SETTLE_SAMPLE_US,
+                                  profile->opened_us + profile->max_us));
+    }
+}
+
+/* The order without the pages that the snapshot does not have: there is
+ * nothing to be loaded of these. */
+static PageOrder *keep_pages_in_file(const PageOrder *order,
+                                     const Snapshot *snapshot)
+{
+    PageOrder *kept = page_order_copy(order);
+
+    g_array_set_size(kept->extents, 0);
+    for (guint i = 0; i < order->extents->len; i++) {
+        const PageExtent *extent = page_order_extent(order, i);
+        const SnapshotBlock *block = snapshot_find_block(
+            snapshot, page_order_block(order, extent->block)->name);
+
+        for (uint64_t j = 0; j < extent->n_pages; j++) {
+            PageExtent page = *extent;
+
+            page.first_page += j;
+            page.n_pages = 1;
+            if (snapshot_block_has_page(block, page.first_page)) {
+                page_order_append(kept, &page);
+            }
+        }
+    }
+    return kept;
+}
+
+static bool write_order(const Profile *profile, GError **error)
+{
+    g_autoptr(PageOrder) all = recorder_to_order(
+        profile->recorder, profile->blocks, profile->opened_us,
+        profile->snapshot->identity, PAGE_ORDER_ORIGIN_SAVE, error);
+
+    if (!all) {
+        return false;
+    }
+    g_autoptr(PageOrder) order = keep_pages_in_file(all, profile->snapshot);
+    return page_order_save(order, profile->output, error);
+}
+
+static void *profile_thread(void *opaque)
+{
+    Profile *profile = opaque;
+    ProfileWindowCost cost;
+    g_autoptr(GError) error = NULL;
+
+    pthread_mutex_lock(&profile->lock);
+    await_end_locked(profile);
+    profile->state = PROFILE_CLOSING;
+    pthread_mutex_unlock(&profile->lock);
+
+    uint64_t closed_us = monotonic_us();
+    profile_window_close(profile->window, &cost);
+    bool ok = write_order(profile, &error);
+
+    pthread_mutex_lock(&profile->lock);
+    profile->window = NULL;
+    profile->cost = cost;
+    profile->closed_us = closed_us;
+    profile->failure = ok ? NULL : g_strdup(error->message);
+    profile->state = PROFILE_DONE;
+    pthread_cond_broadcast(&profile->changed);
+    pthread_mutex_unlock(&profile->lock);
+    if (!ok) {
+        profile->warn(error->message);
+    }
+    return NULL;
+}
+
+static int start_thread(Profile *profile)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    sigset_t all;
+    sigset_t old;
+
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int rc = pthread_create(&thread, &attr, profile_thread, profile);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&attr);
+    return rc;
+}
+
+/* ---- profile-start ---- */
+
+static void forget_locked(Profile *profile)
+{
+    g_clear_pointer(&profile->output, g_free);
+    g_clear_pointer(&profile->blocks, g_array_unref);
+    g_clear_pointer(&profile->snapshot, snapshot_free);
+    g_clear_pointer(&profile->recorder, recorder_free);
+    g_clear_pointer(&profile->stats, load_stats_free);
+    g_clear_pointer(&profile->failure, g_free);
+    memset(&profile->cost, 0, sizeof profile->cost);
+    profile->state = PROFILE_NONE;
+    profile->stop = false;
+}
+
+/* The ranges' blocks, in their sequence, as the order is to have them. */
+static GArray *order_blocks(const Snapshot *snapshot, const GArray *ranges,
+                            GError **error)
+{
+    g_autoptr(GArray) blocks =
+        g_array_new(FALSE, FALSE, sizeof(PageOrderBlock));
+
+    for (guint i = 0; i < ranges->len; i++) {
+        const PagerRange *range = &g_array_index(ranges, PagerRange, i);
+        const SnapshotBlock *found = snapshot_find_block(snapshot, range->name);
+
+        if (!found || found->len_bytes != range->len_bytes) {
+            g_set_error(error, PAGER_ERROR, PAGER_ERROR_SNAPSHOT,
+                        "%s: RAM block %s is not in it with this length",
+                        snapshot->path, range->name);
+            return NULL;
+        }
+        const PageOrderBlock block = {found->name, found->len_bytes,
+                                      found->page_bytes};
+        g_array_append_val(blocks, block);
+    }
+    return g_steal_pointer(&blocks);
+}
+
+typedef struct StartRequest {
+    const char *snapshot; /* borrowed from the arguments */
+    const char *output;
+    uint64_t offset;
+    uint64_t min_ms;
+    uint64_t max_ms;
+    bool settle;
+} StartRequest;
+
+static bool parse_start(const json_t *arguments, StartRequest *ret_request,
+                        GError **error)
+{
+    StartRequest request = {.max_ms = DEFAULT_MAX_MS};
+    json_t *blocks = NULL;
+    json_t *threads = NULL;
+    json_t *settle = NULL;
+    const Argument known[] = {
+        {"snapshot", ARGUMENT_STRING, true, &request.snapshot},
+        {"offset", ARGUMENT_COUNT, false, &request.offset},
+        {"output", ARGUMENT_STRING, true, &request.output},
+        {"min-time", ARGUMENT_COUNT, false, &request.min_ms},
+        {"max-time", ARGUMENT_COUNT, false, &request.max_ms},
+        {"settle", ARGUMENT_ANY, false, &settle},
+        {"blocks", ARGUMENT_ANY, true, &blocks},
+        {"vcpu-threads", ARGUMENT_ANY, true, &threads},
+        {NULL},
+    };
+
+    if (!arguments_parse(arguments, known, error)) {
+        return false;
+    }
+    request.settle = json_is_true(settle);
+    *ret_request = request;
+    return true;
+}
+
+static bool open_locked(Profile *profile, const StartRequest *request,
+                        const GArray *ranges, const GArray *threads,
+                        GError **error)
+{
+    profile->snapshot =
+        snapshot_open(request->snapshot, request->offset, error);
+    profile->blocks = profile->snapshot
+                          ? order_blocks(profile->snapshot, ranges, error)
+                          : NULL;
+    if (!profile->blocks) {
+        return false;
+    }
+    profile->output = g_strdup(request->output);
+    profile->min_us = request->min_ms * 1000;
+    profile->max_us = request->max_ms * 1000;
+    profile->settle = request->settle;
+    profile->recorder = recorder_new(MAX_RECORDED);
+    profile->opened_us = monotonic_us();
+    profile->stats = load_stats_new(profile->opened_us);
+    load_stats_set_vcpus(profile->stats, (uint32_t *)threads->data,
+                         threads->len);
+    profile->window =
+        profile_window_open((PagerRange *)ranges->data, ranges->len,
+                            profile->recorder, profile->stats, error);
+    if (!profile->window) {
+        return false;
+    }
+    int rc = start_thread(profile);
+    if (rc != 0) {
+        profile_window_close(profile->window, &profile->cost);
+        profile->window = NULL;
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
+                    "no thread for the profiling window: %s", g_strerror(rc));
+        return false;
+    }
+    profile->state = PROFILE_OPEN;
+    return true;
+}
+
+json_t *profile_start(Profile *profile, const json_t *arguments,
+                      GError **error)
+{
+    StartRequest request;
+
+    if (!parse_start(arguments, &request, error)) {
+        return NULL;
+    }
+    g_autoptr(GArray) ranges = arguments_ranges(arguments, "blocks", error);
+    g_autoptr(GArray) threads =
+        ranges ? arguments_thread_ids(arguments, "vcpu-threads", error)
+               : NULL;
+    if (!threads) {
+        return NULL;
+    }
+    pthread_mutex_lock(&profile->lock);
+    bool ok = profile->state != PROFILE_OPEN &&
+              profile->state != PROFILE_CLOSING;
+    if (!ok) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                    "a profiling window is open already; profile-stop closes "
+                    "it");
+    } else {
+        forget_locked(profile);
+        ok = open_locked(profile, &request, ranges, threads, error);
+        if (!ok) {
+            forget_locked(profile);
+        }
+    }
+    pthread_mutex_unlock(&profile->lock);
+    return ok ? json_object() : NULL;
+}
+
+/* ---- the other commands ---- */
+
+static const char *state_name(ProfileState state)
+{
+    static const char *const names[] = {
+        [PROFILE_NONE] = "none",
+        [PROFILE_OPEN] = "profiling",
+        [PROFILE_CLOSING] = "closing",
+        [PROFILE_DONE] = "done",
+    };
+
+    return names[state];
+}
+
+static void copy_field(json_t *to, const json_t *from, const char *name)
+{
+    json_object_set(to, name, json_object_get(from, name));
+}
+
+static void add_costs_locked(const Profile *profile, json_t *json)
+{
+    const ProfileWindowCost *cost = &profile->cost;
+    json_t *fields = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I}", "window-ms",
+        (json_int_t)(profile->closed_us - profile->opened_us) / 1000,
+        "open-us", (json_int_t)cost->open_us, "close-us",
+        (json_int_t)cost->close_us, "pinned-pages",
+        (json_int_t)cost->pinned_pages, "copied-pages",
+        (json_int_t)cost->copied_pages, "huge-pages-split",
+        (json_int_t)cost->huge_pages_split);
+
+    json_object_update(json, fields);
+    json_decref(fields);
+    json_object_set_new(json, "output", json_string(profile->output));
+    if (profile->failure) {
+        json_object_set_new(json, "error", json_string(profile->failure));
+    }
+}
+
+static json_t *query_locked(const Profile *profile)
+{
+    json_t *json = json_pack("{s:s}", "state", state_name(profile->state));
+
+    if (profile->state == PROFILE_NONE) {
+        return json;
+    }
+    json_t *stats = load_stats_to_json(profile->stats, "", "");
+    copy_field(json, stats, "blocktime-ms");
+    copy_field(json, stats, "vcpu-blocktime-ms");
+    copy_field(json, stats, "other-blocktime-ms");
+    copy_field(json, stats, "latency-us");
+    copy_field(json, stats, "latency-dist");
+    json_decref(stats);
+    json_object_set_new(
+        json, "first-touches",
+        json_integer((json_int_t)recorder_count(profile->recorder)));
+    json_object_set_new(
+        json, "dropped-touches",
+        json_integer((json_int_t)recorder_dropped(profile->recorder)));
+    if (profile->state == PROFILE_DONE) {
+        add_costs_locked(profile, json);
+    }
+    return json;
+}
+
+static bool is_active_locked(const Profile *profile)
+{
+    return profile->state == PROFILE_OPEN ||
+           profile->state == PROFILE_CLOSING;
+}
+
+static json_t *await_and_query(Profile *profile, bool stop)
+{
+    pthread_mutex_lock(&profile->lock);
+    if (stop && profile->state == PROFILE_OPEN) {
+        profile->stop = true;
+        pthread_cond_broadcast(&profile->changed);
+    }
+    while (is_active_locked(profile)) {
+        pthread_cond_wait(&profile->changed, &profile->lock);
+    }
+    json_t *json = query_locked(profile);
+    pthread_mutex_unlock(&profile->lock);
+    return json;
+}
+
+json_t *profile_stop(Profile *profile, const json_t *arguments,
+                     GError **error)
+{
+    return await_and_query(profile, true);
+}
+
+json_t *profile_wait(Profile *profile, const json_t *arguments,
+                     GError **error)
+{
+    return await_and_query(profile, false);
+}
+
+json_t *profile_query(Profile *profile, const json_t *arguments,
+                      GError **error)
+{
+    pthread_mutex_lock(&profile->lock);
+    json_t *json = query_locked(profile);
+    pthread_mutex_unlock(&profile->lock);
+    return json;
+}
+
+void profile_end(Profile *profile)
+{
+    json_decref(await_and_query(profile, true));
+}

@@ -1,0 +1,163 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "profiler/plot-stats.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "formats/error.h"
+
+typedef struct StatsField {
+    const char *group; /* the object that it is in, or NULL */
+    const char *name;
+    size_t offset; /* in PlotStats */
+} StatsField;
+
+static const StatsField count_fields[] = {
+    {"pages", "in-file", offsetof(PlotStats, in_file)},
+    {"pages", "by-order", offsetof(PlotStats, by_order)},
+    {"pages", "by-rest", offsetof(PlotStats, by_rest)},
+    {"pages", "by-fault", offsetof(PlotStats, by_fault)},
+    {"pages", "zero-on-fault", offsetof(PlotStats, zero_on_fault)},
+    {NULL, "demand-faults", offsetof(PlotStats, demand_faults)},
+};
+
+static const StatsField number_fields[] = {
+    {NULL, "blocktime-ms", offsetof(PlotStats, blocktime_ms)},
+    {"latency-us", "p50", offsetof(PlotStats, p50_us)},
+    {"latency-us", "p99", offsetof(PlotStats, p99_us)},
+    {"latency-us", "max", offsetof(PlotStats, max_us)},
+};
+
+/* These are missing or null as long as they have not happened. */
+static const StatsField moment_fields[] = {
+    {NULL, "resumed-ms", offsetof(PlotStats, resumed_ms)},
+    {NULL, "order-done-ms", offsetof(PlotStats, order_done_ms)},
+    {NULL, "loaded-ms", offsetof(PlotStats, loaded_ms)},
+};
+
+static const json_t *find_field(const json_t *root, const StatsField *field)
+{
+    if (field->group) {
+        root = json_object_get(root, field->group);
+    }
+    return json_object_get(root, field->name);
+}
+
+static void *field_of(PlotStats *stats, const StatsField *field)
+{
+    return (char *)stats + field->offset;
+}
+
+static bool read_number(const json_t *root, const StatsField *field,
+                        double *ret_value, GError **error)
+{
+    const json_t *value = find_field(root, field);
+
+    if (!json_is_number(value) || json_number_value(value) < 0) {
+        g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_MALFORMED,
+                    "%s%s%s is missing or no number from 0; are these the "
+                    "statistics that preheat loadvm --stats writes?",
+                    field->group ? field->group : "", field->group ? "." : "",
+                    field->name);
+        return false;
+    }
+    *ret_value = json_number_value(value);
+    return true;
+}
+
+static bool read_counts(const json_t *root, PlotStats *stats, GError **error)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(count_fields); i++) {
+        double value = 0;
+
+        if (!read_number(root, &count_fields[i], &value, error)) {
+            return false;
+        }
+        *(uint64_t *)field_of(stats, &count_fields[i]) =
+            (uint64_t)MIN(value, 0x1p53);
+    }
+    return true;
+}
+
+static bool read_numbers(const json_t *root, PlotStats *stats, GError **error)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(number_fields); i++) {
+        if (!read_number(root, &number_fields[i],
+                         field_of(stats, &number_fields[i]), error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void read_moments(const json_t *root, PlotStats *stats)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(moment_fields); i++) {
+        const json_t *value = find_field(root, &moment_fields[i]);
+
+        *(double *)field_of(stats, &moment_fields[i]) =
+            json_is_number(value) ? json_number_value(value) : NAN;
+    }
+}
+
+PlotStats *plot_stats_from_json(const json_t *root, GError **error)
+{
+    g_autoptr(PlotStats) stats = g_new0(PlotStats, 1);
+    const char *policy = json_string_value(json_object_get(root, "policy"));
+
+    stats->policy = g_strdup(policy ? policy : "unknown");
+    if (!read_counts(root, stats, error) ||
+        !read_numbers(root, stats, error)) {
+        return NULL;
+    }
+    read_moments(root, stats);
+    return g_steal_pointer(&stats);
+}
+
+PlotStats *plot_stats_load(const char *path, GError **error)
+{
+    json_error_t where;
+    json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &where);
+    PlotStats *stats = NULL;
+
+    if (!root) {
+        g_set_error(error, FORMATS_ERROR,
+                    json_error_code(&where) == json_error_cannot_open_file
+                        ? FORMATS_ERROR_IO
+                        : FORMATS_ERROR_MALFORMED,
+                    "%s:%d:%d: %s", path, where.line, where.column,
+                    where.text);
+        return NULL;
+    }
+    stats = plot_stats_from_json(root, error);
+    if (!stats) {
+        g_prefix_error(error, "%s: ", path);
+    }
+    json_decref(root);
+    return stats;
+}
+
+void plot_stats_free(PlotStats *stats)
+{
+    if (stats) {
+        g_free(stats->policy);
+        g_free(stats);
+    }
+}
+
+double plot_stats_mean_fault_us(const PlotStats *stats)
+{
+    uint64_t n_faults = stats->demand_faults + stats->zero_on_fault;
+
+    return n_faults > 0 ? stats->blocktime_ms * 1000 / (double)n_faults : 0;
+}
+
+uint64_t plot_stats_not_loaded(const PlotStats *stats)
+{
+    uint64_t loaded = stats->by_order + stats->by_rest + stats->by_fault;
+
+    return stats->in_file > loaded ? stats->in_file - loaded : 0;
+}

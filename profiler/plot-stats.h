@@ -1,0 +1,40 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What a picture shows of a load's statistics; docs/statistics.md defines
+ * them.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include <glib.h>
+#include <jansson.h>
+
+typedef struct PlotStats {
+    char *policy;
+    uint64_t in_file, by_order, by_rest, by_fault; /* pages */
+    uint64_t zero_on_fault;                      /* pages, too */
+    uint64_t demand_faults;
+    double blocktime_ms;
+    double p50_us, p99_us, max_us; /* of the faults */
+    double resumed_ms, order_done_ms, loaded_ms; /* NAN: did not happen */
+} PlotStats;
+
+/* Read the statistics of `preheat loadvm --stats`.  Returns NULL with
+ * FORMATS_ERROR, which names the field that is missing or wrong. */
+PlotStats *plot_stats_from_json(const json_t *root, GError **error);
+
+/* The same from a file; errors are prefixed with its path. */
+PlotStats *plot_stats_load(const char *path, GError **error);
+
+/* NULL is fine. */
+void plot_stats_free(PlotStats *stats);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PlotStats, plot_stats_free)
+
+/* What one fault blocked its vCPU for, on average; 0 without a fault. */
+double plot_stats_mean_fault_us(const PlotStats *stats);
+
+/* Pages of the file that were not loaded when the statistics were made. */
+uint64_t plot_stats_not_loaded(const PlotStats *stats);

@@ -1,0 +1,38 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Ranges of pages, and the two things that are done with them: dropping pages
+ * from an order and pinning them at its start.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+#include "formats/page-order.h"
+
+typedef struct PageRange {
+    uint64_t first_page;
+    uint64_t n_pages; /* not 0 */
+    uint32_t block;
+} PageRange;
+
+/* All pages of block i. */
+PageRange page_range_of_block(const PageOrder *order, uint32_t i);
+
+/* The pages of block i that have any of len_bytes bytes (not 0) from
+ * off_bytes on.  False with PROFILER_ERROR_RANGE if the block ends before. */
+bool page_range_of_bytes(const PageOrder *order, uint32_t i,
+                         uint64_t off_bytes, uint64_t len_bytes,
+                         PageRange *ret_range, GError **error);
+
+/* A new order: order without the pages in ranges, a GArray of PageRange in
+ * any sequence, overlapping or not. */
+PageOrder *order_drop(const PageOrder *order, const GArray *ranges);
+
+/* A new order, normalised: first the pages in ranges as ranges has them, hot
+ * from time 0 on, whether order has them or not; then the rest of order. */
+PageOrder *order_pin(const PageOrder *order, const GArray *ranges);

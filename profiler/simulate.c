@@ -1,0 +1,234 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Three actors share one storage: the guest, which is blocked in each of its
+ * faults, the fault thread that reads for it, and the eager thread.  The
+ * guest drives: at each of its touches the eager thread is first brought up
+ * to that moment.  A touch of a page that is there costs nothing more than
+ * the look at its bit.
+ */
+#include "profiler/simulate.h"
+
+#include <string.h>
+
+#include "profiler/phases.h"
+#include "profiler/simulate-eager.h"
+#include "profiler/simulate-image.h"
+#include "profiler/simulate-plan.h"
+
+#define NS_PER_US 1000
+
+static const char *const policy_names[SIMULATE_N_POLICIES] = {
+    [SIMULATE_ORDER] = "order",
+    [SIMULATE_SEQUENTIAL] = "sequential",
+    [SIMULATE_DEMAND] = "demand",
+    [SIMULATE_FULL] = "full",
+};
+
+typedef struct Simulation {
+    const SimulateParams *params;
+    SimImage *image;
+    SimPlan *plan;
+    StorageModel storage;
+    Eager eager;
+    uint64_t now_ns; /* the guest's */
+    SimulateResult result;
+} Simulation;
+
+void simulate_params_init(SimulateParams *params)
+{
+    *params = (SimulateParams){
+        .fault_ns = 100 * NS_PER_US,
+        .trace_fault_ns = 100 * NS_PER_US,
+        .piece_bytes = 1 << 20,
+        .busy_piece_bytes = 64 << 10,
+        .busy_ns = 3000 * NS_PER_US,
+        .eager_reads = 2,
+        .plan = {
+            .phase_bytes = ORDER_PHASE_BYTES,
+            .phase_gap_us = ORDER_PHASE_QUIET_US,
+            .max_hole_bytes = 32 << 10,
+        },
+    };
+}
+
+const char *simulate_policy_name(SimulatePolicy policy)
+{
+    g_assert(policy < SIMULATE_N_POLICIES);
+    return policy_names[policy];
+}
+
+bool simulate_policy_from_name(const char *name, SimulatePolicy *ret_policy)
+{
+    for (size_t i = 0; i < SIMULATE_N_POLICIES; i++) {
+        if (g_str_equal(name, policy_names[i])) {
+            *ret_policy = (SimulatePolicy)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The guest waits until end_ns, and then for what a fault costs anyway. */
+static void block_until(Simulation *sim, uint64_t end_ns)
+{
+    uint64_t begin_ns = sim->now_ns;
+    uint64_t blocked_ns;
+
+    sim->now_ns = MAX(begin_ns, end_ns) + sim->params->fault_ns;
+    blocked_ns = sim->now_ns - begin_ns;
+    sim->result.blocked_ns += blocked_ns;
+    sim->result.max_blocked_ns = MAX(sim->result.max_blocked_ns, blocked_ns);
+}
+
+/* page is in the file and not placed; eager_end_ns is when the eager thread
+ * will have placed it, 0 if it is not at it.  The fault thread reads it in
+ * either case, and whoever is first with it wakes the guest. */
+static void demand_fault(Simulation *sim, uint64_t page, uint64_t eager_end_ns)
+{
+    uint64_t end_ns =
+        storage_model_read(&sim->storage, sim->now_ns,
+                           sim_image_block_of(sim->image, page)->page_bytes);
+
+    sim->eager.last_end_ns = MAX(sim->eager.last_end_ns, end_ns);
+    if (eager_end_ns > 0) {
+        end_ns = MIN(end_ns, eager_end_ns);
+    } else if (sim->plan) {
+        sim_plan_follow(sim->plan, page);
+    }
+    sim_clear(sim->image->pending, page, page + 1);
+    sim->result.demand_faults++;
+    block_until(sim, end_ns);
+    sim->eager.busy_until_ns = sim->now_ns + sim->params->busy_ns;
+}
+
+static void touch(Simulation *sim, uint64_t page)
+{
+    uint64_t eager_end_ns;
+
+    if (sim_test(sim->image->zero, page)) {
+        sim_clear(sim->image->zero, page, page + 1);
+        sim->result.zero_faults++;
+        block_until(sim, sim->now_ns);
+        return;
+    }
+    if (sim_test(sim->image->pending, page)) {
+        eager_advance(&sim->eager, sim->now_ns);
+    }
+    eager_end_ns = eager_in_flight_until(&sim->eager, page);
+    if (sim_test(sim->image->pending, page) || eager_end_ns > sim->now_ns) {
+        demand_fault(sim, page, eager_end_ns);
+    }
+}
+
+/* How long the guest computed between the first touches of extent i and those
+ * of the next. */
+static uint64_t compute_ns(const Simulation *sim, const PageOrder *trace,
+                           size_t i)
+{
+    const PageExtent *extent = page_order_extent(trace, i);
+    uint64_t faults_ns = extent->n_pages * sim->params->trace_fault_ns;
+    uint64_t gap_ns;
+
+    if (i + 1 == trace->extents->len ||
+        page_order_extent(trace, i + 1)->time_us <= extent->time_us) {
+        return 0;
+    }
+    gap_ns = (page_order_extent(trace, i + 1)->time_us - extent->time_us) *
+             NS_PER_US;
+    return gap_ns > faults_ns ? gap_ns - faults_ns : 0;
+}
+
+static void replay_extent(Simulation *sim, const PageOrder *trace, size_t i)
+{
+    uint64_t left_ns = compute_ns(sim, trace, i);
+    SimRun run;
+
+    if (!sim_image_run(sim->image, trace, page_order_extent(trace, i), &run)) {
+        return;
+    }
+    for (uint64_t page = 0; page < run.n_pages; page++) {
+        uint64_t step_ns = left_ns / (run.n_pages - page);
+
+        touch(sim, run.first + page);
+        sim->now_ns += step_ns;
+        left_ns -= step_ns;
+        sim->result.compute_ns += step_ns;
+    }
+    sim->result.touches += run.n_pages;
+}
+
+static void replay(Simulation *sim, const PageOrder *trace)
+{
+    uint64_t before_ns = 0;
+
+    if (trace->extents->len > 0) {
+        before_ns = page_order_extent(trace, 0)->time_us * NS_PER_US;
+    }
+    sim->now_ns += before_ns;
+    sim->result.compute_ns += before_ns;
+    for (size_t i = 0; i < trace->extents->len; i++) {
+        replay_extent(sim, trace, i);
+    }
+}
+
+/* A moment of the simulation as one counted from the guest's start. */
+static uint64_t since_start(const Simulation *sim, uint64_t time_ns)
+{
+    uint64_t start_ns = sim->params->head_start_ns;
+
+    return time_ns > start_ns ? time_ns - start_ns : 0;
+}
+
+static void run(Simulation *sim, const PageOrder *trace, SimulatePolicy policy)
+{
+    SimulateResult *result = &sim->result;
+
+    if (policy == SIMULATE_FULL) {
+        eager_advance(&sim->eager, UINT64_MAX);
+    }
+    sim->eager.done = sim->eager.done || policy == SIMULATE_DEMAND;
+    sim->now_ns = MAX(sim->params->head_start_ns, sim->eager.last_end_ns);
+    replay(sim, trace);
+    result->working_set_ns = since_start(sim, sim->now_ns);
+    eager_advance(&sim->eager, sim->now_ns);
+    result->working_set_bytes_read = sim->storage.bytes_read;
+    eager_advance(&sim->eager, UINT64_MAX);
+    result->bytes_read = sim->storage.bytes_read;
+    result->order_done_ns = SIMULATE_NEVER;
+    result->loaded_ns = SIMULATE_NEVER;
+    if (policy == SIMULATE_ORDER) {
+        result->order_done_ns = since_start(sim, sim->eager.order_done_ns);
+    }
+    if (policy != SIMULATE_DEMAND) {
+        result->loaded_ns = since_start(sim, sim->eager.last_end_ns);
+    }
+}
+
+bool simulate_load(const PageOrder *order, const PageOrder *trace,
+                   const Snapshot *snapshot, const SimulateParams *params,
+                   SimulatePolicy policy, SimulateResult *ret_result,
+                   GError **error)
+{
+    g_autoptr(SimImage) image = sim_image_new(trace, snapshot, error);
+    g_autoptr(SimPlan) plan = NULL;
+    Simulation sim = {.params = params, .image = image};
+
+    if (!image) {
+        return false;
+    }
+    if (policy == SIMULATE_ORDER) {
+        plan = sim_plan_new(image, order, &params->plan);
+    }
+    sim.plan = plan;
+    storage_model_init(&sim.storage, &params->storage);
+    sim.eager = (Eager){
+        .image = image,
+        .plan = plan,
+        .storage = &sim.storage,
+        .params = params,
+    };
+    run(&sim, trace, policy);
+    *ret_result = sim.result;
+    return true;
+}

@@ -1,0 +1,134 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "tests/cli/fake-peer.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+#include "cli/json-line.h"
+#include "tests/cli/support.h"
+
+struct FakePeer {
+    JsonLine *line;
+    FakeAnswer *answer;
+    void *opaque;
+    GThread *thread;
+
+    GMutex lock; /* guards log, and is held while sending */
+    GString *log;
+};
+
+static void send_message(FakePeer *peer, json_t *message)
+{
+    g_mutex_lock(&peer->lock);
+    /* A client that is gone already needs no answer. */
+    json_line_send(peer->line, message, NULL);
+    g_mutex_unlock(&peer->lock);
+    json_decref(message);
+}
+
+static void note(FakePeer *peer, const char *command)
+{
+    g_mutex_lock(&peer->lock);
+    if (peer->log->len > 0) {
+        g_string_append_c(peer->log, ' ');
+    }
+    g_string_append(peer->log, command);
+    g_mutex_unlock(&peer->lock);
+}
+
+static void serve_message(FakePeer *peer, const json_t *message)
+{
+    const char *command =
+        json_string_value(json_object_get(message, "execute"));
+    const char *refusal = "not known to this fake";
+    json_t *value, *answer;
+
+    note(peer, command);
+    value = peer->answer(peer, command, json_object_get(message, "arguments"),
+                         &refusal, peer->opaque);
+    answer = value ? json_pack("{s:o}", "return", value)
+                   : json_pack("{s:{s:s, s:s}}", "error", "class",
+                               "GenericError", "desc", refusal);
+    json_object_set(answer, "id", json_object_get(message, "id"));
+    send_message(peer, answer);
+}
+
+static void *serve(void *opaque)
+{
+    FakePeer *peer = opaque;
+
+    while (json_line_fill(peer->line, NULL)) {
+        json_t *message;
+
+        while (json_line_take(peer->line, &message, NULL) && message) {
+            serve_message(peer, message);
+            json_decref(message);
+        }
+    }
+    return NULL;
+}
+
+FakePeer *fake_peer_new(int fd, json_t *greeting, FakeAnswer *answer,
+                        void *opaque)
+{
+    FakePeer *peer = g_new0(FakePeer, 1);
+
+    peer->line = json_line_new(fd, 1 << 20);
+    peer->answer = answer;
+    peer->opaque = opaque;
+    peer->log = g_string_new(NULL);
+    g_mutex_init(&peer->lock);
+    if (greeting) {
+        send_message(peer, greeting);
+    }
+    peer->thread = g_thread_new("fake-peer", serve, peer);
+    return peer;
+}
+
+FakePeer *fake_peer_new_qmp(FakeAnswer *answer, void *opaque, int *ret_fd)
+{
+    json_t *greeting = json_pack(
+        "{s:{s:{s:{s:i, s:i, s:i}, s:s}, s:[]}}", "QMP", "version", "qemu",
+        "major", 10, "minor", 0, "micro", 2, "package", "", "capabilities");
+    int fd;
+
+    make_sockets(&fd, ret_fd);
+    return fake_peer_new(fd, greeting, answer, opaque);
+}
+
+void fake_peer_event(FakePeer *peer, const char *name, json_t *data)
+{
+    json_t *message = json_pack("{s:s}", "event", name);
+
+    if (data) {
+        json_object_set_new(message, "data", data);
+    }
+    send_message(peer, message);
+}
+
+void fake_peer_close(FakePeer *peer)
+{
+    shutdown(json_line_fd(peer->line), SHUT_RDWR);
+}
+
+char *fake_peer_log(FakePeer *peer)
+{
+    char *log;
+
+    g_mutex_lock(&peer->lock);
+    log = g_strdup(peer->log->str);
+    g_mutex_unlock(&peer->lock);
+    return log;
+}
+
+void fake_peer_free(FakePeer *peer)
+{
+    fake_peer_close(peer);
+    g_thread_join(peer->thread);
+    json_line_free(peer->line);
+    g_string_free(peer->log, TRUE);
+    g_mutex_clear(&peer->lock);
+    g_free(peer);
+}

@@ -1,0 +1,39 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The other end of QMP or of the control protocol, in a thread of the test.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include <glib.h>
+#include <jansson.h>
+
+typedef struct FakePeer FakePeer;
+
+/* Answer a command: the value of its "return"; or NULL, and ret_refusal (a
+ * constant) says why.  Called in the peer's thread. */
+typedef json_t *FakeAnswer(FakePeer *peer, const char *command,
+                           const json_t *arguments, const char **ret_refusal,
+                           void *opaque);
+
+/* Start it on fd.  greeting: its first message; stolen; NULL: says nothing by
+ * itself. */
+FakePeer *fake_peer_new(int fd, json_t *greeting, FakeAnswer *answer,
+                        void *opaque);
+
+/* The same with QMP's greeting, of QEMU 10.0, on the other end of ret_fd. */
+FakePeer *fake_peer_new_qmp(FakeAnswer *answer, void *opaque, int *ret_fd);
+
+/* Send an event; steals data, which may be NULL.  Any thread. */
+void fake_peer_event(FakePeer *peer, const char *name, json_t *data);
+
+/* Hang up.  Any thread. */
+void fake_peer_close(FakePeer *peer);
+
+/* The commands so far, with blanks between them.  For g_free(). */
+char *fake_peer_log(FakePeer *peer);
+
+/* Hang up and end the thread. */
+void fake_peer_free(FakePeer *peer);

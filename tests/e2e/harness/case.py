@@ -1,0 +1,119 @@
+# SPDX-FileCopyrightText: 2026 The preheat authors
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The base class of the tests."""
+
+import functools
+import itertools
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+import unittest
+
+from . import config, processes
+from .processes import Process
+from .snapshots import boot, snapshot
+from .virtual import Virtual
+
+
+class Case(unittest.TestCase):
+    """A test with a directory of its own that leaves no process behind."""
+
+    maxDiff = None
+    _processes = ()
+
+    def setUp(self):
+        self.tmp = pathlib.Path(tempfile.mkdtemp(prefix="preheat-e2e."))
+        self.addCleanup(shutil.rmtree, self.tmp)
+        self._processes = []
+        self._vms = []
+        self._numbers = itertools.count(1)
+        self.addCleanup(self._end_processes)
+
+    def _end_processes(self):
+        processes.kill_all(processes.children(os.getpid()))
+        for process in self._processes:
+            process.wait()
+        for vm in self._vms:
+            vm.close()
+        processes.reap_adopted({process.pid for process in self._processes})
+
+    def describe(self):
+        """What the started programs said, for a failure's report."""
+        return "\n".join(process.describe() for process in self._processes)
+
+    def _watch(self, vm):
+        self._vms.append(vm)
+        self._processes.append(vm.process)
+        return vm
+
+    def boot(self, machine, **options):
+        """A freshly booted guest, in plain QEMU."""
+        return self._watch(boot(machine, self.tmp, **options))
+
+    def qemu(self, arguments, **options):
+        """Plain QEMU; not yet connected."""
+        return self._watch(Virtual(self.tmp, arguments, **options))
+
+    def loadvm(self, machine, *options, path=None, extra=(), **virtual):
+        """`preheat loadvm` of machine's snapshot; not yet connected."""
+        launcher = [config.PREHEAT, "loadvm", "--snapshot",
+                    path or snapshot(machine), *options, "--"]
+        return self._watch(
+            Virtual(self.tmp, [*machine.arguments(self.tmp), *extra],
+                    launcher=launcher, **virtual))
+
+    def preheat(self, *arguments):
+        """Start preheat; returns its Process."""
+        process = Process([config.PREHEAT, *arguments], self.tmp,
+                          f"preheat{next(self._numbers)}")
+        self._processes.append(process)
+        return process
+
+    def run_preheat(self, *arguments, status=0):
+        """Run preheat to its end, and check how it ended."""
+        process = self.preheat(*arguments)
+        self.assertEqual(process.wait(), status, process.describe())
+        return process
+
+    def assert_right(self, vm, machine, request, puts=()):
+        """The guest's answer to request is right."""
+        answer = vm.ask(request, machine.store_mib, puts)
+        self.assertTrue(answer["right"], f"{request}: {answer}")
+        return answer
+
+    def assert_loads(self, machine, *options, **virtual):
+        """A load of machine's snapshot works, from start to end."""
+        vm = self.loadvm(machine, *options, **virtual)
+        vm.connect().wait_running()
+        self.assert_right(vm, machine, "GET 1")
+        self.assertEqual(vm.quit(), 0)
+        return vm
+
+    def read_json(self, path):
+        return json.loads(pathlib.Path(path).read_text())
+
+
+def record(case, machine, path, request="GET 1"):
+    """Record the order of one load with one request into path."""
+    vm = case.loadvm(machine, "--record", path, "--record-for", "5")
+    vm.connect().wait_running()
+    case.assert_right(vm, machine, request)
+    vm.wait_loaded("recording")
+    case.assertEqual(vm.quit(), 0, vm.process.describe())
+
+
+@functools.cache
+def _order_directory():
+    directory = tempfile.TemporaryDirectory(prefix="preheat-orders.")
+    # Removed when the interpreter ends.
+    return directory
+
+
+def recorded_order(case, machine):
+    """An order recorded once in this run of the tests."""
+    path = pathlib.Path(_order_directory().name) / f"{machine.name}.order"
+    if not path.exists():
+        record(case, machine, path)
+    return path

@@ -1,0 +1,196 @@
+# SPDX-FileCopyrightText: 2026 The preheat authors
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A running virtual machine, started by QEMU alone or by preheat."""
+
+import json
+import re
+import subprocess
+import threading
+
+from . import config
+from .jsonsocket import ConnectionLost, Listener, Qmp, control
+from .processes import Deadline, Process, wait_for_end
+
+READY = "preheat-guest: ready"
+
+# Without `events` QEMU does not tell when a save or a load has ended.
+MAPPED_RAM = [{"capability": "mapped-ram", "state": True},
+              {"capability": "events", "state": True}]
+
+
+class Serial:
+    """The guest's console: collected, and waited on line by line."""
+
+    def __init__(self, connection):
+        self._connection = connection
+        self._changed = threading.Condition()
+        self._text = ""
+        self._ended = False
+        self._thread = threading.Thread(target=self._collect)
+        self._thread.start()
+
+    def _collect(self):
+        received = True
+        while received:
+            try:
+                received = self._connection.recv(4096)
+            except OSError:
+                received = b""
+            with self._changed:
+                self._text += received.decode(errors="replace")
+                self._ended = not received
+                self._changed.notify_all()
+
+    def wait_for(self, marker, times=1, deadline=None):
+        """Wait until marker has been printed at least that many times."""
+        deadline = deadline or Deadline()
+        with self._changed:
+            while self._text.count(marker) < times:
+                if self._ended:
+                    raise ConnectionLost(f"console ended: {self._text}")
+                self._changed.wait(deadline.left(f"'{marker}'"))
+
+    @property
+    def text(self):
+        with self._changed:
+            return self._text
+
+    def close(self):
+        """To be called once QEMU has ended."""
+        self._thread.join()
+        self._connection.close()
+
+
+class Virtual:
+    """QEMU with a monitor, a console and, for preheat, a second monitor.
+
+    launcher   what comes before QEMU's own command line, e.g. a preheat
+               command that ends in "--"
+    """
+
+    _count = 0
+
+    def __init__(self, tmp, arguments, launcher=(), qemu=None, serial=True):
+        Virtual._count += 1
+        self.name = f"vm{Virtual._count}"
+        self._listeners = {"qmp": Listener(tmp / f"{self.name}.qmp")}
+        # For preheat's own use; harness commands go over the other one.
+        self.qmp_path = tmp / f"{self.name}.mon"
+        argv = [*launcher, qemu or config.QEMU, *arguments,
+                "-qmp", f"unix:{self._listeners['qmp'].path}",
+                "-qmp", f"unix:{self.qmp_path},server=on,wait=off"]
+        if serial:
+            self._listeners["serial"] = Listener(tmp / f"{self.name}.con")
+            argv += ["-serial", f"unix:{self._listeners['serial'].path}"]
+        self.process = Process(argv, tmp, self.name)
+        self.qmp = None
+        self.serial = None
+        self.qemu_pid = None
+        self._port = None
+
+    def connect(self, deadline=None):
+        """Wait until QEMU is up; returns self."""
+        deadline = deadline or Deadline()
+        if "serial" in self._listeners:
+            self.serial = Serial(
+                self._listeners["serial"].accept(self.process, deadline))
+        self.qmp = Qmp(self._listeners["qmp"].accept(self.process, deadline))
+        self.qemu_pid = self.qmp.peer_pid
+        return self
+
+    def wait_running(self, deadline=None):
+        """Wait until the guest runs; returns self."""
+        if not self.qmp.execute("query-status")["running"]:
+            self.qmp.wait_event("RESUME", deadline)
+        return self
+
+    def wait_prepared(self, deadline=None):
+        """Wait until a guest loaded with -S could run; returns self.
+
+        QEMU has no event for that, but each command waits for its main
+        loop, which is what loads.
+        """
+        deadline = deadline or Deadline()
+        while self.qmp.execute("query-status")["status"] == "inmigrate":
+            deadline.left("the end of the incoming load")
+        return self
+
+    def control(self):
+        return control(self.qemu_pid)
+
+    def wait_loaded(self, what="all"):
+        """Wait until the plugin has "hot" or "all", or the "recording"."""
+        connection = self.control()
+        try:
+            # `for` is a word of Python's own.
+            connection.execute("wait", **{"for": what})
+        finally:
+            connection.close()
+
+    def statistics(self):
+        """What the plugin counts at this moment."""
+        connection = self.control()
+        try:
+            return connection.execute("query-preheat")
+        finally:
+            connection.close()
+
+    def port(self):
+        """The host's port that leads to the guest's service."""
+        if self._port is None:
+            match = re.search(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)",
+                              self.qmp.hmp("info usernet"))
+            self._port = int(match.group(1))
+        return self._port
+
+    def start_request(self, request, store_mib, puts=()):
+        """A client process that puts request to the running guest."""
+        return subprocess.Popen(
+            [config.GUEST_CLIENT, f"--port={self.port()}",
+             f"--timeout={config.DEADLINE_S:.0f}",
+             f"--store-mib={store_mib}", *(f"--put={key}" for key in puts),
+             request],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def ask(self, request, store_mib, puts=()):
+        """The client's verdict on the answer (see tests/guest/client.c)."""
+        client = self.start_request(request, store_mib, puts)
+        out, err = client.communicate()
+        if not out:
+            raise ConnectionLost(f"{request}: {err}{self.process.describe()}")
+        return json.loads(out)
+
+    def save(self, path):
+        """Stop the guest and save it, by QEMU's own means."""
+        self.qmp.execute("stop")
+        self.qmp.execute("migrate-set-capabilities", capabilities=MAPPED_RAM)
+        self.qmp.execute("migrate", uri=f"file:{path}")
+        if self.qmp.wait_migration() != "completed":
+            raise RuntimeError(f"saving: {self.qmp.execute('query-migrate')}")
+
+    def load(self, path):
+        """Load, by QEMU's own means, into one started with
+        `-incoming defer`."""
+        self.qmp.execute("migrate-set-capabilities", capabilities=MAPPED_RAM)
+        self.qmp.execute("migrate-incoming", uri=f"file:{path}")
+        if self.qmp.wait_migration() != "completed":
+            raise RuntimeError(f"loading: {self.qmp.execute('query-migrate')}")
+
+    def quit(self):
+        """End QEMU; the status of what was started."""
+        try:
+            self.qmp.execute("quit")
+        except ConnectionLost:
+            pass
+        return self.process.wait()
+
+    def close(self):
+        """Release everything; the processes must have ended."""
+        if self.qemu_pid is not None:
+            wait_for_end(self.qemu_pid, "QEMU")
+        if self.serial is not None:
+            self.serial.close()
+        if self.qmp is not None:
+            self.qmp.close()
+        for listener in self._listeners.values():
+            listener.close()

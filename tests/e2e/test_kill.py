@@ -1,0 +1,121 @@
+# SPDX-FileCopyrightText: 2026 The preheat authors
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""kill -9 at any moment harms no snapshot and stops no next try."""
+
+import os
+import signal
+
+from harness import machine
+from harness.case import Case
+from harness.processes import wait_for_end
+from harness.snapshots import digest, snapshot
+
+TESTED = machine.SMALL
+
+
+class KillLoad(Case):
+
+    def setUp(self):
+        super().setUp()
+        self.before = digest(snapshot(TESTED))
+        self.neighbours = set(snapshot(TESTED).parent.iterdir())
+
+    def assert_unharmed(self):
+        self.assertEqual(digest(snapshot(TESTED)), self.before)
+        self.assertEqual(set(snapshot(TESTED).parent.iterdir()),
+                         self.neighbours)
+        self.assert_loads(TESTED)
+
+    def started(self):
+        return self.loadvm(TESTED, "--policy", "demand",
+                           "--stats", self.tmp / "stats.json")
+
+    def kill_preheat(self, vm):
+        vm.process.kill()
+        vm.process.wait()
+        if vm.qemu_pid is not None:
+            wait_for_end(vm.qemu_pid, "QEMU")
+        self.assert_unharmed()
+
+    def kill_qemu(self, vm):
+        os.kill(vm.qemu_pid, signal.SIGKILL)
+        self.assertIn(vm.process.wait(), (-signal.SIGKILL,
+                                          128 + signal.SIGKILL))
+        self.assert_unharmed()
+
+    def test_preheat_is_killed_at_once(self):
+        self.kill_preheat(self.started())
+
+    def test_preheat_is_killed_when_qemu_is_up(self):
+        self.kill_preheat(self.started().connect())
+
+    def test_preheat_is_killed_when_the_guest_runs(self):
+        self.kill_preheat(self.started().connect().wait_running())
+
+    def test_preheat_is_killed_while_the_guest_answers(self):
+        vm = self.started().connect().wait_running()
+        client = vm.start_request("SUM", TESTED.store_mib)
+        self.addCleanup(client.communicate)
+        self.kill_preheat(vm)
+
+    def test_qemu_is_killed_when_it_is_up(self):
+        self.kill_qemu(self.started().connect())
+
+    def test_qemu_is_killed_when_the_guest_runs(self):
+        self.kill_qemu(self.started().connect().wait_running())
+
+    def test_qemu_is_killed_while_the_guest_answers(self):
+        vm = self.started().connect().wait_running()
+        client = vm.start_request("SUM", TESTED.store_mib)
+        self.addCleanup(client.communicate)
+        self.kill_qemu(vm)
+
+
+class KillSave(Case):
+
+    def setUp(self):
+        super().setUp()
+        self.directory = self.tmp / "out"
+        self.directory.mkdir()
+        self.path = self.directory / "vm.snap"
+
+    def save(self, vm):
+        return self.preheat("savevm", "--qmp", vm.qmp_path,
+                            "--output", self.path)
+
+    def assert_saved(self, vm):
+        process = self.save(vm)
+        self.assertEqual(process.wait(), 0, process.describe())
+        vm.quit()
+        self.assertEqual([self.path], list(self.directory.iterdir()))
+        self.assert_loads(TESTED, path=self.path)
+
+    def test_preheat_is_killed_when_the_guest_has_stopped(self):
+        vm = self.boot(TESTED)
+        process = self.save(vm)
+        vm.qmp.wait_event("STOP")
+        process.kill()
+        process.wait()
+        self.assertFalse(self.path.exists())
+        self.assert_saved(vm)
+
+    def test_preheat_is_killed_and_the_old_snapshot_stays(self):
+        vm = self.boot(TESTED)
+        self.assertEqual(self.save(vm).wait(), 0)
+        vm.qmp.wait_event("STOP")
+        before = digest(self.path)
+        process = self.save(vm)
+        vm.qmp.wait_event("STOP")
+        process.kill()
+        process.wait()
+        self.assertEqual(digest(self.path), before)
+        self.assert_saved(vm)
+
+    def test_qemu_is_killed_when_the_guest_has_stopped(self):
+        vm = self.boot(TESTED)
+        process = self.save(vm)
+        vm.qmp.wait_event("STOP")
+        vm.process.kill()
+        self.assertEqual(process.wait(), 1, process.describe())
+        self.assertEqual([], list(self.directory.iterdir()))
+        self.assert_saved(self.boot(TESTED))

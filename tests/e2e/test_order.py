@@ -1,0 +1,95 @@
+# SPDX-FileCopyrightText: 2026 The preheat authors
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Recording an order at a load, and loading by it."""
+
+import json
+
+from harness import machine
+from harness.case import Case, record, recorded_order
+from harness.snapshots import snapshot
+
+PAGE_BYTES = 4096
+
+
+def n_pages(order):
+    return sum(extent["count"] for extent in order["extents"])
+
+
+class Order(Case):
+
+    def exported(self, path):
+        return json.loads(self.run_preheat("order", "export", path).stdout)
+
+    def test_a_recorded_order_fits_its_snapshot(self):
+        order = recorded_order(self, machine.SMALL)
+        self.run_preheat("order", "check", order)
+        self.run_preheat("order", "check", order,
+                         "--snapshot", snapshot(machine.SMALL))
+
+    def test_a_recorded_order_does_not_fit_another_snapshot(self):
+        order = recorded_order(self, machine.SMALL)
+        self.run_preheat("order", "check", order,
+                         "--snapshot", snapshot(machine.TWO_CPUS), status=1)
+
+    def test_a_recording_has_the_working_set_but_not_the_store(self):
+        order = self.exported(recorded_order(self, machine.SMALL))
+        recorded = n_pages(order) * PAGE_BYTES
+        self.assertGreater(recorded, 16 * machine.MIB)
+        self.assertLess(recorded, machine.SMALL.store_mib * machine.MIB)
+
+    def test_export_and_import_lose_nothing(self):
+        order = recorded_order(self, machine.SMALL)
+        text = self.tmp / "order.json"
+        text.write_text(self.run_preheat("order", "export", order).stdout)
+        again = self.tmp / "again.order"
+        self.run_preheat("order", "import", text, "-o", again)
+        self.assertEqual(again.read_bytes(), order.read_bytes())
+
+    def test_show_lists_blocks_by_name(self):
+        order = recorded_order(self, machine.SMALL)
+        self.assertIn("pc.ram", self.run_preheat("order", "show",
+                                                 order).stdout)
+
+    def test_the_order_saves_nine_of_ten_demand_faults(self):
+        order = recorded_order(self, machine.SMALL)
+        faults = {}
+        for name, options in (("demand", ["--policy", "demand"]),
+                              ("order", ["--order", order,
+                                         "--wait", "hot"])):
+            vm = self.loadvm(machine.SMALL, *options)
+            vm.connect().wait_running()
+            self.assert_right(vm, machine.SMALL, "GET 1")
+            faults[name] = vm.statistics()["demand-faults"]
+            vm.quit()
+        self.assertLessEqual(faults["order"] * 10, faults["demand"], faults)
+
+    def test_two_recordings_of_one_snapshot_have_one_identity(self):
+        path = self.tmp / "second.order"
+        record(self, machine.SMALL, path, "GET 2")
+        first = self.exported(recorded_order(self, machine.SMALL))
+        self.assertEqual(self.exported(path)["identity"],
+                         first["identity"])
+
+    def test_a_recording_is_written_when_qemu_ends_early(self):
+        path = self.tmp / "vm.order"
+        vm = self.loadvm(machine.SMALL, "--record", path,
+                         "--record-for", "600")
+        vm.connect().wait_running()
+        self.assert_right(vm, machine.SMALL, "GET 1")
+        vm.quit()
+        self.run_preheat("order", "check", path)
+
+    def test_the_order_of_another_snapshot_costs_no_correctness(self):
+        vm = self.loadvm(machine.SMALL, "--order",
+                         recorded_order(self, machine.TWO_CPUS))
+        vm.connect().wait_running()
+        self.assert_right(vm, machine.SMALL, "SUM")
+
+    def test_a_torn_order_is_spoken_of_and_costs_no_correctness(self):
+        torn = self.tmp / "torn.order"
+        whole = recorded_order(self, machine.SMALL).read_bytes()
+        torn.write_bytes(whole[:len(whole) // 2])
+        vm = self.loadvm(machine.SMALL, "--order", torn)
+        vm.connect().wait_running()
+        self.assert_right(vm, machine.SMALL, "SUM")
+        self.assertIn(str(torn), vm.process.stderr)

@@ -1,0 +1,79 @@
+# SPDX-FileCopyrightText: 2026 The preheat authors
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What cannot be loaded safely is refused, and harms nothing."""
+
+from harness import config, machine
+from harness.case import Case
+from harness.processes import wait_for_end
+from harness.snapshots import digest, snapshot
+from harness.vhostuser import VhostUserBackend
+from harness.virtual import Virtual
+
+
+class Refuse(Case):
+
+    def assert_refused(self, tested, arguments, words, path=None):
+        """loadvm ends with status 1 and says all of words."""
+        path = path or snapshot(tested)
+        before = digest(path)
+        vm = self._watch(Virtual(
+            self.tmp, arguments,
+            launcher=[config.PREHEAT, "loadvm", "--snapshot", path, "--"]))
+        self.assertEqual(vm.process.wait(), 1, vm.process.describe())
+        for word in words:
+            self.assertIn(word, vm.process.stderr)
+        self.assertEqual(digest(path), before)
+
+    def test_another_ram_size_is_named_with_both_lengths(self):
+        arguments = ["512M" if arg == "256M" else arg
+                     for arg in machine.SMALL.arguments(self.tmp)]
+        self.assert_refused(machine.SMALL, arguments,
+                            ["pc.ram", "256", "512"])
+        self.assert_loads(machine.SMALL)
+
+    def test_a_missing_ram_block_is_named(self):
+        arguments = machine.SMALL.arguments(self.tmp)
+        self.assert_refused(machine.DIMM, arguments, ["mem1"])
+
+    def test_ram_in_an_ordinary_file_is_refused_with_a_way_out(self):
+        tested = machine.ORDINARY_FILE
+        self.assert_refused(tested, tested.arguments(self.tmp),
+                            ["mem", "file", "full"])
+
+    def test_a_vhost_user_device_is_refused_with_a_way_out(self):
+        socket = self.tmp / "vhost"
+        backend = VhostUserBackend(socket)
+        self.addCleanup(backend.close)
+        # Cleanups run in reverse: first QEMU must have ended.
+        self.addCleanup(self._end_processes)
+        self.assert_refused(machine.MEMFD, [
+            *machine.MEMFD.arguments(self.tmp),
+            "-chardev", f"socket,id=vhost,path={socket}",
+            "-netdev", "vhost-user,id=vhost-net,chardev=vhost",
+            "-device", "virtio-net-pci,netdev=vhost-net,romfile="],
+            ["vhost-user"])
+
+    def test_a_truncated_snapshot_is_refused(self):
+        short = self.tmp / "short.snap"
+        with open(snapshot(machine.SMALL), "rb") as whole:
+            short.write_bytes(whole.read(10 << 20))
+        self.assert_refused(machine.SMALL,
+                            machine.SMALL.arguments(self.tmp),
+                            [str(short)], path=short)
+
+    def test_a_file_that_is_no_snapshot_is_refused(self):
+        other = self.tmp / "other.snap"
+        other.write_bytes(b"not a snapshot\n" * 1000)
+        self.assert_refused(machine.SMALL,
+                            machine.SMALL.arguments(self.tmp),
+                            [str(other)], path=other)
+
+    def test_a_refused_load_leaves_no_qemu_behind(self):
+        arguments = ["512M" if arg == "256M" else arg
+                     for arg in machine.SMALL.arguments(self.tmp)]
+        launcher = [config.PREHEAT, "loadvm", "--snapshot",
+                    snapshot(machine.SMALL), "--"]
+        vm = self._watch(Virtual(self.tmp, arguments, launcher=launcher))
+        vm.connect()
+        self.assertEqual(vm.process.wait(), 1)
+        wait_for_end(vm.qemu_pid, "QEMU")

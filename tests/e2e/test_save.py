@@ -1,0 +1,100 @@
+# SPDX-FileCopyrightText: 2026 The preheat authors
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""preheat savevm: the guest, the file, and what else happens to them."""
+
+import subprocess
+
+from harness import machine
+from harness.case import Case
+from harness.mappedram import MappedRam
+from harness.snapshots import digest
+
+
+class Save(Case):
+
+    def test_a_running_guest_is_saved_and_runs_on(self):
+        vm = self.boot(machine.SMALL)
+        path = self.tmp / "vm.snap"
+        self.run_preheat("savevm", "--qmp", vm.qmp_path, "--output", path)
+        self.assertTrue(vm.qmp.execute("query-status")["running"])
+        self.assert_right(vm, machine.SMALL, "SUM")
+        with MappedRam(path) as ram:
+            self.assertIn("pc.ram", ram.blocks)
+
+    def test_what_was_saved_answers_rightly_when_loaded(self):
+        vm = self.boot(machine.TWO_CPUS)
+        self.assert_right(vm, machine.TWO_CPUS, "PUT 7")
+        path = self.tmp / "vm.snap"
+        self.run_preheat("savevm", "--qmp", vm.qmp_path, "--output", path)
+        vm.quit()
+        loaded = self.loadvm(machine.TWO_CPUS, path=path)
+        loaded.connect().wait_running()
+        for request in ("GET 7", "SUM"):
+            self.assert_right(loaded, machine.TWO_CPUS, request, puts=[7])
+
+    def test_a_stopped_guest_is_saved_and_stays_stopped(self):
+        vm = self.boot(machine.SMALL)
+        vm.qmp.execute("stop")
+        path = self.tmp / "vm.snap"
+        self.run_preheat("savevm", "--qmp", vm.qmp_path, "--output", path)
+        self.assertFalse(vm.qmp.execute("query-status")["running"])
+        self.assertTrue(path.exists())
+
+    def test_a_guest_can_be_saved_twice_in_a_row(self):
+        vm = self.boot(machine.SMALL)
+        path = self.tmp / "vm.snap"
+        self.run_preheat("savevm", "--qmp", vm.qmp_path, "--output", path)
+        first = digest(path)
+        self.assert_right(vm, machine.SMALL, "PUT 3")
+        self.run_preheat("savevm", "--qmp", vm.qmp_path, "--output", path)
+        self.assertNotEqual(digest(path), first)
+        self.assertEqual([path], list(self.tmp.glob("*.snap*")))
+
+    def test_only_the_snapshot_is_left_beside_the_output(self):
+        vm = self.boot(machine.SMALL)
+        directory = self.tmp / "out"
+        directory.mkdir()
+        self.run_preheat("savevm", "--qmp", vm.qmp_path,
+                         "--output", directory / "vm.snap")
+        self.assertEqual([directory / "vm.snap"],
+                         list(directory.iterdir()))
+
+    def test_a_directory_that_is_missing_fails_and_the_guest_runs_on(self):
+        vm = self.boot(machine.SMALL)
+        path = self.tmp / "missing" / "vm.snap"
+        process = self.run_preheat("savevm", "--qmp", vm.qmp_path,
+                                   "--output", path, status=1)
+        self.assertIn(str(path.parent), process.stderr)
+        self.assertTrue(vm.qmp.execute("query-status")["running"])
+        self.assert_right(vm, machine.SMALL, "GET 1")
+
+    def test_a_writable_disk_is_spoken_of_and_the_save_goes_on(self):
+        disk = self.tmp / "disk.img"
+        subprocess.run(["truncate", "-s", "1M", disk], check=True)
+        arguments = machine.SMALL.arguments(self.tmp) + [
+            "-drive", f"file={disk},format=raw,if=none,id=disk",
+            "-device", "virtio-blk-pci,drive=disk"]
+        vm = self.qemu(arguments).connect()
+        path = self.tmp / "vm.snap"
+        process = self.run_preheat("savevm", "--qmp", vm.qmp_path,
+                                   "--output", path)
+        self.assertRegex(process.stderr, "disk")
+        self.assertRegex(process.stderr, "overlay|-snapshot")
+        self.assertTrue(path.exists())
+
+    def test_a_socket_that_nobody_serves_fails_with_its_name(self):
+        process = self.run_preheat("savevm", "--qmp", self.tmp / "none",
+                                   "--output", self.tmp / "vm.snap",
+                                   status=1)
+        self.assertIn(str(self.tmp / "none"), process.stderr)
+
+    def test_a_guest_that_still_loads_is_saved_whole(self):
+        vm = self.loadvm(machine.SMALL, "--policy", "demand")
+        vm.connect().wait_running()
+        path = self.tmp / "again.snap"
+        self.run_preheat("savevm", "--qmp", vm.qmp_path, "--output", path)
+        self.assert_right(vm, machine.SMALL, "GET 1")
+        vm.quit()
+        loaded = self.loadvm(machine.SMALL, path=path)
+        loaded.connect().wait_running()
+        self.assert_right(loaded, machine.SMALL, "SUM")

@@ -1,0 +1,66 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "tests/formats/support.h"
+
+#include <string.h>
+
+#define SAMPLE_IDENTITY                                                        \
+    "00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef"
+
+void assert_error(GError *error, FormatsError code, const char *text)
+{
+    assert_non_null(error);
+    if (!g_error_matches(error, FORMATS_ERROR, code) ||
+        !strstr(error->message, text)) {
+        fail_msg("error %d \"%s\", expected error %d with \"%s\"", error->code,
+                 error->message, code, text);
+    }
+    g_error_free(error);
+}
+
+void assert_no_error(const GError *error)
+{
+    if (error) {
+        fail_msg("unexpected error %d \"%s\"", error->code, error->message);
+    }
+}
+
+PageOrder *sample_order(void)
+{
+    static const PageExtent extents[] = {
+        {.block = 0, .first_page = 16, .n_pages = 4, .time_us = 120},
+        {.block = 0,
+         .first_page = 20,
+         .n_pages = 1,
+         .time_us = 150,
+         .access = PAGE_ACCESS_READ},
+        {.block = 1,
+         .first_page = 0,
+         .n_pages = 8,
+         .time_us = 90,
+         .access = PAGE_ACCESS_WRITE},
+        {.block = 1, .first_page = 3, .n_pages = 2, .time_us = 95},
+        {.block = 0,
+         .first_page = 0,
+         .n_pages = 1,
+         .time_us = 2000000,
+         .idle_loads = 3},
+        {.block = 0,
+         .first_page = 262143,
+         .n_pages = 1,
+         .time_us = INT64_MAX,
+         .access = PAGE_ACCESS_READ,
+         .idle_loads = UINT32_MAX},
+        {.block = 1, .first_page = 8, .n_pages = 1, .time_us = 0},
+    };
+    PageOrder *order = page_order_new();
+
+    page_order_add_block(order, "pc.ram", UINT64_C(1) << 30, 4096);
+    page_order_add_block(order, "/objects/m\u00fcnz \"1\"", 9 * 512, 512);
+    g_array_append_vals(order->extents, extents, G_N_ELEMENTS(extents));
+    order->identity = g_strdup(SAMPLE_IDENTITY);
+    order->origin = PAGE_ORDER_ORIGIN_LEARNED;
+    order->n_runs = 300;
+    return order;
+}

@@ -1,0 +1,154 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "tests/formats/support.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A directory of its own for each test, with a path in it. */
+typedef struct Place {
+    char *dir;
+    char *path;
+} Place;
+
+static int make_place(void **state)
+{
+    Place *place = g_new0(Place, 1);
+
+    place->dir = g_dir_make_tmp("preheat-test-XXXXXX", NULL);
+    place->path = g_build_filename(place->dir, "vm.order", NULL);
+    *state = place;
+    return place->dir ? 0 : -1;
+}
+
+static int remove_place(void **state)
+{
+    Place *place = *state;
+
+    unlink(place->path);
+    int failed = rmdir(place->dir);
+    g_free(place->path);
+    g_free(place->dir);
+    g_free(place);
+    return failed;
+}
+
+static void save_sample(const char *path)
+{
+    g_autoptr(PageOrder) order = sample_order();
+    GError *error = NULL;
+
+    assert_true(page_order_save(order, path, &error));
+    assert_no_error(error);
+}
+
+static void what_was_saved_is_loaded(void **state)
+{
+    const Place *place = *state;
+    g_autoptr(PageOrder) order = sample_order();
+    GError *error = NULL;
+
+    save_sample(place->path);
+    g_autoptr(PageOrder) loaded = page_order_load(place->path, &error);
+    assert_no_error(error);
+    assert_true(page_order_equal(order, loaded));
+}
+
+static size_t count_files(const char *path)
+{
+    GDir *dir = g_dir_open(path, 0, NULL);
+    size_t n_files = 0;
+
+    while (g_dir_read_name(dir)) {
+        n_files++;
+    }
+    g_dir_close(dir);
+    return n_files;
+}
+
+static void saving_replaces_the_file_and_leaves_no_other(void **state)
+{
+    const Place *place = *state;
+
+    assert_true(g_file_set_contents(place->path, "old", 3, NULL));
+    save_sample(place->path);
+    assert_int_equal(count_files(place->dir), 1);
+
+    g_autoptr(PageOrder) loaded = page_order_load(place->path, NULL);
+    assert_non_null(loaded);
+}
+
+static void an_order_that_is_not_valid_is_not_saved(void **state)
+{
+    const Place *place = *state;
+    g_autoptr(PageOrder) order = sample_order();
+    GError *error = NULL;
+
+    save_sample(place->path);
+    order->n_runs = 0;
+    assert_false(page_order_save(order, place->path, &error));
+    assert_error(error, FORMATS_ERROR_MALFORMED, "vm.order: runs");
+
+    g_autoptr(PageOrder) old = page_order_load(place->path, NULL);
+    assert_non_null(old);
+    assert_int_equal(old->n_runs, 300);
+}
+
+static void saving_where_there_is_no_directory_is_an_error(void **state)
+{
+    g_autoptr(PageOrder) order = sample_order();
+    GError *error = NULL;
+
+    assert_false(page_order_save(order, "/nonexistent/vm.order", &error));
+    assert_error(error, FORMATS_ERROR_IO,
+                 "/nonexistent/vm.order: cannot write it");
+}
+
+static void loading_a_missing_file_is_an_error(void **state)
+{
+    const Place *place = *state;
+    GError *error = NULL;
+
+    assert_null(page_order_load(place->path, &error));
+    assert_error(error, FORMATS_ERROR_IO, "vm.order: cannot open it");
+}
+
+static void loading_an_empty_file_finds_it_torn(void **state)
+{
+    const Place *place = *state;
+    GError *error = NULL;
+
+    assert_true(g_file_set_contents(place->path, "", 0, NULL));
+    assert_null(page_order_load(place->path, &error));
+    assert_error(error, FORMATS_ERROR_TRUNCATED, "vm.order: at offset 0");
+}
+
+static void loading_a_huge_file_is_refused_unread(void **state)
+{
+    const Place *place = *state;
+    GError *error = NULL;
+
+    save_sample(place->path);
+    assert_int_equal(truncate(place->path, (off_t)1 << 40), 0);
+    assert_null(page_order_load(place->path, &error));
+    assert_error(error, FORMATS_ERROR_TOO_LARGE, "vm.order: 1099511627776");
+}
+
+int main(void)
+{
+#define IN_A_PLACE(test)                                                       \
+    cmocka_unit_test_setup_teardown(test, make_place, remove_place)
+    const struct CMUnitTest tests[] = {
+        IN_A_PLACE(what_was_saved_is_loaded),
+        IN_A_PLACE(saving_replaces_the_file_and_leaves_no_other),
+        IN_A_PLACE(an_order_that_is_not_valid_is_not_saved),
+        cmocka_unit_test(saving_where_there_is_no_directory_is_an_error),
+        IN_A_PLACE(loading_a_missing_file_is_an_error),
+        IN_A_PLACE(loading_an_empty_file_finds_it_torn),
+        IN_A_PLACE(loading_a_huge_file_is_refused_unread),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

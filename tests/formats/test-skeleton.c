@@ -1,0 +1,188 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "tests/formats/support.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "formats/skeleton.h"
+#include "tests/formats/image.h"
+
+/* A snapshot and its skeleton, opened like a snapshot. */
+typedef struct Pair {
+    Snapshot *snapshot;
+    Snapshot *skeleton;
+} Pair;
+
+static Snapshot *open_fd(int fd, uint64_t image_off_bytes)
+{
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
+    GError *error = NULL;
+    Snapshot *snapshot = snapshot_open(path, image_off_bytes, &error);
+
+    assert_no_error(error);
+    return snapshot;
+}
+
+static Pair make_pair(const Image *image, const bool *lazy)
+{
+    int fd = image_write(image);
+    int skeleton_fd = memfd_create("skeleton", MFD_CLOEXEC);
+    GError *error = NULL;
+    Pair pair = {open_fd(fd, image->image_off_bytes), NULL};
+
+    assert_true(skeleton_write(pair.snapshot, lazy, skeleton_fd, &error));
+    assert_no_error(error);
+    pair.skeleton = open_fd(skeleton_fd, image->image_off_bytes);
+    close(fd);
+    close(skeleton_fd);
+    return pair;
+}
+
+static void free_pair(Pair *pair)
+{
+    snapshot_free(pair->snapshot);
+    snapshot_free(pair->skeleton);
+}
+
+static uint8_t byte_at(const Snapshot *snapshot, uint64_t off_bytes)
+{
+    uint8_t byte;
+
+    assert_int_equal(pread(snapshot->fd, &byte, 1, (off_t)off_bytes), 1);
+    return byte;
+}
+
+static void assert_device_state_equal(const Pair *pair)
+{
+    const uint64_t off_bytes = pair->snapshot->device_state_off_bytes;
+    char state[sizeof(IMAGE_DEVICE_STATE) - 1];
+
+    assert_int_equal(pair->skeleton->device_state_off_bytes, off_bytes);
+    assert_int_equal(
+        pread(pair->skeleton->fd, state, sizeof(state), (off_t)off_bytes),
+        sizeof(state));
+    assert_memory_equal(state, IMAGE_DEVICE_STATE, sizeof(state));
+}
+
+static void a_lazy_block_has_neither_bits_nor_pages(void **state)
+{
+    const Image image = image_valid();
+    Pair pair = make_pair(&image, (const bool[]){true, true, false});
+
+    for (size_t i = 0; i < 2; i++) {
+        const SnapshotBlock *block = &pair.skeleton->blocks[i];
+        assert_int_equal(block->n_pages_in_file, 0);
+        assert_int_equal(block->len_bytes, pair.snapshot->blocks[i].len_bytes);
+        assert_int_equal(byte_at(pair.skeleton, block->pages_off_bytes), 0);
+    }
+    assert_device_state_equal(&pair);
+    free_pair(&pair);
+}
+
+static void a_block_that_is_not_lazy_stays_whole(void **state)
+{
+    const Image image = image_valid();
+    Pair pair = make_pair(&image, (const bool[]){false, true, false});
+
+    for (size_t i = 0; i < 3; i += 2) {
+        const SnapshotBlock *block = &pair.skeleton->blocks[i];
+        assert_memory_equal(block->bitmap, pair.snapshot->blocks[i].bitmap,
+                            block->bitmap_len_bytes);
+        for (uint64_t page = 0; page < block->n_pages; page++) {
+            uint64_t last_off_bytes =
+                block->pages_off_bytes + (page + 1) * block->page_bytes - 1;
+            assert_int_equal(byte_at(pair.skeleton, last_off_bytes),
+                             byte_at(pair.snapshot, last_off_bytes));
+        }
+    }
+    free_pair(&pair);
+}
+
+static void without_a_lazy_block_it_is_the_same_snapshot(void **state)
+{
+    const Image image = image_valid();
+    Pair pair = make_pair(&image, (const bool[]){false, false, false});
+
+    assert_string_equal(pair.skeleton->identity, pair.snapshot->identity);
+    assert_int_equal(pair.skeleton->file_len_bytes,
+                     pair.snapshot->file_len_bytes);
+    free_pair(&pair);
+}
+
+static void an_image_inside_a_file_keeps_its_offset(void **state)
+{
+    Image image = image_valid();
+    image.image_off_bytes = 5000;
+    Pair pair = make_pair(&image, (const bool[]){true, true, true});
+
+    assert_int_equal(pair.skeleton->blocks[0].bitmap_off_bytes,
+                     pair.snapshot->blocks[0].bitmap_off_bytes);
+    assert_device_state_equal(&pair);
+    free_pair(&pair);
+}
+
+static void it_takes_no_room_for_lazy_pages(void **state)
+{
+    const Image image = image_valid();
+    Pair pair = make_pair(&image, (const bool[]){true, true, true});
+    struct stat st;
+
+    assert_int_equal(fstat(pair.skeleton->fd, &st), 0);
+    /* Head, three headers and bitmaps, device state: a few pages of tmpfs. */
+    assert_in_range(st.st_blocks * 512, 1, 8 * 4096);
+    free_pair(&pair);
+}
+
+static void a_lazy_page_is_never_read(void **state)
+{
+    const Image image = image_valid();
+    int fd = image_write(&image);
+    int skeleton_fd = memfd_create("skeleton", MFD_CLOEXEC);
+    g_autoptr(Snapshot) snapshot = open_fd(fd, 0);
+    SnapshotBlock *block = &snapshot->blocks[0];
+    GError *error = NULL;
+
+    /* Were one read, it would be where the file has ended long since. */
+    block->bitmap[0] = UINT64_MAX;
+    block->page_bytes = UINT64_C(1) << 40;
+    assert_true(skeleton_write(snapshot, (const bool[]){true, true, true},
+                               skeleton_fd, &error));
+    assert_no_error(error);
+    assert_false(skeleton_write(snapshot, (const bool[]){false, true, true},
+                                skeleton_fd, &error));
+    assert_error(error, FORMATS_ERROR_TRUNCATED, snapshot->path);
+    close(fd);
+    close(skeleton_fd);
+}
+
+static void a_file_that_cannot_be_written_is_an_error(void **state)
+{
+    const Image image = image_valid();
+    const bool lazy[] = {true, true, true};
+    int fd = image_write(&image);
+    g_autoptr(Snapshot) snapshot = open_fd(fd, 0);
+    GError *error = NULL;
+
+    assert_false(skeleton_write(snapshot, lazy, snapshot->fd, &error));
+    assert_error(error, FORMATS_ERROR_IO, "the skeleton of /proc/self/fd/");
+    close(fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_lazy_block_has_neither_bits_nor_pages),
+        cmocka_unit_test(a_block_that_is_not_lazy_stays_whole),
+        cmocka_unit_test(without_a_lazy_block_it_is_the_same_snapshot),
+        cmocka_unit_test(an_image_inside_a_file_keeps_its_offset),
+        cmocka_unit_test(it_takes_no_room_for_lazy_pages),
+        cmocka_unit_test(a_lazy_page_is_never_read),
+        cmocka_unit_test(a_file_that_cannot_be_written_is_an_error),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,524 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "tests/formats/support.h"
+
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "formats/snapshot.h"
+#include "tests/formats/image.h"
+
+static Snapshot *open_fd(int fd, uint64_t image_off_bytes, GError **error)
+{
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
+
+    return snapshot_open(path, image_off_bytes, error);
+}
+
+static Snapshot *open_image(const Image *image, GError **error)
+{
+    int fd = image_write(image);
+    Snapshot *snapshot = open_fd(fd, image->image_off_bytes, error);
+
+    close(fd);
+    return snapshot;
+}
+
+static Snapshot *open_valid(const Image *image)
+{
+    GError *error = NULL;
+    Snapshot *snapshot = open_image(image, &error);
+
+    assert_no_error(error);
+    assert_non_null(snapshot);
+    return snapshot;
+}
+
+static void refuse(const Image *image, FormatsError code, const char *text)
+{
+    GError *error = NULL;
+
+    assert_null(open_image(image, &error));
+    assert_true(g_str_has_prefix(error->message, "/proc/self/fd/"));
+    assert_non_null(strstr(error->message, "offset "));
+    assert_error(error, code, text);
+}
+
+static void a_valid_image_is_read_in_full(void **state)
+{
+    const Image image = image_valid();
+    g_autoptr(Snapshot) snapshot = open_valid(&image);
+
+    assert_string_equal(snapshot->machine, "pc-i440fx-10.0");
+    assert_int_equal(snapshot->n_blocks, 3);
+    assert_int_equal(snapshot->file_len_bytes -
+                         snapshot->device_state_off_bytes,
+                     strlen(IMAGE_DEVICE_STATE));
+    assert_int_equal(strlen(snapshot->identity), 64);
+
+    const SnapshotBlock *ram = &snapshot->blocks[0];
+    assert_string_equal(ram->name, "pc.ram");
+    assert_int_equal(ram->len_bytes, 130 * 4096);
+    assert_int_equal(ram->page_bytes, 4096);
+    assert_int_equal(ram->n_pages, 130);
+    assert_int_equal(ram->n_pages_in_file, 5);
+    assert_int_equal(ram->bitmap_len_bytes, 24);
+    assert_int_equal(ram->pages_off_bytes, 1 << 20);
+    assert_true(snapshot_block_has_page(ram, 5));
+    assert_false(snapshot_block_has_page(ram, 6));
+    assert_true(snapshot_block_has_page(ram, 129));
+
+    assert_ptr_equal(snapshot_find_block(snapshot, "pc.rom"),
+                     &snapshot->blocks[2]);
+    assert_null(snapshot_find_block(snapshot, "none"));
+}
+
+static void pages_lie_where_the_block_says(void **state)
+{
+    const Image image = image_valid();
+    g_autoptr(Snapshot) snapshot = open_valid(&image);
+
+    for (size_t i = 0; i < snapshot->n_blocks; i++) {
+        const SnapshotBlock *block = &snapshot->blocks[i];
+        for (uint64_t page = 0; page < block->n_pages; page++) {
+            uint64_t off_bytes =
+                block->pages_off_bytes + page * block->page_bytes;
+            uint8_t byte;
+            assert_int_equal(pread(snapshot->fd, &byte, 1, (off_t)off_bytes),
+                             1);
+            assert_int_equal(byte, snapshot_block_has_page(block, page)
+                                       ? image_page_byte(i, page)
+                                       : 0);
+        }
+    }
+}
+
+static void
+an_image_inside_a_file_has_offsets_from_the_files_start(void **state)
+{
+    Image image = image_valid();
+    image.image_off_bytes = 5000;
+    g_autoptr(Snapshot) snapshot = open_valid(&image);
+
+    assert_int_equal(snapshot->image_off_bytes, 5000);
+    assert_int_equal(snapshot->blocks[0].pages_off_bytes, 1 << 20);
+    assert_in_range(snapshot->blocks[0].bitmap_off_bytes, 5001, 5500);
+}
+
+static void known_configuration_subsections_are_skipped(void **state)
+{
+    Image image = image_valid();
+
+    image.subsection =
+        (ImageSubsection){"configuration/target-page-bits", 1, 4};
+    snapshot_free(open_valid(&image));
+    image.subsection = (ImageSubsection){"configuration/uuid", 1, 16};
+    snapshot_free(open_valid(&image));
+    image.capabilities[1] = "multifd";
+    snapshot_free(open_valid(&image));
+}
+
+static void identity_ignores_pages_and_place(void **state)
+{
+    Image image = image_valid();
+    g_autoptr(Snapshot) plain = open_valid(&image);
+    image.image_off_bytes = (3 << 20) + 77;
+    g_autoptr(Snapshot) moved = open_valid(&image);
+
+    assert_string_equal(plain->identity, moved->identity);
+}
+
+static void assert_other_identity(const Image *image)
+{
+    const Image valid = image_valid();
+    g_autoptr(Snapshot) a = open_valid(&valid);
+    g_autoptr(Snapshot) b = open_valid(image);
+
+    assert_string_not_equal(a->identity, b->identity);
+}
+
+static void identity_tells_machine_blocks_bitmaps_and_device_state(void **state)
+{
+    Image machine = image_valid();
+    machine.machine = "pc-i440fx-10.1";
+    assert_other_identity(&machine);
+
+    Image name = image_valid();
+    name.blocks[2].name = "pc.rum";
+    assert_other_identity(&name);
+
+    Image bitmap = image_valid();
+    bitmap.blocks[0].bitmap[0] ^= 1;
+    assert_other_identity(&bitmap);
+
+    Image device_state = image_valid();
+    device_state.device_state = "another device state";
+    assert_other_identity(&device_state);
+}
+
+static void identity_is_what_the_specification_says(void **state)
+{
+    const Image image = image_small();
+    g_autoptr(Snapshot) snapshot = open_valid(&image);
+
+    assert_string_equal(snapshot->identity, "f29cb1d2d7d8696039baa1abf8380e0f"
+                                            "63ba6fbe0f9c76dfb4c61647a613c7fa");
+}
+
+static void another_kind_of_file_is_not_this(void **state)
+{
+    Image image = image_valid();
+
+    image.magic = 0x7f454c46;
+    refuse(&image, FORMATS_ERROR_NOT_THIS, "offset 0: no QEMU migration");
+}
+
+static void an_image_is_not_found_at_the_wrong_offset(void **state)
+{
+    const Image image = image_valid();
+    int fd = image_write(&image);
+    GError *error = NULL;
+
+    assert_null(open_fd(fd, 1, &error));
+    assert_error(error, FORMATS_ERROR_NOT_THIS, "offset 1");
+    error = NULL;
+    assert_null(open_fd(fd, UINT64_MAX, &error));
+    assert_error(error, FORMATS_ERROR_TRUNCATED, "magic");
+    close(fd);
+}
+
+static void versions_that_are_not_known_are_refused(void **state)
+{
+    Image stream = image_valid();
+    stream.version = 4;
+    refuse(&stream, FORMATS_ERROR_VERSION, "stream version 4");
+
+    Image section = image_valid();
+    section.section_version = 5;
+    refuse(&section, FORMATS_ERROR_VERSION, "RAM section version 5");
+
+    Image header = image_valid();
+    header.blocks[1].version = 2;
+    refuse(&header, FORMATS_ERROR_VERSION,
+           "\"vga.vram\": mapped-ram version 2");
+}
+
+static void a_stream_without_mapped_ram_says_how_to_save_it(void **state)
+{
+    Image image = image_valid();
+
+    image.capabilities[0] = NULL;
+    refuse(&image, FORMATS_ERROR_UNSUPPORTED,
+           "saved without the mapped-ram capability");
+}
+
+static void a_stream_that_leaves_out_shared_ram_is_unsupported(void **state)
+{
+    Image image = image_valid();
+
+    image.capabilities[1] = "x-ignore-shared";
+    refuse(&image, FORMATS_ERROR_UNSUPPORTED, "x-ignore-shared");
+}
+
+static void sections_out_of_sequence_are_refused(void **state)
+{
+    Image configuration = image_valid();
+    configuration.configuration_type = 0x01;
+    refuse(&configuration, FORMATS_ERROR_MALFORMED,
+           "offset 8: section type 0x01");
+
+    Image section = image_valid();
+    section.section_type = 0x02;
+    refuse(&section, FORMATS_ERROR_MALFORMED, "section type 0x02");
+
+    Image name = image_valid();
+    name.section_name = "timer";
+    refuse(&name, FORMATS_ERROR_MALFORMED, "section \"timer\"");
+
+    Image instance = image_valid();
+    instance.section_instance = 1;
+    refuse(&instance, FORMATS_ERROR_MALFORMED, "\"ram\" instance 1");
+}
+
+static void bad_configurations_are_refused(void **state)
+{
+    Image unknown = image_valid();
+    unknown.subsection = (ImageSubsection){"configuration/new", 1, 4};
+    refuse(&unknown, FORMATS_ERROR_UNSUPPORTED, "\"configuration/new\"");
+
+    Image newer = image_valid();
+    newer.subsection = (ImageSubsection){"configuration/uuid", 2, 16};
+    refuse(&newer, FORMATS_ERROR_UNSUPPORTED, "version 2 is not known");
+
+    Image twice = image_valid();
+    twice.subsection = (ImageSubsection){"configuration/capabilities", 1, 4};
+    refuse(&twice, FORMATS_ERROR_MALFORMED, "is there twice");
+
+    Image many = image_valid();
+    many.n_capabilities_error = 1u << 31;
+    refuse(&many, FORMATS_ERROR_TOO_LARGE, "capabilities");
+
+    Image machine = image_valid();
+    machine.machine_len_error = 300;
+    refuse(&machine, FORMATS_ERROR_MALFORMED, "machine");
+
+    Image long_machine = image_valid();
+    long_machine.machine_len_error = 0x7fffffff;
+    refuse(&long_machine, FORMATS_ERROR_TRUNCATED, "the machine's name");
+}
+
+static void lengths_that_contradict_each_other_are_refused(void **state)
+{
+    Image flags = image_valid();
+    flags.ram_len_error = 1;
+    refuse(&flags, FORMATS_ERROR_MALFORMED, "flags 0x5");
+
+    Image less = image_valid();
+    less.ram_len_error = (uint64_t)-1024;
+    refuse(&less, FORMATS_ERROR_MALFORMED, "bytes of RAM are left for it");
+
+    Image more = image_valid();
+    more.ram_len_error = 4096;
+    refuse(&more, FORMATS_ERROR_MALFORMED, "a RAM block's name");
+
+    Image none = image_valid();
+    none.n_blocks = 0;
+    refuse(&none, FORMATS_ERROR_MALFORMED, "there is no RAM in it");
+
+    Image part = image_valid();
+    part.blocks[0].len_bytes -= 1024;
+    refuse(&part, FORMATS_ERROR_MALFORMED, "no multiple of its page size");
+
+    Image empty = image_valid();
+    empty.blocks[0].len_bytes = 0;
+    refuse(&empty, FORMATS_ERROR_MALFORMED, "no multiple of its page size");
+}
+
+static void page_sizes_that_are_no_power_of_two_are_refused(void **state)
+{
+    static const uint64_t sizes_bytes[] = {
+        0, 1, 256, 4095, 12288, UINT64_C(1) << 31, UINT64_MAX};
+
+    for (size_t i = 0; i < G_N_ELEMENTS(sizes_bytes); i++) {
+        Image image = image_valid();
+        image.n_blocks = 1;
+        image.blocks[0].page_bytes = sizes_bytes[i];
+        memset(image.blocks[0].bitmap, 0, sizeof(image.blocks[0].bitmap));
+        refuse(&image, FORMATS_ERROR_MALFORMED, "is no power of two");
+    }
+}
+
+static void areas_that_overlap_are_refused(void **state)
+{
+    Image bitmap = image_valid();
+    bitmap.blocks[0].bitmap_off_error = (uint64_t)-8;
+    refuse(&bitmap, FORMATS_ERROR_MALFORMED, "do not follow one another");
+
+    Image gap = image_valid();
+    gap.blocks[0].bitmap_off_error = 8;
+    refuse(&gap, FORMATS_ERROR_MALFORMED, "do not follow one another");
+
+    Image pages = image_valid();
+    pages.blocks[0].pages_off_error = -(UINT64_C(1) << 20);
+    refuse(&pages, FORMATS_ERROR_MALFORMED, "do not follow one another");
+
+    Image back = image_valid();
+    back.blocks[1].pages_off_error = -(UINT64_C(1) << 20);
+    refuse(&back, FORMATS_ERROR_MALFORMED, "do not follow one another");
+}
+
+static void offsets_that_are_absurd_are_refused(void **state)
+{
+    Image unaligned = image_valid();
+    unaligned.blocks[0].pages_off_error = 4096;
+    refuse(&unaligned, FORMATS_ERROR_MALFORMED, "not aligned to 1 MiB");
+
+    Image wraps = image_valid();
+    wraps.blocks[0].pages_off_error = -(UINT64_C(1) << 20) - 4096;
+    refuse(&wraps, FORMATS_ERROR_MALFORMED, "beyond 64 bits");
+
+    Image bitmap_wraps = image_valid();
+    bitmap_wraps.blocks[0].bitmap_off_error = UINT64_MAX - 200;
+    refuse(&bitmap_wraps, FORMATS_ERROR_MALFORMED, "block \"pc.ram\"");
+
+    Image far = image_valid();
+    far.blocks[0].pages_off_error = UINT64_C(1) << 40;
+    refuse(&far, FORMATS_ERROR_TRUNCATED, "its pages end at");
+}
+
+static void block_names_are_unique_and_printable(void **state)
+{
+    Image twice = image_valid();
+    twice.blocks[2].name = "pc.ram";
+    refuse(&twice, FORMATS_ERROR_MALFORMED, "\"pc.ram\" is there twice");
+
+    Image empty = image_valid();
+    empty.blocks[1].name = "";
+    refuse(&empty, FORMATS_ERROR_MALFORMED, "a RAM block's name");
+
+    Image control = image_valid();
+    control.blocks[1].name = "vga\033[2J";
+    refuse(&control, FORMATS_ERROR_MALFORMED, "a RAM block's name");
+}
+
+static void bits_beyond_the_last_page_are_refused(void **state)
+{
+    Image image = image_valid();
+
+    image.blocks[0].bitmap[2] |= 0x04;
+    refuse(&image, FORMATS_ERROR_MALFORMED, "bits beyond its last page");
+}
+
+static void a_wrong_end_mark_is_refused(void **state)
+{
+    Image image = image_valid();
+
+    image.end_mark = 0x08;
+    refuse(&image, FORMATS_ERROR_MALFORMED, "0x8 where RAM should end");
+}
+
+static void a_file_without_device_state_is_torn(void **state)
+{
+    Image image = image_valid();
+
+    image.device_state = "";
+    refuse(&image, FORMATS_ERROR_TRUNCATED, "before the device state");
+}
+
+/* Every byte of headers, bitmaps and end mark; between them each 509th. */
+static uint64_t shorter(const Snapshot *snapshot, uint64_t len_bytes)
+{
+    for (size_t i = 0; i < snapshot->n_blocks; i++) {
+        const SnapshotBlock *block = &snapshot->blocks[i];
+        const uint64_t start_bytes =
+            block->bitmap_off_bytes + block->bitmap_len_bytes;
+        const uint64_t end_bytes = block->pages_off_bytes + block->len_bytes;
+        if (len_bytes > start_bytes + 509 && len_bytes <= end_bytes) {
+            return len_bytes - 509;
+        }
+    }
+    return len_bytes - 1;
+}
+
+static void an_image_cut_anywhere_before_its_device_state_is_torn(void **state)
+{
+    const Image image = image_valid();
+    g_autoptr(Snapshot) whole = open_valid(&image);
+    int fd = image_write(&image);
+
+    for (uint64_t len_bytes = whole->device_state_off_bytes; len_bytes > 0;
+         len_bytes = shorter(whole, len_bytes)) {
+        GError *error = NULL;
+        assert_int_equal(ftruncate(fd, (off_t)len_bytes), 0);
+        assert_null(open_fd(fd, 0, &error));
+        assert_error(error, FORMATS_ERROR_TRUNCATED, "/proc/self/fd/");
+    }
+    close(fd);
+}
+
+static void an_empty_file_is_torn(void **state)
+{
+    const Image image = image_valid();
+    int fd = image_write(&image);
+    GError *error = NULL;
+
+    assert_int_equal(ftruncate(fd, 0), 0);
+    assert_null(open_fd(fd, 0, &error));
+    assert_error(error, FORMATS_ERROR_TRUNCATED, "magic");
+    close(fd);
+}
+
+static void open_stretched(const Image *image, uint64_t len_bytes,
+                           FormatsError code, const char *text)
+{
+    int fd = image_write(image);
+    GError *error = NULL;
+
+    assert_int_equal(ftruncate(fd, (off_t)len_bytes), 0);
+    assert_null(open_fd(fd, 0, &error));
+    assert_error(error, code, text);
+    close(fd);
+}
+
+static void an_exabyte_of_nothing_takes_no_memory(void **state)
+{
+    Image image = image_valid();
+
+    image.n_blocks = 1;
+    image.blocks[0].len_bytes = UINT64_C(1) << 62;
+    image.blocks[0].pages_off_error = UINT64_C(1) << 48;
+    open_stretched(&image, INT64_MAX, FORMATS_ERROR_TOO_LARGE,
+                   "bytes of bitmaps");
+}
+
+static void a_device_state_beyond_the_limit_is_too_large(void **state)
+{
+    const Image image = image_valid();
+
+    open_stretched(&image, UINT64_C(1) << 40, FORMATS_ERROR_TOO_LARGE,
+                   "bytes of device state");
+}
+
+static void what_is_no_regular_file_is_unsupported(void **state)
+{
+    g_autofree char *dir = g_dir_make_tmp("preheat-test-XXXXXX", NULL);
+    g_autofree char *fifo = g_build_filename(dir, "fifo", NULL);
+    const char *const paths[] = {dir, fifo, "/dev/null"};
+
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
+        GError *error = NULL;
+        assert_null(snapshot_open(paths[i], 0, &error));
+        assert_error(error, FORMATS_ERROR_UNSUPPORTED, "not a regular file");
+    }
+    unlink(fifo);
+    rmdir(dir);
+}
+
+static void a_missing_file_is_named(void **state)
+{
+    GError *error = NULL;
+
+    assert_null(snapshot_open("/nonexistent/vm.snap", 0, &error));
+    assert_error(error, FORMATS_ERROR_IO, "/nonexistent/vm.snap: cannot open");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_valid_image_is_read_in_full),
+        cmocka_unit_test(pages_lie_where_the_block_says),
+        cmocka_unit_test(
+            an_image_inside_a_file_has_offsets_from_the_files_start),
+        cmocka_unit_test(known_configuration_subsections_are_skipped),
+        cmocka_unit_test(identity_ignores_pages_and_place),
+        cmocka_unit_test(
+            identity_tells_machine_blocks_bitmaps_and_device_state),
+        cmocka_unit_test(identity_is_what_the_specification_says),
+        cmocka_unit_test(another_kind_of_file_is_not_this),
+        cmocka_unit_test(an_image_is_not_found_at_the_wrong_offset),
+        cmocka_unit_test(versions_that_are_not_known_are_refused),
+        cmocka_unit_test(a_stream_without_mapped_ram_says_how_to_save_it),
+        cmocka_unit_test(a_stream_that_leaves_out_shared_ram_is_unsupported),
+        cmocka_unit_test(sections_out_of_sequence_are_refused),
+        cmocka_unit_test(bad_configurations_are_refused),
+        cmocka_unit_test(lengths_that_contradict_each_other_are_refused),
+        cmocka_unit_test(page_sizes_that_are_no_power_of_two_are_refused),
+        cmocka_unit_test(areas_that_overlap_are_refused),
+        cmocka_unit_test(offsets_that_are_absurd_are_refused),
+        cmocka_unit_test(block_names_are_unique_and_printable),
+        cmocka_unit_test(bits_beyond_the_last_page_are_refused),
+        cmocka_unit_test(a_wrong_end_mark_is_refused),
+        cmocka_unit_test(a_file_without_device_state_is_torn),
+        cmocka_unit_test(an_image_cut_anywhere_before_its_device_state_is_torn),
+        cmocka_unit_test(an_empty_file_is_torn),
+        cmocka_unit_test(an_exabyte_of_nothing_takes_no_memory),
+        cmocka_unit_test(a_device_state_beyond_the_limit_is_too_large),
+        cmocka_unit_test(what_is_no_regular_file_is_unsupported),
+        cmocka_unit_test(a_missing_file_is_named),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

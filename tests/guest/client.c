@@ -1,0 +1,304 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Puts one request to the test guest's service as soon as that answers at
+ * all, checks the answer against tests/guest/store.h and prints a line of
+ * JSON.  Exit status: 0 right or not to be checked, 1 wrong or none, 2 usage.
+ *
+ * QEMU accepts connections also while the guest cannot answer, and its
+ * user-mode network may then leave them without an answer for seconds.  Hence
+ * the prober: it opens further connections meanwhile and goes on with the
+ * first one that greets.  Times are exact only if the guest runs already when
+ * this starts.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <glib.h>
+#include <glib-unix.h>
+
+#include "tests/guest/store.h"
+
+#define N_PROBES          16
+#define PROBE_INTERVAL_MS 100
+#define LINE_BYTES        128
+
+typedef struct Prober {
+    struct sockaddr_in address;
+    struct pollfd probes[N_PROBES]; /* fd -1: free */
+    size_t next;                    /* where the next probe goes */
+} Prober;
+
+static int option_port;
+static int option_timeout_s = 60;
+static int option_store_mib = 256;
+static char **option_puts;
+static char **option_request;
+
+static const GOptionEntry option_entries[] = {
+    {"port", 'p', 0, G_OPTION_ARG_INT, &option_port,
+     "Port on 127.0.0.1 that leads to the service", "PORT"},
+    {"timeout", 't', 0, G_OPTION_ARG_INT, &option_timeout_s,
+     "Give up after this many seconds (60)", "SECONDS"},
+    {"store-mib", 0, 0, G_OPTION_ARG_INT, &option_store_mib,
+     "Size of the guest's store (256)", "MIB"},
+    {"put", 0, 0, G_OPTION_ARG_STRING_ARRAY, &option_puts,
+     "A key that was PUT before; once for each time", "KEY"},
+    {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &option_request, NULL,
+     "REQUEST"},
+    {NULL},
+};
+
+static void prober_init(Prober *prober, int port)
+{
+    prober->address = (struct sockaddr_in){
+        .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+    for (size_t i = 0; i < N_PROBES; i++) {
+        prober->probes[i].fd = -1;
+    }
+    prober->next = 0;
+}
+
+static void probe_close(struct pollfd *probe)
+{
+    if (probe->fd >= 0) {
+        close(probe->fd);
+    }
+    probe->fd = -1;
+}
+
+/* Replaces the oldest probe.  A refusal is no error: QEMU is not up yet. */
+static void prober_add(Prober *prober)
+{
+    struct pollfd *probe = &prober->probes[prober->next];
+
+    probe_close(probe);
+    probe->events = POLLIN;
+    probe->revents = 0;
+    probe->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (probe->fd < 0 ||
+        (connect(probe->fd, (const struct sockaddr *)&prober->address,
+                 sizeof(prober->address)) < 0 &&
+         errno != EINPROGRESS)) {
+        probe_close(probe);
+    }
+    prober->next = (prober->next + 1) % N_PROBES;
+}
+
+/* The first probe that has something to read; it is the caller's then.
+ * Refused ones are closed.  Returns -1 if there is none. */
+static int prober_take_ready(Prober *prober)
+{
+    for (size_t i = 0; i < N_PROBES; i++) {
+        struct pollfd *probe = &prober->probes[i];
+        char c;
+
+        if (probe->fd < 0 || probe->revents == 0) {
+            continue;
+        }
+        if (recv(probe->fd, &c, 1, MSG_PEEK) == 1) {
+            int fd = probe->fd;
+
+            probe->fd = -1;
+            return fd;
+        }
+        probe_close(probe);
+    }
+    return -1;
+}
+
+/* Returns a connection on which the greeting can be read, or -1 when
+ * deadline_us has passed. */
+static int connect_to_guest(int port, int64_t deadline_us)
+{
+    Prober prober;
+    int fd = -1;
+
+    prober_init(&prober, port);
+    while (fd < 0 && g_get_monotonic_time() < deadline_us) {
+        int64_t next_us =
+            g_get_monotonic_time() + PROBE_INTERVAL_MS * INT64_C(1000);
+        int64_t left_us;
+
+        prober_add(&prober);
+        while (fd < 0 && (left_us = next_us - g_get_monotonic_time()) > 0) {
+            poll(prober.probes, N_PROBES, (int)(left_us + 999) / 1000);
+            fd = prober_take_ready(&prober);
+        }
+    }
+    for (size_t i = 0; i < N_PROBES; i++) {
+        probe_close(&prober.probes[i]);
+    }
+    return fd;
+}
+
+/* A stream on fd that stops waiting at deadline_us.  Takes fd over. */
+static FILE *stream_new(int fd, int64_t deadline_us)
+{
+    int64_t left_us = MAX(deadline_us - g_get_monotonic_time(), 1);
+    struct timeval timeout = {.tv_sec = left_us / G_USEC_PER_SEC,
+                              .tv_usec = left_us % G_USEC_PER_SEC};
+
+    g_unix_set_fd_nonblocking(fd, FALSE, NULL);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+    return fdopen(fd, "r+");
+}
+
+/* How often each page was PUT. */
+static uint64_t *count_puts(char **keys, uint64_t n_pages)
+{
+    uint64_t *n_puts = g_new0(uint64_t, n_pages);
+
+    for (char **key = keys; key != NULL && *key != NULL; key++) {
+        for (unsigned run = 0; run < STORE_SET_RUNS; run++) {
+            unsigned len;
+            uint64_t first =
+                store_run(strtoull(*key, NULL, 10), run, n_pages, &len);
+
+            for (unsigned i = 0; i < len; i++) {
+                n_puts[(first + i) % n_pages]++;
+            }
+        }
+    }
+    return n_puts;
+}
+
+static uint64_t expect_page(uint64_t sum, uint64_t page, uint64_t n_puts)
+{
+    for (unsigned i = 0; i < STORE_PAGE_WORDS; i++) {
+        sum =
+            store_checksum(sum, store_word(page, i) + n_puts * STORE_PUT_STEP);
+    }
+    return sum;
+}
+
+static uint64_t expect_get(uint64_t key, const uint64_t *n_puts,
+                           uint64_t n_pages)
+{
+    uint64_t sum = 0;
+
+    for (unsigned run = 0; run < STORE_SET_RUNS; run++) {
+        unsigned len;
+        uint64_t first = store_run(key, run, n_pages, &len);
+
+        for (unsigned i = 0; i < len; i++) {
+            uint64_t page = (first + i) % n_pages;
+
+            sum = expect_page(sum, page, n_puts[page]);
+        }
+    }
+    return sum;
+}
+
+static uint64_t expect_sum(const uint64_t *n_puts, uint64_t n_pages)
+{
+    uint64_t sum = 0;
+
+    for (uint64_t page = 0; page < n_pages; page++) {
+        sum = expect_page(sum, page, n_puts[page]);
+    }
+    return sum;
+}
+
+/* The only right answer, or NULL if every "OK" is. */
+static char *expect_answer(const char *request)
+{
+    uint64_t n_pages = ((uint64_t)option_store_mib << 20) / STORE_PAGE_BYTES;
+    g_autofree uint64_t *n_puts = count_puts(option_puts, n_pages);
+
+    if (strcmp(request, "PING") == 0) {
+        return g_strdup("PONG");
+    }
+    if (strcmp(request, "SUM") == 0) {
+        return g_strdup_printf("OK %016" PRIx64, expect_sum(n_puts, n_pages));
+    }
+    if (g_str_has_prefix(request, "GET ")) {
+        uint64_t key = strtoull(request + strlen("GET "), NULL, 10);
+
+        return g_strdup_printf("OK %016" PRIx64,
+                               expect_get(key, n_puts, n_pages));
+    }
+    return NULL;
+}
+
+/* Returns false if the connection broke or the time is up. */
+static bool ask(FILE *stream, const char *request, char *ret_answer)
+{
+    char greeting[LINE_BYTES];
+
+    if (fgets(greeting, sizeof(greeting), stream) == NULL ||
+        !g_str_has_prefix(greeting, STORE_GREETING) ||
+        fprintf(stream, "%s\n", request) < 0 || fflush(stream) != 0 ||
+        fgets(ret_answer, LINE_BYTES, stream) == NULL) {
+        return false;
+    }
+    g_strchomp(ret_answer);
+    return true;
+}
+
+static int run(const char *request)
+{
+    int64_t start_us = g_get_monotonic_time();
+    int64_t deadline_us = start_us + option_timeout_s * G_USEC_PER_SEC;
+    g_autofree char *expected = NULL;
+    int fd = connect_to_guest(option_port, deadline_us);
+    char answer[LINE_BYTES];
+    int64_t answered_us;
+    FILE *stream;
+    bool answered, right;
+
+    if (fd < 0) {
+        fprintf(stderr, "no connection within %d s\n", option_timeout_s);
+        return 1;
+    }
+    stream = stream_new(fd, deadline_us);
+    answered = ask(stream, request, answer);
+    answered_us = g_get_monotonic_time();
+    fclose(stream);
+    if (!answered) {
+        fprintf(stderr, "the connection broke, or no answer within %d s\n",
+                option_timeout_s);
+        return 1;
+    }
+    expected = expect_answer(request);
+    right = expected != NULL ? strcmp(answer, expected) == 0
+                             : g_str_has_prefix(answer, "OK");
+    printf("{\"answer\": \"%s\", \"right\": %s, \"ms\": %.3f, "
+           "\"answered-us\": %" PRId64 "}\n",
+           answer, right ? "true" : "false",
+           (double)(answered_us - start_us) / 1000, answered_us);
+    return right ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+    g_autoptr(GError) error = NULL;
+
+    g_option_context_add_main_entries(context, option_entries, NULL);
+    g_option_context_set_summary(
+        context, "REQUEST is PING, GET KEY, PUT KEY, SUM, POKE OFFSET or "
+                 "WHERE OFFSET, as one argument.");
+    if (!g_option_context_parse(context, &argc, &argv, &error)) {
+        fprintf(stderr, "%s\n", error->message);
+        return 2;
+    }
+    if (option_port <= 0 || option_port > UINT16_MAX || option_timeout_s <= 0 ||
+        option_store_mib <= 0 || option_request == NULL ||
+        option_request[1] != NULL) {
+        fprintf(stderr, "usage: preheat-guest-client --port=PORT REQUEST\n");
+        return 2;
+    }
+    return run(option_request[0]);
+}

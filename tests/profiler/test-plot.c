@@ -1,0 +1,489 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include <glib/gstdio.h>
+
+#include "formats/error.h"
+#include "profiler/error.h"
+#include "profiler/plot-data.h"
+#include "profiler/plot-layout.h"
+#include "profiler/plot-stats.h"
+#include "profiler/plot.h"
+
+#define KIB UINT64_C(1024)
+#define MIB (KIB * 1024)
+#define GIB (MIB * 1024)
+
+/* Fontconfig keeps some memory to the end; LeakSanitizer asks here what to
+ * leave out. */
+__attribute__((visibility("default"))) const char *
+__lsan_default_suppressions(void);
+
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libfontconfig";
+}
+
+static const PlotBox sheet = {70, 100, 600, 560};
+
+static PlotMap layout_one(uint64_t len_bytes)
+{
+    PlotBlock block = {len_bytes, 4096, 0};
+
+    return plot_map_layout(&block, 1, &sheet);
+}
+
+/* All of the map lies within the sheet. */
+static void assert_fits(const PlotMap *map)
+{
+    for (size_t i = 0; i < map->n_bands; i++) {
+        const PlotBand *band = &map->bands[i];
+        double end = band->y + (double)band->n_rows * map->cell_height;
+
+        assert_true(band->heading.y >= sheet.y);
+        assert_true(end <= sheet.y + sheet.height + 0.001);
+        if (i + 1 < map->n_bands) {
+            assert_true(end <= map->bands[i + 1].heading.y);
+        }
+    }
+    assert_true(map->cell_width * (double)map->n_columns <=
+                sheet.width + 0.001);
+}
+
+static void test_map_of_a_guest_of_any_size_fits_its_box(void **state)
+{
+    for (uint64_t len = 4096; len <= UINT64_C(1) << 62; len *= 2) {
+        PlotMap map = layout_one(len);
+
+        assert_int_equal(map.n_bands, 1);
+        assert_true(map.bands[0].n_cells * map.cell_bytes >= len);
+        assert_fits(&map);
+    }
+}
+
+static void test_map_of_a_small_guest_has_a_cell_for_each_page(void **state)
+{
+    PlotMap map = layout_one(16 * 4096);
+
+    assert_int_equal(map.cell_bytes, 4096);
+    assert_int_equal(map.bands[0].n_cells, 16);
+    assert_int_equal(map.bands[0].n_rows, 1);
+}
+
+static void test_map_shows_the_most_touched_of_many_blocks(void **state)
+{
+    PlotBlock blocks[40];
+    PlotMap map;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(blocks); i++) {
+        blocks[i] = (PlotBlock){64 * MIB, 4096, 4096};
+    }
+    blocks[3].touched_bytes = MIB;
+    blocks[39].touched_bytes = MIB;
+    blocks[20].len_bytes = GIB;
+    map = plot_map_layout(blocks, G_N_ELEMENTS(blocks), &sheet);
+    assert_int_equal(map.n_bands, PLOT_MAX_BANDS);
+    assert_int_equal(map.n_hidden_blocks, 40 - PLOT_MAX_BANDS);
+    assert_int_equal(map.hidden_touched_bytes,
+                     (40 - PLOT_MAX_BANDS) * UINT64_C(4096));
+    assert_int_equal(map.bands[0].block, 0);
+    assert_int_equal(map.bands[2].block, 2);
+    assert_int_equal(map.bands[3].block, 3);
+    assert_int_equal(map.bands[PLOT_MAX_BANDS - 2].block, 20);
+    assert_int_equal(map.bands[PLOT_MAX_BANDS - 1].block, 39);
+    assert_fits(&map);
+}
+
+static void test_map_without_a_block_has_no_band(void **state)
+{
+    PlotMap map = plot_map_layout(NULL, 0, &sheet);
+
+    assert_int_equal(map.n_bands, 0);
+}
+
+static void test_row_labels_do_not_touch_each_other(void **state)
+{
+    PlotMap map = layout_one(GIB);
+
+    assert_true((double)map.bands[0].label_rows * map.cell_height >= 16);
+}
+
+static void test_bytes_fall_into_the_cells_that_they_touch(void **state)
+{
+    PlotMap map = layout_one(GIB);
+    uint64_t first, end;
+
+    assert_int_equal(map.cell_bytes, 64 * KIB);
+    plot_map_cells(&map, &map.bands[0], 64 * KIB - 1, 2, &first, &end);
+    assert_int_equal(first, 0);
+    assert_int_equal(end, 2);
+    plot_map_cells(&map, &map.bands[0], 64 * KIB, 64 * KIB, &first, &end);
+    assert_int_equal(first, 1);
+    assert_int_equal(end, 2);
+    plot_map_cells(&map, &map.bands[0], 2 * GIB, 4096, &first, &end);
+    assert_int_equal(first, end);
+}
+
+static void test_byte_axis_has_round_ticks_and_room_above(void **state)
+{
+    PlotAxis axis = plot_axis_bytes(133 * MIB);
+
+    assert_string_equal(axis.unit_name, "MiB");
+    assert_true(axis.end > 133);
+    assert_int_equal(axis.n_ticks, 8);
+    assert_true(fabs(axis.ticks[1].value - 20) < 1e-9);
+    assert_true(plot_axis_position(&axis, 133 * MIB) < 1);
+    assert_true(plot_axis_position(&axis, 0) == 0);
+}
+
+static void test_axes_of_any_range_have_a_few_ticks_in_sequence(void **state)
+{
+    for (uint64_t max = 0; max < UINT64_C(1) << 62; max = max * 3 + 1) {
+        PlotAxis axes[] = {
+            plot_axis_bytes(max),
+            plot_axis_time(max, max / 2),
+            plot_axis_time(max, max / 1000),
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(axes); i++) {
+            assert_in_range(axes[i].n_ticks, 2, PLOT_MAX_TICKS);
+            assert_true(axes[i].begin < axes[i].end);
+            for (size_t j = 1; j < axes[i].n_ticks; j++) {
+                assert_true(axes[i].ticks[j].position >
+                            axes[i].ticks[j - 1].position);
+            }
+        }
+    }
+}
+
+static void test_time_axis_is_logarithmic_where_most_comes_early(void **state)
+{
+    PlotAxis axis = plot_axis_time(90000000, 2000000);
+
+    assert_true(axis.is_log);
+    assert_string_equal(axis.unit_name, "s");
+    assert_true(fabs(axis.begin - 0.01) < 1e-12);
+    assert_true(plot_axis_position(&axis, 0) == 0);
+    assert_true(fabs(plot_axis_position(&axis, 90000000) - 1) < 1e-9);
+    assert_false(plot_axis_time(90000000, 30000000).is_log);
+}
+
+static void test_sizes_and_counts_are_written_for_people(void **state)
+{
+    static const struct {
+        uint64_t bytes;
+        const char *size, *offset;
+    } sizes[] = {
+        {0, "0 bytes", "0"},
+        {512, "512 bytes", "512 bytes"},
+        {64 * KIB, "64 KiB", "64 KiB"},
+        {1280 * MIB, "1.2 GiB", "1280 MiB"},
+        {2 * GIB, "2 GiB", "2 GiB"},
+    };
+    g_autofree char *few = plot_format_count(999);
+    g_autofree char *many = plot_format_count(1234567);
+
+    for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        g_autofree char *size = plot_format_size(sizes[i].bytes);
+        g_autofree char *offset = plot_format_offset(sizes[i].bytes);
+
+        assert_string_equal(size, sizes[i].size);
+        assert_string_equal(offset, sizes[i].offset);
+    }
+    assert_string_equal(few, "999");
+    assert_string_equal(many, "1,234,567");
+}
+
+static PageOrder *new_order(void)
+{
+    PageOrder *order = page_order_new();
+
+    page_order_add_block(order, "pc.ram", GIB, 4096);
+    return order;
+}
+
+static void add(PageOrder *order, uint64_t page, uint64_t n_pages,
+                uint64_t time_us)
+{
+    PageExtent extent = {
+        .first_page = page, .n_pages = n_pages, .time_us = time_us};
+
+    g_array_append_val(order->extents, extent);
+}
+
+static void test_page_in_two_extents_counts_once_at_its_first(void **state)
+{
+    g_autoptr(PageOrder) order = new_order();
+    const PageOrder *orders[] = {order};
+    g_autoptr(PlotData) data = NULL;
+    const PlotPoint *points;
+
+    add(order, 10, 4, 1000);
+    add(order, 12, 4, 5000);
+    data = plot_data_new(orders, 1, NULL);
+    assert_int_equal(plot_data_pages(data, 0), 6);
+    assert_int_equal(data->curves[0]->len, 2);
+    points = (const PlotPoint *)(void *)data->curves[0]->data;
+    assert_int_equal(points[0].time_us, 1000);
+    assert_int_equal(points[0].bytes, 4 * 4096);
+    assert_int_equal(points[1].time_us, 5000);
+    assert_int_equal(points[1].bytes, 6 * 4096);
+    assert_int_equal(plot_data_max_us(data), 5000);
+    assert_int_equal(plot_data_half_us(data, 0), 1000);
+}
+
+static void test_curve_rises_in_time_where_the_order_does_not(void **state)
+{
+    g_autoptr(PageOrder) order = new_order();
+    const PageOrder *orders[] = {order};
+    g_autoptr(PlotData) data = NULL;
+    const PlotPoint *points;
+
+    add(order, 100, 1, 9000);
+    add(order, 50, 2, 3000);
+    add(order, 70, 3, 3000);
+    data = plot_data_new(orders, 1, NULL);
+    assert_int_equal(data->curves[0]->len, 2);
+    points = (const PlotPoint *)(void *)data->curves[0]->data;
+    assert_int_equal(points[0].time_us, 3000);
+    assert_int_equal(points[0].bytes, 5 * 4096);
+    assert_int_equal(points[1].bytes, 6 * 4096);
+}
+
+static void test_cell_has_the_time_of_its_first_touch(void **state)
+{
+    g_autoptr(PageOrder) order = new_order();
+    const PageOrder *orders[] = {order};
+    g_autoptr(PlotData) data = NULL;
+    g_autofree PlotCell *cells = NULL;
+    PlotMap map = layout_one(GIB);
+
+    /* A cell is 16 pages. */
+    add(order, 3, 1, 7000);
+    add(order, 9, 10, 4000);
+    data = plot_data_new(orders, 1, NULL);
+    cells = plot_data_cells(data, &map, &map.bands[0]);
+    assert_int_equal(cells[0].first_us, 4000);
+    assert_int_equal(cells[0].bytes[PLOT_HAS_A], 8 * 4096);
+    assert_int_equal(cells[1].first_us, 4000);
+    assert_int_equal(cells[1].bytes[PLOT_HAS_A], 3 * 4096);
+    assert_true(cells[2].first_us == PLOT_UNTOUCHED);
+}
+
+static void test_two_orders_are_told_apart_page_by_page(void **state)
+{
+    g_autoptr(PageOrder) a = new_order();
+    g_autoptr(PageOrder) b = page_order_new();
+    const PageOrder *orders[] = {a, b};
+    g_autoptr(PlotData) data = NULL;
+    g_autofree PlotCell *cells = NULL;
+    PlotMap map = layout_one(GIB);
+
+    page_order_add_block(b, "vga.vram", 16 * MIB, 4096);
+    page_order_add_block(b, "pc.ram", GIB, 4096);
+    add(a, 0, 4, 0);
+    add(b, 2, 3, 0);
+    g_array_index(b->extents, PageExtent, 0).block = 1;
+    data = plot_data_new(orders, 2, NULL);
+    assert_int_equal(data->shared_pages[PLOT_HAS_A], 2);
+    assert_int_equal(data->shared_pages[PLOT_HAS_B], 1);
+    assert_int_equal(data->shared_pages[PLOT_HAS_BOTH], 2);
+    assert_int_equal(plot_data_bytes(data, 1), 3 * 4096);
+    assert_int_equal(data->blocks->len, 2);
+    cells = plot_data_cells(data, &map, &map.bands[0]);
+    assert_int_equal(cells[0].bytes[PLOT_HAS_BOTH], 2 * 4096);
+    assert_int_equal(cells[0].bytes[PLOT_HAS_B], 4096);
+}
+
+static void test_orders_with_other_page_sizes_are_refused(void **state)
+{
+    g_autoptr(PageOrder) a = new_order();
+    g_autoptr(PageOrder) b = page_order_new();
+    const PageOrder *orders[] = {a, b};
+    g_autoptr(GError) error = NULL;
+
+    page_order_add_block(b, "pc.ram", GIB, 2 * MIB);
+    assert_null(plot_data_new(orders, 2, &error));
+    assert_true(
+        g_error_matches(error, PROFILER_ERROR, PROFILER_ERROR_MISMATCH));
+}
+
+#define STATS_TEXT                                                            \
+    "{\"policy\": \"order\", \"demand-faults\": 7, \"blocktime-ms\": 1.5,"    \
+    " \"latency-us\": {\"p50\": 10, \"p99\": 20, \"max\": 30},"               \
+    " \"pages\": {\"in-file\": 100, \"by-fault\": 7, \"by-order\": 60,"       \
+    " \"by-rest\": 30, \"zero-on-fault\": 2},"                                \
+    " \"resumed-ms\": 250, \"order-done-ms\": null}"
+
+static void test_statistics_of_a_load_are_read(void **state)
+{
+    json_t *root = json_loads(STATS_TEXT, 0, NULL);
+    g_autoptr(PlotStats) stats = plot_stats_from_json(root, NULL);
+
+    json_decref(root);
+    assert_string_equal(stats->policy, "order");
+    assert_int_equal(stats->by_order, 60);
+    assert_int_equal(stats->demand_faults, 7);
+    assert_true(stats->max_us == 30);
+    assert_true(stats->resumed_ms == 250);
+    assert_true(isnan(stats->order_done_ms));
+    assert_true(isnan(stats->loaded_ms));
+    assert_int_equal(plot_stats_not_loaded(stats), 3);
+    assert_true(fabs(plot_stats_mean_fault_us(stats) - 1500.0 / 9) < 1e-9);
+}
+
+static void test_statistics_without_a_field_are_refused_by_its_name(
+    void **state)
+{
+    json_t *root = json_loads(STATS_TEXT, 0, NULL);
+    g_autoptr(GError) error = NULL;
+
+    json_object_del(json_object_get(root, "pages"), "by-rest");
+    assert_null(plot_stats_from_json(root, &error));
+    assert_true(
+        g_error_matches(error, FORMATS_ERROR, FORMATS_ERROR_MALFORMED));
+    assert_non_null(strstr(error->message, "pages.by-rest"));
+    json_decref(root);
+}
+
+static void test_statistics_that_are_no_json_are_refused_with_the_line(
+    void **state)
+{
+    g_autofree char *path = NULL;
+    g_autoptr(GError) error = NULL;
+
+    close(g_file_open_tmp("preheat-XXXXXX.json", &path, NULL));
+    assert_true(g_file_set_contents(path, "{\n  nonsense\n}", -1, NULL));
+    assert_null(plot_stats_load(path, &error));
+    assert_non_null(strstr(error->message, ".json:2:"));
+    g_unlink(path);
+}
+
+/* Draw the request into a file with the ending; its content, for g_free(). */
+static char *draw(const PlotRequest *request, const char *ending)
+{
+    g_autofree char *template = g_strconcat("preheat-XXXXXX", ending, NULL);
+    g_autofree char *path = NULL;
+    g_autoptr(GError) error = NULL;
+    char *content = NULL;
+
+    close(g_file_open_tmp(template, &path, NULL));
+    assert_true(order_plot(request, path, &error));
+    assert_true(g_file_get_contents(path, &content, NULL, NULL));
+    g_unlink(path);
+    return content;
+}
+
+static PlotRequest request_of(const PageOrder *a, const PageOrder *b)
+{
+    return (PlotRequest){
+        .orders = {a, b},
+        .names = {"a.order", "b.order"},
+        .n_orders = b ? 2 : 1,
+        .width = PLOT_DEFAULT_WIDTH,
+        .height = PLOT_DEFAULT_HEIGHT,
+    };
+}
+
+static void test_ending_tells_the_kind_of_picture(void **state)
+{
+    g_autoptr(PageOrder) order = new_order();
+    PlotRequest request = request_of(order, NULL);
+    g_autofree char *svg = NULL;
+    g_autofree char *png = NULL;
+
+    add(order, 5, 9, 1000);
+    svg = draw(&request, ".svg");
+    png = draw(&request, ".png");
+    assert_non_null(strstr(svg, "<svg"));
+    assert_memory_equal(png, "\x89PNG", 4);
+}
+
+static void test_unknown_ending_is_refused(void **state)
+{
+    g_autoptr(PageOrder) order = new_order();
+    PlotRequest request = request_of(order, NULL);
+    g_autoptr(GError) error = NULL;
+
+    assert_false(order_plot(&request, "map.gif", &error));
+    assert_true(
+        g_error_matches(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE));
+}
+
+static void test_picture_that_cannot_be_written_is_an_error(void **state)
+{
+    g_autoptr(PageOrder) order = new_order();
+    PlotRequest request = request_of(order, NULL);
+    g_autoptr(GError) error = NULL;
+
+    assert_false(order_plot(&request, "/nonexistent/map.png", &error));
+    assert_true(g_error_matches(error, FORMATS_ERROR, FORMATS_ERROR_IO));
+    assert_non_null(strstr(error->message, "/nonexistent/map.png"));
+}
+
+static void test_odd_orders_are_drawn_too(void **state)
+{
+    g_autoptr(PageOrder) none = page_order_new();
+    g_autoptr(PageOrder) empty = new_order();
+    g_autoptr(PageOrder) odd = page_order_new();
+    json_t *root = json_loads(STATS_TEXT, 0, NULL);
+    g_autoptr(PlotStats) stats = plot_stats_from_json(root, NULL);
+    const PageOrder *orders[] = {none, empty, odd};
+
+    json_decref(root);
+    page_order_add_block(odd, "\xff\xfe no UTF-8", 4096, 4096);
+    page_order_add_block(odd, "huge", UINT64_C(1) << 62, 4096);
+    add(odd, 0, 1, UINT64_MAX / 2);
+    for (size_t i = 0; i < G_N_ELEMENTS(orders); i++) {
+        for (size_t j = 0; j < G_N_ELEMENTS(orders); j++) {
+            PlotRequest request = request_of(orders[i], orders[j]);
+            g_autofree char *png = NULL;
+
+            request.stats = stats;
+            request.width = PLOT_MIN_WIDTH;
+            request.height = PLOT_MIN_HEIGHT;
+            png = draw(&request, ".png");
+            assert_memory_equal(png, "\x89PNG", 4);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_map_of_a_guest_of_any_size_fits_its_box),
+        cmocka_unit_test(test_map_of_a_small_guest_has_a_cell_for_each_page),
+        cmocka_unit_test(test_map_shows_the_most_touched_of_many_blocks),
+        cmocka_unit_test(test_map_without_a_block_has_no_band),
+        cmocka_unit_test(test_row_labels_do_not_touch_each_other),
+        cmocka_unit_test(test_bytes_fall_into_the_cells_that_they_touch),
+        cmocka_unit_test(test_byte_axis_has_round_ticks_and_room_above),
+        cmocka_unit_test(test_axes_of_any_range_have_a_few_ticks_in_sequence),
+        cmocka_unit_test(test_time_axis_is_logarithmic_where_most_comes_early),
+        cmocka_unit_test(test_sizes_and_counts_are_written_for_people),
+        cmocka_unit_test(test_page_in_two_extents_counts_once_at_its_first),
+        cmocka_unit_test(test_curve_rises_in_time_where_the_order_does_not),
+        cmocka_unit_test(test_cell_has_the_time_of_its_first_touch),
+        cmocka_unit_test(test_two_orders_are_told_apart_page_by_page),
+        cmocka_unit_test(test_orders_with_other_page_sizes_are_refused),
+        cmocka_unit_test(test_statistics_of_a_load_are_read),
+        cmocka_unit_test(
+            test_statistics_without_a_field_are_refused_by_its_name),
+        cmocka_unit_test(
+            test_statistics_that_are_no_json_are_refused_with_the_line),
+        cmocka_unit_test(test_ending_tells_the_kind_of_picture),
+        cmocka_unit_test(test_unknown_ending_is_refused),
+        cmocka_unit_test(test_picture_that_cannot_be_written_is_an_error),
+        cmocka_unit_test(test_odd_orders_are_drawn_too),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

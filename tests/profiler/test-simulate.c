@@ -1,0 +1,590 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The storage here takes a millisecond before a read and a millisecond for
+ * each page of it, so that every expected time can be counted on fingers.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "formats/error.h"
+#include "profiler/simulate.h"
+
+#define PAGE_BYTES 4096
+#define MS         UINT64_C(1000000)
+#define N_PAGES    8
+
+static SimulateParams slow_params(void)
+{
+    SimulateParams params;
+
+    simulate_params_init(&params);
+    params.storage = (StorageSpec){
+        .bandwidth_bytes_s = PAGE_BYTES * 1000,
+        .latency_ns = MS,
+        .queue = 2,
+    };
+    params.fault_ns = 0;
+    params.trace_fault_ns = 0;
+    params.piece_bytes = PAGE_BYTES;
+    params.busy_piece_bytes = PAGE_BYTES;
+    params.plan.max_hole_bytes = 0;
+    params.eager_reads = 1;
+    return params;
+}
+
+static PageOrder *new_order(uint64_t n_pages)
+{
+    PageOrder *order = page_order_new();
+
+    page_order_add_block(order, "ram", n_pages * PAGE_BYTES, PAGE_BYTES);
+    return order;
+}
+
+static void add(PageOrder *order, uint64_t page, uint64_t n_pages,
+                uint64_t time_ms)
+{
+    PageExtent extent = {
+        .first_page = page, .n_pages = n_pages, .time_us = time_ms * 1000};
+
+    page_order_append(order, &extent);
+}
+
+/* Touches of these pages, ending with -1, one every step_ms. */
+static PageOrder *trace_of(const int *pages, uint64_t step_ms)
+{
+    PageOrder *trace = new_order(N_PAGES);
+
+    for (size_t i = 0; pages[i] >= 0; i++) {
+        add(trace, (uint64_t)pages[i], 1, i * step_ms);
+    }
+    return trace;
+}
+
+static SimulateResult run(const PageOrder *order, const PageOrder *trace,
+                          const SimulateParams *params, SimulatePolicy policy)
+{
+    g_autoptr(GError) error = NULL;
+    SimulateResult result;
+
+    assert_true(
+        simulate_load(order, trace, NULL, params, policy, &result, &error));
+    assert_null(error);
+    return result;
+}
+
+static void test_storage_reads_one_after_the_other_with_a_queue_of_one(
+    void **state)
+{
+    StorageSpec spec = {PAGE_BYTES * 1000, MS, 1};
+    StorageModel model;
+
+    storage_model_init(&model, &spec);
+    assert_int_equal(storage_model_read(&model, 0, PAGE_BYTES), 2 * MS);
+    assert_int_equal(storage_model_slot(&model, MS), 2 * MS);
+    assert_int_equal(storage_model_read(&model, MS, PAGE_BYTES), 4 * MS);
+    assert_int_equal(model.bytes_read, 2 * PAGE_BYTES);
+}
+
+static void test_storage_overlaps_latency_but_not_transfers(void **state)
+{
+    StorageSpec spec = {PAGE_BYTES * 1000, MS, 2};
+    StorageModel model;
+
+    storage_model_init(&model, &spec);
+    assert_int_equal(storage_model_read(&model, 0, PAGE_BYTES), 2 * MS);
+    assert_int_equal(storage_model_slot(&model, 0), 0);
+    assert_int_equal(storage_model_read(&model, 0, PAGE_BYTES), 3 * MS);
+    assert_int_equal(storage_model_slot(&model, 0), 2 * MS);
+    assert_int_equal(storage_model_read(&model, 0, PAGE_BYTES), 4 * MS);
+}
+
+static void test_storage_spec_is_read_with_units(void **state)
+{
+    g_autoptr(GError) error = NULL;
+    StorageSpec spec;
+
+    assert_true(storage_spec_parse("bandwidth=400M,latency=1.5ms,queue=8",
+                                   &spec, &error));
+    assert_int_equal(spec.bandwidth_bytes_s, 400 << 20);
+    assert_int_equal(spec.latency_ns, 1500000);
+    assert_int_equal(spec.queue, 8);
+    assert_true(storage_spec_parse("bandwidth=1G", &spec, &error));
+    assert_int_equal(spec.latency_ns, 0);
+    assert_int_equal(spec.queue, 1);
+}
+
+static void test_storage_spec_that_makes_no_sense_is_refused(void **state)
+{
+    static const char *const texts[] = {
+        "",
+        "latency=1ms",
+        "bandwidth=",
+        "bandwidth=0",
+        "bandwidth=-5M",
+        "bandwidth=nan",
+        "bandwidth=1e300G",
+        "bandwidth=400X",
+        "bandwidth=1M,latency=5",
+        "bandwidth=1M,latency=2h",
+        "bandwidth=1M,latency=1e9s",
+        "bandwidth=1M,queue=0",
+        "bandwidth=1M,queue=100000",
+        "bandwidth=1M,speed=3",
+        "bandwidth=1M,,queue=3",
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
+        g_autoptr(GError) error = NULL;
+        StorageSpec spec = {.queue = 77};
+
+        assert_false(storage_spec_parse(texts[i], &spec, &error));
+        assert_true(g_error_matches(error, G_OPTION_ERROR,
+                                    G_OPTION_ERROR_BAD_VALUE));
+        assert_int_equal(spec.queue, 77);
+    }
+}
+
+static void test_on_demand_each_touch_costs_latency_and_transfer(void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(PageOrder) trace = trace_of((int[]){5, 0, 3, -1}, 10);
+    SimulateResult result = run(NULL, trace, &params, SIMULATE_DEMAND);
+
+    assert_int_equal(result.touches, 3);
+    assert_int_equal(result.demand_faults, 3);
+    assert_int_equal(result.blocked_ns, 6 * MS);
+    assert_int_equal(result.max_blocked_ns, 2 * MS);
+    assert_int_equal(result.compute_ns, 20 * MS);
+    assert_int_equal(result.working_set_ns, 26 * MS);
+    assert_int_equal(result.bytes_read, 3 * PAGE_BYTES);
+    assert_true(result.loaded_ns == SIMULATE_NEVER);
+    assert_true(result.order_done_ns == SIMULATE_NEVER);
+}
+
+static void test_fault_cost_is_added_to_each_fault(void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(PageOrder) trace = trace_of((int[]){5, 0, -1}, 10);
+    SimulateResult result;
+
+    params.fault_ns = MS / 2;
+    result = run(NULL, trace, &params, SIMULATE_DEMAND);
+    assert_int_equal(result.blocked_ns, 5 * MS);
+}
+
+static void test_page_touched_again_costs_nothing(void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(PageOrder) trace = trace_of((int[]){5, 0, 5, 0, -1}, 10);
+
+    assert_int_equal(
+        run(NULL, trace, &params, SIMULATE_DEMAND).demand_faults, 2);
+}
+
+static void test_what_the_recording_was_blocked_is_not_computing(void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(PageOrder) trace = new_order(N_PAGES);
+
+    add(trace, 0, 1, 4);
+    add(trace, 1, 2, 14);
+    add(trace, 5, 1, 18);
+    params.trace_fault_ns = 3 * MS;
+    /* 4 before the first touch, 10 - 3 behind it, 4 - 2 * 3 is none. */
+    assert_int_equal(run(NULL, trace, &params, SIMULATE_DEMAND).compute_ns,
+                     11 * MS);
+}
+
+static void test_sequential_load_is_ahead_of_a_slow_guest(void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(PageOrder) trace = trace_of((int[]){0, 1, 2, -1}, 10);
+    SimulateResult result = run(NULL, trace, &params, SIMULATE_SEQUENTIAL);
+
+    assert_int_equal(result.demand_faults, 1);
+    assert_int_equal(result.working_set_ns, 22 * MS);
+    /* Page 1 waits for the transfer of page 0; the others take 2 each. */
+    assert_int_equal(result.loaded_ns, 15 * MS);
+    assert_int_equal(result.bytes_read, N_PAGES * PAGE_BYTES);
+}
+
+static void test_order_brings_far_pages_before_they_are_touched(void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(PageOrder) trace = trace_of((int[]){7, 5, 6, -1}, 3);
+
+    params.head_start_ns = 3 * MS;
+    assert_int_equal(run(trace, trace, &params, SIMULATE_ORDER).demand_faults,
+                     1);
+    assert_int_equal(
+        run(NULL, trace, &params, SIMULATE_SEQUENTIAL).demand_faults, 2);
+    params.head_start_ns = 6 * MS;
+    assert_int_equal(run(trace, trace, &params, SIMULATE_ORDER).demand_faults,
+                     0);
+}
+
+static void test_full_load_has_no_faults_and_starts_late(void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(PageOrder) trace = trace_of((int[]){7, 5, 6, -1}, 3);
+    SimulateResult result;
+
+    params.piece_bytes = N_PAGES * PAGE_BYTES;
+    result = run(NULL, trace, &params, SIMULATE_FULL);
+    assert_int_equal(result.demand_faults, 0);
+    assert_int_equal(result.loaded_ns, 9 * MS);
+    assert_int_equal(result.working_set_ns, 15 * MS);
+}
+
+static void test_page_in_flight_is_waited_for_only_as_long_as_it_takes(
+    void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(PageOrder) trace = trace_of((int[]){0, 1, -1}, 0);
+    SimulateResult result;
+
+    params.piece_bytes = N_PAGES * PAGE_BYTES;
+    params.head_start_ns = MS;
+    result = run(NULL, trace, &params, SIMULATE_SEQUENTIAL);
+    /* The piece comes after 9, a millisecond of which the head start hid;
+     * the fault thread's own read is for nothing. */
+    assert_int_equal(result.demand_faults, 1);
+    assert_int_equal(result.blocked_ns, 8 * MS);
+    assert_int_equal(result.bytes_read, (N_PAGES + 1) * PAGE_BYTES);
+}
+
+static void test_fault_goes_before_the_eager_thread_in_a_full_queue(
+    void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(PageOrder) trace = trace_of((int[]){7, -1}, 0);
+    SimulateResult result;
+
+    params.storage.queue = 1;
+    params.head_start_ns = MS;
+    result = run(NULL, trace, &params, SIMULATE_SEQUENTIAL);
+    assert_int_equal(result.blocked_ns, 3 * MS);
+}
+
+static void test_pieces_are_small_while_faults_arrive(void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(PageOrder) trace = trace_of((int[]){7, 0, -1}, 2);
+
+    params.piece_bytes = N_PAGES * PAGE_BYTES;
+    params.busy_ns = 100 * MS;
+    assert_int_equal(
+        run(NULL, trace, &params, SIMULATE_SEQUENTIAL).demand_faults, 1);
+    params.busy_piece_bytes = params.piece_bytes;
+    assert_int_equal(
+        run(NULL, trace, &params, SIMULATE_SEQUENTIAL).demand_faults, 2);
+}
+
+static void test_miss_moves_the_replay_to_where_the_guest_is(void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(PageOrder) order = new_order(N_PAGES);
+    g_autoptr(PageOrder) trace = trace_of((int[]){4, 5, -1}, 2);
+    SimulateResult result;
+
+    add(order, 0, 4, 0);
+    add(order, 4, 4, 10000);
+    result = run(order, trace, &params, SIMULATE_ORDER);
+    assert_int_equal(result.demand_faults, 1);
+    /* What was skipped is read afterwards. */
+    assert_int_equal(result.bytes_read, N_PAGES * PAGE_BYTES);
+}
+
+static void test_hole_in_a_phase_is_read_along(void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(PageOrder) order = trace_of((int[]){0, 3, -1}, 0);
+    g_autoptr(PageOrder) trace = trace_of((int[]){0, 3, -1}, 0);
+    SimulateResult result;
+
+    params.piece_bytes = N_PAGES * PAGE_BYTES;
+    params.head_start_ns = 3 * MS;
+    params.plan.max_hole_bytes = 2 * PAGE_BYTES;
+    result = run(order, trace, &params, SIMULATE_ORDER);
+    assert_int_equal(result.order_done_ns, 2 * MS);
+    params.plan.max_hole_bytes = PAGE_BYTES;
+    result = run(order, trace, &params, SIMULATE_ORDER);
+    assert_int_equal(result.order_done_ns, 1 * MS);
+}
+
+static void test_order_without_a_page_is_a_sequential_load(void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(PageOrder) order = new_order(N_PAGES);
+    g_autoptr(PageOrder) trace = trace_of((int[]){7, 2, 5, -1}, 2);
+    SimulateResult with = run(order, trace, &params, SIMULATE_ORDER);
+    SimulateResult without = run(NULL, trace, &params, SIMULATE_SEQUENTIAL);
+
+    assert_int_equal(with.demand_faults, without.demand_faults);
+    assert_int_equal(with.working_set_ns, without.working_set_ns);
+    assert_int_equal(with.loaded_ns, without.loaded_ns);
+    assert_int_equal(with.order_done_ns, 0);
+}
+
+static void test_order_of_other_blocks_is_left_out(void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(PageOrder) order = page_order_new();
+    g_autoptr(PageOrder) trace = trace_of((int[]){0, 1, -1}, 10);
+
+    page_order_add_block(order, "vga.vram", 64 * PAGE_BYTES, PAGE_BYTES);
+    add(order, 0, 64, 0);
+    assert_int_equal(run(order, trace, &params, SIMULATE_ORDER).bytes_read,
+                     N_PAGES * PAGE_BYTES);
+}
+
+static void test_order_in_smaller_pages_than_the_trace_fits(void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(PageOrder) order = page_order_new();
+    g_autoptr(PageOrder) trace = trace_of((int[]){6, -1}, 0);
+
+    page_order_add_block(order, "ram", N_PAGES * PAGE_BYTES, 1024);
+    add(order, 6 * 4 + 3, 1, 0);
+    params.head_start_ns = 2 * MS;
+    assert_int_equal(run(order, trace, &params, SIMULATE_ORDER).demand_faults,
+                     0);
+}
+
+static void test_trace_without_a_touch_is_over_at_once(void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(PageOrder) trace = new_order(N_PAGES);
+    g_autoptr(PageOrder) nothing = page_order_new();
+
+    assert_int_equal(
+        run(NULL, trace, &params, SIMULATE_SEQUENTIAL).working_set_ns, 0);
+    assert_int_equal(run(nothing, nothing, &params, SIMULATE_ORDER).bytes_read,
+                     0);
+}
+
+/* Pages 0 and 5 of eight are in the file. */
+static Snapshot snapshot_with_two_pages(SnapshotBlock *block, uint64_t *bitmap)
+{
+    *bitmap = 1 << 0 | 1 << 5;
+    *block = (SnapshotBlock){
+        .name = (char *)"ram",
+        .len_bytes = N_PAGES * PAGE_BYTES,
+        .page_bytes = PAGE_BYTES,
+        .n_pages = N_PAGES,
+        .n_pages_in_file = 2,
+        .bitmap = bitmap,
+    };
+    return (Snapshot){
+        .path = (char *)"vm.snap", .blocks = block, .n_blocks = 1};
+}
+
+static void test_page_not_in_the_file_is_never_read(void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(PageOrder) trace = trace_of((int[]){5, 3, 3, 0, -1}, 10);
+    SnapshotBlock block;
+    uint64_t bitmap;
+    Snapshot snapshot = snapshot_with_two_pages(&block, &bitmap);
+    SimulateResult result;
+
+    params.fault_ns = MS;
+    assert_true(simulate_load(NULL, trace, &snapshot, &params,
+                              SIMULATE_SEQUENTIAL, &result, &error));
+    assert_int_equal(result.demand_faults, 1);
+    assert_int_equal(result.zero_faults, 1);
+    assert_int_equal(result.blocked_ns, (2 + 1 + 1) * MS);
+    assert_int_equal(result.bytes_read, 2 * PAGE_BYTES);
+}
+
+static void test_snapshot_of_another_machine_is_refused(void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(PageOrder) trace = new_order(N_PAGES + 1);
+    SnapshotBlock block;
+    uint64_t bitmap;
+    Snapshot snapshot = snapshot_with_two_pages(&block, &bitmap);
+    SimulateResult result;
+
+    assert_false(simulate_load(NULL, trace, &snapshot, &params,
+                               SIMULATE_DEMAND, &result, &error));
+    assert_true(g_error_matches(error, FORMATS_ERROR,
+                                FORMATS_ERROR_UNSUPPORTED));
+}
+
+static void test_block_too_large_to_simulate_is_refused(void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(PageOrder) trace = new_order(UINT64_C(1) << 40);
+    SimulateResult result;
+
+    assert_false(simulate_load(NULL, trace, NULL, &params, SIMULATE_DEMAND,
+                               &result, &error));
+    assert_true(
+        g_error_matches(error, FORMATS_ERROR, FORMATS_ERROR_TOO_LARGE));
+}
+
+/* A guest of 64 MiB that touches bursts of neighbours, with pauses. */
+static PageOrder *random_trace(GRand *rand, size_t n_bursts)
+{
+    uint64_t n_pages = 16384;
+    PageOrder *trace = new_order(n_pages);
+    uint64_t time_us = 0;
+
+    for (size_t i = 0; i < n_bursts; i++) {
+        PageExtent extent = {
+            .first_page = (uint64_t)g_rand_int_range(rand, 0, 16000),
+            .n_pages = (uint64_t)g_rand_int_range(rand, 1, 40),
+            .time_us = time_us,
+        };
+
+        page_order_append(trace, &extent);
+        time_us += (uint64_t)g_rand_int_range(rand, 50, 4000);
+    }
+    return trace;
+}
+
+static SimulateParams disk_params(uint64_t bandwidth_bytes_s,
+                                  uint64_t latency_ns)
+{
+    SimulateParams params;
+
+    simulate_params_init(&params);
+    params.storage = (StorageSpec){bandwidth_bytes_s, latency_ns, 4};
+    return params;
+}
+
+static void test_more_bandwidth_is_never_slower(void **state)
+{
+    g_autoptr(GRand) rand = g_rand_new_with_seed(1);
+
+    for (int round = 0; round < 20; round++) {
+        g_autoptr(PageOrder) trace = random_trace(rand, 300);
+
+        for (int policy = 0; policy < SIMULATE_N_POLICIES; policy++) {
+            uint64_t last_ns = UINT64_MAX;
+
+            for (uint64_t mib = 8; mib <= 2048; mib *= 2) {
+                SimulateParams params = disk_params(mib << 20, MS / 4);
+                SimulateResult result =
+                    run(trace, trace, &params, (SimulatePolicy)policy);
+
+                assert_true(result.working_set_ns <= last_ns);
+                last_ns = result.working_set_ns;
+            }
+        }
+    }
+}
+
+/* Strictly so only without the eager thread: longer reads of its own may come
+ * to end just before a fault instead of just after it. */
+static void test_less_latency_is_never_slower(void **state)
+{
+    g_autoptr(GRand) rand = g_rand_new_with_seed(2);
+
+    for (int round = 0; round < 20; round++) {
+        g_autoptr(PageOrder) trace = random_trace(rand, 300);
+
+        for (int policy = 0; policy < SIMULATE_N_POLICIES; policy++) {
+            bool is_eager = policy == SIMULATE_ORDER ||
+                            policy == SIMULATE_SEQUENTIAL;
+            uint64_t last_ns = 0;
+
+            for (uint64_t us = 20; us <= 10000; us *= 2) {
+                SimulateParams params = disk_params(400 << 20, us * 1000);
+                SimulateResult result =
+                    run(trace, trace, &params, (SimulatePolicy)policy);
+                uint64_t tolerance_ns = is_eager ? last_ns / 50 : 0;
+
+                assert_true(result.working_set_ns >= last_ns - tolerance_ns);
+                last_ns = result.working_set_ns;
+            }
+        }
+    }
+}
+
+static void test_own_order_never_faults_more_than_demand(void **state)
+{
+    g_autoptr(GRand) rand = g_rand_new_with_seed(3);
+
+    for (int round = 0; round < 50; round++) {
+        g_autoptr(PageOrder) trace = random_trace(rand, 200);
+        SimulateParams params = disk_params(100 << 20, MS);
+        SimulateResult order = run(trace, trace, &params, SIMULATE_ORDER);
+        SimulateResult demand = run(trace, trace, &params, SIMULATE_DEMAND);
+
+        assert_true(order.demand_faults <= demand.demand_faults);
+        assert_int_equal(order.compute_ns, demand.compute_ns);
+        assert_int_equal(order.working_set_ns,
+                         order.compute_ns + order.blocked_ns);
+    }
+}
+
+static void test_same_input_gives_the_same_result(void **state)
+{
+    g_autoptr(GRand) rand = g_rand_new_with_seed(4);
+    g_autoptr(PageOrder) trace = random_trace(rand, 500);
+    SimulateParams params = disk_params(100 << 20, MS);
+    SimulateResult first = run(trace, trace, &params, SIMULATE_ORDER);
+    SimulateResult second = run(trace, trace, &params, SIMULATE_ORDER);
+
+    assert_memory_equal(&first, &second, sizeof(first));
+}
+
+static void test_policies_are_known_by_name(void **state)
+{
+    SimulatePolicy policy;
+
+    for (int i = 0; i < SIMULATE_N_POLICIES; i++) {
+        assert_true(simulate_policy_from_name(
+            simulate_policy_name((SimulatePolicy)i), &policy));
+        assert_int_equal(policy, i);
+    }
+    assert_false(simulate_policy_from_name("none", &policy));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(
+            test_storage_reads_one_after_the_other_with_a_queue_of_one),
+        cmocka_unit_test(test_storage_overlaps_latency_but_not_transfers),
+        cmocka_unit_test(test_storage_spec_is_read_with_units),
+        cmocka_unit_test(test_storage_spec_that_makes_no_sense_is_refused),
+        cmocka_unit_test(test_on_demand_each_touch_costs_latency_and_transfer),
+        cmocka_unit_test(test_fault_cost_is_added_to_each_fault),
+        cmocka_unit_test(test_page_touched_again_costs_nothing),
+        cmocka_unit_test(test_what_the_recording_was_blocked_is_not_computing),
+        cmocka_unit_test(test_sequential_load_is_ahead_of_a_slow_guest),
+        cmocka_unit_test(test_order_brings_far_pages_before_they_are_touched),
+        cmocka_unit_test(test_full_load_has_no_faults_and_starts_late),
+        cmocka_unit_test(
+            test_page_in_flight_is_waited_for_only_as_long_as_it_takes),
+        cmocka_unit_test(
+            test_fault_goes_before_the_eager_thread_in_a_full_queue),
+        cmocka_unit_test(test_pieces_are_small_while_faults_arrive),
+        cmocka_unit_test(test_miss_moves_the_replay_to_where_the_guest_is),
+        cmocka_unit_test(test_hole_in_a_phase_is_read_along),
+        cmocka_unit_test(test_order_without_a_page_is_a_sequential_load),
+        cmocka_unit_test(test_order_of_other_blocks_is_left_out),
+        cmocka_unit_test(test_order_in_smaller_pages_than_the_trace_fits),
+        cmocka_unit_test(test_trace_without_a_touch_is_over_at_once),
+        cmocka_unit_test(test_page_not_in_the_file_is_never_read),
+        cmocka_unit_test(test_snapshot_of_another_machine_is_refused),
+        cmocka_unit_test(test_block_too_large_to_simulate_is_refused),
+        cmocka_unit_test(test_more_bandwidth_is_never_slower),
+        cmocka_unit_test(test_less_latency_is_never_slower),
+        cmocka_unit_test(test_own_order_never_faults_more_than_demand),
+        cmocka_unit_test(test_same_input_gives_the_same_result),
+        cmocka_unit_test(test_policies_are_known_by_name),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

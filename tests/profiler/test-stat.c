@@ -1,0 +1,160 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "profiler/stat.h"
+
+#include "profiler/phases.h"
+#include "tests/profiler/orders.h"
+
+static const OrderStatOptions OPTIONS = {
+    .phase_bytes = ORDER_PHASE_BYTES,
+    .phase_quiet_us = ORDER_PHASE_QUIET_US,
+    .n_timeline = 4,
+};
+
+static uint64_t timeline_at(const OrderStat *stat, guint i)
+{
+    return g_array_index(stat->timeline, uint64_t, i);
+}
+
+static const OrderBlockStat *block_at(const OrderStat *stat, guint i)
+{
+    return &g_array_index(stat->blocks, OrderBlockStat, i);
+}
+
+static void an_empty_order_is_all_0(void **state)
+{
+    g_autoptr(PageOrder) order = empty_order();
+    g_autoptr(OrderStat) stat = order_stat(order, NULL, &OPTIONS);
+
+    assert_int_equal(stat->n_extents, 0);
+    assert_int_equal(stat->n_pages, 0);
+    assert_int_equal(stat->n_phases, 0);
+    assert_int_equal(stat->run_pages_max, 0);
+    assert_int_equal(stat->blocks->len, N_BLOCKS);
+    assert_int_equal(timeline_at(stat, 3), 0);
+}
+
+static void pages_and_bytes_are_counted_once(void **state)
+{
+    g_autoptr(PageOrder) order = empty_order();
+    g_autoptr(OrderStat) stat = NULL;
+
+    add(order, RAM, 0, 8, 1000);
+    add(order, RAM, 4, 8, 9000);
+    add(order, BIOS, 0, 2, 500000);
+    stat = order_stat(order, NULL, &OPTIONS);
+
+    assert_int_equal(stat->n_extents, 3);
+    assert_int_equal(stat->n_pages, 14);
+    assert_int_equal(stat->n_bytes, 12 * 4096 + 2 * 512);
+    assert_int_equal(stat->n_pages_repeated, 4);
+    assert_int_equal(stat->n_phases, 2);
+    assert_int_equal(stat->last_us, 500000);
+    assert_int_equal(block_at(stat, RAM)->n_pages, 12);
+    assert_int_equal(block_at(stat, RAM)->first_us, 1000);
+    assert_int_equal(block_at(stat, RAM)->last_us, 9000);
+    assert_int_equal(block_at(stat, VRAM)->n_pages, 0);
+    assert_int_equal(block_at(stat, BIOS)->n_bytes, 1024);
+}
+
+static void runs_are_sorted_into_powers_of_two(void **state)
+{
+    g_autoptr(PageOrder) order = empty_order();
+    g_autoptr(OrderStat) stat = NULL;
+
+    add(order, RAM, 0, 1, 0);
+    add(order, RAM, 10, 2, 0);
+    add(order, RAM, 20, 3, 0);
+    add(order, RAM, 30, 4, 0);
+    add(order, RAM, 40, 5, 0);
+    stat = order_stat(order, NULL, &OPTIONS);
+
+    assert_int_equal(stat->n_runs, 5);
+    assert_int_equal(stat->run_pages_min, 1);
+    assert_int_equal(stat->run_pages_median, 3);
+    assert_int_equal(stat->run_pages_max, 5);
+    assert_int_equal(stat->run_pages_dist[0], 1);
+    assert_int_equal(stat->run_pages_dist[1], 1);
+    assert_int_equal(stat->run_pages_dist[2], 2);
+    assert_int_equal(stat->run_pages_dist[3], 1);
+}
+
+static void the_timeline_ends_with_the_last_first_touch(void **state)
+{
+    g_autoptr(PageOrder) order = empty_order();
+    g_autoptr(OrderStat) stat = NULL;
+
+    add(order, RAM, 0, 1, 0);
+    add(order, RAM, 10, 2, 1000);
+    add(order, RAM, 20, 3, 2500);
+    add(order, RAM, 30, 4, 3999);
+    stat = order_stat(order, NULL, &OPTIONS);
+
+    assert_int_equal(timeline_at(stat, 0), 1);
+    assert_int_equal(timeline_at(stat, 1), 2);
+    assert_int_equal(timeline_at(stat, 2), 3);
+    assert_int_equal(timeline_at(stat, 3), 4);
+}
+
+static void pages_are_counted_by_access(void **state)
+{
+    g_autoptr(PageOrder) order = empty_order();
+    g_autoptr(OrderStat) stat = NULL;
+
+    add(order, RAM, 0, 1, 0);
+    add(order, RAM, 10, 2, 0);
+    add(order, RAM, 20, 3, 0);
+    g_array_index(order->extents, PageExtent, 1).access = PAGE_ACCESS_READ;
+    g_array_index(order->extents, PageExtent, 2).access = PAGE_ACCESS_WRITE;
+    stat = order_stat(order, NULL, &OPTIONS);
+
+    assert_int_equal(stat->n_pages_by_access[PAGE_ACCESS_UNKNOWN], 1);
+    assert_int_equal(stat->n_pages_by_access[PAGE_ACCESS_READ], 2);
+    assert_int_equal(stat->n_pages_by_access[PAGE_ACCESS_WRITE], 3);
+}
+
+static void the_share_of_a_snapshot_is_counted_in_its_file(void **state)
+{
+    g_autoptr(PageOrder) order = empty_order();
+    g_autoptr(OrderStat) stat = NULL;
+    uint64_t ram_bits[RAM_PAGES / 64] = {0xff, 0, 0, 1};
+    uint64_t other_bits[1] = {0xffff};
+    SnapshotBlock blocks[] = {
+        {.name = (char *)"other",
+         .page_bytes = 4096,
+         .n_pages = 16,
+         .n_pages_in_file = 16,
+         .bitmap = other_bits},
+        {.name = (char *)"pc.ram",
+         .page_bytes = 4096,
+         .n_pages = RAM_PAGES,
+         .n_pages_in_file = 9,
+         .bitmap = ram_bits},
+    };
+    Snapshot snapshot = {.blocks = blocks, .n_blocks = 2};
+
+    add(order, RAM, 4, 8, 0);
+    add(order, RAM, 192, 64, 0);
+    add(order, VRAM, 0, 2, 0);
+    stat = order_stat(order, &snapshot, &OPTIONS);
+
+    assert_int_equal(stat->n_pages_in_file, 25);
+    assert_int_equal(stat->n_pages_common, 5);
+    assert_int_equal(stat->n_pages_not_in_file, 74 - 5);
+    assert_int_equal(block_at(stat, RAM)->n_pages_in_file, 5);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_empty_order_is_all_0),
+        cmocka_unit_test(pages_and_bytes_are_counted_once),
+        cmocka_unit_test(runs_are_sorted_into_powers_of_two),
+        cmocka_unit_test(the_timeline_ends_with_the_last_first_touch),
+        cmocka_unit_test(pages_are_counted_by_access),
+        cmocka_unit_test(the_share_of_a_snapshot_is_counted_in_its_file),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
