@@ -286,7 +286,7 @@ static int run(int argc, char **argv)
          "order, sequential, demand or full; several times for several",
          "NAME"},
         {"fault", 0, 0, G_OPTION_ARG_STRING, &options.fault,
-         "What a fault costs beside the reading (100us)", "TIME"},
+         "What a fault costs beside the reading (20us)", "TIME"},
         {"trace-fault", 0, 0, G_OPTION_ARG_STRING, &options.trace_fault,
          "What a fault had cost while the trace was recorded", "TIME"},
         {"trace-stats", 0, 0, G_OPTION_ARG_FILENAME,

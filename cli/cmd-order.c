@@ -5,9 +5,17 @@
 
 static const Command *const commands[] = {
     &cmd_order_show,
+    &cmd_order_stat,
+    &cmd_order_diff,
+    &cmd_order_check,
+    &cmd_order_edit,
+    &cmd_order_merge,
+    &cmd_order_trim,
+    &cmd_order_drop,
+    &cmd_order_pin,
+    &cmd_order_sort,
     &cmd_order_export,
     &cmd_order_import,
-    &cmd_order_check,
     &cmd_order_plot,
     &cmd_order_simulate,
     NULL,

@@ -29,6 +29,24 @@ static int open_interrupts(void)
     return signalfd(-1, &signals, SFD_CLOEXEC);
 }
 
+static json_int_t profile_number(const SaveResult *result, const char *name)
+{
+    return json_integer_value(json_object_get(result->profile, name));
+}
+
+static void print_profile(const SaveResult *result)
+{
+    printf("%s: %" JSON_INTEGER_FORMAT " first touches recorded in %.2f s; "
+           "that cost the guest %.1f ms to begin, %.1f ms to end, and "
+           "%" JSON_INTEGER_FORMAT " ms of waiting\n",
+           json_string_value(json_object_get(result->profile, "output")),
+           profile_number(result, "first-touches"),
+           (double)profile_number(result, "window-ms") / 1000,
+           (double)profile_number(result, "open-us") / 1000,
+           (double)profile_number(result, "close-us") / 1000,
+           profile_number(result, "blocktime-ms"));
+}
+
 static int print_result(const char *output, const SaveResult *result)
 {
     g_autofree char *size = units_format_size(result->stored_bytes);
@@ -36,25 +54,35 @@ static int print_result(const char *output, const SaveResult *result)
     printf("%s: %s saved in %.2f s; the guest stood still for %.2f s\n",
            output, size, (double)result->total_us / G_USEC_PER_SEC,
            (double)result->stopped_us / G_USEC_PER_SEC);
+    if (result->profile) {
+        print_profile(result);
+    }
     return command_flush();
 }
 
 static int print_result_json(const char *output, const SaveResult *result)
 {
-    return command_print_json(json_pack(
+    json_t *json = json_pack(
         "{s:s, s:I, s:I, s:I}", "snapshot", output, "stored-bytes",
         (json_int_t)result->stored_bytes, "stopped-ms",
         (json_int_t)(result->stopped_us / 1000), "total-ms",
-        (json_int_t)(result->total_us / 1000)));
+        (json_int_t)(result->total_us / 1000));
+
+    if (result->profile) {
+        json_object_set(json, "profile", result->profile);
+    }
+    return command_print_json(json);
 }
 
-static int save(const char *socket_path, const char *output, bool json)
+static int save(const char *socket_path, const char *output,
+                const ProfileTime *profile, bool json)
 {
     g_autoptr(Rpc) qmp = NULL;
     g_autofree char *path = NULL;
-    SaveOptions options = {.say = say};
+    SaveOptions options = {.profile = profile, .say = say};
     SaveResult result;
     GError *error = NULL;
+    int status;
     bool ok;
 
     path = command_absolute_path(output, &error);
@@ -69,11 +97,26 @@ static int save(const char *socket_path, const char *output, bool json)
         close(options.interrupt_fd);
     }
     if (!ok) {
-        g_prefix_error(&error, "%s: not saved: ", output);
+        g_prefix_error(&error, "%s: ", output);
         return command_fail(error);
     }
-    return json ? print_result_json(path, &result)
-                : print_result(output, &result);
+    status = json ? print_result_json(path, &result)
+                  : print_result(output, &result);
+    json_decref(result.profile);
+    return status;
+}
+
+/* What --profile was given.  GOption hands its callbacks nothing of ours. */
+static struct {
+    bool given;
+    ProfileTime time;
+} profile_option;
+
+static gboolean parse_profile(const char *name, const char *value,
+                              gpointer opaque, GError **error)
+{
+    profile_option.given = true;
+    return profile_time_parse(value, &profile_option.time, error);
 }
 
 static int run(int argc, char **argv)
@@ -86,6 +129,11 @@ static int run(int argc, char **argv)
          "QMP socket of the QEMU that runs the guest", "SOCKET"},
         {"output", 'o', 0, G_OPTION_ARG_FILENAME, &output,
          "Where to save to; replaced when the save is complete", "FILE"},
+        {"profile", 0, G_OPTION_FLAG_OPTIONAL_ARG, G_OPTION_ARG_CALLBACK,
+         (gpointer)parse_profile,
+         "Then record in which order the guest touches its pages, as "
+         "FILE.order (until it has settled, at most 30 s)",
+         "SECONDS"},
         {"json", 0, 0, G_OPTION_ARG_NONE, &json, "Print the result as JSON",
          NULL},
         {NULL},
@@ -98,12 +146,13 @@ static int run(int argc, char **argv)
     if (!socket_path || !output) {
         return command_usage_error("--qmp and --output are needed");
     }
-    return save(socket_path, output, json);
+    return save(socket_path, output,
+                profile_option.given ? &profile_option.time : NULL, json);
 }
 
 const Command cmd_savevm = {
     .name = "savevm",
-    .synopsis = "--qmp SOCKET --output FILE",
+    .synopsis = "--qmp SOCKET --output FILE [--profile[=SECONDS]]",
     .summary = "Save a running guest",
     .run = run,
 };

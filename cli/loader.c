@@ -279,32 +279,13 @@ static json_t *lazy_block_list(const Load *load, const bool *lazy)
     return list;
 }
 
-/* The threads by vCPU index, as query-cpus-fast lists them. */
-static bool query_vcpu_threads(Load *load, json_t **ret_threads,
-                               GError **error)
-{
-    json_t *vcpus, *threads, *vcpu;
-    size_t i;
-
-    if (!rpc_execute(load->qmp, "query-cpus-fast", NULL, &vcpus, error)) {
-        return false;
-    }
-    threads = json_array();
-    json_array_foreach(vcpus, i, vcpu) {
-        json_array_append(threads, json_object_get(vcpu, "thread-id"));
-    }
-    json_decref(vcpus);
-    *ret_threads = threads;
-    return true;
-}
-
 static bool attach(Load *load, GError **error)
 {
     g_autofree bool *lazy = machine_lazy_blocks(load->snapshot, load->blocks);
     json_t *threads;
 
     return skeleton_write(load->snapshot, lazy, load->skeleton_fd, error) &&
-           query_vcpu_threads(load, &threads, error) &&
+           qmp_vcpu_threads(load->qmp, &threads, error) &&
            rpc_execute(load->control, CONTROL_CMD_ATTACH,
                        json_pack("{s:o, s:o}", "blocks",
                                  lazy_block_list(load, lazy), "vcpu-threads",

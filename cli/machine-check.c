@@ -86,6 +86,12 @@ bool machine_check_blocks(const Snapshot *snapshot, const GArray *blocks,
     return true;
 }
 
+bool machine_block_is_lazy(const RamBlock *block)
+{
+    return block->name[0] != '\0' && block->writable &&
+           block->used_bytes >= LAZY_MIN_BYTES;
+}
+
 bool *machine_lazy_blocks(const Snapshot *snapshot, const GArray *blocks)
 {
     bool *lazy = g_new0(bool, snapshot->n_blocks);
@@ -94,8 +100,7 @@ bool *machine_lazy_blocks(const Snapshot *snapshot, const GArray *blocks)
         const SnapshotBlock *saved = &snapshot->blocks[i];
         const RamBlock *block = ram_blocks_find(blocks, saved->name);
 
-        lazy[i] = block && block->writable &&
-                  saved->len_bytes >= LAZY_MIN_BYTES &&
+        lazy[i] = block && machine_block_is_lazy(block) &&
                   saved->len_bytes == block->used_bytes;
     }
     return lazy;

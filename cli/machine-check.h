@@ -23,6 +23,9 @@
 bool machine_check_blocks(const Snapshot *snapshot, const GArray *blocks,
                           GError **error);
 
+/* Whether a block is worth being loaded lazily, and being profiled. */
+bool machine_block_is_lazy(const RamBlock *block);
+
 /* Which of the snapshot's blocks are to be loaded lazily: one bool a block,
  * for g_free().  The blocks have been compared. */
 bool *machine_lazy_blocks(const Snapshot *snapshot, const GArray *blocks);

@@ -9,7 +9,7 @@
 
 static const Command *const commands[] = {
     &cmd_savevm,   &cmd_loadvm,  &cmd_run, &cmd_order,
-    &cmd_snapshot, &cmd_control, NULL,
+    &cmd_profile,  &cmd_snapshot, &cmd_control, NULL,
 };
 
 int main(int argc, char **argv)

@@ -49,18 +49,33 @@ static void draw(const Progress *progress, uint64_t done_bytes,
     fflush(stderr);
 }
 
-void progress_update(Progress *progress, uint64_t done_bytes,
-                     uint64_t total_bytes)
+/* Whether it is time to draw; the caller then does. */
+static bool is_due(Progress *progress)
 {
     int64_t now_us = g_get_monotonic_time();
 
-    if (!progress->on_terminal || now_us < progress->next_draw_us ||
-        total_bytes == 0) {
-        return;
+    if (!progress->on_terminal || now_us < progress->next_draw_us) {
+        return false;
     }
-    draw(progress, MIN(done_bytes, total_bytes), total_bytes);
     progress->drawn = true;
     progress->next_draw_us = now_us + REDRAW_US;
+    return true;
+}
+
+void progress_note(Progress *progress, const char *text)
+{
+    if (is_due(progress)) {
+        fprintf(stderr, ERASE_LINE "%s: %s", progress->what, text);
+        fflush(stderr);
+    }
+}
+
+void progress_update(Progress *progress, uint64_t done_bytes,
+                     uint64_t total_bytes)
+{
+    if (total_bytes > 0 && is_due(progress)) {
+        draw(progress, MIN(done_bytes, total_bytes), total_bytes);
+    }
 }
 
 void progress_free(Progress *progress)

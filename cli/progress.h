@@ -19,6 +19,9 @@ Progress *progress_new(const char *what);
 void progress_update(Progress *progress, uint64_t done_bytes,
                      uint64_t total_bytes);
 
+/* Say how far it is where nobody knows how far it will go. */
+void progress_note(Progress *progress, const char *text);
+
 /* Wipe the bar from the terminal.  NULL is fine. */
 void progress_free(Progress *progress);
 

@@ -109,6 +109,23 @@ bool qmp_run_state(Rpc *qmp, char **ret_state, GError **error)
     return state != NULL;
 }
 
+bool qmp_vcpu_threads(Rpc *qmp, json_t **ret_threads, GError **error)
+{
+    json_t *vcpus, *threads, *vcpu;
+    size_t i;
+
+    if (!rpc_execute(qmp, "query-cpus-fast", NULL, &vcpus, error)) {
+        return false;
+    }
+    threads = json_array();
+    json_array_foreach(vcpus, i, vcpu) {
+        json_array_append(threads, json_object_get(vcpu, "thread-id"));
+    }
+    json_decref(vcpus);
+    *ret_threads = threads;
+    return true;
+}
+
 bool qmp_set_capability(Rpc *qmp, const char *name, bool on, GError **error)
 {
     json_t *arguments = json_pack("{s:[{s:s, s:b}]}", "capabilities",

@@ -35,6 +35,10 @@ bool qmp_human(Rpc *qmp, const char *line, char **ret_text, GError **error);
 /* The machine's state as query-status has it ("paused"), for g_free(). */
 bool qmp_run_state(Rpc *qmp, char **ret_state, GError **error);
 
+/* The threads that run the vCPUs, by vCPU index: a list of thread IDs, a new
+ * reference. */
+bool qmp_vcpu_threads(Rpc *qmp, json_t **ret_threads, GError **error);
+
 /* Switch a migration capability on or off. */
 bool qmp_set_capability(Rpc *qmp, const char *name, bool on, GError **error);
 

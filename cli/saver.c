@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "cli/control.h"
 #include "cli/error.h"
 #include "cli/migration-settings.h"
 #include "cli/output-file.h"
@@ -22,6 +23,8 @@ typedef struct Save {
     const SaveOptions *options;
     OutputFile *file;
     MigrationSettings *settings;
+    Profiling *profiling; /* NULL: not asked for */
+    char *order;          /* where its order goes */
     bool was_running;
     int64_t stopped_at_us; /* 0: not stopped by us */
     int64_t stopped_us;
@@ -199,6 +202,35 @@ static bool create_file(Save *save, GError **error)
     return save->file != NULL;
 }
 
+/* What the plugin is at, if it is there, comes to its end first: a guest that
+ * is still loading would be saved one demand fault at a time. */
+static bool prepare_plugin(Save *save, GError **error)
+{
+    g_autoptr(GError) local = NULL;
+    g_autoptr(Rpc) control = control_connect_peer(save->qmp, &local);
+
+    if (!control && !save->options->profile) {
+        return true;
+    }
+    if (!control) {
+        g_propagate_prefixed_error(
+            error, g_steal_pointer(&local),
+            "--profile needs preheat's plugin in this QEMU (start it with "
+            "preheat run, or with -plugin libpreheat-plugin.so): ");
+        return false;
+    }
+    if (!profiling_make_quiet(control, error)) {
+        return false;
+    }
+    if (save->options->profile) {
+        save->order = profile_order_path(save->options->output);
+        save->profiling = profiling_new(save->qmp, g_steal_pointer(&control),
+                                        save->options->profile, error);
+        return save->profiling != NULL;
+    }
+    return true;
+}
+
 /* ---- the save itself ---- */
 
 static bool stop_guest(Save *save, GError **error)
@@ -319,6 +351,37 @@ static bool save_ram(Save *save, GError **error)
     return save->settings && stop_guest(save, error) && migrate(save, error);
 }
 
+/* The guest still stands still.  A profile that cannot be had is told at the
+ * end: the save is worth more. */
+static void start_profiling(Save *save, GError **ret_error)
+{
+    if (save->profiling &&
+        !profiling_start(save->profiling,
+                         output_file_temporary(save->file), save->order,
+                         ret_error)) {
+        profiling_free(save->profiling);
+        save->profiling = NULL;
+    }
+}
+
+static bool finish_profiling(Save *save, const GError *start_error,
+                             json_t **ret_profile, GError **error)
+{
+    bool ok = start_error == NULL;
+
+    if (!ok) {
+        g_propagate_error(error, g_error_copy(start_error));
+    } else if (save->profiling) {
+        ok = profiling_finish(save->profiling, save->options->interrupt_fd,
+                              ret_profile, error);
+    }
+    if (!ok) {
+        g_prefix_error(error, "the snapshot is whole and in place, but it "
+                              "has no order: ");
+    }
+    return ok;
+}
+
 /* The guest runs again; what remains is the file. */
 static bool publish(Save *save, uint64_t *ret_stored_bytes, GError **error)
 {
@@ -340,7 +403,7 @@ static bool prepare(Save *save, GError **error)
     }
     rpc_set_interrupt_fd(save->qmp, -1);
     return look_at_disks(save, error) && create_file(save, error) &&
-           look_at_guest(save, error);
+           look_at_guest(save, error) && prepare_plugin(save, error);
 }
 
 /* After a failure: why the guest stays stopped, if it does, is worth as much
@@ -354,27 +417,38 @@ static void restore_after(Save *save, GError **error)
     }
 }
 
+/* Save, let the guest go on, make the file be the snapshot, and have the
+ * profile. */
+static bool run(Save *save, SaveResult *ret_result, GError **error)
+{
+    g_autoptr(GError) profile_error = NULL;
+
+    if (!save_ram(save, error)) {
+        restore_after(save, error);
+        return false;
+    }
+    start_profiling(save, &profile_error);
+    return restore(save, error) &&
+           publish(save, &ret_result->stored_bytes, error) &&
+           finish_profiling(save, profile_error, &ret_result->profile, error);
+}
+
 bool saver_run(Rpc *qmp, const SaveOptions *options, SaveResult *ret_result,
                GError **error)
 {
     int64_t start_us = g_get_monotonic_time();
     Save save = {.qmp = qmp, .options = options};
-    uint64_t stored_bytes;
-    bool ok;
+    SaveResult result = {0};
+    bool ok = prepare(&save, error) && run(&save, &result, error);
 
-    ok = prepare(&save, error);
-    if (ok && !save_ram(&save, error)) {
-        restore_after(&save, error);
-        ok = false;
-    } else if (ok) {
-        ok = restore(&save, error) && publish(&save, &stored_bytes, error);
-    }
     if (ok) {
-        ret_result->stored_bytes = stored_bytes;
-        ret_result->stopped_us = save.stopped_us;
-        ret_result->total_us = g_get_monotonic_time() - start_us;
+        result.stopped_us = save.stopped_us;
+        result.total_us = g_get_monotonic_time() - start_us;
+        *ret_result = result;
     }
     output_file_free(save.file);
     migration_settings_free(save.settings);
+    profiling_free(save.profiling);
+    g_free(save.order);
     return ok;
 }

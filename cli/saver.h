@@ -11,10 +11,14 @@
 
 #include <glib.h>
 
+#include "cli/profiling.h"
 #include "cli/rpc.h"
 
 typedef struct SaveOptions {
     const char *output; /* absolute */
+    /* Record the order of first touches after the save, and write it beside
+     * the snapshot; NULL: do not. */
+    const ProfileTime *profile;
     int interrupt_fd;   /* readable: give up, cleanly; -1: none */
     /* Tell the user what comes up on the way. */
     void (*say)(const char *text);
@@ -25,9 +29,11 @@ typedef struct SaveResult {
     int64_t stopped_us;    /* how long the guest stood still; 0: it was
                               paused before */
     int64_t total_us;
+    json_t *profile; /* of query-profile, a new reference; NULL: none */
 } SaveResult;
 
 /* Save the machine behind qmp.  The file at output is only ever replaced by a
- * whole snapshot.  CLI_ERROR_INTERRUPTED after a signal. */
+ * whole snapshot.  CLI_ERROR_INTERRUPTED after a signal; but a signal that
+ * comes while profiling ends just that. */
 bool saver_run(Rpc *qmp, const SaveOptions *options, SaveResult *ret_result,
                GError **error);

@@ -53,6 +53,28 @@ bool units_parse_size(const char *text, uint64_t *ret_bytes, GError **error)
     return true;
 }
 
+bool units_parse_time(const char *text, uint64_t *ret_us, GError **error)
+{
+    static const struct {
+        const char *name;
+        double us;
+    } units[] = {{"s", 1e6}, {"ms", 1e3}, {"us", 1}};
+    char *end;
+    double number = g_ascii_strtod(text, &end);
+
+    for (size_t i = 0; i < G_N_ELEMENTS(units); i++) {
+        /* The comparison is false for what is not a number, too. */
+        if (g_ascii_isdigit(text[0]) && strcmp(end, units[i].name) == 0 &&
+            number * units[i].us < 0x1p63) {
+            *ret_us = (uint64_t)(number * units[i].us + 0.5);
+            return true;
+        }
+    }
+    g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+                "\"%s\" is no time; write a number with s, ms or us", text);
+    return false;
+}
+
 char *units_format_size(uint64_t bytes)
 {
     int power = 0;

@@ -15,6 +15,10 @@
  * anything else, and for what does not fit in 64 bits. */
 bool units_parse_size(const char *text, uint64_t *ret_bytes, GError **error);
 
+/* "1.5s", "250ms" or "40us", of up to 63 bits.  CLI_ERROR_USAGE for anything
+ * else. */
+bool units_parse_time(const char *text, uint64_t *ret_us, GError **error);
+
 /* For people, "1.5 GiB"; exact where that is short, else with one decimal.
  * For g_free(). */
 char *units_format_size(uint64_t bytes);

@@ -103,7 +103,7 @@ bool machine_map_find(const GArray *map, const PageOrder *order,
     }
     if (!found) {
         g_set_error(error, PROFILER_ERROR, PROFILER_ERROR_RANGE,
-                    "No RAM is known in the %" G_GUINT64_FORMAT
+                    "no RAM is known in the %" G_GUINT64_FORMAT
                     " bytes from guest-physical address 0x%" G_GINT64_MODIFIER
                     "x on",
                     len_bytes, guest_addr);

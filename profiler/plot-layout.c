@@ -16,7 +16,7 @@
 #define LABEL_HEIGHT    26.0
 #define WANTED_TICKS    9
 #define LOG_DECADES     4
-#define LOG_MAX_HALF    20
+#define LOG_MAX_HALF    8
 
 typedef struct PlotUnit {
     double size;
@@ -172,21 +172,22 @@ static void hide_band(PlotMap *map, size_t i, const PlotBlock *blocks)
             (map->n_bands - i) * sizeof(*map->bands));
 }
 
+/* Untouched blocks are shown only where nothing is touched at all. */
 static void choose_bands(PlotMap *map, const PlotBlock *blocks,
                          size_t n_blocks)
 {
-    for (size_t i = 0; i < n_blocks; i++) {
-        if (map->n_bands == PLOT_MAX_BANDS) {
-            size_t least = find_least(map, blocks);
+    bool any_touched = false;
 
-            if (!matters_more(&blocks[i], &blocks[map->bands[least].block])) {
-                map->n_hidden_blocks++;
-                map->hidden_touched_bytes += blocks[i].touched_bytes;
-                continue;
-            }
-            hide_band(map, least, blocks);
-        }
+    for (size_t i = 0; i < n_blocks; i++) {
+        any_touched = any_touched || blocks[i].touched_bytes > 0;
+    }
+    for (size_t i = 0; i < n_blocks; i++) {
         map->bands[map->n_bands++] = (PlotBand){.block = i};
+        if (any_touched && blocks[i].touched_bytes == 0) {
+            hide_band(map, map->n_bands - 1, blocks);
+        } else if (map->n_bands > PLOT_MAX_BANDS) {
+            hide_band(map, find_least(map, blocks), blocks);
+        }
     }
 }
 

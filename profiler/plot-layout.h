@@ -69,13 +69,14 @@ typedef struct PlotMap {
     double x; /* of the first column */
     double cell_width, cell_height;
     size_t n_bands;
-    PlotBand bands[PLOT_MAX_BANDS]; /* in the blocks' sequence */
-    size_t n_hidden_blocks;         /* there was no room for */
+    PlotBand bands[PLOT_MAX_BANDS + 1]; /* in the blocks' sequence; the
+                                           last is room to choose them in */
+    size_t n_hidden_blocks;
     uint64_t hidden_touched_bytes;
 } PlotMap;
 
-/* Lay out blocks in box: the most touched ones, then the largest, if there
- * are too many. */
+/* Lay out the touched blocks in box; the most touched, then the largest, if
+ * there are too many; all count where none is touched. */
 PlotMap plot_map_layout(const PlotBlock *blocks, size_t n_blocks,
                         const PlotBox *box);
 

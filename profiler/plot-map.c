@@ -191,9 +191,10 @@ static void draw_hidden(const MapPanel *panel, double y)
 {
     const PlotMap *map = panel->map;
     g_autofree char *touched = plot_format_size(map->hidden_touched_bytes);
-    g_autofree char *text =
-        g_strdup_printf("%zu more blocks are not shown: %s of them touched",
-                        map->n_hidden_blocks, touched);
+    g_autofree char *text = g_strdup_printf(
+        "not shown: %zu more block%s, %s touched in all", map->n_hidden_blocks,
+        map->n_hidden_blocks == 1 ? "" : "s",
+        map->hidden_touched_bytes > 0 ? touched : "nothing");
 
     if (map->n_hidden_blocks > 0) {
         plot_set_colour(panel->cr, plot_dim);

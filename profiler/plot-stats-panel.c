@@ -64,23 +64,23 @@ static void draw_line(cairo_t *cr, const PlotBox *box, double *y,
     *y += LINE_HEIGHT;
 }
 
+static void add_moment(GString *text, const char *what, double moment_ms)
+{
+    if (!isnan(moment_ms)) {
+        g_string_append_printf(text, "%s  %s %.2f s",
+                               g_str_has_suffix(text->str, ":") ? "" : ",",
+                               what, moment_ms / 1000);
+    }
+}
+
 static void draw_moments(cairo_t *cr, const PlotStats *stats,
                          const PlotBox *box, double *y)
 {
     g_autoptr(GString) text = g_string_new("since the start:");
 
-    if (!isnan(stats->resumed_ms)) {
-        g_string_append_printf(text, "  guest resumed %.0f ms",
-                               stats->resumed_ms);
-    }
-    if (!isnan(stats->order_done_ms)) {
-        g_string_append_printf(text, ",  order in %.0f ms",
-                               stats->order_done_ms);
-    }
-    if (!isnan(stats->loaded_ms)) {
-        g_string_append_printf(text, ",  all loaded %.0f ms",
-                               stats->loaded_ms);
-    }
+    add_moment(text, "guest resumed", stats->resumed_ms);
+    add_moment(text, "order in", stats->order_done_ms);
+    add_moment(text, "all loaded", stats->loaded_ms);
     draw_line(cr, box, y, "%s", text->str);
 }
 
@@ -121,7 +121,7 @@ void plot_draw_stats(cairo_t *cr, const PlotData *data,
     g_autofree char *in_file = plot_format_count(stats->in_file);
     g_autofree char *faults = plot_format_count(stats->demand_faults);
     g_autofree char *title = g_strdup_printf(
-        "How the %s pages of the file came in (policy %s)", in_file,
+        "How %s pages came in (policy %s)", in_file,
         stats->policy);
     PlotBox bar = {box->x, box->y + 24, box->width, BAR_HEIGHT};
     double y = bar.y + bar.height + 20;

@@ -8,16 +8,6 @@
 #include "profiler/overlay.h"
 #include "profiler/segments.h"
 
-PageRange page_range_of_block(const PageOrder *order, uint32_t i)
-{
-    const PageOrderBlock *block = page_order_block(order, i);
-
-    return (PageRange){
-        .n_pages = block->len_bytes / block->page_bytes,
-        .block = i,
-    };
-}
-
 bool page_range_of_bytes(const PageOrder *order, uint32_t i,
                          uint64_t off_bytes, uint64_t len_bytes,
                          PageRange *ret_range, GError **error)

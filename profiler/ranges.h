@@ -20,9 +20,6 @@ typedef struct PageRange {
     uint32_t block;
 } PageRange;
 
-/* All pages of block i. */
-PageRange page_range_of_block(const PageOrder *order, uint32_t i);
-
 /* The pages of block i that have any of len_bytes bytes (not 0) from
  * off_bytes on.  False with PROFILER_ERROR_RANGE if the block ends before. */
 bool page_range_of_bytes(const PageOrder *order, uint32_t i,

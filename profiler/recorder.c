@@ -196,7 +196,7 @@ PageOrder *recorder_to_order(Recorder *recorder, const GArray *blocks,
     touches = copy_touches(recorder, &n_touches);
     if (touches == NULL) {
         g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_TOO_LARGE,
-                    "Not enough memory to sort %zu recorded touches",
+                    "not enough memory to sort %zu recorded touches",
                     recorder_count(recorder));
         return NULL;
     }
@@ -213,7 +213,7 @@ PageOrder *recorder_to_order(Recorder *recorder, const GArray *blocks,
     order->identity = g_strdup(identity);
     order->origin = origin;
     if (!page_order_check(order, error)) {
-        g_prefix_error(error, "What was recorded makes no order: ");
+        g_prefix_error(error, "what was recorded makes no order: ");
         return NULL;
     }
     return order_normalise(order);

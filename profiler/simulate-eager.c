@@ -75,7 +75,7 @@ static void begin_read(Eager *eager, uint64_t now_ns)
     }
     len_bytes =
         run.n_pages * sim_image_block_of(eager->image, run.first)->page_bytes;
-    eager->last_end_ns = storage_model_read(eager->storage, now_ns, len_bytes);
+    eager->last_end_ns = storage_model_read(eager->storage, now_ns, len_bytes, false);
     if (!eager->in_rest) {
         eager->order_done_ns = eager->last_end_ns;
     }

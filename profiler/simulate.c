@@ -38,8 +38,8 @@ typedef struct Simulation {
 void simulate_params_init(SimulateParams *params)
 {
     *params = (SimulateParams){
-        .fault_ns = 100 * NS_PER_US,
-        .trace_fault_ns = 100 * NS_PER_US,
+        .fault_ns = 20 * NS_PER_US,
+        .trace_fault_ns = 20 * NS_PER_US,
         .piece_bytes = 1 << 20,
         .busy_piece_bytes = 64 << 10,
         .busy_ns = 3000 * NS_PER_US,
@@ -86,9 +86,9 @@ static void block_until(Simulation *sim, uint64_t end_ns)
  * either case, and whoever is first with it wakes the guest. */
 static void demand_fault(Simulation *sim, uint64_t page, uint64_t eager_end_ns)
 {
-    uint64_t end_ns =
-        storage_model_read(&sim->storage, sim->now_ns,
-                           sim_image_block_of(sim->image, page)->page_bytes);
+    uint64_t end_ns = storage_model_read(
+        &sim->storage, sim->now_ns,
+        sim_image_block_of(sim->image, page)->page_bytes, true);
 
     sim->eager.last_end_ns = MAX(sim->eager.last_end_ns, end_ns);
     if (eager_end_ns > 0) {
@@ -98,8 +98,8 @@ static void demand_fault(Simulation *sim, uint64_t page, uint64_t eager_end_ns)
     }
     sim_clear(sim->image->pending, page, page + 1);
     sim->result.demand_faults++;
-    block_until(sim, end_ns);
     sim->eager.busy_until_ns = sim->now_ns + sim->params->busy_ns;
+    block_until(sim, end_ns);
 }
 
 static void touch(Simulation *sim, uint64_t page)

@@ -35,7 +35,7 @@ typedef struct SimulateParams {
     uint64_t head_start_ns;    /* reading begins so long before the guest */
     uint64_t piece_bytes;      /* the eager thread's largest read */
     uint64_t busy_piece_bytes; /* the same while faults arrive */
-    uint64_t busy_ns;          /* how long a fault counts as arriving */
+    uint64_t busy_ns;          /* so long after a fault has come */
     size_t eager_reads;        /* reads the eager thread keeps under way */
     SimPlanLimits plan;
 } SimulateParams;

@@ -155,11 +155,17 @@ void storage_model_init(StorageModel *model, const StorageSpec *spec)
 
 uint64_t storage_model_slot(StorageModel *model, uint64_t now_ns)
 {
-    while (model->n > 0 && model->end_ns[model->head] <= now_ns) {
-        model->head = (model->head + 1) % STORAGE_MAX_QUEUE;
-        model->n--;
+    uint64_t first_end_ns = UINT64_MAX;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < model->n; i++) {
+        if (model->end_ns[i] > now_ns) {
+            first_end_ns = MIN(first_end_ns, model->end_ns[i]);
+            model->end_ns[kept++] = model->end_ns[i];
+        }
     }
-    return model->n < model->spec.queue ? now_ns : model->end_ns[model->head];
+    model->n = kept;
+    return model->n < model->spec.queue ? now_ns : first_end_ns;
 }
 
 static uint64_t transfer_ns(const StorageModel *model, uint64_t len_bytes)
@@ -169,18 +175,20 @@ static uint64_t transfer_ns(const StorageModel *model, uint64_t len_bytes)
 }
 
 uint64_t storage_model_read(StorageModel *model, uint64_t now_ns,
-                            uint64_t len_bytes)
+                            uint64_t len_bytes, bool is_urgent)
 {
     uint64_t begin_ns = storage_model_slot(model, now_ns);
     uint64_t ready_ns = begin_ns + model->spec.latency_ns;
-    uint64_t end_ns = MAX(ready_ns, model->transfer_free_ns) +
-                      transfer_ns(model, len_bytes);
+    uint64_t len_ns = transfer_ns(model, len_bytes);
+    uint64_t end_ns = MAX(ready_ns, model->transfer_free_ns) + len_ns;
 
     g_assert(len_bytes <= MAX_REQUEST_BYTES);
-    storage_model_slot(model, begin_ns);
-    model->end_ns[(model->head + model->n) % STORAGE_MAX_QUEUE] = end_ns;
-    model->n++;
     model->transfer_free_ns = end_ns;
+    if (is_urgent) {
+        end_ns = ready_ns + len_ns;
+    }
+    storage_model_slot(model, begin_ns);
+    model->end_ns[model->n++] = end_ns;
     model->bytes_read += len_bytes;
     return end_ns;
 }

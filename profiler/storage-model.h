@@ -3,7 +3,7 @@
  *
  * A storage device in simulated time: so many requests in service at once,
  * each of which waits out the latency beside the others and is then
- * transferred after those that began before it.
+ * transferred, after those that began before it unless it is urgent.
  */
 #pragma once
 
@@ -36,14 +36,13 @@ bool storage_spec_parse(const char *text, StorageSpec *ret_spec,
 bool storage_time_parse(const char *name, const char *text, uint64_t *ret_ns,
                         GError **error);
 
-/* What the device is doing: a ring of the requests in service.  They end in
- * the sequence in which they began, since the transfers do. */
+/* What the device is doing. */
 typedef struct StorageModel {
     StorageSpec spec;
     uint64_t transfer_free_ns; /* when the last transfer ends */
     uint64_t bytes_read;
-    size_t head, n;
-    uint64_t end_ns[STORAGE_MAX_QUEUE];
+    size_t n;                         /* requests in service … */
+    uint64_t end_ns[STORAGE_MAX_QUEUE]; /* … and when they end */
 } StorageModel;
 
 void storage_model_init(StorageModel *model, const StorageSpec *spec);
@@ -53,6 +52,8 @@ void storage_model_init(StorageModel *model, const StorageSpec *spec);
 uint64_t storage_model_slot(StorageModel *model, uint64_t now_ns);
 
 /* Begin a read of len_bytes as soon as a slot is free, at now_ns at the
- * earliest; returns when it ends. */
+ * earliest; returns when it ends.  An urgent one is transferred ahead of
+ * those that are under way; it is taken to be so small that these hardly
+ * become later. */
 uint64_t storage_model_read(StorageModel *model, uint64_t now_ns,
-                            uint64_t len_bytes);
+                            uint64_t len_bytes, bool is_urgent);

@@ -33,6 +33,12 @@ static int set_up(void **state)
     return 0;
 }
 
+/* As the launcher found it: a second child must not inherit blocked signals. */
+static void restore_mask(const Fixture *fixture)
+{
+    pthread_sigmask(SIG_SETMASK, &fixture->mask, NULL);
+}
+
 static int tear_down(void **state)
 {
     Fixture *fixture = *state;
@@ -41,7 +47,7 @@ static int tear_down(void **state)
     if (fixture->to_parent >= 0) {
         close(fixture->to_parent);
     }
-    pthread_sigmask(SIG_SETMASK, &fixture->mask, NULL);
+    restore_mask(fixture);
     g_free(fixture);
     return 0;
 }
@@ -119,6 +125,7 @@ static void signals_are_passed_on(void **state)
         await_line(*state, "ready\n");
         kill(getpid(), signals[i]);
         assert_ends(launcher, 40 + (int)i);
+        restore_mask(*state);
     }
 }
 

@@ -42,7 +42,7 @@ class Kvm(Case):
         self.arguments = [
             "-accel", "kvm", "-cpu", "host,-arch-capabilities", "-m", "128M",
             "-no-user-config", "-nodefaults", "-display", "none", "-drive",
-            f"file={image},format=raw,if=floppy,readonly=on"]
+            f"file={image},format=raw,if=ide,snapshot=on"]
         self.path = self.tmp / "kvm.snap"
         vm = self.qemu(self.arguments).connect()
         vm.serial.wait_for(READY)

@@ -13,7 +13,7 @@ from harness.snapshots import digest
 class Save(Case):
 
     def test_a_running_guest_is_saved_and_runs_on(self):
-        vm = self.boot(machine.SMALL)
+        vm = self.running(machine.SMALL)
         path = self.tmp / "vm.snap"
         self.run_preheat("savevm", "--qmp", vm.qmp_path, "--output", path)
         self.assertTrue(vm.qmp.execute("query-status")["running"])
@@ -22,7 +22,7 @@ class Save(Case):
             self.assertIn("pc.ram", ram.blocks)
 
     def test_what_was_saved_answers_rightly_when_loaded(self):
-        vm = self.boot(machine.TWO_CPUS)
+        vm = self.running(machine.TWO_CPUS)
         self.assert_right(vm, machine.TWO_CPUS, "PUT 7")
         path = self.tmp / "vm.snap"
         self.run_preheat("savevm", "--qmp", vm.qmp_path, "--output", path)
@@ -33,7 +33,7 @@ class Save(Case):
             self.assert_right(loaded, machine.TWO_CPUS, request, puts=[7])
 
     def test_a_stopped_guest_is_saved_and_stays_stopped(self):
-        vm = self.boot(machine.SMALL)
+        vm = self.running(machine.SMALL)
         vm.qmp.execute("stop")
         path = self.tmp / "vm.snap"
         self.run_preheat("savevm", "--qmp", vm.qmp_path, "--output", path)
@@ -41,7 +41,7 @@ class Save(Case):
         self.assertTrue(path.exists())
 
     def test_a_guest_can_be_saved_twice_in_a_row(self):
-        vm = self.boot(machine.SMALL)
+        vm = self.running(machine.SMALL)
         path = self.tmp / "vm.snap"
         self.run_preheat("savevm", "--qmp", vm.qmp_path, "--output", path)
         first = digest(path)
@@ -51,7 +51,7 @@ class Save(Case):
         self.assertEqual([path], list(self.tmp.glob("*.snap*")))
 
     def test_only_the_snapshot_is_left_beside_the_output(self):
-        vm = self.boot(machine.SMALL)
+        vm = self.running(machine.SMALL)
         directory = self.tmp / "out"
         directory.mkdir()
         self.run_preheat("savevm", "--qmp", vm.qmp_path,
@@ -60,7 +60,7 @@ class Save(Case):
                          list(directory.iterdir()))
 
     def test_a_directory_that_is_missing_fails_and_the_guest_runs_on(self):
-        vm = self.boot(machine.SMALL)
+        vm = self.running(machine.SMALL)
         path = self.tmp / "missing" / "vm.snap"
         process = self.run_preheat("savevm", "--qmp", vm.qmp_path,
                                    "--output", path, status=1)

@@ -102,6 +102,21 @@ static void test_map_shows_the_most_touched_of_many_blocks(void **state)
     assert_fits(&map);
 }
 
+static void test_map_leaves_out_blocks_that_nobody_touched(void **state)
+{
+    PlotBlock blocks[] = {
+        {MIB, 4096, 0}, {GIB, 4096, 4096}, {MIB, 4096, 0}};
+    PlotMap map = plot_map_layout(blocks, 3, &sheet);
+
+    assert_int_equal(map.n_bands, 1);
+    assert_int_equal(map.bands[0].block, 1);
+    assert_int_equal(map.n_hidden_blocks, 2);
+    blocks[1].touched_bytes = 0;
+    map = plot_map_layout(blocks, 3, &sheet);
+    assert_int_equal(map.n_bands, 3);
+    assert_int_equal(map.n_hidden_blocks, 0);
+}
+
 static void test_map_without_a_block_has_no_band(void **state)
 {
     PlotMap map = plot_map_layout(NULL, 0, &sheet);
@@ -462,6 +477,7 @@ int main(void)
         cmocka_unit_test(test_map_of_a_guest_of_any_size_fits_its_box),
         cmocka_unit_test(test_map_of_a_small_guest_has_a_cell_for_each_page),
         cmocka_unit_test(test_map_shows_the_most_touched_of_many_blocks),
+        cmocka_unit_test(test_map_leaves_out_blocks_that_nobody_touched),
         cmocka_unit_test(test_map_without_a_block_has_no_band),
         cmocka_unit_test(test_row_labels_do_not_touch_each_other),
         cmocka_unit_test(test_bytes_fall_into_the_cells_that_they_touch),

@@ -94,7 +94,7 @@ static void dropping_a_block_leaves_the_others(void **state)
     g_autoptr(PageOrder) expected = empty_order();
     g_autoptr(GArray) ranges = no_ranges();
     g_autoptr(PageOrder) rest = NULL;
-    PageRange all = page_range_of_block(order, RAM);
+    PageRange all = {.n_pages = RAM_PAGES, .block = RAM};
 
     add(order, RAM, 10, 20, 5000);
     add(order, VRAM, 10, 4, 7000);

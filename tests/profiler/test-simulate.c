@@ -83,9 +83,9 @@ static void test_storage_reads_one_after_the_other_with_a_queue_of_one(
     StorageModel model;
 
     storage_model_init(&model, &spec);
-    assert_int_equal(storage_model_read(&model, 0, PAGE_BYTES), 2 * MS);
+    assert_int_equal(storage_model_read(&model, 0, PAGE_BYTES, false), 2 * MS);
     assert_int_equal(storage_model_slot(&model, MS), 2 * MS);
-    assert_int_equal(storage_model_read(&model, MS, PAGE_BYTES), 4 * MS);
+    assert_int_equal(storage_model_read(&model, MS, PAGE_BYTES, false), 4 * MS);
     assert_int_equal(model.bytes_read, 2 * PAGE_BYTES);
 }
 
@@ -95,11 +95,24 @@ static void test_storage_overlaps_latency_but_not_transfers(void **state)
     StorageModel model;
 
     storage_model_init(&model, &spec);
-    assert_int_equal(storage_model_read(&model, 0, PAGE_BYTES), 2 * MS);
+    assert_int_equal(storage_model_read(&model, 0, PAGE_BYTES, false), 2 * MS);
     assert_int_equal(storage_model_slot(&model, 0), 0);
-    assert_int_equal(storage_model_read(&model, 0, PAGE_BYTES), 3 * MS);
+    assert_int_equal(storage_model_read(&model, 0, PAGE_BYTES, false), 3 * MS);
     assert_int_equal(storage_model_slot(&model, 0), 2 * MS);
-    assert_int_equal(storage_model_read(&model, 0, PAGE_BYTES), 4 * MS);
+    assert_int_equal(storage_model_read(&model, 0, PAGE_BYTES, false), 4 * MS);
+}
+
+static void test_urgent_read_does_not_wait_for_other_transfers(void **state)
+{
+    StorageSpec spec = {PAGE_BYTES * 1000, MS, 3};
+    StorageModel model;
+
+    storage_model_init(&model, &spec);
+    assert_int_equal(storage_model_read(&model, 0, 8 * PAGE_BYTES, false),
+                     9 * MS);
+    assert_int_equal(storage_model_read(&model, 0, PAGE_BYTES, true), 2 * MS);
+    assert_int_equal(storage_model_read(&model, 0, PAGE_BYTES, false),
+                     11 * MS);
 }
 
 static void test_storage_spec_is_read_with_units(void **state)
@@ -240,21 +253,31 @@ static void test_full_load_has_no_faults_and_starts_late(void **state)
     assert_int_equal(result.working_set_ns, 15 * MS);
 }
 
-static void test_page_in_flight_is_waited_for_only_as_long_as_it_takes(
+static void test_page_in_flight_is_read_again_rather_than_waited_for(
     void **state)
 {
     SimulateParams params = slow_params();
-    g_autoptr(PageOrder) trace = trace_of((int[]){0, 1, -1}, 0);
+    g_autoptr(PageOrder) trace = trace_of((int[]){0, -1}, 0);
     SimulateResult result;
 
     params.piece_bytes = N_PAGES * PAGE_BYTES;
     params.head_start_ns = MS;
     result = run(NULL, trace, &params, SIMULATE_SEQUENTIAL);
-    /* The piece comes after 9, a millisecond of which the head start hid;
-     * the fault thread's own read is for nothing. */
+    /* The piece would come after 9, the page alone after 3; a millisecond
+     * of both is before the guest runs. */
     assert_int_equal(result.demand_faults, 1);
-    assert_int_equal(result.blocked_ns, 8 * MS);
+    assert_int_equal(result.blocked_ns, 2 * MS);
     assert_int_equal(result.bytes_read, (N_PAGES + 1) * PAGE_BYTES);
+}
+
+static void test_page_in_flight_that_comes_first_ends_the_wait(void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(PageOrder) trace = trace_of((int[]){0, -1}, 0);
+
+    params.head_start_ns = 3 * MS / 2;
+    assert_int_equal(
+        run(NULL, trace, &params, SIMULATE_SEQUENTIAL).blocked_ns, MS / 2);
 }
 
 static void test_fault_goes_before_the_eager_thread_in_a_full_queue(
@@ -556,6 +579,7 @@ int main(void)
         cmocka_unit_test(
             test_storage_reads_one_after_the_other_with_a_queue_of_one),
         cmocka_unit_test(test_storage_overlaps_latency_but_not_transfers),
+        cmocka_unit_test(test_urgent_read_does_not_wait_for_other_transfers),
         cmocka_unit_test(test_storage_spec_is_read_with_units),
         cmocka_unit_test(test_storage_spec_that_makes_no_sense_is_refused),
         cmocka_unit_test(test_on_demand_each_touch_costs_latency_and_transfer),
@@ -566,7 +590,9 @@ int main(void)
         cmocka_unit_test(test_order_brings_far_pages_before_they_are_touched),
         cmocka_unit_test(test_full_load_has_no_faults_and_starts_late),
         cmocka_unit_test(
-            test_page_in_flight_is_waited_for_only_as_long_as_it_takes),
+            test_page_in_flight_is_read_again_rather_than_waited_for),
+        cmocka_unit_test(
+            test_page_in_flight_that_comes_first_ends_the_wait),
         cmocka_unit_test(
             test_fault_goes_before_the_eager_thread_in_a_full_queue),
         cmocka_unit_test(test_pieces_are_small_while_faults_arrive),

@@ -13,7 +13,7 @@ import unittest
 
 from . import config, processes
 from .processes import Process
-from .snapshots import boot, snapshot
+from .snapshots import snapshot
 from .virtual import Virtual
 
 
@@ -48,9 +48,11 @@ class Case(unittest.TestCase):
         self._processes.append(vm.process)
         return vm
 
-    def boot(self, machine, **options):
-        """A freshly booted guest, in plain QEMU."""
-        return self._watch(boot(machine, self.tmp, **options))
+    def running(self, machine):
+        """A running guest in plain QEMU, from machine's snapshot."""
+        vm = self.qemu([*machine.arguments(self.tmp), "-incoming", "defer"])
+        vm.connect().load(snapshot(machine))
+        return vm.wait_running()
 
     def qemu(self, arguments, **options):
         """Plain QEMU; not yet connected."""

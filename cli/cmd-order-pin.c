@@ -1,0 +1,18 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "cli/commands.h"
+#include "cli/range-command.h"
+#include "profiler/ranges.h"
+
+static int run(int argc, char **argv)
+{
+    return range_command_run(&cmd_order_pin, order_pin, argc, argv);
+}
+
+const Command cmd_order_pin = {
+    .name = "pin",
+    .synopsis = "FILE",
+    .summary = "Put pages first in an order",
+    .run = run,
+};

@@ -1,0 +1,109 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "cli/commands.h"
+#include "cli/error.h"
+#include "cli/order-output.h"
+#include "cli/phase-options.h"
+#include "cli/units.h"
+#include "profiler/trim.h"
+
+typedef struct TrimOptions {
+    char *bytes;
+    char *time;
+    gint64 n_pages;  /* -1: no limit */
+    gint64 n_phases; /* -1: no limit */
+} TrimOptions;
+
+static void trim_options_clear(TrimOptions *options)
+{
+    g_clear_pointer(&options->bytes, g_free);
+    g_clear_pointer(&options->time, g_free);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(TrimOptions, trim_options_clear)
+
+static bool parse_limits(const TrimOptions *options, PhaseOptions *phase,
+                         OrderTrim *trim, GError **error)
+{
+    if (!options->bytes && !options->time && options->n_pages < 0 &&
+        options->n_phases < 0) {
+        g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+                    "say how much is to be left: --bytes, --pages, --time "
+                    "or --phases");
+        return false;
+    }
+    if (!phase_options_parse(phase, error) ||
+        (options->bytes &&
+         !units_parse_size(options->bytes, &trim->max_bytes, error)) ||
+        (options->time &&
+         !units_parse_time(options->time, &trim->max_time_us, error))) {
+        return false;
+    }
+    trim->phase_bytes = phase->max_bytes;
+    trim->phase_quiet_us = phase->quiet_us;
+    if (options->n_pages >= 0) {
+        trim->max_pages = options->n_pages;
+    }
+    if (options->n_phases >= 0) {
+        trim->max_phases = options->n_phases;
+    }
+    return true;
+}
+
+static bool trim(const char *path, const TrimOptions *options,
+                 PhaseOptions *phase, const OrderOutput *to, GError **error)
+{
+    OrderTrim limits = ORDER_TRIM_NOTHING;
+    g_autoptr(PageOrder) order = NULL;
+    g_autoptr(PageOrder) trimmed = NULL;
+
+    if (!parse_limits(options, phase, &limits, error) ||
+        !order_output_check(to, error)) {
+        return false;
+    }
+    order = page_order_load(path, error);
+    if (!order) {
+        return false;
+    }
+    trimmed = order_trim(order, &limits);
+    return order_output_write(to, trimmed, path, error);
+}
+
+static int run(int argc, char **argv)
+{
+    g_auto(TrimOptions) options = {.n_pages = -1, .n_phases = -1};
+    g_auto(PhaseOptions) phase = {0};
+    g_auto(OrderOutput) to = {0};
+    const GOptionEntry entries[] = {
+        {"bytes", 0, 0, G_OPTION_ARG_STRING, &options.bytes,
+         "Leave the first pages, SIZE in all", "SIZE"},
+        {"pages", 0, 0, G_OPTION_ARG_INT64, &options.n_pages,
+         "Leave the first N pages", "N"},
+        {"time", 0, 0, G_OPTION_ARG_STRING, &options.time,
+         "Leave what was first touched within TIME (2s, 500ms)", "TIME"},
+        {"phases", 0, 0, G_OPTION_ARG_INT64, &options.n_phases,
+         "Leave the first N phases", "N"},
+        PHASE_OPTIONS(&phase),
+        ORDER_OUTPUT_OPTIONS(&to),
+        {NULL},
+    };
+    GError *error = NULL;
+    int status;
+
+    if (!command_parse(&cmd_order_trim, entries, 1, 1, &argc, &argv,
+                       &status)) {
+        return status;
+    }
+    if (!trim(argv[1], &options, &phase, &to, &error)) {
+        return command_fail(error);
+    }
+    return STATUS_OK;
+}
+
+const Command cmd_order_trim = {
+    .name = "trim",
+    .synopsis = "FILE",
+    .summary = "Cut an order down to its hottest part",
+    .run = run,
+};

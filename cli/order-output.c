@@ -1,0 +1,70 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "cli/order-output.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "cli/error.h"
+
+void order_output_clear(OrderOutput *to)
+{
+    g_clear_pointer(&to->path, g_free);
+}
+
+bool order_output_check(const OrderOutput *to, GError **error)
+{
+    if (to->path != NULL && to->in_place) {
+        g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+                    "--output and --in-place exclude each other");
+        return false;
+    }
+    if (to->path == NULL && !to->in_place) {
+        g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+                    "say where the changed order is to go: --output FILE or "
+                    "--in-place");
+        return false;
+    }
+    return true;
+}
+
+/* Give the file at path a second name, path~, in place of what has it. */
+static bool keep_backup(const char *path, GError **error)
+{
+    g_autofree char *backup = g_strdup_printf("%s~", path);
+    g_autofree char *temporary =
+        g_strdup_printf("%s.preheat-%d", backup, (int)getpid());
+
+    if (link(path, temporary) != 0) {
+        if (errno == ENOENT) {
+            return true;
+        }
+        cli_error_set_errno(error, errno,
+                            "cannot keep %s as %s, so it is left as it was",
+                            path, backup);
+        return false;
+    }
+    if (rename(temporary, backup) != 0) {
+        cli_error_set_errno(error, errno,
+                            "cannot keep %s as %s, so it is left as it was",
+                            path, backup);
+        unlink(temporary);
+        return false;
+    }
+    /* Renaming one name of a file to another one of it does nothing. */
+    unlink(temporary);
+    return true;
+}
+
+bool order_output_write(const OrderOutput *to, const PageOrder *order,
+                        const char *input, GError **error)
+{
+    const char *path = to->path != NULL ? to->path : input;
+
+    if (to->backup && !keep_backup(path, error)) {
+        return false;
+    }
+    return page_order_save(order, path, error);
+}

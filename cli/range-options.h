@@ -1,0 +1,56 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The options that name pages of an order: by block, by addresses in a block,
+ * or by guest-physical addresses.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include <glib.h>
+
+#include "formats/page-order.h"
+
+typedef struct RangeOptions {
+    char **ranges; /* each NULL or a list that ends with NULL; owned */
+    char **guest_ranges;
+    char **maps;
+} RangeOptions;
+
+/* The options, for a command's table of them. */
+#define RANGE_OPTIONS(options)                                               \
+    {"range",                                                                \
+     'r',                                                                    \
+     0,                                                                      \
+     G_OPTION_ARG_STRING_ARRAY,                                              \
+     &(options)->ranges,                                                     \
+     "These pages; all of the block without addresses (may be repeated)",    \
+     "BLOCK[:FIRST-LAST]"},                                                  \
+        {"guest-range",                                                      \
+         'g',                                                                \
+         0,                                                                  \
+         G_OPTION_ARG_STRING_ARRAY,                                          \
+         &(options)->guest_ranges,                                           \
+         "The pages at these guest-physical addresses (may be repeated)",    \
+         "FIRST-LAST"},                                                      \
+    {                                                                        \
+        "map", 'm', 0, G_OPTION_ARG_STRING_ARRAY, &(options)->maps,          \
+            "What --guest-range goes by: a machine whose map is known (pc, " \
+            "q35), or where a part of a block is mapped (may be repeated)",  \
+            "MACHINE|BLOCK[:FIRST-LAST]@ADDRESS"                               \
+    }
+
+void range_options_clear(RangeOptions *options);
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(RangeOptions, range_options_clear)
+
+/*
+ * The pages that the options name: a GArray of PageRange, first those of
+ * --range, then those of --guest-range.  Addresses are decimal, with K, M, G
+ * or T, or hexadecimal with 0x; the last one belongs to the range.
+ *
+ * Returns NULL with CLI_ERROR_USAGE or PROFILER_ERROR_RANGE.
+ */
+GArray *range_options_resolve(const RangeOptions *options,
+                              const PageOrder *order, GError **error);
