@@ -25,6 +25,7 @@ typedef struct Given {
     char *wait;
     char *record;
     double record_s;
+    gboolean learn;
     char *stats;
     int plugin_api;
 } Given;
@@ -132,6 +133,15 @@ static bool parse_record(const Given *given, LoadOptions *options,
     if (!(given->record_s > 0 && given->record_s <= MAX_RECORD_S)) {
         return usage(error, "--record-for takes seconds, up to 86400");
     }
+    if (given->learn && given->record) {
+        return usage(error, "--learn and --record do not go together: "
+                            "recording begins anew");
+    }
+    if (given->learn && strcmp(options->policy, "order") != 0) {
+        return usage(error, "--learn needs the order that it is to improve: "
+                            "--order FILE, with --policy order");
+    }
+    options->learn = given->learn;
     options->record = given->record;
     options->record_ms = (int64_t)(given->record_s * 1000);
     return true;
@@ -222,7 +232,10 @@ static int run(int argc, char **argv)
         {"record", 0, 0, G_OPTION_ARG_FILENAME, &given.record,
          "Record the order of this guest's first touches", "FILE"},
         {"record-for", 0, 0, G_OPTION_ARG_DOUBLE, &given.record_s,
-         "How long to record (10)", "SECONDS"},
+         "How long to record or to learn (10)", "SECONDS"},
+        {"learn", 0, 0, G_OPTION_ARG_NONE, &given.learn,
+         "Improve the order by what this load shows; a missing one is begun",
+         NULL},
         {"stats", 0, 0, G_OPTION_ARG_FILENAME, &given.stats,
          "Write the load's statistics, as JSON", "FILE"},
         {"plugin-api", 0, 0, G_OPTION_ARG_INT, &given.plugin_api,

@@ -143,6 +143,24 @@ static int finish(const Edit *edit, const PageOrder *edited)
     return STATUS_OK;
 }
 
+/* Whether the temporary file has the text that it began with. */
+static bool is_untouched(const Edit *edit)
+{
+    g_autofree char *text = NULL;
+
+    return g_file_get_contents(edit->temporary, &text, NULL, NULL) &&
+           strcmp(text, edit->text) == 0;
+}
+
+static int end_without_editor(const Edit *edit, GError *error)
+{
+    if (!is_untouched(edit)) {
+        return end_kept(edit, error);
+    }
+    unlink(edit->temporary);
+    return command_fail(error);
+}
+
 static int edit_until_valid(const Edit *edit)
 {
     for (;;) {
@@ -151,8 +169,10 @@ static int edit_until_valid(const Edit *edit)
         GError *error = NULL;
         size_t len;
 
-        if (!editor_run(edit->temporary, &error) ||
-            !g_file_get_contents(edit->temporary, &text, &len, &error)) {
+        if (!editor_run(edit->temporary, &error)) {
+            return end_without_editor(edit, error);
+        }
+        if (!g_file_get_contents(edit->temporary, &text, &len, &error)) {
             return end_kept(edit, error);
         }
         if (strcmp(text, edit->text) == 0 && !edit->to->path) {

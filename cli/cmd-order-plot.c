@@ -110,8 +110,7 @@ static int run(int argc, char **argv)
     GError *error = NULL;
     int status;
 
-    if (!command_parse(&cmd_order_plot, entries, 1, 2, &argc, &argv,
-                       &status)) {
+    if (!command_parse(&cmd_order_plot, entries, 1, 2, &argc, &argv, &status)) {
         return status;
     }
     if (!options.output) {

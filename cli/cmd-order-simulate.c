@@ -93,8 +93,8 @@ static bool parse_trace_fault(const SimulateOptions *options,
 
 static bool parse_policies(char **names, Task *task, GError **error)
 {
-    static const SimulatePolicy usual[] = {
-        SIMULATE_ORDER, SIMULATE_SEQUENTIAL, SIMULATE_DEMAND};
+    static const SimulatePolicy usual[] = {SIMULATE_ORDER, SIMULATE_SEQUENTIAL,
+                                           SIMULATE_DEMAND};
     bool seen[SIMULATE_N_POLICIES] = {false};
 
     for (size_t i = 0; !names && i < G_N_ELEMENTS(usual); i++) {
@@ -173,8 +173,8 @@ static bool simulate(const char *path, const SimulateOptions *options,
     }
     for (size_t i = 0; i < task->n_policies; i++) {
         if (!simulate_load(task->order, task->trace, task->snapshot,
-                           &task->params, task->policies[i],
-                           &task->results[i], error)) {
+                           &task->params, task->policies[i], &task->results[i],
+                           error)) {
             return false;
         }
     }
@@ -232,26 +232,25 @@ static int print_table(const Task *task)
 
 static json_t *time_to_json(uint64_t time_ns)
 {
-    return time_ns == SIMULATE_NEVER
-               ? json_null()
-               : json_real((double)time_ns / NS_PER_MS);
+    return time_ns == SIMULATE_NEVER ? json_null()
+                                     : json_real((double)time_ns / NS_PER_MS);
 }
 
 static json_t *result_to_json(SimulatePolicy policy,
                               const SimulateResult *result)
 {
-    return json_pack(
-        "{s:s, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:o, s:o}", "policy",
-        simulate_policy_name(policy), "demand-faults",
-        (json_int_t)result->demand_faults, "zero-on-fault",
-        (json_int_t)result->zero_faults, "blocktime-ms",
-        time_to_json(result->blocked_ns), "longest-fault-ms",
-        time_to_json(result->max_blocked_ns), "working-set-ms",
-        time_to_json(result->working_set_ns), "working-set-bytes-read",
-        (json_int_t)result->working_set_bytes_read, "bytes-read",
-        (json_int_t)result->bytes_read, "order-done-ms",
-        time_to_json(result->order_done_ns), "loaded-ms",
-        time_to_json(result->loaded_ns));
+    return json_pack("{s:s, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:o, s:o}",
+                     "policy", simulate_policy_name(policy), "demand-faults",
+                     (json_int_t)result->demand_faults, "zero-on-fault",
+                     (json_int_t)result->zero_faults, "blocktime-ms",
+                     time_to_json(result->blocked_ns), "longest-fault-ms",
+                     time_to_json(result->max_blocked_ns), "working-set-ms",
+                     time_to_json(result->working_set_ns),
+                     "working-set-bytes-read",
+                     (json_int_t)result->working_set_bytes_read, "bytes-read",
+                     (json_int_t)result->bytes_read, "order-done-ms",
+                     time_to_json(result->order_done_ns), "loaded-ms",
+                     time_to_json(result->loaded_ns));
 }
 
 static int print_json(const Task *task)
@@ -259,14 +258,13 @@ static int print_json(const Task *task)
     json_t *policies = json_array();
 
     for (size_t i = 0; i < task->n_policies; i++) {
-        json_array_append_new(policies, result_to_json(task->policies[i],
-                                                       &task->results[i]));
+        json_array_append_new(
+            policies, result_to_json(task->policies[i], &task->results[i]));
     }
-    return command_print_json(
-        json_pack("{s:I, s:o, s:o}", "touches",
-                  (json_int_t)task->results[0].touches, "compute-ms",
-                  time_to_json(task->results[0].compute_ns), "policies",
-                  policies));
+    return command_print_json(json_pack(
+        "{s:I, s:o, s:o}", "touches", (json_int_t)task->results[0].touches,
+        "compute-ms", time_to_json(task->results[0].compute_ns), "policies",
+        policies));
 }
 
 static int run(int argc, char **argv)
@@ -289,8 +287,7 @@ static int run(int argc, char **argv)
          "What a fault costs beside the reading (20us)", "TIME"},
         {"trace-fault", 0, 0, G_OPTION_ARG_STRING, &options.trace_fault,
          "What a fault had cost while the trace was recorded", "TIME"},
-        {"trace-stats", 0, 0, G_OPTION_ARG_FILENAME,
-         &options.trace_stats_path,
+        {"trace-stats", 0, 0, G_OPTION_ARG_FILENAME, &options.trace_stats_path,
          "Take that from the statistics of the recording load", "FILE"},
         {"head-start", 0, 0, G_OPTION_ARG_STRING, &options.head_start,
          "Reading begins so long before the guest (0s)", "TIME"},

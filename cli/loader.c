@@ -107,17 +107,18 @@ static void on_read_error(Load *load, const json_t *data)
 {
     const char *file = json_string_value(json_object_get(data, "file"));
     const char *reason = json_string_value(json_object_get(data, "error"));
+    const char *what = json_string_value(json_object_get(data, "operation"));
     json_int_t offset = json_integer_value(json_object_get(data, "offset"));
 
     load->read_failed = true;
     launcher_set_hopeless(load->qemu, true);
     stop_guest(load);
     say(load,
-        "%s: reading at offset %" JSON_INTEGER_FORMAT " failed: %s.  The "
-        "guest is stopped, and nothing wrong has reached it.  When the cause "
-        "is mended, go on with \"preheat control --pid %d retry\"",
-        file ? file : load->options->given_snapshot, offset,
-        reason ? reason : "no reason given", (int)load->pid);
+        "%s: %s at offset %" JSON_INTEGER_FORMAT " failed: %s.  The guest is "
+        "stopped, and nothing wrong has reached it.  When the cause is "
+        "mended, go on with \"preheat control --pid %d retry\"",
+        file ? file : load->options->given_snapshot, what ? what : "reading",
+        offset, reason ? reason : "no reason given", (int)load->pid);
 }
 
 static void on_control_event(const char *name, const json_t *data,
@@ -145,6 +146,11 @@ static json_t *load_arguments(const LoadOptions *options)
         json_object_set_new(arguments, "record",
                             json_string(options->record));
         json_object_set_new(arguments, "record-for",
+                            json_integer(options->record_ms));
+    }
+    if (options->learn) {
+        json_object_set_new(arguments, "learn", json_string(options->order));
+        json_object_set_new(arguments, "learn-for",
                             json_integer(options->record_ms));
     }
     if (options->stats) {

@@ -45,31 +45,38 @@ static bool parse_address(const char *text, uint64_t *ret_address,
     return true;
 }
 
+/* FIRST-LAST or FIRST+LENGTH. */
 static bool parse_addresses(const char *text, AddressRange *ret_range,
                             GError **error)
 {
-    g_auto(GStrv) parts = g_strsplit(text, "-", 2);
+    size_t first_len = strcspn(text, "-+");
+    g_autofree char *first_text = g_strndup(text, first_len);
+    bool has_length = text[first_len] == '+';
     uint64_t first;
     uint64_t last;
+    uint64_t len;
 
-    if (g_strv_length(parts) != 2) {
+    if (text[first_len] == '\0') {
         g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
-                    "\"%s\" is no range of addresses; write FIRST-LAST", text);
+                    "\"%s\" is no range of addresses; write FIRST-LAST or "
+                    "FIRST+LENGTH",
+                    text);
         return false;
     }
-    if (!parse_address(parts[0], &first, error) ||
-        !parse_address(parts[1], &last, error)) {
+    if (!parse_address(first_text, &first, error) ||
+        !parse_address(text + first_len + 1, &last, error)) {
         return false;
     }
-    if (last < first || last - first == UINT64_MAX) {
+    len = has_length ? last : last - first + 1;
+    if ((!has_length && last < first) || len == 0) {
         g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
-                    "\"%s\" is no range of addresses: it ends before it "
-                    "begins, or has 2^64 bytes",
+                    "\"%s\" is no range of addresses: it is empty, or longer "
+                    "than 64 bits",
                     text);
         return false;
     }
     ret_range->first = first;
-    ret_range->len = last - first + 1;
+    ret_range->len = len;
     return true;
 }
 

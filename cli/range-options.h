@@ -48,7 +48,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(RangeOptions, range_options_clear)
 /*
  * The pages that the options name: a GArray of PageRange, first those of
  * --range, then those of --guest-range.  Addresses are decimal, with K, M, G
- * or T, or hexadecimal with 0x; the last one belongs to the range.
+ * or T, or hexadecimal with 0x.  A range is FIRST-LAST, which the last one
+ * belongs to, or FIRST+LENGTH.
  *
  * Returns NULL with CLI_ERROR_USAGE or PROFILER_ERROR_RANGE.
  */

@@ -34,6 +34,9 @@
  *   record       path, absolute: write the order of first touches there
  *                (optional; prefetching is held off while recording)
  *   record-for   milliseconds (optional, 10000)
+ *   learn        path, absolute: write there what the order becomes by what
+ *                this load shows (optional; not together with record)
+ *   learn-for    milliseconds (optional, 10000)
  *   stats        path, absolute: write the statistics there (optional)
  *   start-us     CLOCK_MONOTONIC when preheat started, in microseconds
  * An order that cannot be used is no error: the answer then has
@@ -53,7 +56,7 @@
 #define CONTROL_CMD_MILESTONE "milestone"
 
 /* Answer when it is so: for = "hot" (the order is in), "all" (everything is)
- * or "recording" (the recording has ended and is written).  An error when
+ * or "recording" (the recording, or learning, has ended and is written).  An error when
  * that can no more come to be. */
 #define CONTROL_CMD_WAIT "wait"
 

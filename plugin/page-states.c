@@ -154,8 +154,7 @@ void page_window_set_one(PageWindow *window, uint64_t page)
     window->words[0] = UINT64_C(1) << (page % 64);
 }
 
-/* Whether the window has page; pages outside are not in it. */
-static bool window_has(const PageWindow *window, uint64_t page)
+bool page_window_has(const PageWindow *window, uint64_t page)
 {
     uint64_t word = page / 64 - window->first_word;
 
@@ -189,14 +188,14 @@ bool page_window_next_run(const PageWindow *window, uint64_t *page,
     uint64_t end = (window->first_word + window->n_words) * 64;
     uint64_t first = MAX(*page, window->first_word * 64);
 
-    while (first < end && !window_has(window, first)) {
+    while (first < end && !page_window_has(window, first)) {
         first++;
     }
     if (first >= end) {
         return false;
     }
     uint64_t last = first;
-    while (window_has(window, last + 1)) {
+    while (page_window_has(window, last + 1)) {
         last++;
     }
     *page = first;

@@ -78,6 +78,9 @@ uint64_t page_states_next_pending(const PageStates *states, uint64_t page);
 /* A window of one page. */
 void page_window_set_one(PageWindow *window, uint64_t page);
 
+/* Whether the window has page; pages outside it are not in it. */
+bool page_window_has(const PageWindow *window, uint64_t page);
+
 /* The window's first page, and how many there are from it to the last one; the
  * window is not empty. */
 void page_window_bounds(const PageWindow *window, uint64_t *ret_first_page,

@@ -14,6 +14,7 @@ typedef enum {
     TASK_STAGE,         /* claim and read a span before there is a place */
     TASK_PLACE_STAGED,  /* place what was read so */
     TASK_END_RECORDING, /* its time is over */
+    TASK_END_LEARNING,  /* its time is over */
     TASK_FINISH,        /* every page is in */
     TASK_END,
 } TaskKind;
@@ -134,50 +135,61 @@ static bool next_of_stage_locked(Pager *pager, Task *ret_task)
     return false;
 }
 
-/* Whether the recording goes on; ends it when its time is over or nothing is
- * left that could be recorded. */
-static bool is_recording_over_locked(const Pager *pager)
+/* Whether it is time to end recording or learning: nothing is left that could
+ * be noted, or the time is over. */
+static bool is_over_locked(const Pager *pager, const Noting *noting)
 {
-    return pager->attached &&
-           (monotonic_us() >= pager->record_until_us ||
+    return noting->state == NOTING_ON && pager->attached &&
+           (monotonic_us() >= noting->until_us ||
             atomic_load_explicit(&pager->n_unplaced, memory_order_acquire) ==
                 0);
 }
 
 static void wait_locked(Pager *pager)
 {
-    if (pager->recording != RECORDING_ON || !pager->attached) {
+    const Noting *noting = pager->recording.state == NOTING_ON
+                               ? &pager->recording
+                               : &pager->learning;
+
+    if (noting->state != NOTING_ON || !pager->attached) {
         pthread_cond_wait(&pager->changed, &pager->lock);
         return;
     }
     struct timespec deadline = {
-        .tv_sec = (time_t)(pager->record_until_us / 1000000),
-        .tv_nsec = (long)(pager->record_until_us % 1000000) * 1000,
+        .tv_sec = (time_t)(noting->until_us / 1000000),
+        .tv_nsec = (long)(noting->until_us % 1000000) * 1000,
     };
     pthread_cond_timedwait(&pager->changed, &pager->lock, &deadline);
 }
 
+/* Sets *ret_task to what can be done now; false: nothing. */
+static bool find_task_locked(Pager *pager, Task *ret_task)
+{
+    if (pager->quit || pager->stage == STAGE_DONE) {
+        ret_task->kind = TASK_END;
+        return true;
+    }
+    if (pager->attached && !g_queue_is_empty(&pager->staged)) {
+        ret_task->kind = TASK_PLACE_STAGED;
+        ret_task->piece = g_queue_pop_head(&pager->staged);
+        pager->staged_bytes -= ret_task->piece->len_bytes;
+        return true;
+    }
+    if (is_over_locked(pager, &pager->learning)) {
+        ret_task->kind = TASK_END_LEARNING;
+        return true;
+    }
+    if (is_over_locked(pager, &pager->recording)) {
+        ret_task->kind = TASK_END_RECORDING;
+        return true;
+    }
+    return pager->recording.state != NOTING_ON &&
+           next_of_stage_locked(pager, ret_task);
+}
+
 static void next_task_locked(Pager *pager, Task *ret_task)
 {
-    for (;;) {
-        if (pager->quit || pager->stage == STAGE_DONE) {
-            ret_task->kind = TASK_END;
-            return;
-        }
-        if (pager->attached && !g_queue_is_empty(&pager->staged)) {
-            ret_task->kind = TASK_PLACE_STAGED;
-            ret_task->piece = g_queue_pop_head(&pager->staged);
-            pager->staged_bytes -= ret_task->piece->len_bytes;
-            return;
-        }
-        if (pager->recording == RECORDING_ON) {
-            if (is_recording_over_locked(pager)) {
-                ret_task->kind = TASK_END_RECORDING;
-                return;
-            }
-        } else if (next_of_stage_locked(pager, ret_task)) {
-            return;
-        }
+    while (!find_task_locked(pager, ret_task)) {
         wait_locked(pager);
     }
 }
@@ -296,6 +308,9 @@ static void run_task(Pager *pager, const Task *task, void *buf)
         break;
     case TASK_END_RECORDING:
         pager_end_recording(pager);
+        break;
+    case TASK_END_LEARNING:
+        pager_end_learning(pager);
         break;
     case TASK_FINISH:
         pager_finish(pager);

@@ -33,8 +33,12 @@ static void note_touch(Pager *pager, size_t block, uint64_t page,
     atomic_store_explicit(&pager->last_fault_us, now_us,
                           memory_order_relaxed);
     pthread_mutex_lock(&pager->lock);
-    if (pager->recording == RECORDING_ON) {
-        recorder_note(pager->config.recorder, (uint32_t)block, page,
+    Recorder *recorder =
+        pager->recording.state == NOTING_ON  ? pager->config.recorder
+        : pager->learning.state == NOTING_ON ? pager->config.learning.missed
+                                             : NULL;
+    if (recorder) {
+        recorder_note(recorder, (uint32_t)block, page,
                       fault->is_write ? PAGE_ACCESS_WRITE : PAGE_ACCESS_READ,
                       now_us);
     }

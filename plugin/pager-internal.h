@@ -2,8 +2,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * What the pager's parts share: pager.c (start, attach, end), pager-place.c
- * (reading and placing), pager-fault.c (the fault threads) and pager-eager.c
- * (the eager threads).
+ * (reading and placing), pager-fault.c (the fault threads), pager-eager.c (the
+ * eager threads) and pager-learn.c (what a load can teach).
  *
  * Theory of operation
  *
@@ -30,7 +30,7 @@
  *           policy demand this is where the eager threads begin)
  *   DONE    n_unplaced is 0; one eager thread unregisters and ends the
  *           fault threads, the others end
- * While a recording is under way, all wait (RECORDING_ON).
+ * While a recording is under way, all wait (NOTING_ON).
  */
 #pragma once
 
@@ -84,12 +84,25 @@ typedef struct EagerThread {
     pthread_t thread;
 } EagerThread;
 
+/* Of recording (the eager threads wait, first touches are noted) and of
+ * learning (they do not, demand faults are noted). */
 typedef enum {
-    RECORDING_NONE,
-    RECORDING_ON,     /* the eager threads wait, first touches are noted */
-    RECORDING_ENDING, /* no more notes; callbacks.recorded() runs */
-    RECORDING_DONE,
-} RecordingState;
+    NOTING_NONE,
+    NOTING_ON,
+    NOTING_ENDING, /* no more notes; the callback runs */
+    NOTING_DONE,
+} NotingState;
+
+typedef struct Noting {
+    NotingState state;
+    uint64_t until_us; /* once attached */
+} Noting;
+
+/* Pages that are claimed until the learning ends. */
+typedef struct HeldPiece {
+    size_t block;
+    PageWindow window;
+} HeldPiece;
 
 struct Pager {
     PagerConfig config; /* constant, but max_staged_bytes: under lock */
@@ -98,6 +111,8 @@ struct Pager {
                             the bits and what pager_attach() sets */
     int uffd;            /* set by pager_attach() */
     FaultLoop *fault_loop;
+    GArray *held;     /* of HeldPiece; constant until the learning ends, then
+                         of the thread that ends it */
     void *fault_bufs; /* one page for each fault thread */
     EagerThread *eager_threads;
     unsigned n_eager_started;
@@ -108,8 +123,8 @@ struct Pager {
     bool attached;
     bool quit;
     bool finished; /* loaded, and all fault threads have ended */
-    RecordingState recording;
-    uint64_t record_until_us; /* once attached */
+    Noting recording;
+    Noting learning;
     bool failed;
     uint64_t retries;       /* counts pager_retry() */
     unsigned n_busy;        /* eager threads that hold claims */
@@ -139,6 +154,12 @@ bool pager_place(Pager *pager, size_t block, PageWindow *window,
 
 /* Place a page of zeroes unless one is there, and wake who waits. */
 void pager_place_zero(Pager *pager, size_t block, uint64_t page);
+
+/* pager-learn.c: claim some of the order's pages, so that they are not
+ * prefetched; and load those of them that nobody has touched, with buf for
+ * PIECE_BYTES_BUSY. */
+void pager_hold_back(Pager *pager, const PageOrder *order);
+void pager_release_held(Pager *pager, void *buf);
 
 /* pager-fault.c: a FaultHandler; opaque is the Pager. */
 void pager_handle_fault(void *opaque, unsigned worker, const UffdFault *fault);

@@ -122,11 +122,16 @@ static bool start(Pager *pager)
     if (config->policy == PAGER_POLICY_ORDER && config->order) {
         pager->replay = replay_new(config->order, config->snapshot);
     }
+    if (config->order && config->learning.missed) {
+        pager_hold_back(pager, config->order);
+    }
     pager->config.order = NULL;
     pager->stage = config->policy == PAGER_POLICY_DEMAND ? STAGE_DRAIN
                    : pager->replay                       ? STAGE_ORDER
                                                          : STAGE_REST;
-    pager->recording = config->recorder ? RECORDING_ON : RECORDING_NONE;
+    pager->recording.state = config->recorder ? NOTING_ON : NOTING_NONE;
+    pager->learning.state =
+        config->learning.missed ? NOTING_ON : NOTING_NONE;
     pager->eager_threads = g_new0(EagerThread, config->n_eager_threads);
     while (pager->n_eager_started < config->n_eager_threads) {
         if (!start_eager_thread(pager)) {
@@ -145,6 +150,7 @@ Pager *pager_new(const PagerConfig *config, GError **error)
     pager->uffd = -1;
     init_lock(pager);
     g_queue_init(&pager->staged);
+    pager->held = g_array_new(FALSE, FALSE, sizeof(HeldPiece));
     if (!start(pager)) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
                     "%s: no memory or no threads for loading it",
@@ -429,7 +435,9 @@ bool pager_attach(Pager *pager, const PagerRange *ranges, size_t n_ranges,
     }
     pthread_mutex_lock(&pager->lock);
     pager->attached = true;
-    pager->record_until_us = monotonic_us() + pager->config.record_us;
+    uint64_t now_us = monotonic_us();
+    pager->recording.until_us = now_us + pager->config.record_us;
+    pager->learning.until_us = now_us + pager->config.learning.learn_us;
     pthread_cond_broadcast(&pager->changed);
     pthread_mutex_unlock(&pager->lock);
     return true;
@@ -445,8 +453,10 @@ static bool is_reached_locked(const Pager *pager, PagerGoal goal)
     case PAGER_GOAL_ALL:
         return pager->finished;
     case PAGER_GOAL_RECORDED:
-        return pager->recording == RECORDING_NONE ||
-               pager->recording == RECORDING_DONE;
+        return (pager->recording.state == NOTING_NONE ||
+                pager->recording.state == NOTING_DONE) &&
+               (pager->learning.state == NOTING_NONE ||
+                pager->learning.state == NOTING_DONE);
     }
     return true;
 }
@@ -477,29 +487,58 @@ void pager_retry(Pager *pager)
     pthread_mutex_unlock(&pager->lock);
 }
 
-void pager_end_recording(Pager *pager)
+/* End it, unless it has ended or another thread is about to; then wait for
+ * that one. */
+static void end_noting(Pager *pager, Noting *noting,
+                       void (*end)(Pager *pager))
 {
     pthread_mutex_lock(&pager->lock);
-    bool ours = pager->recording == RECORDING_ON;
-    if (ours) {
-        pager->recording = RECORDING_ENDING;
+    if (noting->state == NOTING_ON) {
+        noting->state = NOTING_ENDING;
         pthread_mutex_unlock(&pager->lock);
-        if (pager->config.callbacks.recorded) {
-            pager->config.callbacks.recorded(pager->config.callbacks.opaque);
-        }
+        end(pager);
         pthread_mutex_lock(&pager->lock);
-        pager->recording = RECORDING_DONE;
+        noting->state = NOTING_DONE;
         pthread_cond_broadcast(&pager->changed);
     }
-    while (pager->recording == RECORDING_ENDING) {
+    while (noting->state == NOTING_ENDING) {
         pthread_cond_wait(&pager->changed, &pager->lock);
     }
     pthread_mutex_unlock(&pager->lock);
 }
 
+static void recorded(Pager *pager)
+{
+    if (pager->config.callbacks.recorded) {
+        pager->config.callbacks.recorded(pager->config.callbacks.opaque);
+    }
+}
+
+static void learned(Pager *pager)
+{
+    void *buf = g_malloc(PIECE_BYTES_BUSY);
+
+    pager_release_held(pager, buf);
+    g_free(buf);
+    if (pager->config.callbacks.learned) {
+        pager->config.callbacks.learned(pager->config.callbacks.opaque);
+    }
+}
+
+void pager_end_recording(Pager *pager)
+{
+    end_noting(pager, &pager->recording, recorded);
+}
+
+void pager_end_learning(Pager *pager)
+{
+    end_noting(pager, &pager->learning, learned);
+}
+
 void pager_load_rest(Pager *pager)
 {
     pager_end_recording(pager);
+    pager_end_learning(pager);
     pthread_mutex_lock(&pager->lock);
     if (pager->stage == STAGE_DRAIN) {
         pager->stage = STAGE_REST;
@@ -519,7 +558,7 @@ const char *pager_state(Pager *pager)
         state = "failed";
     } else if (!pager->attached) {
         state = "idle";
-    } else if (pager->recording == RECORDING_ON) {
+    } else if (pager->recording.state == NOTING_ON) {
         state = "recording";
     }
     pthread_mutex_unlock(&pager->lock);
@@ -566,6 +605,7 @@ static void free_blocks(Pager *pager)
     }
     g_free(pager->blocks);
     g_free(pager->by_offset);
+    g_array_unref(pager->held);
 }
 
 void pager_free(Pager *pager)

@@ -43,10 +43,20 @@ typedef struct PagerCallbacks {
     void (*failed)(void *opaque, const PagerFailure *failure);
     /* The recording is over; the recorder gets no more notes. */
     void (*recorded)(void *opaque);
+    /* The learning is over; the recorders get no more notes. */
+    void (*learned)(void *opaque);
     /* Every page is in and the memory is ordinary memory again. */
     void (*loaded)(void *opaque);
     void *opaque;
 } PagerCallbacks;
+
+/* What a prefetched load can teach: both borrowed until pager_free(). */
+typedef struct PagerLearning {
+    Recorder *missed; /* demand faults; NULL: do not learn */
+    Recorder *unused; /* pages of the order that nobody touched, of those that
+                         were held back to find out */
+    uint64_t learn_us; /* how long, from pager_attach() on */
+} PagerLearning;
 
 typedef struct PagerConfig {
     const Snapshot *snapshot; /* borrowed until pager_free() */
@@ -56,6 +66,7 @@ typedef struct PagerConfig {
     LoadStats *stats;          /* borrowed until pager_free() */
     Recorder *recorder;        /* NULL: do not record; else borrowed */
     uint64_t record_us;        /* how long to record, from pager_attach() on */
+    PagerLearning learning;    /* not together with recorder */
     uint64_t max_staged_bytes; /* read ahead of pager_attach() */
     unsigned n_fault_threads;  /* at least 1 */
     unsigned n_eager_threads;  /* at least 1 */
@@ -100,12 +111,16 @@ bool pager_wait(Pager *pager, PagerGoal goal, GError **error);
 /* After callbacks.failed(): try again what has failed. */
 void pager_retry(Pager *pager);
 
-/* Load everything now, whatever the policy is; ends a recording. */
+/* Load everything now, whatever the policy is; ends recording and
+ * learning. */
 void pager_load_rest(Pager *pager);
 
 /* End the recording before its time; does nothing where none is under way.
  * callbacks.recorded() has been called when this returns. */
 void pager_end_recording(Pager *pager);
+
+/* The same for learning and callbacks.learned(). */
+void pager_end_learning(Pager *pager);
 
 /* "idle" (not attached), "loading", "recording", "failed" or "loaded". */
 const char *pager_state(Pager *pager);

@@ -26,8 +26,8 @@ typedef struct ReplaySpan {
 
 struct Replay {
     GArray *spans;   /* of ReplaySpan, in the sequence of reading */
-    GArray *by_page; /* of guint: indices into spans, by block and page */
-    GArray *phases;  /* of guint: index of each phase's first span */
+    GArray *by_page; /* of ReplaySpan, by block and page: not joined, so that
+                        each page is there once, with its own phase */
     size_t at;       /* the span that comes next … */
     uint64_t given;  /* … of which so many pages have been given */
     bool skipped;    /* steered past something since the pass began */
@@ -36,6 +36,11 @@ struct Replay {
 static ReplaySpan *span_at(const Replay *replay, size_t i)
 {
     return &g_array_index(replay->spans, ReplaySpan, i);
+}
+
+static const ReplaySpan *page_span_at(const Replay *replay, size_t i)
+{
+    return &g_array_index(replay->by_page, ReplaySpan, i);
 }
 
 static gint compare_reading(gconstpointer a, gconstpointer b)
@@ -101,7 +106,6 @@ static GArray *collect_spans(const PageOrder *order, const Snapshot *snapshot)
             g_array_append_val(spans, span);
         }
     }
-    g_array_sort(spans, compare_reading);
     return spans;
 }
 
@@ -130,12 +134,10 @@ static void join_neighbours(GArray *spans)
     }
 }
 
-static gint compare_by_page(gconstpointer a, gconstpointer b,
-                            gpointer opaque)
+static gint compare_by_page(gconstpointer a, gconstpointer b)
 {
-    const Replay *replay = opaque;
-    const PageSpan *x = &span_at(replay, *(const guint *)a)->pages;
-    const PageSpan *y = &span_at(replay, *(const guint *)b)->pages;
+    const PageSpan *x = &((const ReplaySpan *)a)->pages;
+    const PageSpan *y = &((const ReplaySpan *)b)->pages;
 
     if (x->block != y->block) {
         return x->block < y->block ? -1 : 1;
@@ -143,28 +145,15 @@ static gint compare_by_page(gconstpointer a, gconstpointer b,
     return (x->first_page > y->first_page) - (x->first_page < y->first_page);
 }
 
-static void index_spans(Replay *replay)
-{
-    for (guint i = 0; i < replay->spans->len; i++) {
-        uint32_t phase = span_at(replay, i)->phase;
-
-        g_array_append_val(replay->by_page, i);
-        if (i == 0 || phase != span_at(replay, i - 1)->phase) {
-            g_array_append_val(replay->phases, i);
-        }
-    }
-    g_array_sort_with_data(replay->by_page, compare_by_page, replay);
-}
-
 Replay *replay_new(const PageOrder *order, const Snapshot *snapshot)
 {
     Replay *replay = g_new0(Replay, 1);
 
     replay->spans = collect_spans(order, snapshot);
+    replay->by_page = g_array_copy(replay->spans);
+    g_array_sort(replay->by_page, compare_by_page);
+    g_array_sort(replay->spans, compare_reading);
     join_neighbours(replay->spans);
-    replay->by_page = g_array_new(FALSE, FALSE, sizeof(guint));
-    replay->phases = g_array_new(FALSE, FALSE, sizeof(guint));
-    index_spans(replay);
     return replay;
 }
 
@@ -173,7 +162,6 @@ void replay_free(Replay *replay)
     if (replay) {
         g_array_unref(replay->spans);
         g_array_unref(replay->by_page);
-        g_array_unref(replay->phases);
         g_free(replay);
     }
 }
@@ -200,55 +188,58 @@ bool replay_next(Replay *replay, uint64_t max_pages, PageSpan *ret_span)
     return true;
 }
 
-/* The index of the span that has page, or of none: spans->len. */
-static guint find_span(const Replay *replay, size_t block, uint64_t page)
+/* The phase that has page; false: none. */
+static bool find_phase(const Replay *replay, size_t block, uint64_t page,
+                       uint32_t *ret_phase)
 {
     guint low = 0;
     guint high = replay->by_page->len;
 
     while (low < high) {
         guint middle = low + (high - low) / 2;
-        guint i = g_array_index(replay->by_page, guint, middle);
-        const PageSpan *span = &span_at(replay, i)->pages;
+        const ReplaySpan *span = page_span_at(replay, middle);
+        const PageSpan *pages = &span->pages;
 
-        if (span->block < block ||
-            (span->block == block && span->first_page + span->n_pages <= page)) {
+        if (pages->block < block ||
+            (pages->block == block &&
+             pages->first_page + pages->n_pages <= page)) {
             low = middle + 1;
-        } else if (span->block > block || span->first_page > page) {
+        } else if (pages->block > block || pages->first_page > page) {
             high = middle;
         } else {
-            return i;
+            *ret_phase = span->phase;
+            return true;
         }
     }
-    return replay->spans->len;
+    return false;
 }
 
-/* The first span of the phase that span i is in. */
-static size_t phase_start(const Replay *replay, guint i)
+/* The index of the phase's first span. */
+static size_t phase_start(const Replay *replay, uint32_t phase)
 {
-    guint low = 0;
-    guint high = replay->phases->len;
+    size_t low = 0;
+    size_t high = replay->spans->len;
 
-    while (high - low > 1) {
-        guint middle = low + (high - low) / 2;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
 
-        if (g_array_index(replay->phases, guint, middle) <= i) {
-            low = middle;
+        if (span_at(replay, middle)->phase < phase) {
+            low = middle + 1;
         } else {
             high = middle;
         }
     }
-    return g_array_index(replay->phases, guint, low);
+    return low;
 }
 
 void replay_steer(Replay *replay, size_t block, uint64_t page)
 {
-    guint found = find_span(replay, block, page);
+    uint32_t phase;
 
-    if (found == replay->spans->len) {
+    if (!find_phase(replay, block, page, &phase)) {
         return;
     }
-    size_t start = phase_start(replay, found);
+    size_t start = phase_start(replay, phase);
     if (start > replay->at) {
         replay->at = start;
         replay->given = 0;

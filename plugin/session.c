@@ -15,12 +15,18 @@
 #include "plugin/pager.h"
 #include "plugin/profile.h"
 #include "plugin/verify.h"
+#include "profiler/learn.h"
 
 #define N_FAULT_THREADS   4
 #define N_EAGER_THREADS   2
 #define MAX_STAGED_BYTES  (UINT64_C(512) << 20)
 #define MAX_RECORDED      (UINT64_C(16) << 20)
 #define DEFAULT_RECORD_MS 10000
+
+/* A page that so many loads in a row found untouched leaves a learned order;
+ * so does what goes beyond this size. */
+#define MAX_IDLE_LOADS    3
+#define MAX_LEARNED_BYTES (UINT64_C(1) << 30)
 
 struct Session {
     SessionWarn *warn; /* constant */
@@ -33,10 +39,14 @@ struct Session {
     char *policy;
     char *record_path; /* NULL: do not record */
     char *stats_path;  /* NULL: do not write */
+    char *learn_path;  /* NULL: do not learn */
     Snapshot *snapshot;
     PageSource *source;
     LoadStats *stats;
     Recorder *recorder;
+    Recorder *missed; /* both for learning */
+    Recorder *unused;
+    PageOrder *learn_from; /* what is to be improved */
     Pager *pager; /* NULL: policy full */
 
     uint64_t attached_us; /* set before the pager notes anything */
@@ -84,6 +94,48 @@ static void on_recorded(void *opaque)
         session->snapshot->identity, PAGE_ORDER_ORIGIN_LOAD, &error);
 
     if (!order || !page_order_save(order, session->record_path, &error)) {
+        session->warn(error->message);
+    }
+    write_stats(session);
+}
+
+static PageOrder *lesson_order(const Session *session, Recorder *recorder,
+                               GError **error)
+{
+    g_autoptr(GArray) blocks = recorded_blocks(session->snapshot);
+
+    return recorder_to_order(recorder, blocks, session->attached_us,
+                             session->snapshot->identity,
+                             PAGE_ORDER_ORIGIN_LEARNED, error);
+}
+
+static bool learn(const Session *session, GError **error)
+{
+    g_autoptr(PageOrder) missed =
+        lesson_order(session, session->missed, error);
+    g_autoptr(PageOrder) unused =
+        missed ? lesson_order(session, session->unused, error) : NULL;
+
+    if (!unused) {
+        return false;
+    }
+    const LoadLesson lesson = {
+        .missed = missed,
+        .unused = unused,
+        .max_idle_loads = MAX_IDLE_LOADS,
+        .max_bytes = MAX_LEARNED_BYTES,
+    };
+    g_autoptr(PageOrder) order =
+        order_learn(session->learn_from, &lesson, error);
+    return order && page_order_save(order, session->learn_path, error);
+}
+
+static void on_learned(void *opaque)
+{
+    Session *session = opaque;
+    g_autoptr(GError) error = NULL;
+
+    if (!learn(session, &error)) {
         session->warn(error->message);
     }
     write_stats(session);
@@ -145,8 +197,10 @@ typedef struct LoadRequest {
     const char *policy;
     const char *record;
     const char *stats;
+    const char *learn;
     uint64_t offset;
     uint64_t record_ms;
+    uint64_t learn_ms;
     uint64_t start_us;
 } LoadRequest;
 
@@ -156,6 +210,7 @@ static bool parse_load(const json_t *arguments, LoadRequest *ret_request,
     LoadRequest request = {
         .policy = "order",
         .record_ms = DEFAULT_RECORD_MS,
+        .learn_ms = DEFAULT_RECORD_MS,
         .start_us = monotonic_us(),
     };
     const Argument known[] = {
@@ -165,12 +220,19 @@ static bool parse_load(const json_t *arguments, LoadRequest *ret_request,
         {"policy", ARGUMENT_STRING, false, &request.policy},
         {"record", ARGUMENT_STRING, false, &request.record},
         {"record-for", ARGUMENT_COUNT, false, &request.record_ms},
+        {"learn", ARGUMENT_STRING, false, &request.learn},
+        {"learn-for", ARGUMENT_COUNT, false, &request.learn_ms},
         {"stats", ARGUMENT_STRING, false, &request.stats},
         {"start-us", ARGUMENT_COUNT, false, &request.start_us},
         {NULL},
     };
 
     if (!arguments_parse(arguments, known, error)) {
+        return false;
+    }
+    if (request.learn && request.record) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                    "either record or learn, not both");
         return false;
     }
     *ret_request = request;
@@ -215,6 +277,27 @@ static PageOrder *load_order(const Session *session, const char *path,
     return order;
 }
 
+/* What is to be improved: the order that is replayed, if it is this
+ * snapshot's, or one that is still empty.  Orders of different snapshots are
+ * not mixed. */
+static void prepare_learning(Session *session, const PageOrder *order,
+                             const char *path)
+{
+    bool known = order && order->identity &&
+                 strcmp(order->identity, session->snapshot->identity) == 0;
+
+    if (known) {
+        session->learn_from = page_order_copy(order);
+    } else {
+        session->learn_from = page_order_new();
+        session->learn_from->identity =
+            g_strdup(session->snapshot->identity);
+    }
+    session->learn_path = g_strdup(path);
+    session->missed = recorder_new(MAX_RECORDED);
+    session->unused = recorder_new(MAX_RECORDED);
+}
+
 static bool start_pager(Session *session, const LoadRequest *request,
                         PagerPolicy policy, char **ret_warning,
                         GError **error)
@@ -231,6 +314,9 @@ static bool start_pager(Session *session, const LoadRequest *request,
     if (session->record_path) {
         session->recorder = recorder_new(MAX_RECORDED);
     }
+    if (request->learn) {
+        prepare_learning(session, order, request->learn);
+    }
     const PagerConfig config = {
         .snapshot = session->snapshot,
         .source = session->source,
@@ -239,10 +325,12 @@ static bool start_pager(Session *session, const LoadRequest *request,
         .stats = session->stats,
         .recorder = session->recorder,
         .record_us = request->record_ms * 1000,
+        .learning = {session->missed, session->unused,
+                     request->learn_ms * 1000},
         .max_staged_bytes = MAX_STAGED_BYTES,
         .n_fault_threads = N_FAULT_THREADS,
         .n_eager_threads = N_EAGER_THREADS,
-        .callbacks = {on_failed, on_recorded, on_loaded, session},
+        .callbacks = {on_failed, on_recorded, on_learned, on_loaded, session},
     };
     session->pager = pager_new(&config, error);
     return session->pager != NULL;
@@ -254,6 +342,10 @@ static void drop_load(Session *session)
     session->source = NULL;
     recorder_free(session->recorder);
     session->recorder = NULL;
+    g_clear_pointer(&session->missed, recorder_free);
+    g_clear_pointer(&session->unused, recorder_free);
+    g_clear_pointer(&session->learn_from, page_order_free);
+    g_clear_pointer(&session->learn_path, g_free);
     load_stats_free(session->stats);
     session->stats = NULL;
     snapshot_free(session->snapshot);
@@ -606,6 +698,7 @@ void session_end(Session *session)
     }
     if (session->pager) {
         pager_end_recording(session->pager);
+        pager_end_learning(session->pager);
     }
     write_stats(session);
 }

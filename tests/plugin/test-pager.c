@@ -33,6 +33,8 @@ typedef struct World {
     FakeSource *source;
     LoadStats *stats;
     Recorder *recorder;
+    Recorder *missed;
+    Recorder *unused;
     Pager *pager;
     uint8_t *memory[N_BLOCKS];
 
@@ -41,6 +43,7 @@ typedef struct World {
     unsigned n_failed;
     PagerFailure failure;
     bool recorded;
+    bool learned;
     bool loaded;
 } World;
 
@@ -68,6 +71,13 @@ static void on_recorded(void *opaque)
     World *world = opaque;
 
     set_flag(world, &world->recorded);
+}
+
+static void on_learned(void *opaque)
+{
+    World *world = opaque;
+
+    set_flag(world, &world->learned);
 }
 
 static void on_loaded(void *opaque)
@@ -126,10 +136,12 @@ static void world_start(World *world, PagerPolicy policy,
         .stats = world->stats,
         .recorder = world->recorder,
         .record_us = UINT64_C(3600) * 1000000,
+        .learning = {world->missed, world->unused,
+                     UINT64_C(3600) * 1000000},
         .max_staged_bytes = UINT64_C(1) << 20,
         .n_fault_threads = 3,
         .n_eager_threads = 2,
-        .callbacks = {on_failed, on_recorded, on_loaded, world},
+        .callbacks = {on_failed, on_recorded, on_learned, on_loaded, world},
     };
     g_autoptr(GError) error = NULL;
 
@@ -169,6 +181,8 @@ static void world_free(World *world)
     }
     load_stats_free(world->stats);
     recorder_free(world->recorder);
+    recorder_free(world->missed);
+    recorder_free(world->unused);
     fake_source_free(world->source);
     fake_snapshot_free(world->snapshot);
     pthread_mutex_destroy(&world->lock);
@@ -254,6 +268,45 @@ static PageOrder *make_order(const World *world, size_t block,
 
         page_order_append(order, &extent);
     }
+    return order;
+}
+
+static GArray *all_blocks(const World *world)
+{
+    GArray *blocks = g_array_new(FALSE, FALSE, sizeof(PageOrderBlock));
+
+    for (size_t i = 0; i < N_BLOCKS; i++) {
+        const PageOrderBlock block = {world->snapshot->blocks[i].name,
+                                      world->snapshot->blocks[i].len_bytes,
+                                      FAKE_PAGE_BYTES};
+        g_array_append_val(blocks, block);
+    }
+    return blocks;
+}
+
+static uint64_t count_pages(const PageOrder *order, uint64_t from, uint64_t to)
+{
+    uint64_t n_pages = 0;
+
+    for (guint i = 0; i < order->extents->len; i++) {
+        const PageExtent *extent = page_order_extent(order, i);
+
+        for (uint64_t j = 0; j < extent->n_pages; j++) {
+            uint64_t page = extent->first_page + j;
+            n_pages += page >= from && page < to;
+        }
+    }
+    return n_pages;
+}
+
+static PageOrder *order_of(const World *world, Recorder *recorder)
+{
+    g_autoptr(GArray) blocks = all_blocks(world);
+    g_autoptr(GError) error = NULL;
+    PageOrder *order = recorder_to_order(recorder, blocks, 0, NULL,
+                                         PAGE_ORDER_ORIGIN_LEARNED, &error);
+
+    assert_non_null(order);
     return order;
 }
 
@@ -525,16 +578,7 @@ static void a_pager_that_was_never_attached_can_be_freed(void **state)
 static void first_touches_are_recorded_and_nothing_is_prefetched(void **state)
 {
     World *world = world_new(kind_of(state), 8);
-    g_autoptr(GArray) blocks = g_array_new(FALSE, FALSE, sizeof(PageOrderBlock));
-    g_autoptr(GError) error = NULL;
-    uint64_t start_us = monotonic_us();
 
-    for (size_t i = 0; i < N_BLOCKS; i++) {
-        const PageOrderBlock block = {world->snapshot->blocks[i].name,
-                                      world->snapshot->blocks[i].len_bytes,
-                                      FAKE_PAGE_BYTES};
-        g_array_append_val(blocks, block);
-    }
     world->recorder = recorder_new(10000);
     world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
     world_attach(world);
@@ -549,10 +593,7 @@ static void first_touches_are_recorded_and_nothing_is_prefetched(void **state)
     world_await(world, PAGER_GOAL_RECORDED);
     world_await(world, PAGER_GOAL_ALL);
 
-    g_autoptr(PageOrder) order =
-        recorder_to_order(world->recorder, blocks, start_us, NULL,
-                          PAGE_ORDER_ORIGIN_LOAD, &error);
-    assert_non_null(order);
+    g_autoptr(PageOrder) order = order_of(world, world->recorder);
     assert_int_equal(order->extents->len, 3);
     assert_int_equal(page_order_extent(order, 0)->block, 1);
     assert_int_equal(page_order_extent(order, 0)->first_page, 30);
@@ -560,6 +601,35 @@ static void first_touches_are_recorded_and_nothing_is_prefetched(void **state)
     assert_int_equal(page_order_extent(order, 1)->first_page, 20);
     assert_int_equal(page_order_extent(order, 1)->access, PAGE_ACCESS_WRITE);
     assert_int_equal(page_order_extent(order, 2)->first_page, 10);
+    world_free(world);
+}
+
+static void learning_tells_untouched_pages_of_the_order_and_missed_ones(
+    void **state)
+{
+    World *world = world_new(kind_of(state), 8);
+    g_autoptr(PageOrder) order = make_order(world, 0, 0, 2000);
+
+    world->missed = recorder_new(10000);
+    world->unused = recorder_new(10000);
+    world_start(world, PAGER_POLICY_ORDER, order);
+    world_attach(world);
+    world_await(world, PAGER_GOAL_HOT);
+    for (uint64_t page = 0; page < 1000; page++) {
+        assert_true(is_right(world, 0, page));
+    }
+    pager_end_learning(world->pager);
+    assert_true(world->learned);
+    world_await(world, PAGER_GOAL_ALL);
+    assert_all_right(world);
+
+    g_autoptr(PageOrder) missed = order_of(world, world->missed);
+    g_autoptr(PageOrder) unused = order_of(world, world->unused);
+    /* About an eighth of each half. */
+    assert_in_range(count_pages(missed, 0, 1000), 20, 400);
+    assert_in_range(count_pages(unused, 1000, 2000), 20, 400);
+    assert_int_equal(count_pages(unused, 0, 1000), 0);
+    assert_int_equal(count_pages(missed, 1000, 2000), 0);
     world_free(world);
 }
 
@@ -804,6 +874,8 @@ int main(void)
         FOR_BOTH_KINDS(a_pager_that_fails_can_be_freed),
         FOR_BOTH_KINDS(a_pager_that_was_never_attached_can_be_freed),
         FOR_BOTH_KINDS(first_touches_are_recorded_and_nothing_is_prefetched),
+        FOR_BOTH_KINDS(
+            learning_tells_untouched_pages_of_the_order_and_missed_ones),
         FOR_BOTH_KINDS(memory_can_be_attached_only_once),
         FOR_BOTH_KINDS(a_range_of_another_length_is_refused_and_untouched),
         FOR_BOTH_KINDS(every_byte_is_right_under_random_schedules),

@@ -1,0 +1,110 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Learning from a load that is prefetched.  Which pages the order lacked,
+ * demand faults tell.  Which of its pages nobody needs any more cannot be seen
+ * of a page that was placed ahead: no fault comes for it.  So a few stretches
+ * of the order, other ones each time, are held back: claimed, but neither read
+ * nor placed, until somebody touches them (the fault thread then serves them
+ * as it does any page in flight) or the learning ends.
+ */
+#include "plugin/pager-internal.h"
+
+#include "profiler/segments.h"
+
+/* Pages are held back in pieces of at most so many. */
+#define PIECE_PAGES 16
+
+/* One piece in how many is held back. */
+#define HOLD_ONE_IN 8
+
+static void hold_piece(Pager *pager, size_t block, uint64_t first_page,
+                       uint64_t n_pages)
+{
+    HeldPiece piece = {.block = block};
+
+    if (page_states_claim(&pager->blocks[block].states, first_page, n_pages,
+                          &piece.window) > 0) {
+        g_array_append_val(pager->held, piece);
+    }
+}
+
+static void hold_segment(Pager *pager, GRand *draw, size_t block,
+                         uint64_t first_page, uint64_t n_pages)
+{
+    for (uint64_t done = 0; done < n_pages; done += PIECE_PAGES) {
+        if (g_rand_int_range(draw, 0, HOLD_ONE_IN) == 0) {
+            hold_piece(pager, block, first_page + done,
+                       MIN(PIECE_PAGES, n_pages - done));
+        }
+    }
+}
+
+void pager_hold_back(Pager *pager, const PageOrder *order)
+{
+    const Snapshot *snapshot = pager->config.snapshot;
+    g_autoptr(GArray) segments = order_segments(order, NULL);
+    GRand *draw = g_rand_new();
+
+    for (guint i = 0; i < segments->len; i++) {
+        const PageSegment *segment = segment_at(segments, i);
+        const PageOrderBlock *known = page_order_block(order, segment->block);
+        const SnapshotBlock *block =
+            snapshot_find_block(snapshot, known->name);
+
+        if (block && block->page_bytes == known->page_bytes &&
+            segment->first_page < block->n_pages) {
+            hold_segment(pager, draw, (size_t)(block - snapshot->blocks),
+                         segment->first_page,
+                         MIN(segment->n_pages,
+                             block->n_pages - segment->first_page));
+        }
+    }
+    g_rand_free(draw);
+}
+
+/* Note those of the pages that nobody has touched; returns how many. */
+static size_t note_unused(Pager *pager, const HeldPiece *piece,
+                          uint64_t first_page, uint64_t n_pages)
+{
+    const PageStates *states = &pager->blocks[piece->block].states;
+    size_t n_unused = 0;
+
+    for (uint64_t page = first_page; page < first_page + n_pages; page++) {
+        if (page_window_has(&piece->window, page) &&
+            page_states_is_owed(states, page)) {
+            recorder_note(pager->config.learning.unused,
+                          (uint32_t)piece->block, page, PAGE_ACCESS_UNKNOWN,
+                          0);
+            n_unused++;
+        }
+    }
+    return n_unused;
+}
+
+/* Load what nobody has touched.  Returns false when the pager ends. */
+static bool release(Pager *pager, HeldPiece *piece, void *buf)
+{
+    uint64_t first_page;
+    uint64_t n_pages;
+
+    page_window_bounds(&piece->window, &first_page, &n_pages);
+    if (note_unused(pager, piece, first_page, n_pages) == 0) {
+        return true;
+    }
+    return pager_read(pager, piece->block, first_page, n_pages, buf) &&
+           pager_place(pager, piece->block, &piece->window, buf, first_page,
+                       PLACED_BY_REST);
+}
+
+void pager_release_held(Pager *pager, void *buf)
+{
+    for (guint i = 0; i < pager->held->len; i++) {
+        HeldPiece *piece = &g_array_index(pager->held, HeldPiece, i);
+
+        if (pager->blocks[piece->block].host != 0 &&
+            !release(pager, piece, buf)) {
+            return;
+        }
+    }
+}
