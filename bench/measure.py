@@ -14,6 +14,7 @@ import subprocess
 import time
 
 from harness import config
+from harness.jsonsocket import ConnectionLost
 from harness.processes import Process
 from harness.snapshots import boot
 from harness.virtual import Virtual
@@ -61,7 +62,10 @@ class Bench:
                     *options, "--"]
         vm = Virtual(self.tmp, self.machine.arguments(self.tmp),
                      launcher=launcher, serial=False)
-        return vm.connect().wait_running()
+        try:
+            return vm.connect().wait_running()
+        except ConnectionLost as error:
+            raise RuntimeError(vm.process.describe()) from error
 
     def _ask(self, vm):
         answer = vm.ask(REQUEST, self.machine.store_mib)
@@ -111,6 +115,8 @@ class Bench:
             "policy": policy,
             "qemu-ready-ms": stats["qemu-ready-ms"],
             "resumed-ms": stats["resumed-ms"],
+            "ready-to-resumed-ms": (stats["resumed-ms"] -
+                                    stats["qemu-ready-ms"]),
             "answer-ms": (answer["answered-us"] - start_us) / 1000,
             "demand-faults": stats["demand-faults"],
             "blocktime-ms": stats["blocktime-ms"],

@@ -95,8 +95,7 @@ static bool parse_policy(const Given *given, LoadOptions *options,
     return true;
 }
 
-static bool parse_wait(const Given *given, LoadOptions *options,
-                       GError **error)
+static bool parse_wait(const Given *given, LoadOptions *options, GError **error)
 {
     static const char *const waits[] = {
         [LOAD_WAIT_NONE] = "none",
@@ -150,9 +149,8 @@ static bool parse_record(const Given *given, LoadOptions *options,
 static bool parse_offset(const Given *given, LoadOptions *options,
                          GError **error)
 {
-    return !given->offset || units_parse_size(
-                                 given->offset, &options->image_off_bytes,
-                                 error);
+    return !given->offset ||
+           units_parse_size(given->offset, &options->image_off_bytes, error);
 }
 
 /* Known at once, before QEMU is started. */

@@ -32,8 +32,8 @@ static int print_result(const char *path, const PageOrder *order,
                         const OrderFit *fit, bool json)
 {
     if (json) {
-        json_t *result = json_pack("{s:I}", "extents",
-                                   (json_int_t)order->extents->len);
+        json_t *result =
+            json_pack("{s:I}", "extents", (json_int_t)order->extents->len);
 
         if (fit) {
             json_object_set_new(result, "pages",

@@ -17,8 +17,8 @@ static void print_pages(const char *title, const PageOrder *order)
 
         printf("%12.3f ms  %-24s %12" PRIu64 " %8" PRIu64 "\n",
                (double)extent->time_us / 1000,
-               page_order_block(order, extent->block)->name,
-               extent->first_page, extent->n_pages);
+               page_order_block(order, extent->block)->name, extent->first_page,
+               extent->n_pages);
     }
 }
 
@@ -56,12 +56,11 @@ static json_t *pages_to_json(const PageOrder *order)
         const PageExtent *extent = page_order_extent(order, i);
 
         json_array_append_new(
-            pages,
-            json_pack("{s:s, s:I, s:I, s:I}", "block",
-                      page_order_block(order, extent->block)->name, "page",
-                      (json_int_t)extent->first_page, "count",
-                      (json_int_t)extent->n_pages, "time-us",
-                      (json_int_t)extent->time_us));
+            pages, json_pack("{s:s, s:I, s:I, s:I}", "block",
+                             page_order_block(order, extent->block)->name,
+                             "page", (json_int_t)extent->first_page, "count",
+                             (json_int_t)extent->n_pages, "time-us",
+                             (json_int_t)extent->time_us));
     }
     return pages;
 }
@@ -99,8 +98,7 @@ static int run(int argc, char **argv)
     GError *error = NULL;
     int status;
 
-    if (!command_parse(&cmd_order_diff, entries, 2, 2, &argc, &argv,
-                       &status)) {
+    if (!command_parse(&cmd_order_diff, entries, 2, 2, &argc, &argv, &status)) {
         return status;
     }
     orders = order_set_load(argv + 1, 2, force, &error);

@@ -75,8 +75,7 @@ static void add_place(GError **error, const char *text)
     JsonPlace place;
 
     if (json_place_find(text, parts[0], &place)) {
-        g_prefix_error(error, "line %u, column %u: ", place.line,
-                       place.column);
+        g_prefix_error(error, "line %u, column %u: ", place.line, place.column);
     }
 }
 
@@ -98,8 +97,7 @@ static char ask(const Edit *edit, const GError *mistake)
     size_t size = 0;
     char first = 0;
 
-    fprintf(stderr, "preheat: this is no valid order: %s\n",
-            mistake->message);
+    fprintf(stderr, "preheat: this is no valid order: %s\n", mistake->message);
     while (!first || !strchr("ekd", first)) {
         fprintf(stderr,
                 "(e)dit again, (k)eep the text in %s and end, or (d)iscard "
@@ -205,8 +203,7 @@ static int run(int argc, char **argv)
     GError *error = NULL;
     int status;
 
-    if (!command_parse(&cmd_order_edit, entries, 1, 1, &argc, &argv,
-                       &status)) {
+    if (!command_parse(&cmd_order_edit, entries, 1, 1, &argc, &argv, &status)) {
         return status;
     }
     to.in_place |= !to.path;

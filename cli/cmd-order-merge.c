@@ -47,8 +47,8 @@ static bool merge(char **paths, size_t n, const MergeOptions *options,
     if (!orders) {
         return false;
     }
-    merged = order_merge((const PageOrder *const *)orders->pdata, n,
-                         min_orders, error);
+    merged = order_merge((const PageOrder *const *)orders->pdata, n, min_orders,
+                         error);
     return merged && order_output_write(to, merged, paths[0], error);
 }
 

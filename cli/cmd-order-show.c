@@ -15,8 +15,7 @@ static void print_blocks(const PageOrder *order)
         g_autofree char *size = units_format_size(block->len_bytes);
         g_autofree char *page_size = units_format_size(block->page_bytes);
 
-        printf("block     %s, %s, pages of %s\n", block->name, size,
-               page_size);
+        printf("block     %s, %s, pages of %s\n", block->name, size, page_size);
     }
 }
 
@@ -33,8 +32,8 @@ static void print_totals(const PageOrder *order)
                  page_order_block(order, extent->block)->page_bytes;
     }
     size = units_format_size(bytes);
-    printf("total     %u extents, %" PRIu64 " pages, %s\n",
-           order->extents->len, n_pages, size);
+    printf("total     %u extents, %" PRIu64 " pages, %s\n", order->extents->len,
+           n_pages, size);
 }
 
 static void print_header(const PageOrder *order)
@@ -55,9 +54,8 @@ static void print_extents(const PageOrder *order)
 
         printf("%8u %12.3f  %-24s %12" PRIu64 " %8" PRIu64 "  %s\n", i,
                (double)extent->time_us / 1000,
-               page_order_block(order, extent->block)->name,
-               extent->first_page, extent->n_pages,
-               page_access_name(extent->access));
+               page_order_block(order, extent->block)->name, extent->first_page,
+               extent->n_pages, page_access_name(extent->access));
     }
 }
 
@@ -85,8 +83,7 @@ static int run(int argc, char **argv)
     GError *error = NULL;
     int status;
 
-    if (!command_parse(&cmd_order_show, entries, 1, 1, &argc, &argv,
-                       &status)) {
+    if (!command_parse(&cmd_order_show, entries, 1, 1, &argc, &argv, &status)) {
         return status;
     }
     order = page_order_load(argv[1], &error);

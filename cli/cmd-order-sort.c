@@ -67,8 +67,7 @@ static int run(int argc, char **argv)
     GError *error = NULL;
     int status;
 
-    if (!command_parse(&cmd_order_sort, entries, 1, 1, &argc, &argv,
-                       &status)) {
+    if (!command_parse(&cmd_order_sort, entries, 1, 1, &argc, &argv, &status)) {
         return status;
     }
     if (!sort(argv[1], by, &phase, &to, &error)) {

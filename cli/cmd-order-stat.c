@@ -33,8 +33,7 @@ static void print_totals(const PageOrder *order, const OrderStat *stat)
 
 static void print_blocks(const PageOrder *order, const OrderStat *stat)
 {
-    printf("\n%-24s %12s %12s %12s\n", "block", "pages", "first ms",
-           "last ms");
+    printf("\n%-24s %12s %12s %12s\n", "block", "pages", "first ms", "last ms");
     for (guint i = 0; i < stat->blocks->len; i++) {
         const OrderBlockStat *block =
             &g_array_index(stat->blocks, OrderBlockStat, i);
@@ -112,14 +111,13 @@ static json_t *blocks_to_json(const PageOrder *order, const OrderStat *stat)
         const OrderBlockStat *block =
             &g_array_index(stat->blocks, OrderBlockStat, i);
 
-        json_array_append_new(
-            blocks,
-            json_pack("{s:s, s:I, s:I, s:I, s:I}", "name",
-                      page_order_block(order, i)->name, "pages",
-                      (json_int_t)block->n_pages, "bytes",
-                      (json_int_t)block->n_bytes, "first-us",
-                      (json_int_t)block->first_us, "last-us",
-                      (json_int_t)block->last_us));
+        json_array_append_new(blocks,
+                              json_pack("{s:s, s:I, s:I, s:I, s:I}", "name",
+                                        page_order_block(order, i)->name,
+                                        "pages", (json_int_t)block->n_pages,
+                                        "bytes", (json_int_t)block->n_bytes,
+                                        "first-us", (json_int_t)block->first_us,
+                                        "last-us", (json_int_t)block->last_us));
     }
     return blocks;
 }
@@ -160,9 +158,8 @@ static json_t *timeline_to_json(const OrderStat *stat)
     json_t *timeline = json_array();
 
     for (guint i = 0; i < stat->timeline->len; i++) {
-        json_array_append_new(
-            timeline, json_integer((json_int_t)g_array_index(
-                          stat->timeline, uint64_t, i)));
+        json_array_append_new(timeline, json_integer((json_int_t)g_array_index(
+                                            stat->timeline, uint64_t, i)));
     }
     return timeline;
 }
@@ -201,8 +198,7 @@ static Snapshot *open_snapshot(const PageOrder *order, const char *path,
         return NULL;
     }
     if (!force && !order_fit_compare(order, snapshot, &fit, error)) {
-        g_prefix_error(error, "cannot compare with %s without --force: ",
-                       path);
+        g_prefix_error(error, "cannot compare with %s without --force: ", path);
         return NULL;
     }
     return g_steal_pointer(&snapshot);
@@ -254,8 +250,7 @@ static int run(int argc, char **argv)
     };
     int status;
 
-    if (!command_parse(&cmd_order_stat, entries, 1, 1, &argc, &argv,
-                       &status)) {
+    if (!command_parse(&cmd_order_stat, entries, 1, 1, &argc, &argv, &status)) {
         return status;
     }
     return stat_order(argv[1], snapshot_path, force, &phase, json);

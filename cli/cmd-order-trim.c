@@ -91,8 +91,7 @@ static int run(int argc, char **argv)
     GError *error = NULL;
     int status;
 
-    if (!command_parse(&cmd_order_trim, entries, 1, 1, &argc, &argv,
-                       &status)) {
+    if (!command_parse(&cmd_order_trim, entries, 1, 1, &argc, &argv, &status)) {
         return status;
     }
     if (!trim(argv[1], &options, &phase, &to, &error)) {

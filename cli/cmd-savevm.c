@@ -51,8 +51,8 @@ static int print_result(const char *output, const SaveResult *result)
 {
     g_autofree char *size = units_format_size(result->stored_bytes);
 
-    printf("%s: %s saved in %.2f s; the guest stood still for %.2f s\n",
-           output, size, (double)result->total_us / G_USEC_PER_SEC,
+    printf("%s: %s saved in %.2f s; the guest stood still for %.2f s\n", output,
+           size, (double)result->total_us / G_USEC_PER_SEC,
            (double)result->stopped_us / G_USEC_PER_SEC);
     if (result->profile) {
         print_profile(result);
@@ -62,11 +62,11 @@ static int print_result(const char *output, const SaveResult *result)
 
 static int print_result_json(const char *output, const SaveResult *result)
 {
-    json_t *json = json_pack(
-        "{s:s, s:I, s:I, s:I}", "snapshot", output, "stored-bytes",
-        (json_int_t)result->stored_bytes, "stopped-ms",
-        (json_int_t)(result->stopped_us / 1000), "total-ms",
-        (json_int_t)(result->total_us / 1000));
+    json_t *json =
+        json_pack("{s:s, s:I, s:I, s:I}", "snapshot", output, "stored-bytes",
+                  (json_int_t)result->stored_bytes, "stopped-ms",
+                  (json_int_t)(result->stopped_us / 1000), "total-ms",
+                  (json_int_t)(result->total_us / 1000));
 
     if (result->profile) {
         json_object_set(json, "profile", result->profile);
@@ -100,8 +100,8 @@ static int save(const char *socket_path, const char *output,
         g_prefix_error(&error, "%s: ", output);
         return command_fail(error);
     }
-    status = json ? print_result_json(path, &result)
-                  : print_result(output, &result);
+    status =
+        json ? print_result_json(path, &result) : print_result(output, &result);
     json_decref(result.profile);
     return status;
 }

@@ -16,8 +16,8 @@ static void print_blocks(const Snapshot *snapshot)
         const SnapshotBlock *block = &snapshot->blocks[i];
         g_autofree char *size = units_format_size(block->len_bytes);
         g_autofree char *page = units_format_size(block->page_bytes);
-        g_autofree char *stored = units_format_size(block->n_pages_in_file *
-                                                    block->page_bytes);
+        g_autofree char *stored =
+            units_format_size(block->n_pages_in_file * block->page_bytes);
 
         printf("%-36s %10s %10s %12" PRIu64 " %10s\n", block->name, size, page,
                block->n_pages_in_file, stored);
@@ -51,26 +51,25 @@ static json_t *blocks_json(const Snapshot *snapshot)
         const SnapshotBlock *block = &snapshot->blocks[i];
 
         json_array_append_new(
-            list,
-            json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "name", block->name,
-                      "length", (json_int_t)block->len_bytes, "page-size",
-                      (json_int_t)block->page_bytes, "pages",
-                      (json_int_t)block->n_pages, "pages-in-file",
-                      (json_int_t)block->n_pages_in_file, "pages-offset",
-                      (json_int_t)block->pages_off_bytes));
+            list, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "name",
+                            block->name, "length", (json_int_t)block->len_bytes,
+                            "page-size", (json_int_t)block->page_bytes, "pages",
+                            (json_int_t)block->n_pages, "pages-in-file",
+                            (json_int_t)block->n_pages_in_file, "pages-offset",
+                            (json_int_t)block->pages_off_bytes));
     }
     return list;
 }
 
 static int print_json(const Snapshot *snapshot)
 {
-    return command_print_json(json_pack(
-        "{s:s, s:s, s:I, s:I, s:I, s:o}", "machine", snapshot->machine,
-        "identity", snapshot->identity, "file-length",
-        (json_int_t)snapshot->file_len_bytes, "offset",
-        (json_int_t)snapshot->image_off_bytes, "device-state-length",
-        (json_int_t)device_state_bytes(snapshot), "blocks",
-        blocks_json(snapshot)));
+    return command_print_json(
+        json_pack("{s:s, s:s, s:I, s:I, s:I, s:o}", "machine",
+                  snapshot->machine, "identity", snapshot->identity,
+                  "file-length", (json_int_t)snapshot->file_len_bytes, "offset",
+                  (json_int_t)snapshot->image_off_bytes, "device-state-length",
+                  (json_int_t)device_state_bytes(snapshot), "blocks",
+                  blocks_json(snapshot)));
 }
 
 static int run(int argc, char **argv)

@@ -62,8 +62,8 @@ static bool verify(Rpc *qmp, const Snapshot *snapshot, json_t **ret_answer,
     control = control_connect_peer(qmp, error);
     return control &&
            rpc_execute(control, CONTROL_CMD_VERIFY,
-                       json_pack("{s:s, s:I, s:o}", "snapshot",
-                                 snapshot->path, "offset",
+                       json_pack("{s:s, s:I, s:o}", "snapshot", snapshot->path,
+                                 "offset",
                                  (json_int_t)snapshot->image_off_bytes,
                                  "blocks", block_list(snapshot, blocks)),
                        ret_answer, error);
@@ -83,8 +83,8 @@ static void print_answer(const json_t *answer)
     json_unpack((json_t *)difference, "{s:s, s:I, s:I, s:I}", "block", &block,
                 "page", &page, "address", &address, "byte", &byte);
     printf("%s: page %" JSON_INTEGER_FORMAT " (offset 0x%" PRIx64
-           ") differs at byte %" JSON_INTEGER_FORMAT
-           "; %" JSON_INTEGER_FORMAT " pages differ\n",
+           ") differs at byte %" JSON_INTEGER_FORMAT "; %" JSON_INTEGER_FORMAT
+           " pages differ\n",
            block, page, (uint64_t)address, byte,
            json_integer_value(json_object_get(answer, "pages-differing")));
 }

@@ -5,7 +5,10 @@
 
 #include <stdarg.h>
 
-G_DEFINE_QUARK(cli-error-quark, cli_error)
+GQuark cli_error_quark(void)
+{
+    return g_quark_from_static_string("cli-error-quark");
+}
 
 void cli_error_set_errno(GError **error, int errnum, const char *format, ...)
 {

@@ -18,5 +18,4 @@ typedef struct JsonPlace {
  * of valid syntax; of a key that is missing in list[3], list[3] itself.
  * Returns false if there is no such value.
  */
-bool json_place_find(const char *text, const char *path,
-                     JsonPlace *ret_place);
+bool json_place_find(const char *text, const char *path, JsonPlace *ret_place);

@@ -54,8 +54,7 @@ typedef struct Load {
     bool continue_when_mended;
 } Load;
 
-static void say(const Load *load, const char *format, ...)
-    G_GNUC_PRINTF(2, 3);
+static void say(const Load *load, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 static void say(const Load *load, const char *format, ...)
 {
@@ -121,8 +120,7 @@ static void on_read_error(Load *load, const json_t *data)
         offset, reason ? reason : "no reason given", (int)load->pid);
 }
 
-static void on_control_event(const char *name, const json_t *data,
-                             void *opaque)
+static void on_control_event(const char *name, const json_t *data, void *opaque)
 {
     if (strcmp(name, CONTROL_EVENT_READ_ERROR) == 0) {
         on_read_error(opaque, data);
@@ -143,8 +141,7 @@ static json_t *load_arguments(const LoadOptions *options)
         json_object_set_new(arguments, "order", json_string(options->order));
     }
     if (options->record) {
-        json_object_set_new(arguments, "record",
-                            json_string(options->record));
+        json_object_set_new(arguments, "record", json_string(options->record));
         json_object_set_new(arguments, "record-for",
                             json_integer(options->record_ms));
     }
@@ -220,8 +217,8 @@ static bool start_qemu(Load *load, GError **error)
                               qmp_fd);
     if (rpc_send(load->control, CONTROL_CMD_LOAD, load_arguments(options),
                  &load->load_id, error)) {
-        load->qemu = launcher_start(argv, keep_fds, G_N_ELEMENTS(keep_fds),
-                                    error);
+        load->qemu =
+            launcher_start(argv, keep_fds, G_N_ELEMENTS(keep_fds), error);
     }
     close(qmp_fd);
     close(control_fd);
@@ -262,10 +259,10 @@ static bool check_machine(Load *load, GError **error)
 static bool milestone(Load *load, const char *name, int64_t time_us,
                       GError **error)
 {
-    return rpc_execute(load->control, CONTROL_CMD_MILESTONE,
-                       json_pack("{s:s, s:I}", "name", name, "time-us",
-                                 (json_int_t)time_us),
-                       NULL, error);
+    return rpc_execute(
+        load->control, CONTROL_CMD_MILESTONE,
+        json_pack("{s:s, s:I}", "name", name, "time-us", (json_int_t)time_us),
+        NULL, error);
 }
 
 /* ---- guest RAM ---- */
@@ -353,8 +350,7 @@ static bool load_device_state(Load *load, GError **error)
 
     return qmp_set_mapped_ram(load->qmp, true, error) &&
            qmp_set_capability(load->qmp, "events", true, error) &&
-           begin_migration(load, uri, error) &&
-           wait_for_migration(load, error);
+           begin_migration(load, uri, error) && wait_for_migration(load, error);
 }
 
 /* ---- the guest runs ---- */
@@ -387,15 +383,13 @@ static bool load_snapshot(Load *load, GError **error)
 
     load->snapshot =
         snapshot_open(options->given_snapshot, options->image_off_bytes, error);
-    return load->snapshot && begin(load, error) &&
-           check_machine(load, error) &&
+    return load->snapshot && begin(load, error) && check_machine(load, error) &&
            milestone(load, "qemu-ready", load->ready_us, error) &&
            (load->full || attach(load, error)) &&
            load_device_state(load, error) &&
            (!load->full ||
             milestone(load, "loaded", g_get_monotonic_time(), error)) &&
-           wait_for_pages(load, error) &&
-           (stays_paused || resume(load, error));
+           wait_for_pages(load, error) && (stays_paused || resume(load, error));
 }
 
 /* After a read error: whether somebody has mended it. */
@@ -423,8 +417,7 @@ static void look_whether_mended(Load *load)
 
 static void stay(Load *load)
 {
-    while (rpc_pump(load->qmp, load->read_failed ? MENDED_POLL_MS : -1,
-                    NULL)) {
+    while (rpc_pump(load->qmp, load->read_failed ? MENDED_POLL_MS : -1, NULL)) {
         if (load->read_failed) {
             look_whether_mended(load);
         }
@@ -436,11 +429,9 @@ static void stay(Load *load)
 /* Whether QEMU has closed its monitor, or does so within a short time. */
 static bool qemu_has_ended(Load *load)
 {
-    int64_t deadline_us =
-        g_get_monotonic_time() + END_GRACE_MS * INT64_C(1000);
+    int64_t deadline_us = g_get_monotonic_time() + END_GRACE_MS * INT64_C(1000);
 
-    while (!rpc_is_closed(load->qmp) &&
-           g_get_monotonic_time() < deadline_us) {
+    while (!rpc_is_closed(load->qmp) && g_get_monotonic_time() < deadline_us) {
         rpc_pump(load->qmp, END_GRACE_MS / 10, NULL);
     }
     return rpc_is_closed(load->qmp);

@@ -25,7 +25,7 @@ typedef struct LoadOptions {
     LoadWait wait;
     const char *record; /* or NULL */
     int64_t record_ms;
-    bool learn; /* improve the order at order, for record_ms */
+    bool learn;        /* improve the order at order, for record_ms */
     const char *stats; /* or NULL */
     const char *plugin;
     char **qemu_argv;

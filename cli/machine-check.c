@@ -58,8 +58,7 @@ static bool check_block(const Snapshot *snapshot, const SnapshotBlock *saved,
     g_set_error(error, CLI_ERROR, CLI_ERROR_FAILED,
                 "%s: RAM block %s is %s in the snapshot but %s in this "
                 "machine; %s",
-                snapshot->path, saved->name, saved_size, machine_size,
-                advice);
+                snapshot->path, saved->name, saved_size, machine_size, advice);
     return false;
 }
 
@@ -154,9 +153,9 @@ static bool check_children(const char *path, const json_t *properties,
     const json_t *property;
     size_t i;
 
-    json_array_foreach(properties, i, property) {
-        const char *name =
-            json_string_value(json_object_get(property, "name"));
+    json_array_foreach(properties, i, property)
+    {
+        const char *name = json_string_value(json_object_get(property, "name"));
         g_autofree char *type = child_type(property);
         const char *reason = type ? unsafe_reason(type) : NULL;
 
@@ -206,11 +205,11 @@ static bool check_network(Rpc *qmp, GError **error)
     }
     name = g_match_info_fetch(match, 1);
     type = g_match_info_fetch(match, 2);
-    g_set_error(error, CLI_ERROR, CLI_ERROR_FAILED,
-                "network backend %s (%s): this machine cannot be loaded "
-                "lazily, because the backend accesses guest RAM past QEMU; "
-                WAY_OUT,
-                name, type);
+    g_set_error(
+        error, CLI_ERROR, CLI_ERROR_FAILED,
+        "network backend %s (%s): this machine cannot be loaded "
+        "lazily, because the backend accesses guest RAM past QEMU; " WAY_OUT,
+        name, type);
     return false;
 }
 
@@ -226,8 +225,8 @@ static bool check_locked(pid_t pid, GError **error)
         return false;
     }
     locked = strstr(text, "\nVmLck:");
-    if (!locked || g_ascii_strtoull(locked + strlen("\nVmLck:"), NULL, 10) ==
-                       0) {
+    if (!locked ||
+        g_ascii_strtoull(locked + strlen("\nVmLck:"), NULL, 10) == 0) {
         return true;
     }
     g_set_error(error, CLI_ERROR, CLI_ERROR_FAILED,

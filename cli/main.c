@@ -8,8 +8,14 @@
 #include "cli/commands.h"
 
 static const Command *const commands[] = {
-    &cmd_savevm,   &cmd_loadvm,  &cmd_run, &cmd_order,
-    &cmd_profile,  &cmd_snapshot, &cmd_control, NULL,
+    &cmd_savevm,
+    &cmd_loadvm,
+    &cmd_run,
+    &cmd_order,
+    &cmd_profile,
+    &cmd_snapshot,
+    &cmd_control,
+    NULL,
 };
 
 int main(int argc, char **argv)

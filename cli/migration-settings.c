@@ -32,7 +32,8 @@ static const json_t *find_capability(const json_t *list, const char *name)
     const json_t *item;
     size_t i;
 
-    json_array_foreach(list, i, item) {
+    json_array_foreach(list, i, item)
+    {
         const char *found =
             json_string_value(json_object_get(item, "capability"));
 
@@ -94,8 +95,7 @@ static bool change_capabilities(MigrationSettings *settings, Rpc *qmp,
 static bool set_max_bandwidth(Rpc *qmp, json_int_t value, GError **error)
 {
     return rpc_execute(qmp, "migrate-set-parameters",
-                       json_pack("{s:I}", "max-bandwidth", value), NULL,
-                       error);
+                       json_pack("{s:I}", "max-bandwidth", value), NULL, error);
 }
 
 /* QEMU's limit is meant for networks; 0 is none. */

@@ -12,8 +12,7 @@
 static bool check_identity(const PageOrder *order, const Snapshot *snapshot,
                            GError **error)
 {
-    if (!order->identity ||
-        strcmp(order->identity, snapshot->identity) == 0) {
+    if (!order->identity || strcmp(order->identity, snapshot->identity) == 0) {
         return true;
     }
     g_set_error(error, CLI_ERROR, CLI_ERROR_FAILED,
@@ -67,8 +66,7 @@ static void count_extent(const PageExtent *extent, const PageOrderBlock *block,
 }
 
 static bool count_block(const PageOrder *order, uint32_t index,
-                        const Snapshot *snapshot, OrderFit *fit,
-                        GError **error)
+                        const Snapshot *snapshot, OrderFit *fit, GError **error)
 {
     const PageOrderBlock *block = page_order_block(order, index);
     const SnapshotBlock *saved = snapshot_find_block(snapshot, block->name);

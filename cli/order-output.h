@@ -18,13 +18,15 @@ typedef struct OrderOutput {
 } OrderOutput;
 
 /* The options, for a command's table of them. */
-#define ORDER_OUTPUT_OPTIONS(to)                                             \
-    {"output", 'o', 0, G_OPTION_ARG_FILENAME, &(to)->path,                   \
-     "Write the changed order to FILE", "FILE"},                             \
-        {"in-place", 'i', 0, G_OPTION_ARG_NONE, &(to)->in_place,             \
-         "Replace the order file itself", NULL},                             \
-        {"backup", 'b', 0, G_OPTION_ARG_NONE, &(to)->backup,                 \
-         "Keep what the file was before as FILE~", NULL}
+/* clang-format off */
+#define ORDER_OUTPUT_OPTIONS(to)                                    \
+    {"output", 'o', 0, G_OPTION_ARG_FILENAME, &(to)->path,          \
+     "Write the changed order to FILE", "FILE"},                    \
+    {"in-place", 'i', 0, G_OPTION_ARG_NONE, &(to)->in_place,        \
+     "Replace the order file itself", NULL},                        \
+    {"backup", 'b', 0, G_OPTION_ARG_NONE, &(to)->backup,            \
+     "Keep what the file was before as FILE~", NULL}
+/* clang-format on */
 
 void order_output_clear(OrderOutput *to);
 

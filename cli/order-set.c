@@ -19,9 +19,8 @@ GPtrArray *order_set_load(char *const *paths, size_t n, bool force,
         }
         g_ptr_array_add(orders, order);
     }
-    if (!force &&
-        !orders_check_match((const PageOrder *const *)orders->pdata,
-                            (const char *const *)paths, n, error)) {
+    if (!force && !orders_check_match((const PageOrder *const *)orders->pdata,
+                                      (const char *const *)paths, n, error)) {
         g_prefix_error(error, "cannot take them together without --force: ");
         return NULL;
     }

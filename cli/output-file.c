@@ -20,8 +20,7 @@ struct OutputFile {
 };
 
 /* Remove what is at the temporary path, if it is there and nobody's. */
-static bool remove_stale(const char *temporary, bool *ret_found,
-                         GError **error)
+static bool remove_stale(const char *temporary, bool *ret_found, GError **error)
 {
     int fd = open(temporary, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     bool ok;
@@ -56,8 +55,7 @@ static bool create(OutputFile *file, uid_t owner, gid_t group, GError **error)
     file->fd = open(file->temporary,
                     O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (file->fd < 0) {
-        cli_error_set_errno(error, errno, "%s: cannot create",
-                            file->temporary);
+        cli_error_set_errno(error, errno, "%s: cannot create", file->temporary);
         return false;
     }
     if (flock(file->fd, LOCK_EX | LOCK_NB) < 0) {

@@ -99,8 +99,7 @@ static void add(GPtrArray *args, const char *option, char *value)
     }
 }
 
-static void add_plugin(GPtrArray *args, const char *plugin,
-                       const char *options)
+static void add_plugin(GPtrArray *args, const char *plugin, const char *options)
 {
     g_autofree char *escaped = double_commas(plugin);
 
@@ -121,8 +120,8 @@ char **qemu_args_for_run(char *const *argv, const char *plugin)
     return finish(args);
 }
 
-char **qemu_args_for_load(char *const *argv, const char *plugin,
-                          int control_fd, int qmp_fd)
+char **qemu_args_for_load(char *const *argv, const char *plugin, int control_fd,
+                          int qmp_fd)
 {
     GPtrArray *args = copy_args(argv);
     g_autofree char *options = g_strdup_printf(",control-fd=%d", control_fd);

@@ -25,8 +25,8 @@ char **qemu_args_for_run(char *const *argv, const char *plugin);
 
 /* The same for a load: the plugin with its control socket, a monitor on the
  * socket qmp_fd, and no start before we say so. */
-char **qemu_args_for_load(char *const *argv, const char *plugin,
-                          int control_fd, int qmp_fd);
+char **qemu_args_for_load(char *const *argv, const char *plugin, int control_fd,
+                          int qmp_fd);
 
 /* Let the plugin say version of QEMU's plugin interface (0: let it choose),
  * in what is started from now on. */

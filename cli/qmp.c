@@ -75,8 +75,7 @@ bool qmp_human(Rpc *qmp, const char *line, char **ret_text, GError **error)
     bool ok;
 
     if (!rpc_execute(qmp, "human-monitor-command",
-                     json_pack("{s:s}", "command-line", line), &value,
-                     error)) {
+                     json_pack("{s:s}", "command-line", line), &value, error)) {
         return false;
     }
     ok = json_is_string(value);
@@ -118,7 +117,8 @@ bool qmp_vcpu_threads(Rpc *qmp, json_t **ret_threads, GError **error)
         return false;
     }
     threads = json_array();
-    json_array_foreach(vcpus, i, vcpu) {
+    json_array_foreach(vcpus, i, vcpu)
+    {
         json_array_append(threads, json_object_get(vcpu, "thread-id"));
     }
     json_decref(vcpus);
@@ -131,15 +131,15 @@ bool qmp_set_capability(Rpc *qmp, const char *name, bool on, GError **error)
     json_t *arguments = json_pack("{s:[{s:s, s:b}]}", "capabilities",
                                   "capability", name, "state", (int)on);
 
-    return rpc_execute(qmp, "migrate-set-capabilities", arguments, NULL,
-                       error);
+    return rpc_execute(qmp, "migrate-set-capabilities", arguments, NULL, error);
 }
 
 bool qmp_set_mapped_ram(Rpc *qmp, bool on, GError **error)
 {
     if (!qmp_set_capability(qmp, "mapped-ram", on, error)) {
-        g_prefix_error(error, "cannot switch mapped-ram %s (it needs QEMU "
-                              "9.0 or later): ",
+        g_prefix_error(error,
+                       "cannot switch mapped-ram %s (it needs QEMU "
+                       "9.0 or later): ",
                        on ? "on" : "off");
         return false;
     }

@@ -9,8 +9,7 @@
 #include "formats/page-order.h"
 
 /* A new order out of order and a GArray of PageRange. */
-typedef PageOrder *(*RangeChange)(const PageOrder *order,
-                                  const GArray *ranges);
+typedef PageOrder *(*RangeChange)(const PageOrder *order, const GArray *ranges);
 
 /* Run command: read the order, change what the options name, write it. */
 int range_command_run(const Command *command, RangeChange change, int argc,

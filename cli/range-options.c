@@ -168,8 +168,7 @@ static bool add_mapping(const char *text, const PageOrder *order, GArray *map,
 static GArray *parse_maps(char *const *maps, const PageOrder *order,
                           GError **error)
 {
-    g_autoptr(GArray) map =
-        g_array_new(FALSE, FALSE, sizeof(MachineMapping));
+    g_autoptr(GArray) map = g_array_new(FALSE, FALSE, sizeof(MachineMapping));
 
     if (maps == NULL) {
         g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,

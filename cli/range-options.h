@@ -19,27 +19,20 @@ typedef struct RangeOptions {
 } RangeOptions;
 
 /* The options, for a command's table of them. */
+/* clang-format off */
 #define RANGE_OPTIONS(options)                                               \
-    {"range",                                                                \
-     'r',                                                                    \
-     0,                                                                      \
-     G_OPTION_ARG_STRING_ARRAY,                                              \
-     &(options)->ranges,                                                     \
-     "These pages; all of the block without addresses (may be repeated)",    \
+    {"range", 'r', 0, G_OPTION_ARG_STRING_ARRAY, &(options)->ranges,         \
+     "These pages, or all of the block (may be repeated)",                   \
      "BLOCK[:FIRST-LAST]"},                                                  \
-        {"guest-range",                                                      \
-         'g',                                                                \
-         0,                                                                  \
-         G_OPTION_ARG_STRING_ARRAY,                                          \
-         &(options)->guest_ranges,                                           \
-         "The pages at these guest-physical addresses (may be repeated)",    \
-         "FIRST-LAST"},                                                      \
-    {                                                                        \
-        "map", 'm', 0, G_OPTION_ARG_STRING_ARRAY, &(options)->maps,          \
-            "What --guest-range goes by: a machine whose map is known (pc, " \
-            "q35), or where a part of a block is mapped (may be repeated)",  \
-            "MACHINE|BLOCK[:FIRST-LAST]@ADDRESS"                               \
-    }
+    {"guest-range", 'g', 0, G_OPTION_ARG_STRING_ARRAY,                       \
+     &(options)->guest_ranges,                                               \
+     "The pages at these guest-physical addresses (may be repeated)",        \
+     "FIRST-LAST"},                                                          \
+    {"map", 'm', 0, G_OPTION_ARG_STRING_ARRAY, &(options)->maps,             \
+     "What --guest-range goes by: pc, q35, or where a block is (may be "     \
+     "repeated)",                                                            \
+     "MACHINE|BLOCK[:FIRST-LAST]@ADDRESS"}
+/* clang-format on */
 
 void range_options_clear(RangeOptions *options);
 

@@ -169,8 +169,8 @@ static json_t *next_message(Rpc *rpc, int64_t deadline_us, GError **error)
     return g_queue_pop_head(&rpc->inbox);
 }
 
-bool rpc_greeting(Rpc *rpc, const char *key, int timeout_ms,
-                  json_t **ret_value, GError **error)
+bool rpc_greeting(Rpc *rpc, const char *key, int timeout_ms, json_t **ret_value,
+                  GError **error)
 {
     int64_t deadline_us = -1;
     json_t *message, *value;
@@ -199,8 +199,8 @@ bool rpc_send(Rpc *rpc, const char *command, json_t *arguments,
               uint64_t *ret_id, GError **error)
 {
     uint64_t id = rpc->last_id + 1;
-    json_t *message = json_pack("{s:s, s:I}", "execute", command, "id",
-                                (json_int_t)id);
+    json_t *message =
+        json_pack("{s:s, s:I}", "execute", command, "id", (json_int_t)id);
     bool ok;
 
     g_assert(message);
@@ -248,8 +248,7 @@ static bool unpack_answer(const Rpc *rpc, const json_t *message,
     }
     if (!value) {
         g_set_error(error, CLI_ERROR, CLI_ERROR_PROTOCOL,
-                    "%s: answered neither \"return\" nor \"error\"",
-                    rpc->peer);
+                    "%s: answered neither \"return\" nor \"error\"", rpc->peer);
         return false;
     }
     if (ret_value) {

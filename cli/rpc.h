@@ -50,8 +50,8 @@ void rpc_set_interrupt_fd(Rpc *rpc, int fd);
 bool rpc_pump(Rpc *rpc, int timeout_ms, GError **error);
 
 /* The greeting's member key, a new reference. */
-bool rpc_greeting(Rpc *rpc, const char *key, int timeout_ms,
-                  json_t **ret_value, GError **error);
+bool rpc_greeting(Rpc *rpc, const char *key, int timeout_ms, json_t **ret_value,
+                  GError **error);
 
 /* Send a command; steals arguments, which may be NULL.  The answer, if
  * anybody wants it, is had by rpc_receive() in the sequence of sending. */

@@ -86,8 +86,8 @@ static bool wait_for_migration(Rpc *qmp, const char *what,
         if (!rpc_execute(qmp, "query-migrate", NULL, &info, error)) {
             return false;
         }
-        state = state_from_name(
-            json_string_value(json_object_get(info, "status")));
+        state =
+            state_from_name(json_string_value(json_object_get(info, "status")));
         if (state != MIGRATION_ACTIVE) {
             *ret_state = state;
             *ret_info = info;
@@ -106,8 +106,8 @@ static bool wait_for_others(Save *save, GError **error)
     MigrationState state;
     json_t *info;
 
-    if (!wait_for_migration(save->qmp, "waiting for a migration", &state,
-                            &info, error)) {
+    if (!wait_for_migration(save->qmp, "waiting for a migration", &state, &info,
+                            error)) {
         return false;
     }
     json_decref(info);
@@ -143,7 +143,8 @@ static bool look_at_disks(Save *save, GError **error)
     if (!rpc_execute(save->qmp, "query-block", NULL, &devices, error)) {
         return false;
     }
-    json_array_foreach(devices, i, device) {
+    json_array_foreach(devices, i, device)
+    {
         warn_of_disk(save, device);
     }
     json_decref(devices);
@@ -197,8 +198,8 @@ static bool create_file(Save *save, GError **error)
     if (!unix_socket_peer(rpc_fd(save->qmp), &peer, error)) {
         return false;
     }
-    save->file = output_file_new(save->options->output, peer.uid, peer.gid,
-                                 error);
+    save->file =
+        output_file_new(save->options->output, peer.uid, peer.gid, error);
     return save->file != NULL;
 }
 
@@ -257,30 +258,29 @@ static void cancel(Save *save)
 static bool check_outcome(MigrationState state, const json_t *info,
                           GError **error)
 {
-    const char *reason =
-        json_string_value(json_object_get(info, "error-desc"));
+    const char *reason = json_string_value(json_object_get(info, "error-desc"));
 
     if (state == MIGRATION_COMPLETED) {
         return true;
     }
+    if (state == MIGRATION_CANCELLED) {
+        reason = "somebody cancelled it";
+    }
     g_set_error(error, CLI_ERROR, CLI_ERROR_FAILED, "QEMU could not save: %s",
-                reason                           ? reason
-                : state == MIGRATION_CANCELLED ? "somebody cancelled it"
-                                                 : "no reason given");
+                reason ? reason : "no reason given");
     return false;
 }
 
 static bool migrate(Save *save, GError **error)
 {
-    g_autofree char *uri =
-        qmp_file_uri(output_file_temporary(save->file), 0);
+    g_autofree char *uri = qmp_file_uri(output_file_temporary(save->file), 0);
     GError *local = NULL;
     MigrationState state;
     json_t *info;
     bool ok;
 
-    if (!rpc_execute(save->qmp, "migrate", json_pack("{s:s}", "uri", uri),
-                     NULL, error)) {
+    if (!rpc_execute(save->qmp, "migrate", json_pack("{s:s}", "uri", uri), NULL,
+                     error)) {
         return false;
     }
     rpc_set_interrupt_fd(save->qmp, save->options->interrupt_fd);
@@ -356,9 +356,8 @@ static bool save_ram(Save *save, GError **error)
 static void start_profiling(Save *save, GError **ret_error)
 {
     if (save->profiling &&
-        !profiling_start(save->profiling,
-                         output_file_temporary(save->file), save->order,
-                         ret_error)) {
+        !profiling_start(save->profiling, output_file_temporary(save->file),
+                         save->order, ret_error)) {
         profiling_free(save->profiling);
         save->profiling = NULL;
     }

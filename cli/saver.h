@@ -19,7 +19,7 @@ typedef struct SaveOptions {
     /* Record the order of first touches after the save, and write it beside
      * the snapshot; NULL: do not. */
     const ProfileTime *profile;
-    int interrupt_fd;   /* readable: give up, cleanly; -1: none */
+    int interrupt_fd; /* readable: give up, cleanly; -1: none */
     /* Tell the user what comes up on the way. */
     void (*say)(const char *text);
 } SaveOptions;

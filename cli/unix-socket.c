@@ -47,8 +47,7 @@ bool unix_socket_connect(const char *path, int *ret_fd, GError **error)
     return true;
 }
 
-bool unix_socket_connect_abstract(const char *name, int *ret_fd,
-                                  GError **error)
+bool unix_socket_connect_abstract(const char *name, int *ret_fd, GError **error)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t len = strlen(name);

@@ -64,8 +64,8 @@ static double count_discordant(const GArray *pieces)
         for (size_t k = piece->rank_b + 1; k > 0; k -= k & -k) {
             n_pages_ahead += sums[k];
         }
-        n_discordant += (double)piece->n_pages *
-                        (double)(n_pages_before - n_pages_ahead);
+        n_discordant +=
+            (double)piece->n_pages * (double)(n_pages_before - n_pages_ahead);
         for (size_t k = piece->rank_b + 1; k <= n; k += k & -k) {
             sums[k] += piece->n_pages;
         }

@@ -30,8 +30,7 @@ typedef struct OrderDiff {
 
 /* Compare two orders, their blocks matched by name: a new OrderDiff, or NULL
  * with PROFILER_ERROR_MISMATCH if a block has different page sizes. */
-OrderDiff *order_diff(const PageOrder *a, const PageOrder *b,
-                      GError **error);
+OrderDiff *order_diff(const PageOrder *a, const PageOrder *b, GError **error);
 
 /* NULL is fine. */
 void order_diff_free(OrderDiff *diff);

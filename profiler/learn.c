@@ -66,8 +66,7 @@ static void learn_missed(Learning *learning, const OverlayPiece *piece)
 {
     const PageSegment *missed = piece->owners[MISSED];
     Entry entry = {
-        .extent = *page_order_extent(learning->orders[MISSED],
-                                     missed->extent),
+        .extent = *page_order_extent(learning->orders[MISSED], missed->extent),
         .sequence = (uint64_t)UINT32_MAX + missed->extent,
     };
 
@@ -101,7 +100,7 @@ static void learn_known(Learning *learning, const OverlayPiece *piece)
 
 /* Whether the miss says when these pages come, not old. */
 static bool comes_with_its_miss(const Learning *learning,
-                               const OverlayPiece *piece)
+                                const OverlayPiece *piece)
 {
     const PageSegment *missed = piece->owners[MISSED];
     const PageSegment *known = piece->owners[OLD];
@@ -180,8 +179,7 @@ static bool collect_lists(Learning *learning, PageOrder *learned,
         g_autofree uint32_t *map = NULL;
 
         if (learning->orders[i] == NULL) {
-            learning->lists[i] =
-                g_array_new(FALSE, FALSE, sizeof(PageSegment));
+            learning->lists[i] = g_array_new(FALSE, FALSE, sizeof(PageSegment));
             continue;
         }
         map = order_join_blocks(learned, learning->orders[i], error);

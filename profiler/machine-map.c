@@ -37,8 +37,8 @@ void machine_map_add(GArray *map, const PageOrder *order, MachineType type,
 {
     uint64_t len_bytes = page_order_block(order, main_ram)->len_bytes;
     MachineMapping low = {
-        .len_bytes = len_bytes >= splits[type].min_split ? splits[type].low
-                                                         : len_bytes,
+        .len_bytes =
+            len_bytes >= splits[type].min_split ? splits[type].low : len_bytes,
         .block = main_ram,
     };
     MachineMapping high = {
@@ -78,14 +78,13 @@ static bool intersect(const MachineMapping *mapping, uint64_t guest_addr,
 }
 
 bool machine_map_find(const GArray *map, const PageOrder *order,
-                      uint64_t guest_addr, uint64_t len_bytes,
-                      GArray *ranges, GError **error)
+                      uint64_t guest_addr, uint64_t len_bytes, GArray *ranges,
+                      GError **error)
 {
     bool found = false;
 
     for (guint i = 0; i < map->len; i++) {
-        const MachineMapping *mapping =
-            &g_array_index(map, MachineMapping, i);
+        const MachineMapping *mapping = &g_array_index(map, MachineMapping, i);
         uint64_t off_bytes;
         uint64_t part_bytes;
         PageRange range;

@@ -50,5 +50,5 @@ void machine_map_add(GArray *map, const PageOrder *order, MachineType type,
  * Returns false with PROFILER_ERROR_RANGE if it has nothing at any of them.
  */
 bool machine_map_find(const GArray *map, const PageOrder *order,
-                      uint64_t guest_addr, uint64_t len_bytes,
-                      GArray *ranges, GError **error);
+                      uint64_t guest_addr, uint64_t len_bytes, GArray *ranges,
+                      GError **error);

@@ -78,8 +78,7 @@ uint32_t *order_join_blocks(PageOrder *joined, const PageOrder *order,
         PageOrderBlock *present = find_block(joined, block->name);
 
         if (present == NULL) {
-            map[i] = page_order_add_block(joined, block->name,
-                                          block->len_bytes,
+            map[i] = page_order_add_block(joined, block->name, block->len_bytes,
                                           block->page_bytes);
             continue;
         }

@@ -122,8 +122,7 @@ static uint64_t sequence_key(const void *merged)
 
 static void merge_segments(Merge *merge)
 {
-    g_autoptr(GArray) pieces =
-        g_array_new(FALSE, FALSE, sizeof(MergedExtent));
+    g_autoptr(GArray) pieces = g_array_new(FALSE, FALSE, sizeof(MergedExtent));
     g_autoptr(Overlay) overlay = overlay_new(merge->lists, merge->n);
     OverlayPiece piece;
 
@@ -179,8 +178,7 @@ PageOrder *order_merge(const PageOrder *const *orders, size_t n,
     if (!collect_segments(&merge, lists, error)) {
         return NULL;
     }
-    merged->origin =
-        n == 1 ? orders[0]->origin : PAGE_ORDER_ORIGIN_LEARNED;
+    merged->origin = n == 1 ? orders[0]->origin : PAGE_ORDER_ORIGIN_LEARNED;
     merge_segments(&merge);
     if (!page_order_check(merged, error)) {
         return NULL;

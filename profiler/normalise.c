@@ -27,8 +27,7 @@ PageOrder *order_of_segments(const PageOrder *order, GArray *segments)
 
     segments_sort_by_sequence(segments);
     for (guint i = 0; i < segments->len; i++) {
-        PageExtent extent =
-            segment_to_extent(segment_at(segments, i), order);
+        PageExtent extent = segment_to_extent(segment_at(segments, i), order);
 
         page_order_append(part, &extent);
     }

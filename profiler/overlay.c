@@ -110,8 +110,7 @@ bool overlay_next(Overlay *overlay, OverlayPiece *ret_piece)
     return true;
 }
 
-void overlay_append_part(const OverlayPiece *piece, size_t i,
-                         GArray *segments)
+void overlay_append_part(const OverlayPiece *piece, size_t i, GArray *segments)
 {
     PageSegment part = *piece->owners[i];
 

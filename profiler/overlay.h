@@ -40,5 +40,4 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Overlay, overlay_free)
 bool overlay_next(Overlay *overlay, OverlayPiece *ret_piece);
 
 /* Append to segments the part of owners[i], not NULL, that piece is. */
-void overlay_append_part(const OverlayPiece *piece, size_t i,
-                         GArray *segments);
+void overlay_append_part(const OverlayPiece *piece, size_t i, GArray *segments);

@@ -9,10 +9,10 @@
 
 #include "formats/error.h"
 
-#define RGB(hex)                                                              \
-    {                                                                         \
-        ((hex) >> 16 & 0xff) / 255.0, ((hex) >> 8 & 0xff) / 255.0,            \
-            ((hex) & 0xff) / 255.0                                            \
+#define RGB(hex)                                                               \
+    {                                                                          \
+        ((hex) >> 16 & 0xff) / 255.0, ((hex) >> 8 & 0xff) / 255.0,             \
+            ((hex)&0xff) / 255.0                                               \
     }
 
 const PlotColour plot_black = RGB(0x1a1a1a);
@@ -21,7 +21,6 @@ const PlotColour plot_blue = RGB(0x0072b2);
 const PlotColour plot_sky = RGB(0x56b4e9);
 const PlotColour plot_orange = RGB(0xe69f00);
 const PlotColour plot_vermilion = RGB(0xd55e00);
-const PlotColour plot_green = RGB(0x009e73);
 const PlotColour plot_pale = RGB(0xe9e9e9);
 const PlotColour plot_line = RGB(0xdcdcdc);
 const PlotColour plot_dim = RGB(0x595959);
@@ -219,11 +218,10 @@ static bool replace_file(const char *path, const GByteArray *bytes,
 {
     g_autoptr(GError) cause = NULL;
 
-    if (!g_file_set_contents_full(path, (const char *)bytes->data,
-                                  (gssize)bytes->len,
-                                  G_FILE_SET_CONTENTS_CONSISTENT |
-                                      G_FILE_SET_CONTENTS_DURABLE,
-                                  0666, &cause)) {
+    if (!g_file_set_contents_full(
+            path, (const char *)bytes->data, (gssize)bytes->len,
+            G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0666,
+            &cause)) {
         g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_IO,
                     "%s: cannot write it: %s", path, cause->message);
         return false;

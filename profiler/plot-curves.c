@@ -61,12 +61,12 @@ static void draw_time_axis(cairo_t *cr, const PlotAxis *time,
         plot_line_at(cr, x, y + STRIP_HEIGHT, x, y + STRIP_HEIGHT + 4,
                      plot_dim);
         plot_set_colour(cr, plot_dim);
-        plot_text(cr, x, y + STRIP_HEIGHT + 18, PLOT_CENTRE, PLOT_SMALL_SIZE,
-                  0, label);
+        plot_text(cr, x, y + STRIP_HEIGHT + 18, PLOT_CENTRE, PLOT_SMALL_SIZE, 0,
+                  label);
     }
     plot_set_colour(cr, plot_black);
-    plot_text(cr, area->x + area->width / 2, y + STRIP_HEIGHT + 38,
-              PLOT_CENTRE, PLOT_TEXT_SIZE, 0, title);
+    plot_text(cr, area->x + area->width / 2, y + STRIP_HEIGHT + 38, PLOT_CENTRE,
+              PLOT_TEXT_SIZE, 0, title);
 }
 
 /* The map's colours along the time axis. */

@@ -75,8 +75,7 @@ static void sum_up(PlotData *data)
 
     while (overlay_next(overlay, &piece)) {
         unsigned has = who_has(&piece, data->n_orders);
-        PlotBlock *block =
-            &g_array_index(data->blocks, PlotBlock, piece.block);
+        PlotBlock *block = &g_array_index(data->blocks, PlotBlock, piece.block);
         uint64_t bytes = piece.n_pages * block->page_bytes;
 
         block->touched_bytes += bytes;
@@ -154,8 +153,7 @@ uint64_t plot_data_half_us(const PlotData *data, size_t i)
     uint64_t half = plot_data_bytes(data, i) / 2;
 
     for (guint j = 0; j < data->curves[i]->len; j++) {
-        const PlotPoint *point =
-            &g_array_index(data->curves[i], PlotPoint, j);
+        const PlotPoint *point = &g_array_index(data->curves[i], PlotPoint, j);
 
         if (point->bytes >= half) {
             return point->time_us;
@@ -172,9 +170,9 @@ uint64_t plot_data_max_us(const PlotData *data)
         const GArray *curve = data->curves[i];
 
         if (curve->len > 0) {
-            max_us = MAX(max_us, g_array_index(curve, PlotPoint,
-                                               curve->len - 1)
-                                     .time_us);
+            max_us =
+                MAX(max_us,
+                    g_array_index(curve, PlotPoint, curve->len - 1).time_us);
         }
     }
     return max_us;
@@ -191,15 +189,15 @@ static void add_piece(const PlotData *data, const PlotMap *map,
     plot_map_cells(map, band, piece->first_page * page_bytes,
                    piece->n_pages * page_bytes, &first, &end);
     for (uint64_t i = first; i < end; i++) {
-        uint64_t from = MAX(i * map->cell_bytes,
-                            piece->first_page * page_bytes);
+        uint64_t from =
+            MAX(i * map->cell_bytes, piece->first_page * page_bytes);
         uint64_t to = MIN((i + 1) * map->cell_bytes,
                           (piece->first_page + piece->n_pages) * page_bytes);
 
         cells[i].bytes[has] += to - from;
         if (piece->owners[0]) {
-            cells[i].first_us = MIN(cells[i].first_us,
-                                    time_of(data, 0, piece->owners[0]));
+            cells[i].first_us =
+                MIN(cells[i].first_us, time_of(data, 0, piece->owners[0]));
         }
     }
 }

@@ -73,8 +73,7 @@ static double position_of(const PlotAxis *axis, double value)
 static void add_tick(PlotAxis *axis, double value)
 {
     g_assert(axis->n_ticks < PLOT_MAX_TICKS);
-    axis->ticks[axis->n_ticks++] =
-        (PlotTick){value, position_of(axis, value)};
+    axis->ticks[axis->n_ticks++] = (PlotTick){value, position_of(axis, value)};
 }
 
 static void add_linear_ticks(PlotAxis *axis)
@@ -173,8 +172,7 @@ static void hide_band(PlotMap *map, size_t i, const PlotBlock *blocks)
 }
 
 /* Untouched blocks are shown only where nothing is touched at all. */
-static void choose_bands(PlotMap *map, const PlotBlock *blocks,
-                         size_t n_blocks)
+static void choose_bands(PlotMap *map, const PlotBlock *blocks, size_t n_blocks)
 {
     bool any_touched = false;
 
@@ -216,9 +214,8 @@ static void choose_cells(PlotMap *map, const PlotBlock *blocks, double width,
     }
     map->n_columns = MIN_COLUMNS;
     for (;;) {
-        double min_height = map->n_columns < MAX_COLUMNS
-                                ? MAX_CELL_HEIGHT
-                                : MIN_CELL_HEIGHT;
+        double min_height =
+            map->n_columns < MAX_COLUMNS ? MAX_CELL_HEIGHT : MIN_CELL_HEIGHT;
 
         n_rows = count_rows(map, blocks, map->cell_bytes * map->n_columns);
         if ((double)n_rows * min_height <= height) {
@@ -276,8 +273,8 @@ PlotMap plot_map_layout(const PlotBlock *blocks, size_t n_blocks,
 }
 
 void plot_map_cells(const PlotMap *map, const PlotBand *band,
-                    uint64_t off_bytes, uint64_t len_bytes,
-                    uint64_t *ret_first, uint64_t *ret_end)
+                    uint64_t off_bytes, uint64_t len_bytes, uint64_t *ret_first,
+                    uint64_t *ret_end)
 {
     uint64_t first = off_bytes / map->cell_bytes;
     uint64_t end = (off_bytes + len_bytes - 1) / map->cell_bytes + 1;

@@ -56,9 +56,9 @@ typedef struct PlotBlock {
 /* One block's part of the map. */
 typedef struct PlotBand {
     size_t block;
-    PlotBox heading;   /* for its name */
-    double y;          /* of its first row */
-    uint64_t n_cells;  /* the last may reach beyond the block's end */
+    PlotBox heading;  /* for its name */
+    double y;         /* of its first row */
+    uint64_t n_cells; /* the last may reach beyond the block's end */
     size_t n_rows;
     size_t label_rows; /* label every so many rows with their offset */
 } PlotBand;
@@ -83,8 +83,8 @@ PlotMap plot_map_layout(const PlotBlock *blocks, size_t n_blocks,
 /* The range of cells [*ret_first, *ret_end) of a band that the bytes touch;
  * empty if they lie behind the band's end. */
 void plot_map_cells(const PlotMap *map, const PlotBand *band,
-                    uint64_t off_bytes, uint64_t len_bytes,
-                    uint64_t *ret_first, uint64_t *ret_end);
+                    uint64_t off_bytes, uint64_t len_bytes, uint64_t *ret_first,
+                    uint64_t *ret_end);
 
 /* A size as a label: "64 KiB", "1.5 GiB", "512 bytes".  For g_free(). */
 char *plot_format_size(uint64_t bytes);

@@ -7,13 +7,13 @@
 
 #include "profiler/plot-canvas.h"
 
-#define LABEL_WIDTH   74.0
-#define TITLE_HEIGHT  32.0
-#define AXIS_HEIGHT   46.0
-#define LEGEND_HEIGHT 30.0
-#define SCALE_WIDTH   170.0
-#define COUNT_WIDTH   190.0
-#define N_SHADES      64
+#define LABEL_WIDTH    74.0
+#define TITLE_HEIGHT   32.0
+#define AXIS_HEIGHT    46.0
+#define LEGEND_HEIGHT  30.0
+#define SCALE_WIDTH    170.0
+#define COUNT_WIDTH    190.0
+#define N_SHADES       64
 #define N_COLUMN_TICKS 4
 
 /* The shades of the time scale, then those of who has a page. */
@@ -112,8 +112,7 @@ static void draw_row(const MapPanel *panel, const PlotBand *band,
 
 static void draw_cells(const MapPanel *panel, const PlotBand *band)
 {
-    g_autofree PlotCell *cells =
-        plot_data_cells(panel->data, panel->map, band);
+    g_autofree PlotCell *cells = plot_data_cells(panel->data, panel->map, band);
     uint64_t n_columns = panel->map->n_columns;
 
     /* Without smoothed edges neighbouring cells leave no seam. */
@@ -151,8 +150,7 @@ static void draw_offsets(const MapPanel *panel, const PlotBand *band)
 
     plot_set_colour(panel->cr, plot_dim);
     for (size_t row = 0; row < band->n_rows; row += band->label_rows) {
-        g_autofree char *label =
-            plot_format_offset(row * row_bytes);
+        g_autofree char *label = plot_format_offset(row * row_bytes);
         double y = band->y + (double)row * map->cell_height;
 
         plot_text(panel->cr, map->x - 8, y + MIN(map->cell_height, 10) + 1,
@@ -205,16 +203,15 @@ static void draw_hidden(const MapPanel *panel, double y)
 static void draw_time_scale(const MapPanel *panel, double x, double y)
 {
     const PlotAxis *time = panel->time;
-    g_autofree char *begin =
-        g_strdup_printf("first touch:  %g", time->begin);
+    g_autofree char *begin = g_strdup_printf("first touch:  %g", time->begin);
     g_autofree char *end =
         g_strdup_printf("%.3g %s%s", time->end, time->unit_name,
                         time->is_log ? " (logarithmic)" : "");
     PlotBox scale = {.y = y - 10, .width = SCALE_WIDTH, .height = 12};
 
     plot_set_colour(panel->cr, plot_black);
-    scale.x = 8 + plot_text(panel->cr, x, y, PLOT_LEFT, PLOT_SMALL_SIZE, 0,
-                            begin);
+    scale.x =
+        8 + plot_text(panel->cr, x, y, PLOT_LEFT, PLOT_SMALL_SIZE, 0, begin);
     plot_fill_scale(panel->cr, &scale);
     plot_set_colour(panel->cr, plot_black);
     x = plot_text(panel->cr, scale.x + scale.width + 8, y, PLOT_LEFT,
@@ -269,9 +266,8 @@ void plot_draw_map(cairo_t *cr, const PlotData *data, const PlotAxis *time,
         .width = box->width - LABEL_WIDTH,
         .height = box->height - TITLE_HEIGHT - AXIS_HEIGHT - LEGEND_HEIGHT,
     };
-    PlotMap map =
-        plot_map_layout((const PlotBlock *)(void *)data->blocks->data,
-                        data->blocks->len, &area);
+    PlotMap map = plot_map_layout((const PlotBlock *)(void *)data->blocks->data,
+                                  data->blocks->len, &area);
     MapPanel panel = {cr, data, time, &map};
     double legend_y = box->y + box->height - 4;
     double y = area.y;

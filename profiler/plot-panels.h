@@ -22,5 +22,5 @@ void plot_draw_curves(cairo_t *cr, const PlotData *data, const PlotAxis *time,
                       const PlotBox *box);
 
 /* How the pages of a load came in. */
-void plot_draw_stats(cairo_t *cr, const PlotData *data,
-                     const PlotStats *stats, const PlotBox *box);
+void plot_draw_stats(cairo_t *cr, const PlotData *data, const PlotStats *stats,
+                     const PlotBox *box);

@@ -21,8 +21,8 @@ static double percent(uint64_t part, uint64_t whole)
     return whole > 0 ? 100.0 * (double)part / (double)whole : 0;
 }
 
-static void draw_bar(cairo_t *cr, const Share *shares, size_t n,
-                     uint64_t whole, const PlotBox *bar)
+static void draw_bar(cairo_t *cr, const Share *shares, size_t n, uint64_t whole,
+                     const PlotBox *bar)
 {
     double x = bar->x;
 
@@ -89,10 +89,8 @@ static void draw_moments(cairo_t *cr, const PlotStats *stats,
 static void draw_waste(cairo_t *cr, const PlotData *data, const PlotBox *box,
                        double *y)
 {
-    g_autofree char *unused =
-        plot_format_size(data->shared_bytes[PLOT_HAS_A]);
-    g_autofree char *missed =
-        plot_format_size(data->shared_bytes[PLOT_HAS_B]);
+    g_autofree char *unused = plot_format_size(data->shared_bytes[PLOT_HAS_A]);
+    g_autofree char *missed = plot_format_size(data->shared_bytes[PLOT_HAS_B]);
 
     if (data->n_orders > 1) {
         draw_line(cr, box, y,
@@ -108,8 +106,8 @@ static void draw_waste(cairo_t *cr, const PlotData *data, const PlotBox *box,
     }
 }
 
-void plot_draw_stats(cairo_t *cr, const PlotData *data,
-                     const PlotStats *stats, const PlotBox *box)
+void plot_draw_stats(cairo_t *cr, const PlotData *data, const PlotStats *stats,
+                     const PlotBox *box)
 {
     const Share shares[] = {
         {plot_blue, "on time: read ahead by the order", stats->by_order},
@@ -120,14 +118,14 @@ void plot_draw_stats(cairo_t *cr, const PlotData *data,
     };
     g_autofree char *in_file = plot_format_count(stats->in_file);
     g_autofree char *faults = plot_format_count(stats->demand_faults);
-    g_autofree char *title = g_strdup_printf(
-        "How %s pages came in (policy %s)", in_file,
-        stats->policy);
+    g_autofree char *title = g_strdup_printf("How %s pages came in (policy %s)",
+                                             in_file, stats->policy);
     PlotBox bar = {box->x, box->y + 24, box->width, BAR_HEIGHT};
     double y = bar.y + bar.height + 20;
 
     plot_set_colour(cr, plot_black);
-    plot_text_bold(cr, box->x, box->y + 14, PLOT_LEFT, PLOT_HEADING_SIZE, box->width, title);
+    plot_text_bold(cr, box->x, box->y + 14, PLOT_LEFT, PLOT_HEADING_SIZE,
+                   box->width, title);
     plot_fill_box(cr, &bar, plot_pale);
     draw_bar(cr, shares, G_N_ELEMENTS(shares), stats->in_file, &bar);
     for (size_t i = 0; i < G_N_ELEMENTS(shares); i++) {
@@ -140,8 +138,7 @@ void plot_draw_stats(cairo_t *cr, const PlotData *data,
     draw_line(cr, box, &y,
               "each fault:  median %.2f ms,  99th percentile %.2f ms,  "
               "longest %.2f ms",
-              stats->p50_us / 1000, stats->p99_us / 1000,
-              stats->max_us / 1000);
+              stats->p50_us / 1000, stats->p99_us / 1000, stats->max_us / 1000);
     draw_moments(cr, stats, box, &y);
     draw_waste(cr, data, box, &y);
 }

@@ -109,8 +109,7 @@ PlotStats *plot_stats_from_json(const json_t *root, GError **error)
     const char *policy = json_string_value(json_object_get(root, "policy"));
 
     stats->policy = g_strdup(policy ? policy : "unknown");
-    if (!read_counts(root, stats, error) ||
-        !read_numbers(root, stats, error)) {
+    if (!read_counts(root, stats, error) || !read_numbers(root, stats, error)) {
         return NULL;
     }
     read_moments(root, stats);
@@ -128,8 +127,7 @@ PlotStats *plot_stats_load(const char *path, GError **error)
                     json_error_code(&where) == json_error_cannot_open_file
                         ? FORMATS_ERROR_IO
                         : FORMATS_ERROR_MALFORMED,
-                    "%s:%d:%d: %s", path, where.line, where.column,
-                    where.text);
+                    "%s:%d:%d: %s", path, where.line, where.column, where.text);
         return NULL;
     }
     stats = plot_stats_from_json(root, error);

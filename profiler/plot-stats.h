@@ -14,10 +14,10 @@
 typedef struct PlotStats {
     char *policy;
     uint64_t in_file, by_order, by_rest, by_fault; /* pages */
-    uint64_t zero_on_fault;                      /* pages, too */
+    uint64_t zero_on_fault;                        /* pages, too */
     uint64_t demand_faults;
     double blocktime_ms;
-    double p50_us, p99_us, max_us; /* of the faults */
+    double p50_us, p99_us, max_us;               /* of the faults */
     double resumed_ms, order_done_ms, loaded_ms; /* NAN: did not happen */
 } PlotStats;
 

@@ -44,16 +44,13 @@ static char *describe(const Picture *picture, size_t i)
         plot_format_size(plot_data_bytes(picture->data, i));
     g_autofree char *extents = plot_format_count(order->extents->len);
     g_autofree char *snapshot =
-        order->identity
-            ? g_strdup_printf("snapshot %.12s…", order->identity)
-            : g_strdup("snapshot not known");
+        order->identity ? g_strdup_printf("snapshot %.12s…", order->identity)
+                        : g_strdup("snapshot not known");
 
-    return g_strdup_printf("%s pages (%s) in %s extent%s, %s, %u run%s, %s",
-                           pages, bytes, extents,
-                           order->extents->len == 1 ? "" : "s",
-                           origin_text(order->origin),
-                           order->n_runs, order->n_runs == 1 ? "" : "s",
-                           snapshot);
+    return g_strdup_printf(
+        "%s pages (%s) in %s extent%s, %s, %u run%s, %s", pages, bytes, extents,
+        order->extents->len == 1 ? "" : "s", origin_text(order->origin),
+        order->n_runs, order->n_runs == 1 ? "" : "s", snapshot);
 }
 
 static void draw_title(cairo_t *cr, const Picture *picture, double width)
@@ -96,25 +93,27 @@ static double draw_captions(cairo_t *cr, const Picture *picture, double width)
     plot_set_colour(cr, plot_dim);
     for (size_t i = 0; i < n_orders; i++) {
         g_autofree char *caption = describe(picture, i);
-        g_autofree char *text = g_strdup_printf(
-            "%s%s", n_orders == 1 ? "" : i == 0 ? "A: " : "B: ", caption);
+        g_autofree char *text = g_strdup_printf("%s%s",
+                                                n_orders == 1 ? ""
+                                                : i == 0      ? "A: "
+                                                              : "B: ",
+                                                caption);
 
-        plot_text(cr, MARGIN, y, PLOT_LEFT, PLOT_TEXT_SIZE,
-                  width - 2 * MARGIN, text);
+        plot_text(cr, MARGIN, y, PLOT_LEFT, PLOT_TEXT_SIZE, width - 2 * MARGIN,
+                  text);
         y += LINE_HEIGHT;
     }
     if (n_orders > 1) {
         g_autofree char *overlap = describe_overlap(picture->data);
 
-        plot_text(cr, MARGIN, y, PLOT_LEFT, PLOT_TEXT_SIZE,
-                  width - 2 * MARGIN, overlap);
+        plot_text(cr, MARGIN, y, PLOT_LEFT, PLOT_TEXT_SIZE, width - 2 * MARGIN,
+                  overlap);
         y += LINE_HEIGHT;
     }
     return y + 6;
 }
 
-static void draw_picture(cairo_t *cr, double width, double height,
-                         void *opaque)
+static void draw_picture(cairo_t *cr, double width, double height, void *opaque)
 {
     const Picture *picture = opaque;
     const PlotStats *stats = picture->request->stats;

@@ -8,9 +8,9 @@
 #include "profiler/overlay.h"
 #include "profiler/segments.h"
 
-bool page_range_of_bytes(const PageOrder *order, uint32_t i,
-                         uint64_t off_bytes, uint64_t len_bytes,
-                         PageRange *ret_range, GError **error)
+bool page_range_of_bytes(const PageOrder *order, uint32_t i, uint64_t off_bytes,
+                         uint64_t len_bytes, PageRange *ret_range,
+                         GError **error)
 {
     const PageOrderBlock *block = page_order_block(order, i);
     uint64_t last_page;
@@ -32,8 +32,7 @@ bool page_range_of_bytes(const PageOrder *order, uint32_t i,
 }
 
 /* The ranges as extents of time 0. */
-static PageOrder *order_of_ranges(const PageOrder *order,
-                                  const GArray *ranges)
+static PageOrder *order_of_ranges(const PageOrder *order, const GArray *ranges)
 {
     PageOrder *pinned = order_new_like(order);
 

@@ -22,9 +22,9 @@ typedef struct PageRange {
 
 /* The pages of block i that have any of len_bytes bytes (not 0) from
  * off_bytes on.  False with PROFILER_ERROR_RANGE if the block ends before. */
-bool page_range_of_bytes(const PageOrder *order, uint32_t i,
-                         uint64_t off_bytes, uint64_t len_bytes,
-                         PageRange *ret_range, GError **error);
+bool page_range_of_bytes(const PageOrder *order, uint32_t i, uint64_t off_bytes,
+                         uint64_t len_bytes, PageRange *ret_range,
+                         GError **error);
 
 /* A new order: order without the pages in ranges, a GArray of PageRange in
  * any sequence, overlapping or not. */

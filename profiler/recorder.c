@@ -204,8 +204,7 @@ PageOrder *recorder_to_order(Recorder *recorder, const GArray *blocks,
 
     order = order_of_touches(touches, n_touches, start_us);
     for (guint i = 0; i < blocks->len; i++) {
-        const PageOrderBlock *block =
-            &g_array_index(blocks, PageOrderBlock, i);
+        const PageOrderBlock *block = &g_array_index(blocks, PageOrderBlock, i);
 
         page_order_add_block(order, block->name, block->len_bytes,
                              block->page_bytes);

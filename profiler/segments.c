@@ -139,8 +139,7 @@ static void emit(Sweep *sweep, const PageSegment *owner, uint64_t first_page,
         PageSegment *last =
             &g_array_index(segments, PageSegment, segments->len - 1);
 
-        if (last->extent == owner->extent &&
-            segment_end(last) == first_page) {
+        if (last->extent == owner->extent && segment_end(last) == first_page) {
             last->n_pages += end_page - first_page;
             return;
         }
@@ -171,8 +170,8 @@ GArray *order_segments(const PageOrder *order, const uint32_t *block_map)
     Sweep sweep = {
         .starts = starts,
         .heap = heap,
-        .segments = g_array_sized_new(FALSE, FALSE, sizeof(PageSegment),
-                                      starts->len),
+        .segments =
+            g_array_sized_new(FALSE, FALSE, sizeof(PageSegment), starts->len),
     };
 
     for (size_t i = 0; i < starts->len; i++) {
@@ -203,8 +202,7 @@ uint64_t segments_n_pages(const GArray *segments)
     return n_pages;
 }
 
-PageExtent segment_to_extent(const PageSegment *segment,
-                             const PageOrder *order)
+PageExtent segment_to_extent(const PageSegment *segment, const PageOrder *order)
 {
     PageExtent extent = *page_order_extent(order, segment->extent);
 

@@ -14,7 +14,7 @@
 #include "profiler/simulate.h"
 #include "profiler/storage-model.h"
 
-/* A piece that was claimed and is not placed yet. */
+/* A piece whose pages were claimed and are not marked as placed yet. */
 typedef struct EagerPiece {
     SimRun run;
     uint64_t end_ns;
@@ -22,7 +22,7 @@ typedef struct EagerPiece {
 
 typedef struct Eager {
     SimImage *image;
-    SimPlan *plan; /* NULL: no order */
+    SimPlan *plan; /* NULL if in_rest from the start */
     StorageModel *storage;
     const SimulateParams *params;
     uint64_t now_ns;        /* when it began its last read */
@@ -37,10 +37,14 @@ typedef struct Eager {
     EagerPiece pieces[STORAGE_MAX_QUEUE];
 } Eager;
 
+/* Go on with the pages that are not in the plan; not before the guest could
+ * run, since QEMU has no place for them earlier. */
+void eager_begin_rest(Eager *eager);
+
 /* Begin every read that it would begin before until_ns; UINT64_MAX lets it
  * come to its end. */
 void eager_advance(Eager *eager, uint64_t until_ns);
 
-/* When the piece with page, which is not pending, is placed; 0 if no piece
- * being read has it. */
+/* When page, which is neither pending nor placed, will be placed; this may
+ * have come to pass. */
 uint64_t eager_in_flight_until(const Eager *eager, uint64_t page);

@@ -23,7 +23,7 @@ static uint64_t word_mask(uint64_t from, uint64_t end)
     return (UINT64_MAX << (from % 64)) & (UINT64_MAX >> (63 - last % 64));
 }
 
-static void set_bits(uint64_t *bits, uint64_t from, uint64_t end)
+void sim_set(uint64_t *bits, uint64_t from, uint64_t end)
 {
     for (; from < end; from = (from | 63) + 1) {
         bits[from / 64] |= word_mask(from, end);
@@ -70,6 +70,7 @@ void sim_image_free(SimImage *image)
     g_array_unref(image->blocks);
     g_free(image->pending);
     g_free(image->zero);
+    g_free(image->placed);
     g_free(image);
 }
 
@@ -122,7 +123,7 @@ static void mark_in_file(SimImage *image, const SimBlock *block,
         uint64_t from = page * file->page_bytes / block->page_bytes;
         uint64_t last = (end * file->page_bytes - 1) / block->page_bytes;
 
-        set_bits(image->pending, block->first + from, block->first + last + 1);
+        sim_set(image->pending, block->first + from, block->first + last + 1);
         page = sim_next_set(file->bitmap, end, file->n_pages);
     }
 }
@@ -166,8 +167,12 @@ SimImage *sim_image_new(const PageOrder *trace, const Snapshot *snapshot,
     if (!image->zero) {
         return NULL;
     }
+    image->placed = bitmap_new(image->n_pages, error);
+    if (!image->placed) {
+        return NULL;
+    }
     if (!snapshot) {
-        set_bits(image->pending, 0, image->n_pages);
+        sim_set(image->pending, 0, image->n_pages);
     } else if (!mark_pending(image, snapshot, error)) {
         return NULL;
     }

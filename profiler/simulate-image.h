@@ -26,6 +26,8 @@ typedef struct SimImage {
     uint64_t n_pages;
     uint64_t *pending; /* in the file, and nobody has claimed it yet */
     uint64_t *zero;    /* not in the file, and not touched yet */
+    uint64_t *placed;  /* certainly there; a page with none of the three
+                          bits is in a piece of the eager thread's */
 } SimImage;
 
 /* A run of pages inside one block. */
@@ -61,6 +63,7 @@ bool sim_image_run(const SimImage *image, const PageOrder *order,
 uint64_t sim_next_set(const uint64_t *bits, uint64_t from, uint64_t end);
 uint64_t sim_next_clear(const uint64_t *bits, uint64_t from, uint64_t end);
 
+void sim_set(uint64_t *bits, uint64_t from, uint64_t end);
 void sim_clear(uint64_t *bits, uint64_t from, uint64_t end);
 
 static inline bool sim_test(const uint64_t *bits, uint64_t i)

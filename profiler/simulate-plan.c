@@ -51,8 +51,23 @@ void sim_plan_free(SimPlan *plan)
     g_free(plan);
 }
 
-/* Append the parts of run that come for the first time. */
-static void add_unseen(PlanBuilder *builder, const SimRun *run)
+/* Remember of which phase the pages of run are. */
+static void set_phase(SimPlan *plan, const SimRun *run, uint32_t phase)
+{
+    for (uint64_t i = 0; i < run->n_pages; i++) {
+        uint64_t page = run->first + i;
+        uint32_t **chunk = &plan->chunks[page / CHUNK_PAGES];
+
+        if (!*chunk) {
+            *chunk = g_new(uint32_t, CHUNK_PAGES);
+            memset(*chunk, 0xff, CHUNK_PAGES * sizeof(**chunk));
+        }
+        (*chunk)[page % CHUNK_PAGES] = phase;
+    }
+}
+
+/* Append the parts of run that come for the first time, as of phase. */
+static void add_unseen(PlanBuilder *builder, const SimRun *run, uint32_t phase)
 {
     uint64_t end = run->first + run->n_pages;
     uint64_t first = sim_next_set(builder->unseen, run->first, end);
@@ -62,6 +77,7 @@ static void add_unseen(PlanBuilder *builder, const SimRun *run)
         SimRun part = {first, stop - first};
 
         sim_clear(builder->unseen, first, stop);
+        set_phase(builder->plan, &part, phase);
         g_array_append_val(builder->plan->runs, part);
         first = sim_next_set(builder->unseen, stop, end);
     }
@@ -110,27 +126,11 @@ static void join_from(PlanBuilder *builder, guint start)
     g_array_set_size(runs, kept + 1);
 }
 
-/* Remember of which phase the pages of run are. */
-static void set_phase(SimPlan *plan, const SimRun *run, uint32_t phase)
-{
-    for (uint64_t i = 0; i < run->n_pages; i++) {
-        uint64_t page = run->first + i;
-        uint32_t **chunk = &plan->chunks[page / CHUNK_PAGES];
-
-        if (!*chunk) {
-            *chunk = g_new(uint32_t, CHUNK_PAGES);
-            memset(*chunk, 0xff, CHUNK_PAGES * sizeof(**chunk));
-        }
-        (*chunk)[page % CHUNK_PAGES] = phase;
-    }
-}
-
 static void add_phase(PlanBuilder *builder, const PageOrder *order,
                       const OrderPhase *phase)
 {
     SimPlan *plan = builder->plan;
     guint start = plan->runs->len;
-    uint32_t index = plan->phase_start->len;
 
     for (size_t i = 0; i < phase->n_extents; i++) {
         SimRun run;
@@ -138,13 +138,10 @@ static void add_phase(PlanBuilder *builder, const PageOrder *order,
         if (sim_image_run(builder->image, order,
                           page_order_extent(order, phase->first_extent + i),
                           &run)) {
-            add_unseen(builder, &run);
+            add_unseen(builder, &run, plan->phase_start->len);
         }
     }
     join_from(builder, start);
-    for (guint i = start; i < plan->runs->len; i++) {
-        set_phase(plan, run_at(plan, i), index);
-    }
     g_array_append_val(plan->phase_start, start);
 }
 

@@ -43,12 +43,14 @@ void simulate_params_init(SimulateParams *params)
         .piece_bytes = 1 << 20,
         .busy_piece_bytes = 64 << 10,
         .busy_ns = 3000 * NS_PER_US,
+        .read_hole_bytes = 64 << 10,
         .eager_reads = 2,
-        .plan = {
-            .phase_bytes = ORDER_PHASE_BYTES,
-            .phase_gap_us = ORDER_PHASE_QUIET_US,
-            .max_hole_bytes = 32 << 10,
-        },
+        .plan =
+            {
+                .phase_bytes = ORDER_PHASE_BYTES,
+                .phase_gap_us = ORDER_PHASE_QUIET_US,
+                .max_hole_bytes = 32 << 10,
+            },
     };
 }
 
@@ -81,9 +83,9 @@ static void block_until(Simulation *sim, uint64_t end_ns)
     sim->result.max_blocked_ns = MAX(sim->result.max_blocked_ns, blocked_ns);
 }
 
-/* page is in the file and not placed; eager_end_ns is when the eager thread
- * will have placed it, 0 if it is not at it.  The fault thread reads it in
- * either case, and whoever is first with it wakes the guest. */
+/* page is in the file and not placed.  The fault thread reads it, also where
+ * the eager thread is at it and will have placed it at eager_end_ns; whoever
+ * is first with it wakes the guest. */
 static void demand_fault(Simulation *sim, uint64_t page, uint64_t eager_end_ns)
 {
     uint64_t end_ns = storage_model_read(
@@ -91,33 +93,39 @@ static void demand_fault(Simulation *sim, uint64_t page, uint64_t eager_end_ns)
         sim_image_block_of(sim->image, page)->page_bytes, true);
 
     sim->eager.last_end_ns = MAX(sim->eager.last_end_ns, end_ns);
-    if (eager_end_ns > 0) {
-        end_ns = MIN(end_ns, eager_end_ns);
-    } else if (sim->plan) {
+    sim_clear(sim->image->pending, page, page + 1);
+    sim_set(sim->image->placed, page, page + 1);
+    if (sim->plan) {
         sim_plan_follow(sim->plan, page);
     }
-    sim_clear(sim->image->pending, page, page + 1);
     sim->result.demand_faults++;
     sim->eager.busy_until_ns = sim->now_ns + sim->params->busy_ns;
-    block_until(sim, end_ns);
+    block_until(sim, MIN(end_ns, eager_end_ns));
 }
 
 static void touch(Simulation *sim, uint64_t page)
 {
-    uint64_t eager_end_ns;
+    SimImage *image = sim->image;
 
-    if (sim_test(sim->image->zero, page)) {
-        sim_clear(sim->image->zero, page, page + 1);
+    if (sim_test(image->placed, page)) {
+        return;
+    }
+    if (sim_test(image->zero, page)) {
+        sim_clear(image->zero, page, page + 1);
+        sim_set(image->placed, page, page + 1);
         sim->result.zero_faults++;
         block_until(sim, sim->now_ns);
         return;
     }
-    if (sim_test(sim->image->pending, page)) {
-        eager_advance(&sim->eager, sim->now_ns);
-    }
-    eager_end_ns = eager_in_flight_until(&sim->eager, page);
-    if (sim_test(sim->image->pending, page) || eager_end_ns > sim->now_ns) {
-        demand_fault(sim, page, eager_end_ns);
+    eager_advance(&sim->eager, sim->now_ns);
+    if (sim_test(image->pending, page)) {
+        demand_fault(sim, page, UINT64_MAX);
+    } else if (!sim_test(image->placed, page)) {
+        uint64_t eager_end_ns = eager_in_flight_until(&sim->eager, page);
+
+        if (eager_end_ns > sim->now_ns) {
+            demand_fault(sim, page, eager_end_ns);
+        }
     }
 }
 
@@ -184,6 +192,9 @@ static void run(Simulation *sim, const PageOrder *trace, SimulatePolicy policy)
 {
     SimulateResult *result = &sim->result;
 
+    if (!sim->plan) {
+        eager_begin_rest(&sim->eager);
+    }
     if (policy == SIMULATE_FULL) {
         eager_advance(&sim->eager, UINT64_MAX);
     }

@@ -32,25 +32,26 @@ typedef struct SimulateParams {
     uint64_t fault_ns;         /* cost of a fault beside the reading */
     uint64_t trace_fault_ns;   /* what each touch of the trace had cost when
                                   it was recorded: not computing */
-    uint64_t head_start_ns;    /* reading begins so long before the guest */
+    uint64_t head_start_ns;    /* the order is read so long before the guest */
     uint64_t piece_bytes;      /* the eager thread's largest read */
     uint64_t busy_piece_bytes; /* the same while faults arrive */
     uint64_t busy_ns;          /* so long after a fault has come */
+    uint64_t read_hole_bytes;  /* what an eager read reads along */
     size_t eager_reads;        /* reads the eager thread keeps under way */
     SimPlanLimits plan;
 } SimulateParams;
 
 /* Times count from when the guest could first have run. */
 typedef struct SimulateResult {
-    uint64_t touches;        /* pages of the trace */
-    uint64_t demand_faults;  /* touches of a page that was not there */
-    uint64_t zero_faults;    /* the same, of a page not in the file */
-    uint64_t blocked_ns;     /* in all faults */
-    uint64_t max_blocked_ns; /* in the longest of them */
-    uint64_t compute_ns;     /* the trace without its faults */
-    uint64_t working_set_ns; /* the guest is through the trace */
-    uint64_t order_done_ns;  /* or SIMULATE_NEVER */
-    uint64_t loaded_ns;      /* or SIMULATE_NEVER */
+    uint64_t touches;                /* pages of the trace */
+    uint64_t demand_faults;          /* touches of a page that was not there */
+    uint64_t zero_faults;            /* the same, of a page not in the file */
+    uint64_t blocked_ns;             /* in all faults */
+    uint64_t max_blocked_ns;         /* in the longest of them */
+    uint64_t compute_ns;             /* the trace without its faults */
+    uint64_t working_set_ns;         /* the guest is through the trace */
+    uint64_t order_done_ns;          /* or SIMULATE_NEVER */
+    uint64_t loaded_ns;              /* or SIMULATE_NEVER */
     uint64_t working_set_bytes_read; /* until working_set_ns */
     uint64_t bytes_read;             /* until loaded_ns */
 } SimulateResult;

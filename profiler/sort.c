@@ -31,8 +31,7 @@ static void sort_by_address(PageExtent *extents, size_t n)
 static void sort_within_phases(PageOrder *order, uint64_t phase_bytes,
                                uint64_t phase_quiet_us)
 {
-    g_autoptr(GArray) phases =
-        order_phases(order, phase_bytes, phase_quiet_us);
+    g_autoptr(GArray) phases = order_phases(order, phase_bytes, phase_quiet_us);
     PageExtent *extents = (PageExtent *)order->extents->data;
 
     for (guint i = 0; i < phases->len; i++) {

@@ -64,13 +64,13 @@ static void count_extent(OrderStat *stat, const PageOrder *normal,
     block->first_us = MIN(block->first_us, extent->time_us);
     block->last_us = MAX(block->last_us, extent->time_us);
     block->n_pages += extent->n_pages;
-    block->n_bytes += extent->n_pages *
-                      page_order_block(normal, extent->block)->page_bytes;
+    block->n_bytes +=
+        extent->n_pages * page_order_block(normal, extent->block)->page_bytes;
     if (in_snapshot != NULL) {
         block->n_pages_in_file += n_pages_in_file(in_snapshot, extent);
     }
-    stat->n_pages_by_access[extent->access] = add_saturated(
-        stat->n_pages_by_access[extent->access], extent->n_pages);
+    stat->n_pages_by_access[extent->access] =
+        add_saturated(stat->n_pages_by_access[extent->access], extent->n_pages);
     stat->last_us = MAX(stat->last_us, extent->time_us);
 }
 
@@ -108,8 +108,7 @@ static void count_timeline(OrderStat *stat, const PageOrder *normal)
 
     for (guint i = 0; i < normal->extents->len; i++) {
         const PageExtent *extent = page_order_extent(normal, i);
-        double share =
-            (double)extent->time_us / ((double)stat->last_us + 1);
+        double share = (double)extent->time_us / ((double)stat->last_us + 1);
         size_t k = MIN((size_t)(share * (double)n), n - 1);
 
         timeline[k] = add_saturated(timeline[k], extent->n_pages);
@@ -139,8 +138,7 @@ static uint64_t n_pages_as_they_are(const PageOrder *order)
     uint64_t n_pages = 0;
 
     for (guint i = 0; i < order->extents->len; i++) {
-        n_pages =
-            add_saturated(n_pages, page_order_extent(order, i)->n_pages);
+        n_pages = add_saturated(n_pages, page_order_extent(order, i)->n_pages);
     }
     return n_pages;
 }
@@ -149,8 +147,8 @@ OrderStat *order_stat(const PageOrder *order, const Snapshot *snapshot,
                       const OrderStatOptions *options)
 {
     g_autoptr(PageOrder) normal = order_normalise(order);
-    g_autoptr(GArray) phases = order_phases(normal, options->phase_bytes,
-                                            options->phase_quiet_us);
+    g_autoptr(GArray) phases =
+        order_phases(normal, options->phase_bytes, options->phase_quiet_us);
     OrderStat *stat = g_new0(OrderStat, 1);
 
     stat->n_extents = order->extents->len;

@@ -20,8 +20,8 @@ typedef struct Unit {
 } Unit;
 
 static const Unit size_units[] = {
-    {"", 1},           {"K", 0x1p10},   {"M", 0x1p20},   {"G", 0x1p30},
-    {"KiB", 0x1p10},   {"MiB", 0x1p20}, {"GiB", 0x1p30}, {NULL, 0},
+    {"", 1},         {"K", 0x1p10},   {"M", 0x1p20},   {"G", 0x1p30},
+    {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}, {NULL, 0},
 };
 
 static const Unit time_units[] = {
@@ -127,8 +127,7 @@ static bool parse_pair(const char *pair, StorageSpec *spec, GError **error)
     return false;
 }
 
-bool storage_spec_parse(const char *text, StorageSpec *ret_spec,
-                        GError **error)
+bool storage_spec_parse(const char *text, StorageSpec *ret_spec, GError **error)
 {
     StorageSpec spec = {.queue = 1};
     g_auto(GStrv) pairs = g_strsplit(text, ",", -1);

@@ -41,7 +41,7 @@ typedef struct StorageModel {
     StorageSpec spec;
     uint64_t transfer_free_ns; /* when the last transfer ends */
     uint64_t bytes_read;
-    size_t n;                         /* requests in service … */
+    size_t n;                           /* requests in service … */
     uint64_t end_ns[STORAGE_MAX_QUEUE]; /* … and when they end */
 } StorageModel;
 

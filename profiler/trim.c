@@ -16,8 +16,7 @@ const OrderTrim ORDER_TRIM_NOTHING = {
 };
 
 /* How many extents are in the phases that are to be left. */
-static size_t n_extents_in_phases(const PageOrder *order,
-                                  const OrderTrim *trim)
+static size_t n_extents_in_phases(const PageOrder *order, const OrderTrim *trim)
 {
     g_autoptr(GArray) phases =
         order_phases(order, trim->phase_bytes, trim->phase_quiet_us);

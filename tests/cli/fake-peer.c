@@ -15,8 +15,10 @@ struct FakePeer {
     void *opaque;
     GThread *thread;
 
-    GMutex lock; /* guards log, and is held while sending */
+    GMutex lock; /* guards all below, and is held while sending */
+    GCond changed;
     GString *log;
+    GPtrArray *answered; /* names of commands, in sequence */
 };
 
 static void send_message(FakePeer *peer, json_t *message)
@@ -53,6 +55,10 @@ static void serve_message(FakePeer *peer, const json_t *message)
                                "GenericError", "desc", refusal);
     json_object_set(answer, "id", json_object_get(message, "id"));
     send_message(peer, answer);
+    g_mutex_lock(&peer->lock);
+    g_ptr_array_add(peer->answered, g_strdup(command));
+    g_cond_broadcast(&peer->changed);
+    g_mutex_unlock(&peer->lock);
 }
 
 static void *serve(void *opaque)
@@ -79,7 +85,9 @@ FakePeer *fake_peer_new(int fd, json_t *greeting, FakeAnswer *answer,
     peer->answer = answer;
     peer->opaque = opaque;
     peer->log = g_string_new(NULL);
+    peer->answered = g_ptr_array_new_with_free_func(g_free);
     g_mutex_init(&peer->lock);
+    g_cond_init(&peer->changed);
     if (greeting) {
         send_message(peer, greeting);
     }
@@ -89,9 +97,9 @@ FakePeer *fake_peer_new(int fd, json_t *greeting, FakeAnswer *answer,
 
 FakePeer *fake_peer_new_qmp(FakeAnswer *answer, void *opaque, int *ret_fd)
 {
-    json_t *greeting = json_pack(
-        "{s:{s:{s:{s:i, s:i, s:i}, s:s}, s:[]}}", "QMP", "version", "qemu",
-        "major", 10, "minor", 0, "micro", 2, "package", "", "capabilities");
+    json_t *greeting = json_pack("{s:{s:{s:{s:i, s:i, s:i}, s:s}, s:[]}}",
+                                 "QMP", "version", "qemu", "major", 10, "minor",
+                                 0, "micro", 2, "package", "", "capabilities");
     int fd;
 
     make_sockets(&fd, ret_fd);
@@ -123,12 +131,33 @@ char *fake_peer_log(FakePeer *peer)
     return log;
 }
 
+static unsigned count_answered_locked(const FakePeer *peer, const char *command)
+{
+    unsigned n = 0;
+
+    for (guint i = 0; i < peer->answered->len; i++) {
+        n += strcmp(peer->answered->pdata[i], command) == 0;
+    }
+    return n;
+}
+
+void fake_peer_await(FakePeer *peer, const char *command, unsigned n)
+{
+    g_mutex_lock(&peer->lock);
+    while (count_answered_locked(peer, command) < n) {
+        g_cond_wait(&peer->changed, &peer->lock);
+    }
+    g_mutex_unlock(&peer->lock);
+}
+
 void fake_peer_free(FakePeer *peer)
 {
     fake_peer_close(peer);
     g_thread_join(peer->thread);
     json_line_free(peer->line);
     g_string_free(peer->log, TRUE);
+    g_ptr_array_unref(peer->answered);
+    g_cond_clear(&peer->changed);
     g_mutex_clear(&peer->lock);
     g_free(peer);
 }

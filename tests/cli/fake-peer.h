@@ -35,5 +35,8 @@ void fake_peer_close(FakePeer *peer);
 /* The commands so far, with blanks between them.  For g_free(). */
 char *fake_peer_log(FakePeer *peer);
 
+/* Wait until n commands of that name have been answered. */
+void fake_peer_await(FakePeer *peer, const char *command, unsigned n);
+
 /* Hang up and end the thread. */
 void fake_peer_free(FakePeer *peer);

@@ -13,8 +13,7 @@ void assert_cli_error(GError *error, CliError code, const char *text)
     if (!g_error_matches(error, CLI_ERROR, (int)code) ||
         !strstr(error->message, text)) {
         fail_msg("unexpected error (%s, %d): %s",
-                 g_quark_to_string(error->domain), error->code,
-                 error->message);
+                 g_quark_to_string(error->domain), error->code, error->message);
     }
     g_error_free(error);
 }
@@ -79,8 +78,8 @@ void make_sockets(int *ret_one, int *ret_other)
 {
     int fds[2];
 
-    assert_int_equal(
-        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds),
+                     0);
     *ret_one = fds[0];
     *ret_other = fds[1];
 }

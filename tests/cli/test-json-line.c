@@ -62,8 +62,7 @@ static void assert_takes_number(Pair *pair, int number)
     json_line_take(pair->line, &message, &error);
     assert_no_error(error);
     assert_non_null(message);
-    assert_int_equal(json_integer_value(json_object_get(message, "n")),
-                     number);
+    assert_int_equal(json_integer_value(json_object_get(message, "n")), number);
     json_decref(message);
 }
 

@@ -59,8 +59,7 @@ static Launcher *start(Fixture *fixture, const char *script)
     char *argv[] = {(char *)"sh",   (char *)"-c", (char *)script,
                     (char *)"test", number,       NULL};
     GError *error = NULL;
-    Launcher *launcher =
-        launcher_start(argv, &fixture->to_parent, 1, &error);
+    Launcher *launcher = launcher_start(argv, &fixture->to_parent, 1, &error);
 
     assert_no_error(error);
     return launcher;
@@ -70,8 +69,7 @@ static void await_line(Fixture *fixture, const char *line)
 {
     char received[100] = "";
 
-    assert_true(
-        read(fixture->from_child, received, sizeof(received) - 1) > 0);
+    assert_true(read(fixture->from_child, received, sizeof(received) - 1) > 0);
     assert_string_equal(received, line);
 }
 

@@ -5,9 +5,9 @@
 
 #include "cli/order-fit.h"
 
-#define IDENTITY                                                             \
+#define IDENTITY                                                               \
     "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-#define OTHER_IDENTITY                                                       \
+#define OTHER_IDENTITY                                                         \
     "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"
 
 /* Pages 0 to 3 and 64 are in the file. */

@@ -103,8 +103,7 @@ static void an_unpublished_file_leaves_nothing(void **state)
 static void a_file_that_a_killed_process_left_is_replaced(void **state)
 {
     Fixture *fixture = *state;
-    g_autofree char *stale =
-        g_strconcat(fixture->path, ".preheat-tmp", NULL);
+    g_autofree char *stale = g_strconcat(fixture->path, ".preheat-tmp", NULL);
     OutputFile *file;
 
     write_text(stale, "half of something old, and longer");

@@ -5,12 +5,9 @@
 
 #include "cli/qemu-args.h"
 
-static char *const user_argv[] = {(char *)"qemu-system-x86_64",
-                                  (char *)"-m",
-                                  (char *)"1G",
-                                  (char *)"--daemonize",
-                                  (char *)"-S",
-                                  NULL};
+static char *const user_argv[] = {
+    (char *)"qemu-system-x86_64", (char *)"-m", (char *)"1G",
+    (char *)"--daemonize",        (char *)"-S", NULL};
 
 static void options_are_found_with_one_dash_and_with_two(void **state)
 {
@@ -28,8 +25,8 @@ static void the_programs_own_name_is_no_option(void **state)
 
 static void options_that_say_what_to_load_are_refused(void **state)
 {
-    char *const argv[] = {(char *)"qemu", (char *)"-incoming",
-                          (char *)"defer", NULL};
+    char *const argv[] = {(char *)"qemu", (char *)"-incoming", (char *)"defer",
+                          NULL};
     GError *error = NULL;
 
     assert_false(qemu_args_check_loadable(argv, &error));
@@ -41,8 +38,7 @@ static void options_that_say_what_to_load_are_refused(void **state)
 
 static void a_loads_arguments_follow_the_users(void **state)
 {
-    g_auto(GStrv) argv =
-        qemu_args_for_load(user_argv, "/lib/preheat.so", 5, 6);
+    g_auto(GStrv) argv = qemu_args_for_load(user_argv, "/lib/preheat.so", 5, 6);
     g_autofree char *line = g_strjoinv(" ", argv);
 
     assert_string_equal(
@@ -92,8 +88,7 @@ int main(void)
         cmocka_unit_test(a_loads_arguments_follow_the_users),
         cmocka_unit_test(commas_in_the_plugins_path_are_doubled),
         cmocka_unit_test(the_environment_names_the_plugin_first),
-        cmocka_unit_test(
-            the_plugins_interface_version_is_handed_over_if_given),
+        cmocka_unit_test(the_plugins_interface_version_is_handed_over_if_given),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -49,38 +49,37 @@ static void every_field_of_a_block_is_read(void **state)
     g_autoptr(GArray) blocks = parsed(pc_text);
 
     assert_int_equal(blocks->len, 5);
-    assert_block(blocks, "pc.ram",
-                 (RamBlock){NULL, 4096, 0x10000000, 0x10000000,
-                            0x7f7eafe00000, true});
-    assert_block(blocks, "/rom@etc/acpi/tables",
-                 (RamBlock){NULL, 4096, 0x20000, 0x200000, 0x7f7ec5000000,
-                            false});
+    assert_block(
+        blocks, "pc.ram",
+        (RamBlock){NULL, 4096, 0x10000000, 0x10000000, 0x7f7eafe00000, true});
+    assert_block(
+        blocks, "/rom@etc/acpi/tables",
+        (RamBlock){NULL, 4096, 0x20000, 0x200000, 0x7f7ec5000000, false});
 }
 
 static void huge_pages_are_read(void **state)
 {
     g_autoptr(GArray) blocks = parsed(pc_text);
 
-    assert_block(blocks, "mm",
-                 (RamBlock){NULL, 2 << 20, 0x8000000, 0x8000000,
-                            0x7f7ec7e00000, true});
+    assert_block(
+        blocks, "mm",
+        (RamBlock){NULL, 2 << 20, 0x8000000, 0x8000000, 0x7f7ec7e00000, true});
 }
 
 static void a_block_that_never_migrates_has_no_name(void **state)
 {
     g_autoptr(GArray) blocks = parsed(pc_text);
 
-    assert_block(blocks, "",
-                 (RamBlock){NULL, 4096, 0x800000, 0x800000, 0x7f725ca00000,
-                            true});
+    assert_block(
+        blocks, "",
+        (RamBlock){NULL, 4096, 0x800000, 0x800000, 0x7f725ca00000, true});
 }
 
 static void a_name_longer_than_its_column_is_read(void **state)
 {
     g_autoptr(GArray) blocks = parsed(pc_text);
 
-    assert_non_null(
-        ram_blocks_find(blocks, "0000:00:04.0/virtio-net-pci.rom"));
+    assert_non_null(ram_blocks_find(blocks, "0000:00:04.0/virtio-net-pci.rom"));
 }
 
 static void an_unknown_name_is_not_found(void **state)
@@ -127,9 +126,9 @@ static void a_block_is_told_to_the_plugin_with_its_address_in_hex(void **state)
 {
     g_autoptr(GArray) blocks = parsed(pc_text);
     json_t *json = ram_block_to_json(ram_blocks_find(blocks, "mm"));
-    json_t *expected = json_pack("{s:s, s:s, s:i, s:i}", "name", "mm", "host",
-                                 "0x7f7ec7e00000", "length", 0x8000000,
-                                 "page-size", 2 << 20);
+    json_t *expected =
+        json_pack("{s:s, s:s, s:i, s:i}", "name", "mm", "host",
+                  "0x7f7ec7e00000", "length", 0x8000000, "page-size", 2 << 20);
 
     assert_true(json_equal(json, expected));
     json_decref(json);
@@ -147,8 +146,7 @@ int main(void)
         cmocka_unit_test(carriage_returns_do_no_harm),
         cmocka_unit_test(no_block_at_all_is_an_empty_list),
         cmocka_unit_test(a_line_of_another_form_is_an_error_that_quotes_it),
-        cmocka_unit_test(
-            a_block_is_told_to_the_plugin_with_its_address_in_hex),
+        cmocka_unit_test(a_block_is_told_to_the_plugin_with_its_address_in_hex),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

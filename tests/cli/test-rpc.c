@@ -52,8 +52,8 @@ static Client *client_new(void)
 
     make_sockets(&fd, &other);
     client->events = g_string_new(NULL);
-    client->peer = fake_peer_new(
-        other, json_pack("{s:{s:i}}", "hello", "n", 1), answer, NULL);
+    client->peer = fake_peer_new(other, json_pack("{s:{s:i}}", "hello", "n", 1),
+                                 answer, NULL);
     client->rpc = rpc_new(fd, 4096, "the kitchen");
     rpc_on_event(client->rpc, note_event, client->events);
     return client;

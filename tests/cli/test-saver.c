@@ -35,9 +35,9 @@ typedef struct Machine {
 
 static json_t *list_capabilities(const Machine *machine)
 {
-    json_t *list = json_pack("[{s:s, s:b}, {s:s, s:b}]", "capability",
-                             "events", "state", 1, "capability",
-                             "x-ignore-shared", "state", 0);
+    json_t *list =
+        json_pack("[{s:s, s:b}, {s:s, s:b}]", "capability", "events", "state",
+                  1, "capability", "x-ignore-shared", "state", 0);
 
     if (machine->has_mapped_ram) {
         json_array_append_new(list, json_pack("{s:s, s:b}", "capability",
@@ -87,8 +87,7 @@ static json_t *migrate(Machine *machine, const json_t *arguments)
 {
     assert_true(machine->mapped_ram);
     assert_int_equal(machine->max_bandwidth, 0);
-    write_file(machine,
-               json_string_value(json_object_get(arguments, "uri")));
+    write_file(machine, json_string_value(json_object_get(arguments, "uri")));
     machine->migration = "active";
     return json_object();
 }
@@ -167,8 +166,8 @@ static json_t *answer(FakePeer *peer, const char *command,
     } else if (g_str_equal(command, "migrate-set-capabilities")) {
         set_capabilities(machine, arguments);
     } else if (g_str_equal(command, "migrate-set-parameters")) {
-        machine->max_bandwidth = json_integer_value(
-            json_object_get(arguments, "max-bandwidth"));
+        machine->max_bandwidth =
+            json_integer_value(json_object_get(arguments, "max-bandwidth"));
     } else if (g_str_equal(command, "migrate_cancel")) {
         machine->interrupt_on_poll = -1;
         machine->outcome = "cancelled";
@@ -210,8 +209,7 @@ static int set_up(void **state)
     int fd;
 
     fixture->directory = make_directory();
-    fixture->output =
-        g_build_filename(fixture->directory, "vm.snap", NULL);
+    fixture->output = g_build_filename(fixture->directory, "vm.snap", NULL);
     fixture->machine = (Machine){
         .run_state = "running",
         .has_mapped_ram = true,
@@ -348,8 +346,7 @@ static void a_paused_guest_is_saved_and_stays_paused(void **state)
     assert_files(fixture, "vm.snap");
 }
 
-static void a_guest_whose_migration_is_not_final_yet_is_waited_for(
-    void **state)
+static void a_guest_whose_migration_is_not_final_yet_is_waited_for(void **state)
 {
     Fixture *fixture = *state;
 
@@ -368,9 +365,8 @@ static void a_migration_under_way_is_waited_for(void **state)
     fixture->machine.run_state = "running";
     put_old_file(fixture, "vm.snap.preheat-tmp");
     save_well(fixture);
-    assert_true(log_has(fixture,
-                        "query-migrate query-migrate query-migrate "
-                        "query-block"));
+    assert_true(log_has(fixture, "query-migrate query-migrate query-migrate "
+                                 "query-block"));
 }
 
 static void a_failed_save_leaves_the_guest_running_and_no_file(void **state)
@@ -385,8 +381,7 @@ static void a_failed_save_leaves_the_guest_running_and_no_file(void **state)
     assert_old_file_is_untouched(fixture);
 }
 
-static void an_interrupted_save_is_cancelled_and_the_guest_runs_on(
-    void **state)
+static void an_interrupted_save_is_cancelled_and_the_guest_runs_on(void **state)
 {
     Fixture *fixture = *state;
 

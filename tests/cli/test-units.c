@@ -57,6 +57,37 @@ static void what_does_not_fit_in_64_bits_is_refused(void **state)
     assert_no_size("16777216T", "larger");
 }
 
+static void times_are_read_in_microseconds(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t us;
+    } times[] = {{"2s", 2000000}, {"1.5s", 1500000}, {"250ms", 250000},
+                 {"0.5ms", 500},  {"40us", 40},      {"0us", 0}};
+
+    for (size_t i = 0; i < G_N_ELEMENTS(times); i++) {
+        uint64_t us = 4711;
+
+        assert_true(units_parse_time(times[i].text, &us, NULL));
+        assert_int_equal(us, times[i].us);
+    }
+}
+
+static void what_is_no_time_is_refused(void **state)
+{
+    static const char *const texts[] = {"",   "5",   "s",    "-1s", " 1s",
+                                        "1h", "1 s", "nans", "1e300s"};
+
+    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
+        uint64_t us = 4711;
+        GError *error = NULL;
+
+        assert_false(units_parse_time(texts[i], &us, &error));
+        assert_cli_error(error, CLI_ERROR_USAGE, "is no time");
+        assert_int_equal(us, 4711);
+    }
+}
+
 static void assert_formats(char *text, const char *expected)
 {
     assert_string_equal(text, expected);
@@ -88,6 +119,8 @@ int main(void)
         cmocka_unit_test(suffixes_are_powers_of_1024_in_either_case),
         cmocka_unit_test(what_is_no_size_is_refused),
         cmocka_unit_test(what_does_not_fit_in_64_bits_is_refused),
+        cmocka_unit_test(times_are_read_in_microseconds),
+        cmocka_unit_test(what_is_no_time_is_refused),
         cmocka_unit_test(sizes_for_people_are_short),
         cmocka_unit_test(sizes_for_qemu_are_exact),
     };

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """preheat loadvm: every policy gives the guest that was saved."""
 
+import contextlib
+
 from harness import machine
 from harness.case import Case, recorded_order
 from harness.mappedram import MappedRam
@@ -102,8 +104,10 @@ class Load(Case):
         stats = self.tmp / "stats.json"
         vm = self.loadvm(machine.SMALL, "--policy", "sequential",
                          "--stats", stats)
-        vm.connect().wait_running()
-        vm.wait_loaded()
+        with contextlib.closing(vm.connect().control()) as control:
+            if control.execute("query-preheat")["state"] != "loaded":
+                # It comes after the statistics have been written.
+                control.wait_event("PREHEAT_LOADED")
         counted = vm.statistics()
         self.assertGreater(counted["loaded-ms"], 0)
         self.check_pages(counted, "sequential", machine.SMALL)

@@ -40,8 +40,7 @@ void add(PageOrder *order, uint32_t block, uint64_t first_page,
 
 guint n_pages_of(uint32_t block)
 {
-    static const guint n_pages[N_BLOCKS] = {RAM_PAGES, VRAM_PAGES,
-                                            BIOS_PAGES};
+    static const guint n_pages[N_BLOCKS] = {RAM_PAGES, VRAM_PAGES, BIOS_PAGES};
 
     return n_pages[block];
 }
@@ -138,8 +137,7 @@ void assert_superset(const PageOrder *a, const PageOrder *b)
 {
     for (uint32_t block = 0; block < N_BLOCKS; block++) {
         for (guint page = 0; page < n_pages_of(block); page++) {
-            assert_true(has_page(a, block, page) ||
-                        !has_page(b, block, page));
+            assert_true(has_page(a, block, page) || !has_page(b, block, page));
         }
     }
 }

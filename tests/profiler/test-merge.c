@@ -115,8 +115,7 @@ static void what_one_order_knows_of_a_page_is_kept(void **state)
     merged = merge_two(a, b, 1);
 
     assert_int_equal(page_order_extent(merged, 0)->idle_loads, 2);
-    assert_int_equal(page_order_extent(merged, 0)->access,
-                     PAGE_ACCESS_WRITE);
+    assert_int_equal(page_order_extent(merged, 0)->access, PAGE_ACCESS_WRITE);
 }
 
 static void empty_orders_merge_into_an_empty_one(void **state)
@@ -201,8 +200,7 @@ static void merged_orders_are_in_sequence_of_time(void **state)
         g_autoptr(PageOrder) a = random_order(rand, 60, FALSE);
         g_autoptr(PageOrder) b = random_order(rand, 60, FALSE);
         g_autoptr(PageOrder) merged = merge_two(a, b, 1);
-        g_autoptr(PageOrder) sorted =
-            order_sort(merged, ORDER_SORT_TIME, 0, 0);
+        g_autoptr(PageOrder) sorted = order_sort(merged, ORDER_SORT_TIME, 0, 0);
 
         assert_true(page_order_equal(merged, sorted));
     }

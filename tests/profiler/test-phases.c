@@ -13,8 +13,7 @@ static const OrderPhase *phase_at(const GArray *phases, guint i)
 }
 
 static void assert_phase(const GArray *phases, guint i, size_t first_extent,
-                         size_t n_extents, uint64_t n_pages,
-                         uint64_t time_us)
+                         size_t n_extents, uint64_t n_pages, uint64_t time_us)
 {
     const OrderPhase *phase = phase_at(phases, i);
 
@@ -106,8 +105,7 @@ static void every_extent_is_in_one_phase(void **state)
 
             assert_int_equal(phase->first_extent, next_extent);
             assert_true(phase->n_extents > 0);
-            assert_true(phase->n_bytes <= max_bytes ||
-                        phase->n_extents == 1);
+            assert_true(phase->n_bytes <= max_bytes || phase->n_extents == 1);
             next_extent += phase->n_extents;
         }
         assert_int_equal(next_extent, order->extents->len);

@@ -104,8 +104,7 @@ static void test_map_shows_the_most_touched_of_many_blocks(void **state)
 
 static void test_map_leaves_out_blocks_that_nobody_touched(void **state)
 {
-    PlotBlock blocks[] = {
-        {MIB, 4096, 0}, {GIB, 4096, 4096}, {MIB, 4096, 0}};
+    PlotBlock blocks[] = {{MIB, 4096, 0}, {GIB, 4096, 4096}, {MIB, 4096, 0}};
     PlotMap map = plot_map_layout(blocks, 3, &sheet);
 
     assert_int_equal(map.n_bands, 1);
@@ -331,11 +330,11 @@ static void test_orders_with_other_page_sizes_are_refused(void **state)
         g_error_matches(error, PROFILER_ERROR, PROFILER_ERROR_MISMATCH));
 }
 
-#define STATS_TEXT                                                            \
-    "{\"policy\": \"order\", \"demand-faults\": 7, \"blocktime-ms\": 1.5,"    \
-    " \"latency-us\": {\"p50\": 10, \"p99\": 20, \"max\": 30},"               \
-    " \"pages\": {\"in-file\": 100, \"by-fault\": 7, \"by-order\": 60,"       \
-    " \"by-rest\": 30, \"zero-on-fault\": 2},"                                \
+#define STATS_TEXT                                                             \
+    "{\"policy\": \"order\", \"demand-faults\": 7, \"blocktime-ms\": 1.5,"     \
+    " \"latency-us\": {\"p50\": 10, \"p99\": 20, \"max\": 30},"                \
+    " \"pages\": {\"in-file\": 100, \"by-fault\": 7, \"by-order\": 60,"        \
+    " \"by-rest\": 30, \"zero-on-fault\": 2},"                                 \
     " \"resumed-ms\": 250, \"order-done-ms\": null}"
 
 static void test_statistics_of_a_load_are_read(void **state)
@@ -355,22 +354,21 @@ static void test_statistics_of_a_load_are_read(void **state)
     assert_true(fabs(plot_stats_mean_fault_us(stats) - 1500.0 / 9) < 1e-9);
 }
 
-static void test_statistics_without_a_field_are_refused_by_its_name(
-    void **state)
+static void
+test_statistics_without_a_field_are_refused_by_its_name(void **state)
 {
     json_t *root = json_loads(STATS_TEXT, 0, NULL);
     g_autoptr(GError) error = NULL;
 
     json_object_del(json_object_get(root, "pages"), "by-rest");
     assert_null(plot_stats_from_json(root, &error));
-    assert_true(
-        g_error_matches(error, FORMATS_ERROR, FORMATS_ERROR_MALFORMED));
+    assert_true(g_error_matches(error, FORMATS_ERROR, FORMATS_ERROR_MALFORMED));
     assert_non_null(strstr(error->message, "pages.by-rest"));
     json_decref(root);
 }
 
-static void test_statistics_that_are_no_json_are_refused_with_the_line(
-    void **state)
+static void
+test_statistics_that_are_no_json_are_refused_with_the_line(void **state)
 {
     g_autofree char *path = NULL;
     g_autoptr(GError) error = NULL;

@@ -61,10 +61,9 @@ static void bytes_beyond_the_block_are_an_error(void **state)
         PageRange range;
 
         assert_false(page_range_of_bytes(order, RAM, beyond[i].off_bytes,
-                                         beyond[i].len_bytes, &range,
-                                         &error));
-        assert_true(g_error_matches(error, PROFILER_ERROR,
-                                    PROFILER_ERROR_RANGE));
+                                         beyond[i].len_bytes, &range, &error));
+        assert_true(
+            g_error_matches(error, PROFILER_ERROR, PROFILER_ERROR_RANGE));
     }
 }
 
@@ -214,17 +213,14 @@ static void ram_is_split_as_qemu_splits_it(void **state)
 
         page_order_add_block(order, "pc.ram", machines[i].len_bytes, 4096);
         machine_map_add(map, order, machines[i].type, 0);
-        assert_true(machine_map_find(map, order, 0, UINT64_MAX, ranges,
-                                     NULL));
+        assert_true(machine_map_find(map, order, 0, UINT64_MAX, ranges, NULL));
 
         assert_int_equal(range_at(ranges, 0)->first_page, 0);
         assert_int_equal(range_at(ranges, 0)->n_pages, low_bytes / 4096);
         assert_int_equal(ranges->len, high_bytes > 0 ? 2 : 1);
         if (high_bytes > 0) {
-            assert_int_equal(range_at(ranges, 1)->first_page,
-                             low_bytes / 4096);
-            assert_int_equal(range_at(ranges, 1)->n_pages,
-                             high_bytes / 4096);
+            assert_int_equal(range_at(ranges, 1)->first_page, low_bytes / 4096);
+            assert_int_equal(range_at(ranges, 1)->n_pages, high_bytes / 4096);
         }
     }
 }
@@ -232,14 +228,13 @@ static void ram_is_split_as_qemu_splits_it(void **state)
 static void addresses_above_4_gib_are_behind_the_lower_part(void **state)
 {
     g_autoptr(PageOrder) order = page_order_new();
-    g_autoptr(GArray) map =
-        g_array_new(FALSE, FALSE, sizeof(MachineMapping));
+    g_autoptr(GArray) map = g_array_new(FALSE, FALSE, sizeof(MachineMapping));
     g_autoptr(GArray) ranges = no_ranges();
 
     page_order_add_block(order, "pc.ram", 8 * GIB, 4096);
     machine_map_add(map, order, MACHINE_PC, 0);
-    assert_true(machine_map_find(map, order, 4 * GIB + 4096, 8192, ranges,
-                                 NULL));
+    assert_true(
+        machine_map_find(map, order, 4 * GIB + 4096, 8192, ranges, NULL));
 
     assert_int_equal(ranges->len, 1);
     assert_int_equal(range_at(ranges, 0)->first_page, 3 * GIB / 4096 + 1);
@@ -249,8 +244,7 @@ static void addresses_above_4_gib_are_behind_the_lower_part(void **state)
 static void addresses_in_the_hole_below_4_gib_are_no_ram(void **state)
 {
     g_autoptr(PageOrder) order = page_order_new();
-    g_autoptr(GArray) map =
-        g_array_new(FALSE, FALSE, sizeof(MachineMapping));
+    g_autoptr(GArray) map = g_array_new(FALSE, FALSE, sizeof(MachineMapping));
     g_autoptr(GArray) ranges = no_ranges();
     g_autoptr(GError) error = NULL;
 
@@ -258,16 +252,14 @@ static void addresses_in_the_hole_below_4_gib_are_no_ram(void **state)
     machine_map_add(map, order, MACHINE_PC, 0);
     assert_false(machine_map_find(map, order, 3 * GIB, GIB, ranges, &error));
 
-    assert_true(
-        g_error_matches(error, PROFILER_ERROR, PROFILER_ERROR_RANGE));
+    assert_true(g_error_matches(error, PROFILER_ERROR, PROFILER_ERROR_RANGE));
     assert_int_equal(ranges->len, 0);
 }
 
 static void a_range_across_mappings_has_a_part_of_each(void **state)
 {
     g_autoptr(PageOrder) order = empty_order();
-    g_autoptr(GArray) map =
-        g_array_new(FALSE, FALSE, sizeof(MachineMapping));
+    g_autoptr(GArray) map = g_array_new(FALSE, FALSE, sizeof(MachineMapping));
     g_autoptr(GArray) ranges = no_ranges();
     MachineMapping mappings[] = {
         {0x10000, 0x8000, 0x4000, RAM},
@@ -275,8 +267,7 @@ static void a_range_across_mappings_has_a_part_of_each(void **state)
     };
 
     g_array_append_vals(map, mappings, 2);
-    assert_true(
-        machine_map_find(map, order, 0x13000, 0xe000, ranges, NULL));
+    assert_true(machine_map_find(map, order, 0x13000, 0xe000, ranges, NULL));
 
     assert_int_equal(ranges->len, 2);
     assert_int_equal(range_at(ranges, 0)->block, RAM);

@@ -16,9 +16,8 @@ static PageOrder *to_order(Recorder *recorder, uint64_t start_us)
 {
     g_autoptr(PageOrder) blocks = empty_order();
     GError *error = NULL;
-    PageOrder *order =
-        recorder_to_order(recorder, blocks->blocks, start_us, NULL,
-                          PAGE_ORDER_ORIGIN_LOAD, &error);
+    PageOrder *order = recorder_to_order(recorder, blocks->blocks, start_us,
+                                         NULL, PAGE_ORDER_ORIGIN_LOAD, &error);
 
     assert_null(error);
     assert_true(page_order_check(order, NULL));
@@ -135,8 +134,8 @@ static void a_page_outside_its_block_is_an_error(void **state)
                       PAGE_ACCESS_READ, 1);
         assert_null(recorder_to_order(recorder, blocks->blocks, 0, NULL,
                                       PAGE_ORDER_ORIGIN_LOAD, &error));
-        assert_true(g_error_matches(error, FORMATS_ERROR,
-                                    FORMATS_ERROR_MALFORMED));
+        assert_true(
+            g_error_matches(error, FORMATS_ERROR, FORMATS_ERROR_MALFORMED));
     }
 }
 

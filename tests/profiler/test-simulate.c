@@ -32,6 +32,7 @@ static SimulateParams slow_params(void)
     params.piece_bytes = PAGE_BYTES;
     params.busy_piece_bytes = PAGE_BYTES;
     params.plan.max_hole_bytes = 0;
+    params.read_hole_bytes = 0;
     params.eager_reads = 1;
     return params;
 }
@@ -64,6 +65,15 @@ static PageOrder *trace_of(const int *pages, uint64_t step_ms)
     return trace;
 }
 
+/* Every page, at once. */
+static PageOrder *order_of_all(void)
+{
+    PageOrder *order = new_order(N_PAGES);
+
+    add(order, 0, N_PAGES, 0);
+    return order;
+}
+
 static SimulateResult run(const PageOrder *order, const PageOrder *trace,
                           const SimulateParams *params, SimulatePolicy policy)
 {
@@ -74,91 +84,6 @@ static SimulateResult run(const PageOrder *order, const PageOrder *trace,
         simulate_load(order, trace, NULL, params, policy, &result, &error));
     assert_null(error);
     return result;
-}
-
-static void test_storage_reads_one_after_the_other_with_a_queue_of_one(
-    void **state)
-{
-    StorageSpec spec = {PAGE_BYTES * 1000, MS, 1};
-    StorageModel model;
-
-    storage_model_init(&model, &spec);
-    assert_int_equal(storage_model_read(&model, 0, PAGE_BYTES, false), 2 * MS);
-    assert_int_equal(storage_model_slot(&model, MS), 2 * MS);
-    assert_int_equal(storage_model_read(&model, MS, PAGE_BYTES, false), 4 * MS);
-    assert_int_equal(model.bytes_read, 2 * PAGE_BYTES);
-}
-
-static void test_storage_overlaps_latency_but_not_transfers(void **state)
-{
-    StorageSpec spec = {PAGE_BYTES * 1000, MS, 2};
-    StorageModel model;
-
-    storage_model_init(&model, &spec);
-    assert_int_equal(storage_model_read(&model, 0, PAGE_BYTES, false), 2 * MS);
-    assert_int_equal(storage_model_slot(&model, 0), 0);
-    assert_int_equal(storage_model_read(&model, 0, PAGE_BYTES, false), 3 * MS);
-    assert_int_equal(storage_model_slot(&model, 0), 2 * MS);
-    assert_int_equal(storage_model_read(&model, 0, PAGE_BYTES, false), 4 * MS);
-}
-
-static void test_urgent_read_does_not_wait_for_other_transfers(void **state)
-{
-    StorageSpec spec = {PAGE_BYTES * 1000, MS, 3};
-    StorageModel model;
-
-    storage_model_init(&model, &spec);
-    assert_int_equal(storage_model_read(&model, 0, 8 * PAGE_BYTES, false),
-                     9 * MS);
-    assert_int_equal(storage_model_read(&model, 0, PAGE_BYTES, true), 2 * MS);
-    assert_int_equal(storage_model_read(&model, 0, PAGE_BYTES, false),
-                     11 * MS);
-}
-
-static void test_storage_spec_is_read_with_units(void **state)
-{
-    g_autoptr(GError) error = NULL;
-    StorageSpec spec;
-
-    assert_true(storage_spec_parse("bandwidth=400M,latency=1.5ms,queue=8",
-                                   &spec, &error));
-    assert_int_equal(spec.bandwidth_bytes_s, 400 << 20);
-    assert_int_equal(spec.latency_ns, 1500000);
-    assert_int_equal(spec.queue, 8);
-    assert_true(storage_spec_parse("bandwidth=1G", &spec, &error));
-    assert_int_equal(spec.latency_ns, 0);
-    assert_int_equal(spec.queue, 1);
-}
-
-static void test_storage_spec_that_makes_no_sense_is_refused(void **state)
-{
-    static const char *const texts[] = {
-        "",
-        "latency=1ms",
-        "bandwidth=",
-        "bandwidth=0",
-        "bandwidth=-5M",
-        "bandwidth=nan",
-        "bandwidth=1e300G",
-        "bandwidth=400X",
-        "bandwidth=1M,latency=5",
-        "bandwidth=1M,latency=2h",
-        "bandwidth=1M,latency=1e9s",
-        "bandwidth=1M,queue=0",
-        "bandwidth=1M,queue=100000",
-        "bandwidth=1M,speed=3",
-        "bandwidth=1M,,queue=3",
-    };
-
-    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
-        g_autoptr(GError) error = NULL;
-        StorageSpec spec = {.queue = 77};
-
-        assert_false(storage_spec_parse(texts[i], &spec, &error));
-        assert_true(g_error_matches(error, G_OPTION_ERROR,
-                                    G_OPTION_ERROR_BAD_VALUE));
-        assert_int_equal(spec.queue, 77);
-    }
 }
 
 static void test_on_demand_each_touch_costs_latency_and_transfer(void **state)
@@ -194,8 +119,8 @@ static void test_page_touched_again_costs_nothing(void **state)
     SimulateParams params = slow_params();
     g_autoptr(PageOrder) trace = trace_of((int[]){5, 0, 5, 0, -1}, 10);
 
-    assert_int_equal(
-        run(NULL, trace, &params, SIMULATE_DEMAND).demand_faults, 2);
+    assert_int_equal(run(NULL, trace, &params, SIMULATE_DEMAND).demand_faults,
+                     2);
 }
 
 static void test_what_the_recording_was_blocked_is_not_computing(void **state)
@@ -234,10 +159,23 @@ static void test_order_brings_far_pages_before_they_are_touched(void **state)
     assert_int_equal(run(trace, trace, &params, SIMULATE_ORDER).demand_faults,
                      1);
     assert_int_equal(
-        run(NULL, trace, &params, SIMULATE_SEQUENTIAL).demand_faults, 2);
+        run(NULL, trace, &params, SIMULATE_SEQUENTIAL).demand_faults, 3);
     params.head_start_ns = 6 * MS;
     assert_int_equal(run(trace, trace, &params, SIMULATE_ORDER).demand_faults,
                      0);
+}
+
+static void test_only_the_order_has_a_head_start(void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(PageOrder) order = trace_of((int[]){7, -1}, 0);
+    g_autoptr(PageOrder) trace = trace_of((int[]){7, 0, -1}, 0);
+
+    params.head_start_ns = 100 * MS;
+    assert_int_equal(run(order, trace, &params, SIMULATE_ORDER).demand_faults,
+                     1);
+    assert_int_equal(
+        run(order, trace, &params, SIMULATE_SEQUENTIAL).demand_faults, 2);
 }
 
 static void test_full_load_has_no_faults_and_starts_late(void **state)
@@ -253,16 +191,17 @@ static void test_full_load_has_no_faults_and_starts_late(void **state)
     assert_int_equal(result.working_set_ns, 15 * MS);
 }
 
-static void test_page_in_flight_is_read_again_rather_than_waited_for(
-    void **state)
+static void
+test_page_in_flight_is_read_again_rather_than_waited_for(void **state)
 {
     SimulateParams params = slow_params();
+    g_autoptr(PageOrder) order = order_of_all();
     g_autoptr(PageOrder) trace = trace_of((int[]){0, -1}, 0);
     SimulateResult result;
 
     params.piece_bytes = N_PAGES * PAGE_BYTES;
     params.head_start_ns = MS;
-    result = run(NULL, trace, &params, SIMULATE_SEQUENTIAL);
+    result = run(order, trace, &params, SIMULATE_ORDER);
     /* The piece would come after 9, the page alone after 3; a millisecond
      * of both is before the guest runs. */
     assert_int_equal(result.demand_faults, 1);
@@ -273,23 +212,25 @@ static void test_page_in_flight_is_read_again_rather_than_waited_for(
 static void test_page_in_flight_that_comes_first_ends_the_wait(void **state)
 {
     SimulateParams params = slow_params();
+    g_autoptr(PageOrder) order = order_of_all();
     g_autoptr(PageOrder) trace = trace_of((int[]){0, -1}, 0);
 
     params.head_start_ns = 3 * MS / 2;
-    assert_int_equal(
-        run(NULL, trace, &params, SIMULATE_SEQUENTIAL).blocked_ns, MS / 2);
+    assert_int_equal(run(order, trace, &params, SIMULATE_ORDER).blocked_ns,
+                     MS / 2);
 }
 
-static void test_fault_goes_before_the_eager_thread_in_a_full_queue(
-    void **state)
+static void
+test_fault_goes_before_the_eager_thread_in_a_full_queue(void **state)
 {
     SimulateParams params = slow_params();
+    g_autoptr(PageOrder) order = order_of_all();
     g_autoptr(PageOrder) trace = trace_of((int[]){7, -1}, 0);
     SimulateResult result;
 
     params.storage.queue = 1;
     params.head_start_ns = MS;
-    result = run(NULL, trace, &params, SIMULATE_SEQUENTIAL);
+    result = run(order, trace, &params, SIMULATE_ORDER);
     assert_int_equal(result.blocked_ns, 3 * MS);
 }
 
@@ -322,6 +263,22 @@ static void test_miss_moves_the_replay_to_where_the_guest_is(void **state)
     assert_int_equal(result.bytes_read, N_PAGES * PAGE_BYTES);
 }
 
+/* Pages 0 and 5 of eight are in the file. */
+static Snapshot snapshot_with_two_pages(SnapshotBlock *block, uint64_t *bitmap)
+{
+    *bitmap = 1 << 0 | 1 << 5;
+    *block = (SnapshotBlock){
+        .name = (char *)"ram",
+        .len_bytes = N_PAGES * PAGE_BYTES,
+        .page_bytes = PAGE_BYTES,
+        .n_pages = N_PAGES,
+        .n_pages_in_file = 2,
+        .bitmap = bitmap,
+    };
+    return (Snapshot){
+        .path = (char *)"vm.snap", .blocks = block, .n_blocks = 1};
+}
+
 static void test_hole_in_a_phase_is_read_along(void **state)
 {
     SimulateParams params = slow_params();
@@ -337,6 +294,27 @@ static void test_hole_in_a_phase_is_read_along(void **state)
     params.plan.max_hole_bytes = PAGE_BYTES;
     result = run(order, trace, &params, SIMULATE_ORDER);
     assert_int_equal(result.order_done_ns, 1 * MS);
+}
+
+static void test_pages_of_zeroes_between_others_are_read_along(void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(PageOrder) trace = trace_of((int[]){7, 3, -1}, 20);
+    SnapshotBlock block;
+    uint64_t bitmap;
+    Snapshot snapshot = snapshot_with_two_pages(&block, &bitmap);
+    SimulateResult result;
+
+    params.piece_bytes = N_PAGES * PAGE_BYTES;
+    params.read_hole_bytes = 4 * PAGE_BYTES;
+    assert_true(simulate_load(NULL, trace, &snapshot, &params,
+                              SIMULATE_SEQUENTIAL, &result, NULL));
+    assert_int_equal(result.bytes_read, 6 * PAGE_BYTES);
+    assert_int_equal(result.zero_faults, 2);
+    params.read_hole_bytes = 3 * PAGE_BYTES;
+    assert_true(simulate_load(NULL, trace, &snapshot, &params,
+                              SIMULATE_SEQUENTIAL, &result, NULL));
+    assert_int_equal(result.bytes_read, 2 * PAGE_BYTES);
 }
 
 static void test_order_without_a_page_is_a_sequential_load(void **state)
@@ -390,22 +368,6 @@ static void test_trace_without_a_touch_is_over_at_once(void **state)
                      0);
 }
 
-/* Pages 0 and 5 of eight are in the file. */
-static Snapshot snapshot_with_two_pages(SnapshotBlock *block, uint64_t *bitmap)
-{
-    *bitmap = 1 << 0 | 1 << 5;
-    *block = (SnapshotBlock){
-        .name = (char *)"ram",
-        .len_bytes = N_PAGES * PAGE_BYTES,
-        .page_bytes = PAGE_BYTES,
-        .n_pages = N_PAGES,
-        .n_pages_in_file = 2,
-        .bitmap = bitmap,
-    };
-    return (Snapshot){
-        .path = (char *)"vm.snap", .blocks = block, .n_blocks = 1};
-}
-
 static void test_page_not_in_the_file_is_never_read(void **state)
 {
     SimulateParams params = slow_params();
@@ -435,10 +397,10 @@ static void test_snapshot_of_another_machine_is_refused(void **state)
     Snapshot snapshot = snapshot_with_two_pages(&block, &bitmap);
     SimulateResult result;
 
-    assert_false(simulate_load(NULL, trace, &snapshot, &params,
-                               SIMULATE_DEMAND, &result, &error));
-    assert_true(g_error_matches(error, FORMATS_ERROR,
-                                FORMATS_ERROR_UNSUPPORTED));
+    assert_false(simulate_load(NULL, trace, &snapshot, &params, SIMULATE_DEMAND,
+                               &result, &error));
+    assert_true(
+        g_error_matches(error, FORMATS_ERROR, FORMATS_ERROR_UNSUPPORTED));
 }
 
 static void test_block_too_large_to_simulate_is_refused(void **state)
@@ -450,8 +412,7 @@ static void test_block_too_large_to_simulate_is_refused(void **state)
 
     assert_false(simulate_load(NULL, trace, NULL, &params, SIMULATE_DEMAND,
                                &result, &error));
-    assert_true(
-        g_error_matches(error, FORMATS_ERROR, FORMATS_ERROR_TOO_LARGE));
+    assert_true(g_error_matches(error, FORMATS_ERROR, FORMATS_ERROR_TOO_LARGE));
 }
 
 /* A guest of 64 MiB that touches bursts of neighbours, with pauses. */
@@ -516,8 +477,8 @@ static void test_less_latency_is_never_slower(void **state)
         g_autoptr(PageOrder) trace = random_trace(rand, 300);
 
         for (int policy = 0; policy < SIMULATE_N_POLICIES; policy++) {
-            bool is_eager = policy == SIMULATE_ORDER ||
-                            policy == SIMULATE_SEQUENTIAL;
+            bool is_eager =
+                policy == SIMULATE_ORDER || policy == SIMULATE_SEQUENTIAL;
             uint64_t last_ns = 0;
 
             for (uint64_t us = 20; us <= 10000; us *= 2) {
@@ -576,28 +537,23 @@ static void test_policies_are_known_by_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(
-            test_storage_reads_one_after_the_other_with_a_queue_of_one),
-        cmocka_unit_test(test_storage_overlaps_latency_but_not_transfers),
-        cmocka_unit_test(test_urgent_read_does_not_wait_for_other_transfers),
-        cmocka_unit_test(test_storage_spec_is_read_with_units),
-        cmocka_unit_test(test_storage_spec_that_makes_no_sense_is_refused),
         cmocka_unit_test(test_on_demand_each_touch_costs_latency_and_transfer),
         cmocka_unit_test(test_fault_cost_is_added_to_each_fault),
         cmocka_unit_test(test_page_touched_again_costs_nothing),
         cmocka_unit_test(test_what_the_recording_was_blocked_is_not_computing),
         cmocka_unit_test(test_sequential_load_is_ahead_of_a_slow_guest),
         cmocka_unit_test(test_order_brings_far_pages_before_they_are_touched),
+        cmocka_unit_test(test_only_the_order_has_a_head_start),
         cmocka_unit_test(test_full_load_has_no_faults_and_starts_late),
         cmocka_unit_test(
             test_page_in_flight_is_read_again_rather_than_waited_for),
-        cmocka_unit_test(
-            test_page_in_flight_that_comes_first_ends_the_wait),
+        cmocka_unit_test(test_page_in_flight_that_comes_first_ends_the_wait),
         cmocka_unit_test(
             test_fault_goes_before_the_eager_thread_in_a_full_queue),
         cmocka_unit_test(test_pieces_are_small_while_faults_arrive),
         cmocka_unit_test(test_miss_moves_the_replay_to_where_the_guest_is),
         cmocka_unit_test(test_hole_in_a_phase_is_read_along),
+        cmocka_unit_test(test_pages_of_zeroes_between_others_are_read_along),
         cmocka_unit_test(test_order_without_a_page_is_a_sequential_load),
         cmocka_unit_test(test_order_of_other_blocks_is_left_out),
         cmocka_unit_test(test_order_in_smaller_pages_than_the_trace_fits),

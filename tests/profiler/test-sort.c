@@ -101,9 +101,8 @@ static void sorting_is_a_permutation(void **state)
     for (guint round = 0; round < 300; round++) {
         g_autoptr(PageOrder) order = random_order(rand, 60, FALSE);
         g_autoptr(PageOrder) normal = order_normalise(order);
-        g_autoptr(PageOrder) sorted =
-            order_sort(order, keys[round % G_N_ELEMENTS(keys)], 20 * 4096,
-                       10000);
+        g_autoptr(PageOrder) sorted = order_sort(
+            order, keys[round % G_N_ELEMENTS(keys)], 20 * 4096, 10000);
 
         assert_disjoint(sorted);
         assert_int_equal(sorted->extents->len, normal->extents->len);

@@ -52,6 +52,7 @@ class Case(unittest.TestCase):
         """A running guest in plain QEMU, from machine's snapshot."""
         vm = self.qemu([*machine.arguments(self.tmp), "-incoming", "defer"])
         vm.connect().load(snapshot(machine))
+        vm.qmp.execute("cont")
         return vm.wait_running()
 
     def qemu(self, arguments, **options):

@@ -82,6 +82,9 @@ class Virtual:
         if serial:
             self._listeners["serial"] = Listener(tmp / f"{self.name}.con")
             argv += ["-serial", f"unix:{self._listeners['serial'].path}"]
+        else:
+            # The device must be there: snapshots have its state.
+            argv += ["-serial", "null"]
         self.process = Process(argv, tmp, self.name)
         self.qmp = None
         self.serial = None

@@ -1,0 +1,442 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "plugin/load.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "formats/page-order.h"
+#include "plugin/arguments.h"
+#include "plugin/control-protocol.h"
+#include "profiler/learn.h"
+
+#define N_FAULT_THREADS   4
+#define N_EAGER_THREADS   2
+#define MAX_STAGED_BYTES  (UINT64_C(512) << 20)
+#define MAX_RECORDED      (UINT64_C(16) << 20)
+#define DEFAULT_RECORD_MS 10000
+
+/* A page that so many loads in a row found untouched leaves a learned order;
+ * so does what goes beyond this size. */
+#define MAX_IDLE_LOADS    3
+#define MAX_LEARNED_BYTES (UINT64_C(1) << 30)
+
+/* Constant once load_begin() has returned, but for the last two. */
+struct Load {
+    LoadWarn *warn;
+    Control *control;
+    char *policy;
+    char *record_path; /* NULL: do not record */
+    char *stats_path;  /* NULL: do not write */
+    char *learn_path;  /* NULL: do not learn */
+    Snapshot *snapshot;
+    PageSource *source;
+    LoadStats *stats;
+    Recorder *recorder;
+    Recorder *missed; /* both for learning */
+    Recorder *unused;
+    PageOrder *learn_from; /* what is to be improved */
+    Pager *pager;          /* NULL: policy full */
+
+    uint64_t attached_us;     /* set before the pager notes anything */
+    _Atomic bool full_loaded; /* policy full: QEMU has loaded it */
+};
+
+static void write_stats(Load *load);
+
+/* ---- what the pager calls ---- */
+
+static void on_failed(void *opaque, const PagerFailure *failure)
+{
+    Load *load = opaque;
+
+    control_send_event(load->control, CONTROL_EVENT_READ_ERROR,
+                       json_pack("{s:s, s:I, s:s, s:s}", "file", failure->path,
+                                 "offset", (json_int_t)failure->off_bytes,
+                                 "operation", failure->what, "error",
+                                 g_strerror(failure->error)));
+}
+
+static GArray *recorded_blocks(const Snapshot *snapshot)
+{
+    GArray *blocks = g_array_new(FALSE, FALSE, sizeof(PageOrderBlock));
+
+    for (size_t i = 0; i < snapshot->n_blocks; i++) {
+        const PageOrderBlock block = {
+            .name = snapshot->blocks[i].name, /* copied by who gets it */
+            .len_bytes = snapshot->blocks[i].len_bytes,
+            .page_bytes = snapshot->blocks[i].page_bytes,
+        };
+
+        g_array_append_val(blocks, block);
+    }
+    return blocks;
+}
+
+static void on_recorded(void *opaque)
+{
+    Load *load = opaque;
+    g_autoptr(GArray) blocks = recorded_blocks(load->snapshot);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(PageOrder) order = recorder_to_order(
+        load->recorder, blocks, load->attached_us, load->snapshot->identity,
+        PAGE_ORDER_ORIGIN_LOAD, &error);
+
+    if (!order || !page_order_save(order, load->record_path, &error)) {
+        load->warn(error->message);
+    }
+    write_stats(load);
+}
+
+static PageOrder *lesson_order(const Load *load, Recorder *recorder,
+                               GError **error)
+{
+    g_autoptr(GArray) blocks = recorded_blocks(load->snapshot);
+
+    return recorder_to_order(recorder, blocks, load->attached_us,
+                             load->snapshot->identity,
+                             PAGE_ORDER_ORIGIN_LEARNED, error);
+}
+
+static bool learn(const Load *load, GError **error)
+{
+    g_autoptr(PageOrder) missed = lesson_order(load, load->missed, error);
+    g_autoptr(PageOrder) unused =
+        missed ? lesson_order(load, load->unused, error) : NULL;
+
+    if (!unused) {
+        return false;
+    }
+    const LoadLesson lesson = {
+        .missed = missed,
+        .unused = unused,
+        .max_idle_loads = MAX_IDLE_LOADS,
+        .max_bytes = MAX_LEARNED_BYTES,
+    };
+    g_autoptr(PageOrder) order = order_learn(load->learn_from, &lesson, error);
+    return order && page_order_save(order, load->learn_path, error);
+}
+
+static void on_learned(void *opaque)
+{
+    Load *load = opaque;
+    g_autoptr(GError) error = NULL;
+
+    if (!learn(load, &error)) {
+        load->warn(error->message);
+    }
+    write_stats(load);
+}
+
+static void on_loaded(void *opaque)
+{
+    Load *load = opaque;
+
+    write_stats(load);
+    control_send_event(load->control, CONTROL_EVENT_LOADED, json_object());
+}
+
+/* ---- statistics ---- */
+
+static const char *state_of(Load *load)
+{
+    if (load->pager) {
+        return pager_state(load->pager);
+    }
+    return atomic_load_explicit(&load->full_loaded, memory_order_relaxed)
+               ? "loaded"
+               : "loading";
+}
+
+json_t *load_query(Load *load)
+{
+    return load_stats_to_json(load->stats, load->policy, state_of(load));
+}
+
+static void write_stats(Load *load)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!load->stats_path) {
+        return;
+    }
+    json_t *json = load_query(load);
+    char *text = json_dumps(json, JSON_INDENT(2));
+    g_autofree char *line = g_strconcat(text ? text : "{}", "\n", NULL);
+
+    free(text);
+    json_decref(json);
+    if (!g_file_set_contents_full(load->stats_path, line, -1,
+                                  G_FILE_SET_CONTENTS_CONSISTENT, 0644,
+                                  &error)) {
+        load->warn(error->message);
+    }
+}
+
+/* ---- load ---- */
+
+/* What "load" was asked for. */
+typedef struct LoadRequest {
+    const char *snapshot; /* all borrowed from the arguments */
+    const char *order;
+    const char *policy;
+    const char *record;
+    const char *stats;
+    const char *learn;
+    uint64_t offset;
+    uint64_t record_ms;
+    uint64_t learn_ms;
+    uint64_t start_us;
+} LoadRequest;
+
+static bool parse_load(const json_t *arguments, LoadRequest *ret_request,
+                       GError **error)
+{
+    LoadRequest request = {
+        .policy = "order",
+        .record_ms = DEFAULT_RECORD_MS,
+        .learn_ms = DEFAULT_RECORD_MS,
+        .start_us = monotonic_us(),
+    };
+    const Argument known[] = {
+        {"snapshot", ARGUMENT_STRING, true, &request.snapshot},
+        {"offset", ARGUMENT_COUNT, false, &request.offset},
+        {"order", ARGUMENT_STRING, false, &request.order},
+        {"policy", ARGUMENT_STRING, false, &request.policy},
+        {"record", ARGUMENT_STRING, false, &request.record},
+        {"record-for", ARGUMENT_COUNT, false, &request.record_ms},
+        {"learn", ARGUMENT_STRING, false, &request.learn},
+        {"learn-for", ARGUMENT_COUNT, false, &request.learn_ms},
+        {"stats", ARGUMENT_STRING, false, &request.stats},
+        {"start-us", ARGUMENT_COUNT, false, &request.start_us},
+        {NULL},
+    };
+
+    if (!arguments_parse(arguments, known, error)) {
+        return false;
+    }
+    if (request.learn && request.record) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                    "either record or learn, not both");
+        return false;
+    }
+    *ret_request = request;
+    return true;
+}
+
+static bool parse_policy(const char *name, PagerPolicy *ret_policy,
+                         bool *ret_full)
+{
+    static const char *const names[] = {
+        [PAGER_POLICY_ORDER] = "order",
+        [PAGER_POLICY_SEQUENTIAL] = "sequential",
+        [PAGER_POLICY_DEMAND] = "demand",
+    };
+
+    *ret_full = strcmp(name, "full") == 0;
+    for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+        if (strcmp(name, names[i]) == 0) {
+            *ret_policy = (PagerPolicy)i;
+            return true;
+        }
+    }
+    return *ret_full;
+}
+
+/* An order is a hint: what is wrong with it is worth a word, not a stop. */
+static PageOrder *load_order(const Load *load, const char *path,
+                             char **ret_warning)
+{
+    g_autoptr(GError) error = NULL;
+    PageOrder *order = page_order_load(path, &error);
+
+    if (!order) {
+        *ret_warning =
+            g_strdup_printf("%s; loading without an order", error->message);
+    } else if (order->identity &&
+               strcmp(order->identity, load->snapshot->identity) != 0) {
+        *ret_warning = g_strdup_printf(
+            "%s: recorded for another snapshot than %s; it may not help", path,
+            load->snapshot->path);
+    }
+    return order;
+}
+
+/* What is to be improved: the order that is replayed, or one that is still
+ * empty if there is no file.  Anything else at that path is somebody's and
+ * stays: NULL. */
+static PageOrder *order_to_improve(const Load *load, const PageOrder *order,
+                                   const char *path)
+{
+    const char *identity = load->snapshot->identity;
+
+    if (order && g_strcmp0(order->identity, identity) == 0) {
+        return page_order_copy(order);
+    }
+    if (g_file_test(path, G_FILE_TEST_EXISTS)) {
+        return NULL;
+    }
+    PageOrder *empty = page_order_new();
+    empty->identity = g_strdup(identity);
+    return empty;
+}
+
+static void prepare_learning(Load *load, const PageOrder *order,
+                             const char *path, char **ret_warning)
+{
+    load->learn_from = order_to_improve(load, order, path);
+    if (!load->learn_from) {
+        g_autofree char *before = *ret_warning;
+
+        *ret_warning = g_strdup_printf(
+            "%s: not an order of this snapshot, and left as it is: nothing "
+            "will be learned%s%s",
+            path, before ? "; " : "", before ? before : "");
+        return;
+    }
+    load->learn_path = g_strdup(path);
+    load->missed = recorder_new(MAX_RECORDED);
+    load->unused = recorder_new(MAX_RECORDED);
+}
+
+static bool start_pager(Load *load, const LoadRequest *request,
+                        PagerPolicy policy, char **ret_warning, GError **error)
+{
+    g_autoptr(PageOrder) order = NULL;
+
+    if (request->order && policy == PAGER_POLICY_ORDER) {
+        order = load_order(load, request->order, ret_warning);
+    }
+    load->source = page_source_new_file(load->snapshot, error);
+    if (!load->source) {
+        return false;
+    }
+    if (load->record_path) {
+        load->recorder = recorder_new(MAX_RECORDED);
+    }
+    if (request->learn) {
+        prepare_learning(load, order, request->learn, ret_warning);
+    }
+    const PagerConfig config = {
+        .snapshot = load->snapshot,
+        .source = load->source,
+        .order = order,
+        .policy = policy,
+        .stats = load->stats,
+        .recorder = load->recorder,
+        .record_us = request->record_ms * 1000,
+        .learning = {load->missed, load->unused, request->learn_ms * 1000},
+        .max_staged_bytes = MAX_STAGED_BYTES,
+        .n_fault_threads = N_FAULT_THREADS,
+        .n_eager_threads = N_EAGER_THREADS,
+        .callbacks = {on_failed, on_recorded, on_learned, on_loaded, load},
+    };
+    load->pager = pager_new(&config, error);
+    return load->pager != NULL;
+}
+
+static void load_free(Load *load)
+{
+    page_source_free(load->source);
+    recorder_free(load->recorder);
+    recorder_free(load->missed);
+    recorder_free(load->unused);
+    page_order_free(load->learn_from);
+    load_stats_free(load->stats);
+    snapshot_free(load->snapshot);
+    g_free(load->policy);
+    g_free(load->record_path);
+    g_free(load->learn_path);
+    g_free(load->stats_path);
+    g_free(load);
+}
+
+static bool begin(Load *load, const LoadRequest *request, char **ret_warning,
+                  GError **error)
+{
+    PagerPolicy policy = PAGER_POLICY_ORDER;
+    bool full;
+
+    if (!parse_policy(request->policy, &policy, &full)) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                    "no policy is called %s: order, sequential, demand, full",
+                    request->policy);
+        return false;
+    }
+    load->snapshot = snapshot_open(request->snapshot, request->offset, error);
+    if (!load->snapshot) {
+        return false;
+    }
+    load->policy = g_strdup(request->policy);
+    load->record_path = g_strdup(request->record);
+    load->stats_path = g_strdup(request->stats);
+    load->stats = load_stats_new(request->start_us);
+    return full || start_pager(load, request, policy, ret_warning, error);
+}
+
+Load *load_begin(const json_t *arguments, Control *control, LoadWarn *warn,
+                 char **ret_warning, GError **error)
+{
+    LoadRequest request;
+
+    if (!parse_load(arguments, &request, error)) {
+        return NULL;
+    }
+    Load *load = g_new0(Load, 1);
+    load->control = control;
+    load->warn = warn;
+    if (!begin(load, &request, ret_warning, error)) {
+        load_free(load);
+        return NULL;
+    }
+    return load;
+}
+
+bool load_attach(Load *load, const GArray *ranges, const GArray *thread_ids,
+                 GError **error)
+{
+    if (!load->pager) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                    "with policy full QEMU itself loads guest RAM");
+        return false;
+    }
+    load->attached_us = monotonic_us();
+    return pager_attach(load->pager, (const PagerRange *)ranges->data,
+                        ranges->len, (const uint32_t *)thread_ids->data,
+                        thread_ids->len, error);
+}
+
+bool load_milestone(Load *load, Milestone milestone, uint64_t time_us)
+{
+    bool loaded = milestone == MILESTONE_LOADED;
+
+    if (loaded && load->pager) {
+        return false;
+    }
+    load_stats_milestone(load->stats, milestone, time_us);
+    if (loaded) {
+        /* Relaxed: nothing else is published by it. */
+        atomic_store_explicit(&load->full_loaded, true, memory_order_relaxed);
+    }
+    return true;
+}
+
+Pager *load_pager(const Load *load)
+{
+    return load->pager;
+}
+
+const char *load_snapshot_path(const Load *load)
+{
+    return load->snapshot->path;
+}
+
+void load_end(Load *load)
+{
+    if (load->pager) {
+        pager_end_recording(load->pager);
+        pager_end_learning(load->pager);
+    }
+    write_stats(load);
+}

@@ -1,0 +1,51 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * One load of a snapshot, from the control protocol's "load" to its
+ * statistics: the pager, and what goes to and comes from files.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <glib.h>
+#include <jansson.h>
+
+#include "plugin/control.h"
+#include "plugin/load-stats.h"
+#include "plugin/pager.h"
+
+typedef struct Load Load;
+
+/* Say something to whoever looks at QEMU's error output. */
+typedef void LoadWarn(const char *text);
+
+/*
+ * Begin by the arguments of "load"; events go to control.  Never freed: it
+ * lives as long as the process.
+ *
+ * Returns NULL with an error, and then nothing has begun.  *ret_warning (for
+ * g_free()) is set where there is something to be said though it goes on.
+ */
+Load *load_begin(const json_t *arguments, Control *control, LoadWarn *warn,
+                 char **ret_warning, GError **error);
+
+/* Take over guest RAM: arrays of PagerRange and of uint32_t.  Not for two
+ * threads at once. */
+bool load_attach(Load *load, const GArray *ranges, const GArray *thread_ids,
+                 GError **error);
+
+/* False: not a milestone that is told from outside. */
+bool load_milestone(Load *load, Milestone milestone, uint64_t time_us);
+
+/* The statistics; a new reference. */
+json_t *load_query(Load *load);
+
+/* NULL with policy full. */
+Pager *load_pager(const Load *load);
+
+const char *load_snapshot_path(const Load *load);
+
+/* QEMU ends: write down what is to be written. */
+void load_end(Load *load);

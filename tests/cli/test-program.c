@@ -1,0 +1,373 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The program itself: its commands, its exit statuses, and whether the manual
+ * pages know its options.  $PREHEAT_PROGRAM is its path, $PREHEAT_MAN_DIR
+ * where the manual pages are.
+ */
+#include "tests/cli/support.h"
+
+#include <string.h>
+#include <sys/wait.h>
+
+#include "formats/page-order.h"
+
+typedef struct Run {
+    int status; /* exit status; -1: died of a signal */
+    char *out;
+    char *err;
+} Run;
+
+static void run_clear(Run *run)
+{
+    g_free(run->out);
+    g_free(run->err);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Run, run_clear)
+
+/* arguments: separated by blanks. */
+static Run preheat(const char *arguments)
+{
+    g_autofree char *line =
+        g_strconcat(g_getenv("PREHEAT_PROGRAM"), " ", arguments, NULL);
+    g_auto(GStrv) argv = g_strsplit(g_strchomp(line), " ", -1);
+    GError *error = NULL;
+    int wait_status;
+    Run run = {0};
+
+    g_spawn_sync(NULL, argv, NULL, G_SPAWN_DEFAULT, NULL, NULL, &run.out,
+                 &run.err, &wait_status, &error);
+    assert_no_error(error);
+    run.status = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1;
+    return run;
+}
+
+static void assert_run(const char *arguments, int status, const char *err)
+{
+    g_auto(Run) run = preheat(arguments);
+
+    if (run.status != status || !strstr(run.err, err)) {
+        fail_msg("preheat %s: status %d, not %d; said \"%s\", not \"%s\"",
+                 arguments, run.status, status, run.err, err);
+    }
+}
+
+/* ---- help and manual ---- */
+
+/* What the regular expression's first group matches in text, each once. */
+static GPtrArray *find_all(const char *text, const char *pattern)
+{
+    GPtrArray *found = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GRegex) regex =
+        g_regex_new(pattern, G_REGEX_MULTILINE | G_REGEX_OPTIMIZE, 0, NULL);
+    g_autoptr(GMatchInfo) match = NULL;
+
+    assert_non_null(regex);
+    g_regex_match(regex, text, 0, &match);
+    while (g_match_info_matches(match)) {
+        g_ptr_array_add(found, g_match_info_fetch(match, 1));
+        g_match_info_next(match, NULL);
+    }
+    return found;
+}
+
+/* The manual page of a command ("order show"; "": the program's), without
+ * roff's escapes of dashes. */
+static char *manual_page(const char *command)
+{
+    g_autofree char *name = g_strconcat("preheat ", command, NULL);
+    g_autofree char *file = NULL;
+    g_autofree char *path = NULL;
+    g_autofree char *text = NULL;
+    g_auto(GStrv) parts = NULL;
+    GError *error = NULL;
+
+    g_strdelimit(g_strchomp(name), " ", '-');
+    file = g_strconcat(name, ".1", NULL);
+    path = g_build_filename(g_getenv("PREHEAT_MAN_DIR"), file, NULL);
+    g_file_get_contents(path, &text, NULL, &error);
+    assert_no_error(error);
+    parts = g_strsplit(text, "\\-", -1);
+    return g_strjoinv("-", parts);
+}
+
+static void assert_page_has(const char *command, const char *word)
+{
+    g_autofree char *page = manual_page(command);
+
+    if (!strstr(page, word)) {
+        fail_msg("the manual page of preheat %s does not know %s", command,
+                 word);
+    }
+}
+
+static void check_options(const char *command, const char *help)
+{
+    g_autoptr(GPtrArray) options = find_all(help, "^  (?:-., )?(--[a-z-]+)");
+
+    for (guint i = 0; i < options->len; i++) {
+        if (strcmp(options->pdata[i], "--help") != 0) {
+            assert_page_has(command, options->pdata[i]);
+        }
+    }
+}
+
+static void check_command(const char *command);
+
+static void check_group(const char *command, const char *help)
+{
+    g_autoptr(GPtrArray) names = find_all(help, "^  ([a-z]+)  ");
+
+    assert_true(names->len > 0);
+    for (guint i = 0; i < names->len; i++) {
+        g_autofree char *full =
+            g_strconcat(command, command[0] ? " " : "", names->pdata[i], NULL);
+
+        assert_page_has(command, names->pdata[i]);
+        check_command(full);
+    }
+}
+
+static void check_command(const char *command)
+{
+    g_autofree char *arguments = g_strconcat(command, " --help", NULL);
+    g_auto(Run) run = preheat(g_strchug(arguments));
+
+    assert_int_equal(run.status, 0);
+    assert_non_null(strstr(run.out, "Usage:"));
+    if (strstr(run.out, "\nCommands:\n")) {
+        check_group(command, run.out);
+    } else {
+        check_options(command, run.out);
+    }
+}
+
+static void the_manual_knows_every_command_and_option(void **state)
+{
+    check_command("");
+}
+
+static void the_version_is_told(void **state)
+{
+    g_auto(Run) run = preheat("--version");
+
+    assert_int_equal(run.status, 0);
+    assert_string_equal(run.out, "preheat " PREHEAT_VERSION "\n");
+}
+
+/* ---- exit statuses ---- */
+
+static void mistakes_in_the_command_line_have_status_2(void **state)
+{
+    assert_run("", 2, "a command is missing");
+    assert_run("warm-up", 2, "no command \"warm-up\"");
+    assert_run("order", 2, "Try \"preheat order --help\"");
+    assert_run("order show", 2, "an argument is missing");
+    assert_run("order show a b", 2, "\"b\" is one argument too many");
+    assert_run("order show --colour a", 2, "--colour");
+    assert_run("savevm --qmp q", 2, "--output");
+    assert_run("control --qmp q --pid 1 retry", 2, "--qmp or --pid");
+    assert_run("control --pid 1 retry []", 2, "no JSON object");
+    assert_run("snapshot info --offset 1X vm", 2, "\"1X\" is no size");
+}
+
+static void a_load_that_cannot_be_has_status_2(void **state)
+{
+    assert_run("loadvm -- qemu", 2, "--snapshot is needed");
+    assert_run("loadvm --snapshot s", 2, "after \"--\"");
+    assert_run("loadvm --snapshot s --policy best -- qemu", 2,
+               "order, sequential, demand and full");
+    assert_run("loadvm --snapshot s --policy order -- qemu", 2, "--order FILE");
+    assert_run("loadvm --snapshot s --wait hot -- qemu", 2, "needs an order");
+    assert_run("loadvm --snapshot s --policy demand --wait all -- qemu", 2,
+               "for ever");
+    assert_run("loadvm --snapshot s --record r --wait all -- qemu", 2,
+               "--record");
+    assert_run("loadvm --snapshot s --record-for 0 -- qemu", 2, "--record-for");
+    assert_run("loadvm --snapshot s -- qemu -incoming x", 2, "-incoming");
+}
+
+static void failures_have_status_1(void **state)
+{
+    assert_run("snapshot info /missing/vm.snap", 1, "/missing/vm.snap");
+    assert_run("order show /missing/vm.order", 1, "/missing/vm.order");
+    assert_run("savevm --qmp /missing/qmp -o o", 1, "/missing/qmp");
+    assert_run("loadvm --snapshot /missing/vm.snap -- qemu", 1,
+               "/missing/vm.snap");
+    assert_run("control --pid 2147483647 retry", 1, "process 2147483647");
+}
+
+/* ---- orders ---- */
+
+typedef struct Orders {
+    char *directory;
+    char *order;
+    char *json;
+    char *again;
+} Orders;
+
+static void save_sample(const char *path)
+{
+    g_autoptr(PageOrder) order = page_order_new();
+    const PageExtent extents[] = {
+        {.first_page = 4,
+         .n_pages = 2,
+         .time_us = 1500,
+         .access = PAGE_ACCESS_WRITE},
+        {.first_page = 9, .n_pages = 1, .time_us = 9000},
+    };
+    GError *error = NULL;
+
+    page_order_add_block(order, "pc.ram", 1 << 20, 4096);
+    page_order_append(order, &extents[0]);
+    page_order_append(order, &extents[1]);
+    page_order_save(order, path, &error);
+    assert_no_error(error);
+}
+
+static int set_up_orders(void **state)
+{
+    Orders *orders = g_new0(Orders, 1);
+
+    orders->directory = make_directory();
+    orders->order = g_build_filename(orders->directory, "order", NULL);
+    orders->json = g_build_filename(orders->directory, "json", NULL);
+    orders->again = g_build_filename(orders->directory, "again", NULL);
+    save_sample(orders->order);
+    *state = orders;
+    return 0;
+}
+
+static int tear_down_orders(void **state)
+{
+    Orders *orders = *state;
+
+    g_free(orders->order);
+    g_free(orders->json);
+    g_free(orders->again);
+    remove_directory(orders->directory);
+    g_free(orders);
+    return 0;
+}
+
+static Run preheat_order(const char *format, ...) G_GNUC_PRINTF(1, 2);
+
+static Run preheat_order(const char *format, ...)
+{
+    g_autofree char *arguments = NULL;
+    g_autofree char *full = NULL;
+    va_list args;
+
+    va_start(args, format);
+    arguments = g_strdup_vprintf(format, args);
+    va_end(args);
+    full = g_strconcat("order ", arguments, NULL);
+    return preheat(full);
+}
+
+static void assert_same_file(const char *a, const char *b)
+{
+    g_autofree char *a_bytes = NULL;
+    g_autofree char *b_bytes = NULL;
+    gsize a_len, b_len;
+
+    assert_true(g_file_get_contents(a, &a_bytes, &a_len, NULL));
+    assert_true(g_file_get_contents(b, &b_bytes, &b_len, NULL));
+    assert_int_equal(a_len, b_len);
+    assert_memory_equal(a_bytes, b_bytes, a_len);
+}
+
+static void an_exported_order_is_imported_without_loss(void **state)
+{
+    Orders *orders = *state;
+    g_auto(Run) export =
+        preheat_order("export %s -o %s", orders->order, orders->json);
+    g_auto(Run) import =
+        preheat_order("import %s -o %s", orders->json, orders->again);
+
+    assert_string_equal(export.err, "");
+    assert_string_equal(import.err, "");
+    assert_same_file(orders->order, orders->again);
+}
+
+static void show_has_a_line_for_each_extent(void **state)
+{
+    Orders *orders = *state;
+    g_auto(Run) run = preheat_order("show %s", orders->order);
+
+    assert_int_equal(run.status, 0);
+    assert_non_null(strstr(run.out, "total     2 extents, 3 pages, 12 KiB"));
+    assert_non_null(strstr(run.out, "1.500  pc.ram"));
+    assert_non_null(strstr(run.out, "write"));
+}
+
+static void show_as_json_is_the_export(void **state)
+{
+    Orders *orders = *state;
+    g_auto(Run) show = preheat_order("show --json %s", orders->order);
+    g_auto(Run) export = preheat_order("export %s", orders->order);
+
+    assert_int_equal(show.status, 0);
+    assert_string_equal(show.out, export.out);
+}
+
+static void a_mistake_in_json_is_told_with_its_line(void **state)
+{
+    Orders *orders = *state;
+    g_auto(Run) run = {0};
+
+    assert_true(
+        g_file_set_contents(orders->json, "{\n\"format\": ,\n}", -1, NULL));
+    run = preheat_order("import %s -o %s", orders->json, orders->again);
+    assert_int_equal(run.status, 1);
+    assert_non_null(strstr(run.err, orders->json));
+    assert_non_null(strstr(run.err, "line 2"));
+    assert_false(g_file_test(orders->again, G_FILE_TEST_EXISTS));
+}
+
+static void a_valid_order_is_told_to_be_one(void **state)
+{
+    Orders *orders = *state;
+    g_auto(Run) run = preheat_order("check %s", orders->order);
+
+    assert_int_equal(run.status, 0);
+    assert_non_null(strstr(run.out, "a valid order of 2 extents"));
+}
+
+static void a_torn_order_is_not_valid(void **state)
+{
+    Orders *orders = *state;
+    g_autofree char *bytes = NULL;
+    gsize len;
+    g_auto(Run) run = {0};
+
+    assert_true(g_file_get_contents(orders->order, &bytes, &len, NULL));
+    assert_true(
+        g_file_set_contents(orders->order, bytes, (gssize)len - 1, NULL));
+    run = preheat_order("check %s", orders->order);
+    assert_int_equal(run.status, 1);
+    assert_non_null(strstr(run.err, orders->order));
+}
+
+#define ORDER_TEST(name)                                                       \
+    cmocka_unit_test_setup_teardown(name, set_up_orders, tear_down_orders)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_manual_knows_every_command_and_option),
+        cmocka_unit_test(the_version_is_told),
+        cmocka_unit_test(mistakes_in_the_command_line_have_status_2),
+        cmocka_unit_test(a_load_that_cannot_be_has_status_2),
+        cmocka_unit_test(failures_have_status_1),
+        ORDER_TEST(an_exported_order_is_imported_without_loss),
+        ORDER_TEST(show_has_a_line_for_each_extent),
+        ORDER_TEST(show_as_json_is_the_export),
+        ORDER_TEST(a_mistake_in_json_is_told_with_its_line),
+        ORDER_TEST(a_valid_order_is_told_to_be_one),
+        ORDER_TEST(a_torn_order_is_not_valid),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
