@@ -2,7 +2,6 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 
 #include "cli/commands.h"
@@ -14,6 +13,7 @@
 #include "profiler/plot-stats.h"
 #include "profiler/simulate.h"
 
+#define NS_PER_US 1000
 #define NS_PER_MS 1e6
 
 typedef struct SimulateOptions {
@@ -232,8 +232,9 @@ static int print_table(const Task *task)
 
 static json_t *time_to_json(uint64_t time_ns)
 {
-    return time_ns == SIMULATE_NEVER ? json_null()
-                                     : json_real((double)time_ns / NS_PER_MS);
+    return time_ns == SIMULATE_NEVER
+               ? json_null()
+               : json_integer((json_int_t)(time_ns / NS_PER_US));
 }
 
 static json_t *result_to_json(SimulatePolicy policy,
@@ -242,14 +243,14 @@ static json_t *result_to_json(SimulatePolicy policy,
     return json_pack("{s:s, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:o, s:o}",
                      "policy", simulate_policy_name(policy), "demand-faults",
                      (json_int_t)result->demand_faults, "zero-on-fault",
-                     (json_int_t)result->zero_faults, "blocktime-ms",
-                     time_to_json(result->blocked_ns), "longest-fault-ms",
-                     time_to_json(result->max_blocked_ns), "working-set-ms",
+                     (json_int_t)result->zero_faults, "blocktime-us",
+                     time_to_json(result->blocked_ns), "longest-fault-us",
+                     time_to_json(result->max_blocked_ns), "working-set-us",
                      time_to_json(result->working_set_ns),
                      "working-set-bytes-read",
                      (json_int_t)result->working_set_bytes_read, "bytes-read",
-                     (json_int_t)result->bytes_read, "order-done-ms",
-                     time_to_json(result->order_done_ns), "loaded-ms",
+                     (json_int_t)result->bytes_read, "order-done-us",
+                     time_to_json(result->order_done_ns), "loaded-us",
                      time_to_json(result->loaded_ns));
 }
 
@@ -263,7 +264,7 @@ static int print_json(const Task *task)
     }
     return command_print_json(json_pack(
         "{s:I, s:o, s:o}", "touches", (json_int_t)task->results[0].touches,
-        "compute-ms", time_to_json(task->results[0].compute_ns), "policies",
+        "compute-us", time_to_json(task->results[0].compute_ns), "policies",
         policies));
 }
 

@@ -7,7 +7,11 @@
 #include "plugin/pager-internal.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
+
+#define REST_NICE 10
 
 typedef enum {
     TASK_LOAD,          /* claim, read and place a span */
@@ -294,11 +298,27 @@ static void stage_span(Pager *pager, const PageSpan *span)
     }
 }
 
-static void run_task(Pager *pager, const Task *task, void *buf)
+/* Where processors are scarce, what nobody has asked for yet gives way to the
+ * guest that runs.  For good: to raise a thread again takes a privilege. */
+static void give_way(EagerThread *self)
 {
+    if (!self->gives_way) {
+        /* Fails never for one's own thread; and it is but a courtesy. */
+        (void)setpriority(PRIO_PROCESS, (id_t)gettid(), REST_NICE);
+        self->gives_way = true;
+    }
+}
+
+static void run_task(EagerThread *self, const Task *task)
+{
+    Pager *pager = self->pager;
+
     switch (task->kind) {
     case TASK_LOAD:
-        load_span(pager, &task->span, task->by, buf);
+        if (task->by == PLACED_BY_REST) {
+            give_way(self);
+        }
+        load_span(pager, &task->span, task->by, self->buf);
         break;
     case TASK_STAGE:
         stage_span(pager, &task->span);
@@ -332,7 +352,7 @@ void *pager_eager_thread(void *opaque)
         pager->n_busy++;
         pthread_mutex_unlock(&pager->lock);
 
-        run_task(pager, &task, self->buf);
+        run_task(self, &task);
 
         pthread_mutex_lock(&pager->lock);
         pager->n_busy--;

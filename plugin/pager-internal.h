@@ -80,7 +80,8 @@ typedef struct StagedPiece {
 
 typedef struct EagerThread {
     Pager *pager;
-    void *buf; /* of PIECE_BYTES_QUIET, for this thread alone */
+    void *buf;      /* of PIECE_BYTES_QUIET; this and the next: its own */
+    bool gives_way; /* runs at a lower priority */
     pthread_t thread;
 } EagerThread;
 

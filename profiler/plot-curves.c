@@ -9,6 +9,8 @@
 #define TITLE_HEIGHT  28.0
 #define BOTTOM_MARGIN 56.0
 #define STRIP_HEIGHT  9.0
+#define LINE          2.0
+#define WIDE_LINE     5.0 /* still seen where the other lies on it */
 
 static double x_of(const PlotAxis *time, const PlotBox *area, uint64_t us)
 {
@@ -81,7 +83,7 @@ static void draw_strip(cairo_t *cr, const PlotBox *area)
 /* A staircase: between two touches the working set stays as it is. */
 static void draw_curve(cairo_t *cr, const GArray *curve, const PlotAxis *time,
                        const PlotAxis *bytes, const PlotBox *area,
-                       PlotColour colour)
+                       PlotColour colour, double width)
 {
     double x = area->x;
     double y = y_of(bytes, area, 0);
@@ -102,9 +104,9 @@ static void draw_curve(cairo_t *cr, const GArray *curve, const PlotAxis *time,
     }
     plot_set_colour(cr, colour);
     cairo_set_line_join(cr, CAIRO_LINE_JOIN_ROUND);
-    cairo_set_line_width(cr, 2);
+    cairo_set_line_width(cr, width);
     cairo_stroke(cr);
-    cairo_arc(cr, x, y, 3.5, 0, 2 * G_PI);
+    cairo_arc(cr, x, y, width + 1.5, 0, 2 * G_PI);
     cairo_fill(cr);
 }
 
@@ -141,10 +143,11 @@ void plot_draw_curves(cairo_t *cr, const PlotData *data, const PlotAxis *time,
     if (data->n_orders > 1) {
         plot_line_at(cr, area.x, area.y + area.height, area.x + area.width,
                      area.y + area.height, plot_dim);
-        draw_curve(cr, data->curves[1], time, &bytes, &area, plot_orange);
+        draw_curve(cr, data->curves[1], time, &bytes, &area, plot_orange,
+                   WIDE_LINE);
         draw_legend(cr, &area);
     } else {
         draw_strip(cr, &area);
     }
-    draw_curve(cr, data->curves[0], time, &bytes, &area, plot_blue);
+    draw_curve(cr, data->curves[0], time, &bytes, &area, plot_blue, LINE);
 }

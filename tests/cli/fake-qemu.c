@@ -164,21 +164,28 @@ static void live(char **argv)
     }
 }
 
+static json_t *qmp_greeting(void)
+{
+    return json_pack("{s:{s:{s:{s:i, s:i}}}}", "QMP", "version", "qemu",
+                     "major", 10, "minor", 0);
+}
+
+static json_t *control_greeting(void)
+{
+    return json_pack("{s:{s:s, s:i}}", "preheat", "version", "0", "pid",
+                     (int)getpid());
+}
+
 int main(int argc, char **argv)
 {
-    json_t *control_greeting = json_pack("{s:{s:s, s:i}}", "preheat", "version",
-                                         "0", "pid", (int)getpid());
-    json_t *qmp_greeting = json_pack("{s:{s:{s:{s:i, s:i}}}}", "QMP", "version",
-                                     "qemu", "major", 10, "minor", 0);
-
     behaviour = g_getenv("FAKE_QEMU");
     log_file = fopen(g_getenv("FAKE_QEMU_LOG"), "w");
     if (behaves("ends-at-once")) {
         return 3;
     }
-    control = fake_peer_new(find_number(argv, "control-fd="), control_greeting,
-                            answer_control, NULL);
-    qmp = fake_peer_new(find_number(argv, "id=preheat-qmp,fd="), qmp_greeting,
+    control = fake_peer_new(find_number(argv, "control-fd="),
+                            control_greeting(), answer_control, NULL);
+    qmp = fake_peer_new(find_number(argv, "id=preheat-qmp,fd="), qmp_greeting(),
                         answer_qmp, NULL);
     live(argv);
     fclose(log_file);

@@ -59,8 +59,10 @@ static void missed_pages_come_in_where_their_time_puts_them(void **state)
     add(old, RAM, 20, 1, 5000);
     add(missed, VRAM, 3, 1, 9000);
     add(missed, RAM, 30, 1, 3000);
+    extent_of(missed, 1)->idle_loads = 2;
     learned = learn(old, &lesson);
 
+    assert_int_equal(extent_of(learned, 1)->idle_loads, 0);
     add(expected, RAM, 10, 1, 1000);
     add(expected, RAM, 30, 1, 3000);
     add(expected, RAM, 20, 1, 5000);

@@ -106,6 +106,7 @@ static void what_one_order_knows_of_a_page_is_kept(void **state)
     g_autoptr(PageOrder) a = empty_order();
     g_autoptr(PageOrder) b = empty_order();
     g_autoptr(PageOrder) merged = NULL;
+    g_autoptr(PageOrder) merged_back = NULL;
 
     add(a, RAM, 10, 1, 0);
     add(b, RAM, 10, 1, 0);
@@ -113,9 +114,11 @@ static void what_one_order_knows_of_a_page_is_kept(void **state)
     g_array_index(b->extents, PageExtent, 0).idle_loads = 2;
     g_array_index(b->extents, PageExtent, 0).access = PAGE_ACCESS_WRITE;
     merged = merge_two(a, b, 1);
+    merged_back = merge_two(b, a, 1);
 
     assert_int_equal(page_order_extent(merged, 0)->idle_loads, 2);
     assert_int_equal(page_order_extent(merged, 0)->access, PAGE_ACCESS_WRITE);
+    assert_true(page_order_equal(merged, merged_back));
 }
 
 static void empty_orders_merge_into_an_empty_one(void **state)

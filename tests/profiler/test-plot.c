@@ -282,12 +282,13 @@ static void test_cell_has_the_time_of_its_first_touch(void **state)
 
     /* A cell is 16 pages. */
     add(order, 3, 1, 7000);
-    add(order, 9, 10, 4000);
+    add(order, 5, 1, 4000);
+    add(order, 9, 10, 6000);
     data = plot_data_new(orders, 1, NULL);
     cells = plot_data_cells(data, &map, &map.bands[0]);
     assert_int_equal(cells[0].first_us, 4000);
-    assert_int_equal(cells[0].bytes[PLOT_HAS_A], 8 * 4096);
-    assert_int_equal(cells[1].first_us, 4000);
+    assert_int_equal(cells[0].bytes[PLOT_HAS_A], 9 * 4096);
+    assert_int_equal(cells[1].first_us, 6000);
     assert_int_equal(cells[1].bytes[PLOT_HAS_A], 3 * 4096);
     assert_true(cells[2].first_us == PLOT_UNTOUCHED);
 }

@@ -261,6 +261,7 @@ static void test_miss_moves_the_replay_to_where_the_guest_is(void **state)
     assert_int_equal(result.demand_faults, 1);
     /* What was skipped is read afterwards. */
     assert_int_equal(result.bytes_read, N_PAGES * PAGE_BYTES);
+    assert_int_equal(result.order_done_ns, result.loaded_ns);
 }
 
 /* Pages 0 and 5 of eight are in the file. */

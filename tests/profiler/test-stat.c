@@ -145,6 +145,28 @@ static void the_share_of_a_snapshot_is_counted_in_its_file(void **state)
     assert_int_equal(block_at(stat, RAM)->n_pages_in_file, 5);
 }
 
+static void pages_beyond_the_snapshots_block_are_not_in_its_file(void **state)
+{
+    g_autoptr(PageOrder) order = empty_order();
+    g_autoptr(OrderStat) stat = NULL;
+    uint64_t bits[] = {UINT64_MAX, UINT64_MAX};
+    SnapshotBlock block = {
+        .name = (char *)"pc.ram",
+        .page_bytes = 4096,
+        .n_pages = 64,
+        .n_pages_in_file = 64,
+        .bitmap = bits,
+    };
+    Snapshot snapshot = {.blocks = &block, .n_blocks = 1};
+
+    add(order, RAM, 60, 10, 0);
+    add(order, RAM, 80, 10, 0);
+    stat = order_stat(order, &snapshot, &OPTIONS);
+
+    assert_int_equal(stat->n_pages_common, 4);
+    assert_int_equal(stat->n_pages_not_in_file, 16);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,6 +176,7 @@ int main(void)
         cmocka_unit_test(the_timeline_ends_with_the_last_first_touch),
         cmocka_unit_test(pages_are_counted_by_access),
         cmocka_unit_test(the_share_of_a_snapshot_is_counted_in_its_file),
+        cmocka_unit_test(pages_beyond_the_snapshots_block_are_not_in_its_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
