@@ -35,27 +35,52 @@ class Bench:
         self.machine = machine
         self.tmp = tmp
         self.snapshot = tmp / "vm.snap"
-        self.order = tmp / "vm.order"
+        self.order = tmp / "vm.snap.order"
         self._n_loads = 0
 
-    def save(self):
-        """Boot the guest and save it once it is idle."""
-        vm = boot(self.machine, self.tmp)
-        process = Process([config.PREHEAT, "savevm", "--qmp", vm.qmp_path,
-                           "--output", self.snapshot], self.tmp, "savevm")
-        if process.wait() != 0:
-            raise RuntimeError(process.describe())
+    def _boot(self, launcher=()):
+        return boot(self.machine, self.tmp, launcher=launcher)
+
+    def _savevm(self, vm, *options):
+        return Process([config.PREHEAT, "savevm", "--qmp", vm.qmp_path,
+                        "--output", self.snapshot, *options],
+                       self.tmp, "savevm")
+
+    def _end(self, vm):
         vm.quit()
         vm.close()
 
+    def save_with_profile(self):
+        """Save the idle guest, and record on it what a request touches.
+
+        Raises OSError with preheat's message where this host cannot.
+        """
+        vm = self._boot([config.PREHEAT, "run", "--"])
+        process = self._savevm(vm, f"--profile={RECORD_S}")
+        try:
+            vm.qmp.wait_event("STOP")
+            vm.wait_running()
+            self._ask(vm)
+            if process.wait() != 0:
+                raise OSError(process.stderr.strip())
+        finally:
+            self._end(vm)
+
+    def save(self):
+        """Save the idle guest."""
+        vm = self._boot()
+        process = self._savevm(vm)
+        if process.wait() != 0:
+            raise RuntimeError(process.describe())
+        self._end(vm)
+
     def record(self):
-        """Record the order in which one request touches pages."""
+        """Record at a load what a request touches."""
         vm = self._start(["--record", self.order,
                           "--record-for", str(RECORD_S)])
         self._ask(vm)
         vm.wait_loaded("recording")
-        vm.quit()
-        vm.close()
+        self._end(vm)
 
     def _start(self, options):
         launcher = [config.PREHEAT, "loadvm", "--snapshot", self.snapshot,
@@ -107,8 +132,7 @@ class Bench:
         answer = self._ask(vm)
         if policy in ("sequential", "order"):
             vm.wait_loaded()
-        vm.quit()
-        vm.close()
+        self._end(vm)
         set_huge_pages(True)
         stats = json.loads(stats_path.read_text())
         return {

@@ -23,7 +23,7 @@ typedef struct PhaseOptions {
     {"phase-size", 0, 0, G_OPTION_ARG_STRING, &(phase)->size_text,       \
      "A phase has at most SIZE (8M)", "SIZE"},                           \
     {"phase-gap", 0, 0, G_OPTION_ARG_STRING, &(phase)->gap_text,         \
-     "A phase ends when nothing new is touched for TIME (100ms)", "TIME"}
+     "A phase ends when nothing new is touched for TIME (20ms)", "TIME"}
 /* clang-format on */
 
 void phase_options_clear(PhaseOptions *phase);

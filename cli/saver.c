@@ -417,19 +417,30 @@ static void restore_after(Save *save, GError **error)
 }
 
 /* Save, let the guest go on, make the file be the snapshot, and have the
- * profile. */
+ * profile.  Once RAM is saved the snapshot is whole, whatever becomes of this
+ * QEMU. */
 static bool run(Save *save, SaveResult *ret_result, GError **error)
 {
     g_autoptr(GError) profile_error = NULL;
+    g_autoptr(GError) restore_error = NULL;
+    bool restored;
 
     if (!save_ram(save, error)) {
         restore_after(save, error);
         return false;
     }
     start_profiling(save, &profile_error);
-    return restore(save, error) &&
-           publish(save, &ret_result->stored_bytes, error) &&
-           finish_profiling(save, profile_error, &ret_result->profile, error);
+    restored = restore(save, &restore_error);
+    if (!publish(save, &ret_result->stored_bytes, error)) {
+        return false;
+    }
+    if (!restored) {
+        g_propagate_prefixed_error(error, g_steal_pointer(&restore_error),
+                                   "the snapshot is whole and in place, "
+                                   "but: ");
+        return false;
+    }
+    return finish_profiling(save, profile_error, &ret_result->profile, error);
 }
 
 bool saver_run(Rpc *qmp, const SaveOptions *options, SaveResult *ret_result,

@@ -401,10 +401,18 @@ bool load_attach(Load *load, const GArray *ranges, const GArray *thread_ids,
                     "with policy full QEMU itself loads guest RAM");
         return false;
     }
-    load->attached_us = monotonic_us();
-    return pager_attach(load->pager, (const PagerRange *)ranges->data,
-                        ranges->len, (const uint32_t *)thread_ids->data,
-                        thread_ids->len, error);
+    /* The attempt that works counts; one after it is refused. */
+    bool first = load->attached_us == 0;
+    if (first) {
+        load->attached_us = monotonic_us();
+    }
+    bool ok = pager_attach(load->pager, (const PagerRange *)ranges->data,
+                           ranges->len, (const uint32_t *)thread_ids->data,
+                           thread_ids->len, error);
+    if (!ok && first) {
+        load->attached_us = 0;
+    }
+    return ok;
 }
 
 bool load_milestone(Load *load, Milestone milestone, uint64_t time_us)

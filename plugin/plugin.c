@@ -13,6 +13,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,10 +59,12 @@ static Session *session;
 static int choose_version(void)
 {
     const char *wanted = getenv("PREHEAT_PLUGIN_API");
+    guint64 number;
     size_t i = 0;
 
-    if (wanted && atoi(wanted) > 0) {
-        return atoi(wanted);
+    if (wanted && g_ascii_string_to_unsigned(wanted, 10, 1, INT_MAX, &number,
+                                             NULL)) {
+        return (int)number;
     }
     while (known_versions[i].symbol &&
            !dlsym(RTLD_DEFAULT, known_versions[i].symbol)) {

@@ -218,6 +218,18 @@ static void forget_locked(Profile *profile)
     profile->stop = false;
 }
 
+/* name: the snapshot's own string, as those in blocks. */
+static bool has_block(const GArray *blocks, const char *name)
+{
+    guint i = 0;
+
+    while (i < blocks->len &&
+           g_array_index(blocks, PageOrderBlock, i).name != name) {
+        i++;
+    }
+    return i < blocks->len;
+}
+
 /* The ranges' blocks, in their sequence, as the order is to have them. */
 static GArray *order_blocks(const Snapshot *snapshot, const GArray *ranges,
                             GError **error)
@@ -233,6 +245,11 @@ static GArray *order_blocks(const Snapshot *snapshot, const GArray *ranges,
             g_set_error(error, PAGER_ERROR, PAGER_ERROR_SNAPSHOT,
                         "%s: RAM block %s is not in it with this length",
                         snapshot->path, range->name);
+            return NULL;
+        }
+        if (has_block(blocks, found->name)) {
+            g_set_error(error, PAGER_ERROR, PAGER_ERROR_RAM,
+                        "RAM block %s is given twice", range->name);
             return NULL;
         }
         const PageOrderBlock block = {found->name, found->len_bytes,

@@ -144,17 +144,23 @@ static bool check_mappings(FILE *maps, const char *name, uint64_t start,
 bool ram_range_check(const char *name, uint64_t start, uint64_t len_bytes,
                      RamKind *ret_kind, GError **error)
 {
-    FILE *maps = fopen("/proc/self/maps", "re");
     RamKind kind = RAM_ANONYMOUS;
 
+    if (start > UINT64_MAX - len_bytes) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_RAM,
+                    "RAM block %s: no memory at 0x%" PRIx64
+                    " can be so long; is its address this QEMU's?",
+                    name, start);
+        return false;
+    }
+    FILE *maps = fopen("/proc/self/maps", "re");
     if (!maps) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
                     "/proc/self/maps cannot be opened: %s",
                     g_strerror(errno));
         return false;
     }
-    bool ok = start <= UINT64_MAX - len_bytes &&
-              check_mappings(maps, name, start, start + len_bytes, &kind,
+    bool ok = check_mappings(maps, name, start, start + len_bytes, &kind,
                              error);
     fclose(maps);
     if (ok) {

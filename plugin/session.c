@@ -203,8 +203,10 @@ static json_t *execute_verify(Session *session, const json_t *arguments,
 static json_t *execute_load_rest(Session *session, const json_t *arguments,
                                  GError **error)
 {
-    if (load_pager(session->load)) {
-        pager_load_rest(load_pager(session->load));
+    Load *load = begun_load(session);
+
+    if (load && load_pager(load)) {
+        pager_load_rest(load_pager(load));
     }
     return json_object();
 }
@@ -259,7 +261,7 @@ static const struct {
     {CONTROL_CMD_WAIT, execute_wait, true},
     {CONTROL_CMD_QUERY, execute_query, true},
     {CONTROL_CMD_RETRY, execute_retry, true},
-    {CONTROL_CMD_LOAD_REST, execute_load_rest, true},
+    {CONTROL_CMD_LOAD_REST, execute_load_rest, false},
     {CONTROL_CMD_VERIFY, execute_verify, false},
     {CONTROL_CMD_PROFILE_START, execute_profile_start, false},
     {CONTROL_CMD_PROFILE_STOP, execute_profile_stop, false},

@@ -15,7 +15,7 @@
 
 /* What the program and the plugin use where nobody asked for other values. */
 #define ORDER_PHASE_BYTES    (UINT64_C(8) << 20)
-#define ORDER_PHASE_QUIET_US UINT64_C(100000)
+#define ORDER_PHASE_QUIET_US UINT64_C(20000)
 
 typedef struct OrderPhase {
     size_t first_extent;

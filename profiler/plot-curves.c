@@ -112,7 +112,7 @@ static void draw_curve(cairo_t *cr, const GArray *curve, const PlotAxis *time,
 
 static void draw_legend(cairo_t *cr, const PlotBox *area)
 {
-    double x = plot_legend_entry(cr, area->x + area->width - 70, area->y - 10,
+    double x = plot_legend_entry(cr, area->x + area->width - 78, area->y - 10,
                                  plot_blue, "A");
 
     plot_legend_entry(cr, x, area->y - 10, plot_orange, "B");

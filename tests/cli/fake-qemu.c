@@ -136,15 +136,12 @@ static int find_number(char **argv, const char *key)
     return -1;
 }
 
-static void fail_a_read(void)
+static void send_read_error(void)
 {
-    n_failed_looks = 1;
     fake_peer_event(control, CONTROL_EVENT_READ_ERROR,
                     json_pack("{s:s, s:i, s:s, s:s}", "file", "vm.snap",
                               "offset", 4096, "operation", "reading", "error",
                               "Input/output error"));
-    fake_peer_await(qmp, "stop", 1);
-    fake_peer_await(qmp, "cont", 2);
 }
 
 static void live(char **argv)
@@ -153,14 +150,20 @@ static void live(char **argv)
         behaves("bad-device-state")) {
         fake_peer_await(qmp, "quit", 1);
     } else if (g_strv_contains((const char *const *)argv, "-paused")) {
+        /* A read error is looked after when nothing else is to be done. */
         fake_peer_await(qmp, "migrate-incoming", 1);
+        send_read_error();
+        fake_peer_await(control, CONTROL_CMD_QUERY, 1);
     } else {
         fake_peer_await(qmp, "cont", 1);
         fake_peer_await(control, CONTROL_CMD_MILESTONE,
                         behaves("full") ? 3 : 2);
     }
     if (behaves("read-error")) {
-        fail_a_read();
+        n_failed_looks = 1;
+        send_read_error();
+        fake_peer_await(qmp, "stop", 1);
+        fake_peer_await(qmp, "cont", 2);
     }
 }
 

@@ -124,6 +124,19 @@ static char *line_of(size_t len)
     return g_strconcat("{\"n\": 5}", blanks, "\n", NULL);
 }
 
+static void a_short_line_after_a_long_one_in_pieces_is_taken(void **state)
+{
+    Pair *pair = *state;
+
+    other_says(pair, "{                    \"n\"");
+    fill(pair);
+    assert_takes_nothing(pair);
+    other_says(pair, ": 1}\n{\"n\": 2}\n");
+    fill(pair);
+    assert_takes_number(pair, 1);
+    assert_takes_number(pair, 2);
+}
+
 static void a_line_as_long_as_the_limit_is_taken(void **state)
 {
     Pair *pair = *state;
@@ -217,6 +230,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_line_in_pieces_is_taken_when_it_is_whole),
         TEST(lines_that_come_together_are_taken_one_by_one),
+        TEST(a_short_line_after_a_long_one_in_pieces_is_taken),
         TEST(a_line_as_long_as_the_limit_is_taken),
         TEST(a_line_beyond_the_limit_is_an_error),
         TEST(an_endless_line_is_an_error_before_it_ends),

@@ -176,7 +176,9 @@ static void a_guest_asked_to_stay_paused_is_not_resumed(void **state)
     fixture->options.qemu_argv = argv;
     assert_int_equal(load_well(fixture, ""), 0);
     assert_told(fixture, "incoming whole");
+    assert_told(fixture, "control query-preheat");
     assert_false(was_told(fixture, "qmp cont"));
+    assert_false(was_told(fixture, "qmp stop"));
 }
 
 static void the_guest_waits_for_the_pages_it_is_to_wait_for(void **state)

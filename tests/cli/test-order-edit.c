@@ -77,6 +77,23 @@ static int edit(const Fixture *f, const char *editor, const char *answers)
     return cmd_order_edit.run(2, argv);
 }
 
+/* The same, and what it said on standard error; for g_free(). */
+static char *edit_and_listen(const Fixture *f, const char *editor)
+{
+    FILE *file = tmpfile();
+    int old_stderr = dup(STDERR_FILENO);
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fileno(file));
+    char *said = NULL;
+
+    dup2(fileno(file), STDERR_FILENO);
+    edit(f, editor, "d\n");
+    dup2(old_stderr, STDERR_FILENO);
+    close(old_stderr);
+    assert_true(g_file_get_contents(path, &said, NULL, NULL));
+    fclose(file);
+    return said;
+}
+
 static uint64_t page_in_file(const Fixture *f)
 {
     g_autoptr(PageOrder) order = page_order_load(f->path, NULL);
@@ -147,6 +164,19 @@ static void after_a_mistake_one_can_edit_again(void **state)
                      STATUS_OK);
     assert_int_equal(page_in_file(f), 4713);
     assert_only_the_order();
+}
+
+static void a_mistake_is_told_with_its_place(void **state)
+{
+    Fixture *f = *state;
+    g_autofree char *syntax =
+        edit_and_listen(f, "printf '{\\n  \"a\" 1}' >\"$1\"");
+    g_autofree char *meaning =
+        edit_and_listen(f, "sed -i s/" PAGE ",/9999999,/ \"$1\"");
+
+    assert_non_null(strstr(syntax, "line 2, column 7"));
+    assert_non_null(strstr(meaning, "line 11, column "));
+    assert_non_null(strstr(meaning, "extents[0].page: 9999999"));
 }
 
 static void a_mistake_can_be_discarded(void **state)
@@ -226,6 +256,7 @@ int main(void)
         with_files(what_is_edited_is_written),
         with_files(an_unchanged_order_is_not_touched),
         with_files(after_a_mistake_one_can_edit_again),
+        with_files(a_mistake_is_told_with_its_place),
         with_files(a_mistake_can_be_discarded),
         with_files(a_mistake_can_be_kept),
         with_files(a_mistake_without_an_answer_loses_nothing),

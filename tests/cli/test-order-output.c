@@ -3,6 +3,8 @@
  */
 #include "tests/cli/support.h"
 
+#include <unistd.h>
+
 #include <glib/gstdio.h>
 
 #include "cli/order-output.h"
@@ -111,6 +113,19 @@ static void a_backup_is_what_the_file_was(void **state)
     assert_files(f, "a.order a.order~");
 }
 
+static void a_backup_that_is_the_file_itself_is_no_matter(void **state)
+{
+    Fixture *f = *state;
+    g_autofree char *backup = g_strdup_printf("%s~", f->path);
+    OrderOutput to = {.in_place = TRUE, .backup = TRUE};
+
+    assert_int_equal(link(f->path, backup), 0);
+    assert_true(order_output_write(&to, f->changed, f->path, NULL));
+    assert_file(f, "a.order", f->changed);
+    assert_file(f, "a.order~", f->old);
+    assert_files(f, "a.order a.order~");
+}
+
 static void without_its_backup_the_file_is_left_alone(void **state)
 {
     Fixture *f = *state;
@@ -136,6 +151,7 @@ int main(void)
         with_files(in_place_replaces_the_file),
         with_files(another_file_leaves_the_first_alone),
         with_files(a_backup_is_what_the_file_was),
+        with_files(a_backup_that_is_the_file_itself_is_no_matter),
         with_files(without_its_backup_the_file_is_left_alone),
     };
 

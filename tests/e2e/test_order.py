@@ -52,16 +52,19 @@ class Order(Case):
 
     def test_the_order_saves_nine_of_ten_demand_faults(self):
         order = recorded_order(self, machine.SMALL)
-        faults = {}
+        stats = {}
         for name, options in (("demand", ["--policy", "demand"]),
                               ("order", ["--order", order,
                                          "--wait", "hot"])):
             vm = self.loadvm(machine.SMALL, *options)
             vm.connect().wait_running()
             self.assert_right(vm, machine.SMALL, "GET 1")
-            faults[name] = vm.statistics()["demand-faults"]
+            stats[name] = vm.statistics()
             vm.quit()
-        self.assertLessEqual(faults["order"] * 10, faults["demand"], faults)
+        self.assertLessEqual(stats["order"]["demand-faults"] * 10,
+                             stats["demand"]["demand-faults"], stats)
+        self.assertGreater(stats["order"]["pages"]["by-order"] * PAGE_BYTES,
+                           16 * machine.MIB)
 
     def test_two_recordings_of_one_snapshot_have_one_identity(self):
         path = self.tmp / "second.order"

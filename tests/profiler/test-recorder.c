@@ -141,6 +141,7 @@ static void a_page_outside_its_block_is_an_error(void **state)
 
 typedef struct Noter {
     pthread_t thread;
+    pthread_barrier_t *start; /* all begin together; NULL: at once */
     Recorder *recorder;
     uint64_t first_page;
 } Noter;
@@ -149,6 +150,9 @@ static void *note_pages(void *arg)
 {
     Noter *noter = arg;
 
+    if (noter->start != NULL) {
+        pthread_barrier_wait(noter->start);
+    }
     for (uint64_t i = 0; i < NOTES_PER_THREAD; i++) {
         uint64_t page = noter->first_page + i * N_THREADS;
 
@@ -163,17 +167,21 @@ static void notes_of_several_threads_are_all_there(void **state)
     g_autoptr(PageOrder) blocks = page_order_new();
     g_autoptr(PageOrder) order = NULL;
     Noter noters[N_THREADS];
+    pthread_barrier_t start;
     uint64_t next_page = 0;
 
+    pthread_barrier_init(&start, NULL, N_THREADS);
     page_order_add_block(blocks, "pc.ram", BIG_BLOCK_PAGES * 4096, 4096);
     for (size_t i = 0; i < N_THREADS; i++) {
         noters[i].recorder = recorder;
         noters[i].first_page = i;
+        noters[i].start = &start;
         pthread_create(&noters[i].thread, NULL, note_pages, &noters[i]);
     }
     for (size_t i = 0; i < N_THREADS; i++) {
         pthread_join(noters[i].thread, NULL);
     }
+    pthread_barrier_destroy(&start);
 
     assert_int_equal(recorder_count(recorder), N_THREADS * NOTES_PER_THREAD);
     assert_int_equal(recorder_dropped(recorder), 0);

@@ -48,9 +48,10 @@ class Case(unittest.TestCase):
         self._processes.append(vm.process)
         return vm
 
-    def running(self, machine):
-        """A running guest in plain QEMU, from machine's snapshot."""
-        vm = self.qemu([*machine.arguments(self.tmp), "-incoming", "defer"])
+    def running(self, machine, **options):
+        """A running guest, loaded from machine's snapshot by QEMU itself."""
+        vm = self.qemu([*machine.arguments(self.tmp), "-incoming", "defer"],
+                       **options)
         vm.connect().load(snapshot(machine))
         vm.qmp.execute("cont")
         return vm.wait_running()

@@ -167,6 +167,8 @@ class Virtual:
         """Stop the guest and save it, by QEMU's own means."""
         self.qmp.execute("stop")
         self.qmp.execute("migrate-set-capabilities", capabilities=MAPPED_RAM)
+        # None of them is of this migration.
+        self.qmp.events.clear()
         self.qmp.execute("migrate", uri=f"file:{path}")
         if self.qmp.wait_migration() != "completed":
             raise RuntimeError(f"saving: {self.qmp.execute('query-migrate')}")

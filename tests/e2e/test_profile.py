@@ -1,0 +1,252 @@
+# SPDX-FileCopyrightText: 2026 The preheat authors
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""preheat savevm --profile: profiling a guest in place, at no risk to it."""
+
+import dataclasses
+import json
+import threading
+
+from harness import config, machine
+from harness.case import Case
+
+ROUNDS = 10
+
+MEMFD_TWO_CPUS = dataclasses.replace(machine.MEMFD, name="memfd-two-cpus",
+                                     smp=2)
+
+
+class Load:
+    """Requests to a guest, one after the other, until it is ended.
+
+    Each GET has its answer checked; each PUT changes what later ones must
+    answer.
+    """
+
+    def __init__(self, case, vm, of):
+        self._case = case
+        self._vm = vm
+        self._machine = of
+        self._end = threading.Event()
+        self.puts = []
+        self.wrong = []
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self):
+        number = 0
+        while not self._end.is_set():
+            number += 1
+            key = number % 5
+            request = f"{'PUT' if number % 3 == 0 else 'GET'} {key}"
+            answer = self._vm.ask(request, self._machine.store_mib, self.puts)
+            if not answer["right"]:
+                self.wrong.append((request, answer))
+                return
+            if request.startswith("PUT"):
+                self.puts.append(key)
+
+    def finish(self):
+        self._end.set()
+        self._thread.join()
+        self._case.assertEqual(self.wrong, [])
+        return self.puts
+
+
+class Profile(Case):
+
+    def with_plugin(self, of):
+        """A running guest whose QEMU has the plugin, and is not loading."""
+        vm = self.loadvm(of, "--policy", "full")
+        return vm.connect().wait_running()
+
+    def save(self, vm, path, *options, status=0):
+        process = self.run_preheat("savevm", "--qmp", vm.qmp_path, "--output",
+                                   path, "--json", *options, status=status)
+        return json.loads(process.stdout) if status == 0 else process
+
+    def check_order(self, path):
+        self.run_preheat("order", "check", f"{path}.order", "--snapshot",
+                         path)
+
+    def profiled_under_load(self, of):
+        vm = self.with_plugin(of)
+        path = self.tmp / "vm.snap"
+        load = Load(self, vm, of)
+        for _ in range(ROUNDS):
+            profile = self.save(vm, path, "--profile=0.5")["profile"]
+            self.assertGreater(profile["first-touches"], 0)
+            self.assertEqual(profile["dropped-touches"], 0)
+            self.check_order(path)
+        puts = load.finish()
+        self.assert_right(vm, of, "SUM", puts=puts)
+        self.assertEqual(vm.quit(), 0)
+        self.assertEqual(sorted(p.name for p in self.tmp.glob("vm.snap*")),
+                         ["vm.snap", "vm.snap.order"])
+
+    def test_ten_profiled_saves_under_load_leave_memory_right(self):
+        self.profiled_under_load(machine.SMALL)
+
+    def test_ten_profiled_saves_under_load_with_two_vcpus(self):
+        self.profiled_under_load(machine.TWO_CPUS)
+
+    def test_ten_profiled_saves_under_load_with_memfd(self):
+        self.profiled_under_load(machine.MEMFD)
+
+    def test_ten_profiled_saves_under_load_with_memfd_and_two_vcpus(self):
+        self.profiled_under_load(MEMFD_TWO_CPUS)
+
+    def profile_of_one_request(self, vm, path):
+        """Save, and have the guest answer GET 1 in the profiling window."""
+        process = self.preheat("savevm", "--qmp", vm.qmp_path, "--output",
+                               path, "--profile=3600")
+        self.await_window(vm)
+        self.assert_right(vm, machine.SMALL, "GET 1")
+        self.run_preheat("profile", "stop", "--qmp", vm.qmp_path)
+        self.assertEqual(process.wait(), 0, process.describe())
+
+    def await_window(self, vm):
+        """Wait until a profiling window is open and the guest runs on."""
+        control = vm.control()
+        try:
+            while (control.execute("query-profile")["state"] != "profiling"
+                   or not vm.qmp.execute("query-status")["running"]):
+                pass
+        finally:
+            control.close()
+
+    def test_an_order_of_the_window_spares_nearly_all_demand_faults(self):
+        vm = self.with_plugin(machine.SMALL)
+        path = self.tmp / "vm.snap"
+        self.profile_of_one_request(vm, path)
+        self.assertEqual(vm.quit(), 0)
+        faults = {}
+        for policy, options in (("demand", ()),
+                                ("order", ("--order", f"{path}.order"))):
+            loaded = self.loadvm(machine.SMALL, "--policy", policy, *options,
+                                 path=path)
+            loaded.connect().wait_running()
+            self.assert_right(loaded, machine.SMALL, "GET 1")
+            faults[policy] = loaded.statistics()["demand-faults"]
+            self.assertEqual(loaded.quit(), 0)
+        self.assertLess(faults["order"] * 10, faults["demand"])
+
+    def test_a_second_save_closes_the_window_of_the_first(self):
+        vm = self.with_plugin(machine.SMALL)
+        path = self.tmp / "vm.snap"
+        first = self.preheat("savevm", "--qmp", vm.qmp_path, "--output", path,
+                             "--profile=3600")
+        self.await_window(vm)
+        # That one has let go of the monitor once its window is closed.
+        self.run_preheat("profile", "stop", "--qmp", vm.qmp_path)
+        self.assertEqual(first.wait(), 0, first.describe())
+        self.save(vm, self.tmp / "second.snap", "--profile=0.2")
+        self.assert_right(vm, machine.SMALL, "SUM")
+
+    def test_somebody_elses_migration_in_the_window_is_whole(self):
+        vm = self.with_plugin(machine.SMALL)
+        path = self.tmp / "vm.snap"
+        process = self.preheat("savevm", "--qmp", vm.qmp_path, "--output",
+                               path, "--profile=3600")
+        self.await_window(vm)
+        vm.save(self.tmp / "other.snap")
+        self.run_preheat("profile", "stop", "--qmp", vm.qmp_path)
+        self.assertEqual(process.wait(), 0, process.describe())
+        self.assertEqual(vm.quit(), 0)
+        loaded = self.loadvm(machine.SMALL, path=self.tmp / "other.snap")
+        loaded.connect().wait_running()
+        self.assert_right(loaded, machine.SMALL, "SUM")
+
+    def test_a_stop_in_the_window_does_no_harm(self):
+        vm = self.with_plugin(machine.SMALL)
+        process = self.preheat("savevm", "--qmp", vm.qmp_path, "--output",
+                               self.tmp / "vm.snap", "--profile=3600")
+        self.await_window(vm)
+        vm.qmp.execute("stop")
+        self.run_preheat("profile", "stop", "--qmp", vm.qmp_path)
+        self.assertEqual(process.wait(), 0, process.describe())
+        vm.qmp.execute("cont")
+        self.assert_right(vm, machine.SMALL, "SUM")
+
+    def test_a_reset_in_the_window_boots_the_guest_anew(self):
+        vm = self.with_plugin(machine.SMALL)
+        process = self.preheat("savevm", "--qmp", vm.qmp_path, "--output",
+                               self.tmp / "vm.snap", "--profile=3600")
+        self.await_window(vm)
+        vm.qmp.execute("system_reset")
+        self.assert_right(vm, machine.SMALL, "SUM")
+        self.run_preheat("profile", "stop", "--qmp", vm.qmp_path)
+        self.assertEqual(process.wait(), 0, process.describe())
+        self.assert_right(vm, machine.SMALL, "SUM")
+
+    def test_a_quit_in_the_window_ends_qemu_and_keeps_the_snapshot(self):
+        vm = self.with_plugin(machine.SMALL)
+        path = self.tmp / "vm.snap"
+        process = self.preheat("savevm", "--qmp", vm.qmp_path, "--output",
+                               path, "--profile=3600")
+        self.await_window(vm)
+        self.assertEqual(vm.quit(), 0)
+        process.wait()
+        self.run_preheat("snapshot", "info", path)
+        self.check_order(path)
+
+    def test_a_save_that_is_killed_in_the_window_leaves_the_guest_well(self):
+        vm = self.with_plugin(machine.SMALL)
+        path = self.tmp / "vm.snap"
+        process = self.preheat("savevm", "--qmp", vm.qmp_path, "--output",
+                               path, "--profile=3600")
+        self.await_window(vm)
+        process.kill()
+        process.wait()
+        self.assert_right(vm, machine.SMALL, "SUM")
+        self.save(vm, path, "--profile=0.2")
+        self.check_order(path)
+        self.assert_right(vm, machine.SMALL, "SUM")
+
+    def test_a_guest_that_still_loads_is_loaded_first(self):
+        vm = self.loadvm(machine.SMALL, "--policy", "demand")
+        vm.connect().wait_running()
+        path = self.tmp / "vm.snap"
+        self.save(vm, path, "--profile=0.2")
+        self.assertEqual(vm.statistics()["state"], "loaded")
+        self.check_order(path)
+        self.assert_right(vm, machine.SMALL, "SUM")
+
+    def test_a_qemu_without_the_plugin_is_told_what_it_lacks(self):
+        vm = self.running(machine.SMALL)
+        path = self.tmp / "vm.snap"
+        process = self.save(vm, path, "--profile", status=1)
+        self.assertIn("preheat run", process.stderr)
+        self.assertFalse(path.exists())
+        self.assertTrue(vm.qmp.execute("query-status")["running"])
+
+
+class Learn(Case):
+
+    def test_what_a_load_missed_is_in_its_order_afterwards(self):
+        order = self.tmp / "vm.order"
+        for _ in range(2):
+            vm = self.loadvm(machine.SMALL, "--order", order, "--learn",
+                             "--record-for", "5")
+            vm.connect().wait_running()
+            self.assert_right(vm, machine.SMALL, "GET 1")
+            vm.wait_loaded("recording")
+            statistics = vm.statistics()
+            self.assertEqual(vm.quit(), 0)
+        self.assertGreater(statistics["pages"]["by-order"], 0)
+        shown = self.run_preheat("order", "show", "--json", order).stdout
+        self.assertEqual(json.loads(shown)["origin"], "learned")
+
+    def test_an_order_of_another_snapshot_is_left_as_it_is(self):
+        other = self.tmp / "other.order"
+        vm = self.loadvm(machine.TWO_CPUS, "--order", other, "--learn",
+                         "--record-for", "1")
+        vm.connect().wait_running()
+        vm.wait_loaded("recording")
+        self.assertEqual(vm.quit(), 0)
+        before = other.read_bytes()
+        vm = self.loadvm(machine.SMALL, "--order", other, "--learn",
+                         "--record-for", "1")
+        vm.connect().wait_running()
+        vm.wait_loaded("recording")
+        self.assertEqual(vm.quit(), 0)
+        self.assertEqual(other.read_bytes(), before)

@@ -1,0 +1,331 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The profiling commands, and what they write.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "plugin/control-protocol.h"
+#include "plugin/uffd.h"
+#include "tests/plugin/session-world.h"
+
+static void start_profile(const World *world, const char *output)
+{
+    world_do(world, CONTROL_CMD_PROFILE_START,
+             world_profile_arguments(world, output));
+}
+
+static json_t *stop_profile(const World *world)
+{
+    json_t *answer = world_call(world, CONTROL_CMD_PROFILE_STOP, NULL);
+
+    assert_string_equal(text_in(answer, "state"), "done");
+    return answer;
+}
+
+static PageOrder *load_order(const char *path)
+{
+    g_autoptr(GError) error = NULL;
+    PageOrder *order = page_order_load(path, &error);
+
+    if (!order) {
+        fail_msg("%s", error->message);
+    }
+    return order;
+}
+
+static void assert_extent(const PageOrder *order, guint i, const char *block,
+                          uint64_t page, PageAccess access)
+{
+    const PageExtent *extent = page_order_extent(order, i);
+
+    assert_string_equal(page_order_block(order, extent->block)->name, block);
+    assert_int_equal(extent->first_page, page);
+    assert_int_equal(extent->n_pages, 1);
+    assert_int_equal(extent->access, access);
+}
+
+/* ---- a window ---- */
+
+static void the_order_has_the_first_touches_of_pages_in_the_file(void **state)
+{
+    World *world = world_new();
+    g_autofree char *output = world_file(world, "vm.order");
+
+    world_fill(world);
+    start_profile(world, output);
+    world_touch(world, WORLD_RAM, 128);
+    world_touch(world, WORLD_RAM, 7); /* zero: not in the file */
+    memset(world_page(world, WORLD_VRAM, 3), 1, 1);
+    world_touch(world, WORLD_RAM, 0);
+    world_touch(world, WORLD_RAM, 128);
+    json_t *answer = stop_profile(world);
+    assert_int_equal(number_in(answer, "first-touches"), 4);
+    json_decref(answer);
+
+    g_autoptr(PageOrder) order = load_order(output);
+    assert_string_equal(order->identity, world->snapshot->identity);
+    assert_int_equal(order->origin, PAGE_ORDER_ORIGIN_SAVE);
+    assert_int_equal(order->blocks->len, WORLD_N_BLOCKS);
+    assert_int_equal(order->extents->len, 3);
+    assert_extent(order, 0, "pc.ram", 128, PAGE_ACCESS_READ);
+    assert_extent(order, 1, "vga.vram", 3, PAGE_ACCESS_WRITE);
+    assert_extent(order, 2, "pc.ram", 0, PAGE_ACCESS_READ);
+}
+
+static void memory_is_unharmed_by_a_window(void **state)
+{
+    World *world = world_new();
+    g_autofree char *output = world_file(world, "vm.order");
+
+    world_fill(world);
+    start_profile(world, output);
+    world_touch(world, WORLD_VRAM, 60);
+    json_decref(stop_profile(world));
+    world_assert_equal(world);
+}
+
+static void what_a_window_cost_is_told_once_it_is_closed(void **state)
+{
+    static const char *const costs[] = {
+        "window-ms",    "open-us",      "close-us",
+        "pinned-pages", "copied-pages", "huge-pages-split",
+    };
+    World *world = world_new();
+    g_autofree char *output = world_file(world, "vm.order");
+
+    start_profile(world, output);
+    json_t *during = world_call(world, CONTROL_CMD_PROFILE_QUERY, NULL);
+    json_t *after = stop_profile(world);
+
+    assert_string_equal(text_in(during, "state"), "profiling");
+    assert_int_equal(number_in(during, "dropped-touches"), 0);
+    assert_null(json_object_get(during, "output"));
+    for (size_t i = 0; i < G_N_ELEMENTS(costs); i++) {
+        assert_null(json_object_get(during, costs[i]));
+        assert_true(number_in(after, costs[i]) >= 0);
+    }
+    assert_string_equal(text_in(after, "output"), output);
+    assert_null(json_object_get(after, "error"));
+    json_decref(during);
+    json_decref(after);
+}
+
+static void stopping_or_waiting_without_a_window_tells_that_there_is_none(
+    void **state)
+{
+    World *world = world_new();
+
+    world_assert_state(world, CONTROL_CMD_PROFILE_QUERY, "none");
+    world_assert_state(world, CONTROL_CMD_PROFILE_STOP, "none");
+    world_assert_state(world, CONTROL_CMD_PROFILE_WAIT, "none");
+}
+
+/* ---- how a window ends ---- */
+
+static void a_window_ends_when_its_time_is_over(void **state)
+{
+    World *world = world_new();
+    g_autofree char *output = world_file(world, "vm.order");
+    json_t *arguments = world_profile_arguments(world, output);
+
+    json_object_set_new(arguments, "max-time", json_integer(1));
+    world_do(world, CONTROL_CMD_PROFILE_START, arguments);
+    world_assert_state(world, CONTROL_CMD_PROFILE_WAIT, "done");
+    world_assert_state(world, CONTROL_CMD_PROFILE_WAIT, "done");
+    page_order_free(load_order(output));
+}
+
+static void a_window_ends_when_nothing_new_is_touched(void **state)
+{
+    World *world = world_new();
+    g_autofree char *output = world_file(world, "vm.order");
+    json_t *arguments = world_profile_arguments(world, output);
+
+    json_object_set_new(arguments, "settle", json_true());
+    world_do(world, CONTROL_CMD_PROFILE_START, arguments);
+    world_assert_state(world, CONTROL_CMD_PROFILE_WAIT, "done");
+}
+
+static void a_window_ends_and_is_written_when_the_session_ends(void **state)
+{
+    World *world = world_new();
+    g_autofree char *output = world_file(world, "vm.order");
+
+    start_profile(world, output);
+    world_page(world, WORLD_RAM, 1)[0] = 1;
+    session_end(world->session);
+    world_assert_state(world, CONTROL_CMD_PROFILE_QUERY, "done");
+    g_autoptr(PageOrder) order = load_order(output);
+    assert_int_equal(order->extents->len, 1);
+    assert_extent(order, 0, "pc.ram", 1, PAGE_ACCESS_WRITE);
+}
+
+static void windows_can_follow_each_other(void **state)
+{
+    World *world = world_new();
+    g_autofree char *output = world_file(world, "vm.order");
+
+    for (uint64_t page = 0; page < 3; page++) {
+        start_profile(world, output);
+        world_page(world, WORLD_VRAM, page)[0] = 1;
+        json_decref(stop_profile(world));
+        g_autoptr(PageOrder) order = load_order(output);
+        assert_int_equal(order->extents->len, 1);
+        assert_extent(order, 0, "vga.vram", page, PAGE_ACCESS_WRITE);
+    }
+}
+
+static void an_order_that_cannot_be_written_is_told(void **state)
+{
+    World *world = world_new();
+
+    start_profile(world, "/nonexistent/vm.order");
+    world_page(world, WORLD_RAM, 1)[0] = 1;
+    json_t *answer = stop_profile(world);
+    assert_non_null(strstr(text_in(answer, "error"), "/nonexistent"));
+    json_decref(answer);
+}
+
+/* ---- what is refused ---- */
+
+static void a_second_window_is_refused_while_one_is_open(void **state)
+{
+    World *world = world_new();
+    g_autofree char *output = world_file(world, "vm.order");
+    g_autofree char *other = world_file(world, "other.order");
+    struct stat st;
+
+    start_profile(world, output);
+    world_refuse(world, CONTROL_CMD_PROFILE_START,
+                 world_profile_arguments(world, other), "open already");
+    json_decref(stop_profile(world));
+    assert_int_equal(stat(output, &st), 0);
+    assert_int_not_equal(stat(other, &st), 0);
+}
+
+static void a_window_is_refused_until_all_is_loaded(void **state)
+{
+    World *world = world_new();
+    g_autofree char *output = world_file(world, "vm.order");
+
+    world_load(world, "demand");
+    world_refuse(world, CONTROL_CMD_PROFILE_START,
+                 world_profile_arguments(world, output), "still being loaded");
+    world_attach(world);
+    world_refuse(world, CONTROL_CMD_PROFILE_START,
+                 world_profile_arguments(world, output), "still being loaded");
+    world_do(world, CONTROL_CMD_LOAD_REST, NULL);
+    world_await(world, "all");
+    start_profile(world, output);
+    world_touch(world, WORLD_RAM, 129);
+    json_decref(stop_profile(world));
+    world_assert_equal(world);
+}
+
+/* profile-start with one value of the video memory's block changed. */
+static json_t *arguments_with(const World *world, const char *name,
+                              json_t *value)
+{
+    g_autofree char *output = world_file(world, "vm.order");
+    json_t *arguments = world_profile_arguments(world, output);
+    json_t *blocks = json_object_get(arguments, "blocks");
+
+    json_object_set_new(json_array_get(blocks, WORLD_VRAM), name, value);
+    return arguments;
+}
+
+static void memory_that_does_not_fit_is_refused_and_unharmed(void **state)
+{
+    World *world = world_new();
+
+    world_fill(world);
+    world_refuse(world, CONTROL_CMD_PROFILE_START,
+                 arguments_with(world, "length", json_integer(4096)),
+                 "vga.vram");
+    world_refuse(world, CONTROL_CMD_PROFILE_START,
+                 arguments_with(world, "name", json_string("vga.vrom")),
+                 "vga.vrom");
+    world_refuse(world, CONTROL_CMD_PROFILE_START,
+                 arguments_with(world, "host", json_string("0x1000")),
+                 "0x1000");
+    world_refuse(
+        world, CONTROL_CMD_PROFILE_START,
+        arguments_with(world, "host", json_string("0xfffffffffffff000")),
+        "0xfffffffffffff000");
+    world_assert_state(world, CONTROL_CMD_PROFILE_QUERY, "none");
+    world_assert_equal(world);
+}
+
+static void a_block_given_twice_is_refused_and_unharmed(void **state)
+{
+    World *world = world_new();
+    g_autofree char *output = world_file(world, "vm.order");
+    json_t *arguments = world_profile_arguments(world, output);
+    json_t *blocks = json_object_get(arguments, "blocks");
+
+    world_fill(world);
+    json_array_append(blocks, json_array_get(blocks, WORLD_VRAM));
+    world_refuse(world, CONTROL_CMD_PROFILE_START, arguments, "vga.vram");
+    world_assert_equal(world);
+}
+
+static void a_snapshot_that_is_none_is_refused(void **state)
+{
+    World *world = world_new();
+    g_autofree char *output = world_file(world, "vm.order");
+    json_t *arguments = world_profile_arguments(world, output);
+
+    json_object_set_new(arguments, "snapshot", json_string("/dev/null"));
+    world_refuse(world, CONTROL_CMD_PROFILE_START, arguments, "/dev/null");
+}
+
+static bool have_what_it_takes(void)
+{
+    int fd;
+    UffdCaps caps;
+
+    if (uffd_open(&fd, &caps) < 0) {
+        return false;
+    }
+    close(fd);
+    return (caps & UFFD_CAN_MOVE) != 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_order_has_the_first_touches_of_pages_in_the_file),
+        cmocka_unit_test(memory_is_unharmed_by_a_window),
+        cmocka_unit_test(what_a_window_cost_is_told_once_it_is_closed),
+        cmocka_unit_test(
+            stopping_or_waiting_without_a_window_tells_that_there_is_none),
+        cmocka_unit_test(a_window_ends_when_its_time_is_over),
+        cmocka_unit_test(a_window_ends_when_nothing_new_is_touched),
+        cmocka_unit_test(a_window_ends_and_is_written_when_the_session_ends),
+        cmocka_unit_test(windows_can_follow_each_other),
+        cmocka_unit_test(an_order_that_cannot_be_written_is_told),
+        cmocka_unit_test(a_second_window_is_refused_while_one_is_open),
+        cmocka_unit_test(a_window_is_refused_until_all_is_loaded),
+        cmocka_unit_test(memory_that_does_not_fit_is_refused_and_unharmed),
+        cmocka_unit_test(a_block_given_twice_is_refused_and_unharmed),
+        cmocka_unit_test(a_snapshot_that_is_none_is_refused),
+    };
+
+    if (!have_what_it_takes()) {
+        printf("skipped: this kernel has no userfaultfd with MOVE (6.8), or "
+               "this user may not use it\n");
+        return 77;
+    }
+    return cmocka_run_group_tests(tests, NULL, worlds_remove_files);
+}
