@@ -3,4 +3,4 @@
  */
 #include "formats/error.h"
 
-G_DEFINE_QUARK(preheat - formats - error - quark, formats_error)
+G_DEFINE_QUARK(preheat-formats-error-quark, formats_error)

@@ -9,11 +9,6 @@
 #include "profiler/phases.h"
 #include "profiler/segments.h"
 
-/* A phase is as large as this at the most, or ends where the guest touched
- * nothing new for so long. */
-#define MAX_PHASE_BYTES (UINT64_C(8) << 20)
-#define QUIET_GAP_US    UINT64_C(20000)
-
 /* Pages of one phase this close to each other are read in one piece, the
  * pages between them too. */
 #define MAX_GAP_PAGES 8
@@ -58,7 +53,7 @@ static gint compare_reading(gconstpointer a, gconstpointer b)
 static uint32_t *phase_of_extents(const PageOrder *order)
 {
     g_autoptr(GArray) phases =
-        order_phases(order, MAX_PHASE_BYTES, QUIET_GAP_US);
+        order_phases(order, ORDER_PHASE_BYTES, ORDER_PHASE_QUIET_US);
     uint32_t *phase_of = g_new0(uint32_t, order->extents->len + 1);
 
     for (guint i = 0; i < phases->len; i++) {

@@ -1,0 +1,239 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The profiling window when a step of it fails: each call to the kernel is
+ * made to fail in turn (the linker's --wrap puts this between), while threads
+ * use the memory.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "plugin/fault-loop.h"
+#include "plugin/profile-window.h"
+#include "plugin/uffd.h"
+
+#define PAGE_BYTES 4096
+/* So large that opening takes several calls of UFFDIO_MOVE. */
+#define N_PAGES    UINT64_C(20480)
+
+/* The call that fails next: 1 is the next one; 0: none. */
+static _Atomic int fails_in;
+static _Atomic int fails_with;
+
+/* Whether this call is the one; it is then answered with *ret_rc.  Only a move
+ * can be answered with a condition, all else just with an error. */
+static bool is_to_fail(int *ret_rc, bool is_move)
+{
+    int before = atomic_load(&fails_in);
+
+    while (before > 0 && (is_move || atomic_load(&fails_with) < 0)) {
+        if (atomic_compare_exchange_weak(&fails_in, &before, before - 1)) {
+            *ret_rc = atomic_load(&fails_with);
+            return before == 1;
+        }
+    }
+    return false;
+}
+
+int __real_uffd_open(int *ret_fd, UffdCaps *ret_caps);
+int __wrap_uffd_open(int *ret_fd, UffdCaps *ret_caps);
+int __real_uffd_register(int fd, uint64_t start, uint64_t len, UffdMode mode);
+int __wrap_uffd_register(int fd, uint64_t start, uint64_t len, UffdMode mode);
+int __real_uffd_move(int fd, uint64_t dst, uint64_t src, uint64_t len,
+                     bool skip_holes, uint64_t *ret_done);
+int __wrap_uffd_move(int fd, uint64_t dst, uint64_t src, uint64_t len,
+                     bool skip_holes, uint64_t *ret_done);
+int __real_fault_loop_start(int uffd, unsigned n_threads,
+                            FaultHandler *handler, void *opaque,
+                            FaultLoop **ret_loop);
+int __wrap_fault_loop_start(int uffd, unsigned n_threads,
+                            FaultHandler *handler, void *opaque,
+                            FaultLoop **ret_loop);
+
+int __wrap_uffd_open(int *ret_fd, UffdCaps *ret_caps)
+{
+    int rc;
+
+    return is_to_fail(&rc, false) ? rc : __real_uffd_open(ret_fd, ret_caps);
+}
+
+int __wrap_uffd_register(int fd, uint64_t start, uint64_t len, UffdMode mode)
+{
+    int rc;
+
+    return is_to_fail(&rc, false) ? rc : __real_uffd_register(fd, start, len, mode);
+}
+
+int __wrap_uffd_move(int fd, uint64_t dst, uint64_t src, uint64_t len,
+                     bool skip_holes, uint64_t *ret_done)
+{
+    int rc;
+
+    *ret_done = 0;
+    return is_to_fail(&rc, true)
+               ? rc
+               : __real_uffd_move(fd, dst, src, len, skip_holes, ret_done);
+}
+
+int __wrap_fault_loop_start(int uffd, unsigned n_threads,
+                            FaultHandler *handler, void *opaque,
+                            FaultLoop **ret_loop)
+{
+    int rc;
+
+    return is_to_fail(&rc, false) ? rc
+                           : __real_fault_loop_start(uffd, n_threads, handler,
+                                                     opaque, ret_loop);
+}
+
+/* ---- a user of the memory ---- */
+
+typedef struct User {
+    uint64_t *words; /* one a page is its own */
+    uint64_t *counts;
+    unsigned seed;
+    _Atomic bool end;
+    uint64_t n_wrong;
+} User;
+
+static uint64_t *word_at(const User *user, uint64_t page)
+{
+    return user->words + page * PAGE_BYTES / sizeof(uint64_t);
+}
+
+static void *use_memory(void *opaque)
+{
+    User *user = opaque;
+
+    while (!atomic_load(&user->end)) {
+        uint64_t page = (unsigned)rand_r(&user->seed) % N_PAGES;
+
+        user->n_wrong += *word_at(user, page) != user->counts[page];
+        *word_at(user, page) = ++user->counts[page];
+    }
+    return NULL;
+}
+
+static void check_all(User *user)
+{
+    for (uint64_t page = 0; page < N_PAGES; page++) {
+        user->n_wrong += *word_at(user, page) != user->counts[page];
+    }
+    assert_int_equal(user->n_wrong, 0);
+}
+
+/* ---- the tests ---- */
+
+/* Open and close a window in which the call'th step fails with rc.  Returns
+ * whether there was such a step. */
+static bool fail_step(const PagerRange *range, int call, int rc)
+{
+    Recorder *recorder = recorder_new(1 << 20);
+    LoadStats *stats = load_stats_new(monotonic_us());
+    ProfileWindowCost cost;
+    g_autoptr(GError) error = NULL;
+
+    atomic_store(&fails_with, rc);
+    atomic_store(&fails_in, call);
+    ProfileWindow *window =
+        profile_window_open(range, 1, recorder, stats, &error);
+    if (window) {
+        while (recorder_count(recorder) < 20) {
+            sched_yield();
+        }
+        profile_window_close(window, &cost);
+    } else {
+        assert_non_null(error);
+    }
+    bool happened = atomic_exchange(&fails_in, 0) == 0;
+    recorder_free(recorder);
+    load_stats_free(stats);
+    return happened;
+}
+
+static void memory_is_right_whatever_step_fails_with(int rc)
+{
+    uint8_t *memory =
+        mmap(NULL, N_PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    User user = {.words = (uint64_t *)(void *)memory,
+                 .counts = g_new0(uint64_t, N_PAGES),
+                 .seed = (unsigned)-rc};
+    const PagerRange range = {"ram", (uintptr_t)memory, N_PAGES * PAGE_BYTES};
+    pthread_t thread;
+
+    assert_ptr_not_equal(memory, MAP_FAILED);
+    for (uint64_t page = 0; page < N_PAGES; page++) {
+        *word_at(&user, page) = user.counts[page] = page;
+    }
+    assert_int_equal(pthread_create(&thread, NULL, use_memory, &user), 0);
+    /* Far enough to reach faults and the moving back. */
+    for (int call = 1; call <= 40; call++) {
+        fail_step(&range, call, rc);
+    }
+    atomic_store(&user.end, true);
+    pthread_join(thread, NULL);
+    check_all(&user);
+    munmap(memory, N_PAGES * PAGE_BYTES);
+    g_free(user.counts);
+}
+
+static void memory_is_right_whatever_step_finds_no_memory(void **state)
+{
+    memory_is_right_whatever_step_fails_with(-ENOMEM);
+}
+
+static void memory_is_right_whatever_page_is_busy(void **state)
+{
+    memory_is_right_whatever_step_fails_with(-EBUSY);
+}
+
+static void memory_is_right_whatever_step_is_invalid(void **state)
+{
+    memory_is_right_whatever_step_fails_with(-EINVAL);
+}
+
+static void memory_is_right_whatever_step_has_to_be_tried_again(void **state)
+{
+    memory_is_right_whatever_step_fails_with(UFFD_AGAIN);
+}
+
+static bool have_what_it_takes(void)
+{
+    int fd;
+    UffdCaps caps;
+
+    if (__real_uffd_open(&fd, &caps) < 0) {
+        return false;
+    }
+    close(fd);
+    return (caps & UFFD_CAN_MOVE) != 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(memory_is_right_whatever_step_finds_no_memory),
+        cmocka_unit_test(memory_is_right_whatever_page_is_busy),
+        cmocka_unit_test(memory_is_right_whatever_step_is_invalid),
+        cmocka_unit_test(memory_is_right_whatever_step_has_to_be_tried_again),
+    };
+
+    if (!have_what_it_takes()) {
+        printf("skipped: this kernel has no userfaultfd with MOVE (6.8), or "
+               "this user may not use it\n");
+        return 77;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
