@@ -7,7 +7,7 @@
 
 GQuark cli_error_quark(void)
 {
-    return g_quark_from_static_string("cli-error-quark");
+    return g_quark_from_static_string("preheat-cli-error-quark");
 }
 
 void cli_error_set_errno(GError **error, int errnum, const char *format, ...)

@@ -3,4 +3,7 @@
  */
 #include "formats/error.h"
 
-G_DEFINE_QUARK(preheat-formats-error-quark, formats_error)
+GQuark formats_error_quark(void)
+{
+    return g_quark_from_static_string("preheat-formats-error-quark");
+}

@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "formats/page-order.h"
 #include "plugin/arguments.h"
@@ -16,6 +17,11 @@
 #define MAX_STAGED_BYTES  (UINT64_C(512) << 20)
 #define MAX_RECORDED      (UINT64_C(16) << 20)
 #define DEFAULT_RECORD_MS 10000
+
+/* An order beyond this is no help any more, and QEMU's memory not the place
+ * for it. */
+#define MAX_HINT_BYTES   (64 << 20)
+#define MAX_HINT_EXTENTS (4u << 20)
 
 /* A page that so many loads in a row found untouched leaves a learned order;
  * so does what goes beyond this size. */
@@ -249,8 +255,23 @@ static PageOrder *load_order(const Load *load, const char *path,
                              char **ret_warning)
 {
     g_autoptr(GError) error = NULL;
-    PageOrder *order = page_order_load(path, &error);
+    struct stat info;
 
+    if (stat(path, &info) == 0 && info.st_size > MAX_HINT_BYTES) {
+        *ret_warning = g_strdup_printf(
+            "%s: too large for an order to load by (preheat order trim makes "
+            "it smaller); loading without an order",
+            path);
+        return NULL;
+    }
+    g_autoptr(PageOrder) order = page_order_load(path, &error);
+    if (order && order->extents->len > MAX_HINT_EXTENTS) {
+        *ret_warning = g_strdup_printf(
+            "%s: has %u extents, too many to load by (preheat order trim "
+            "makes it smaller); loading without an order",
+            path, order->extents->len);
+        return NULL;
+    }
     if (!order) {
         *ret_warning =
             g_strdup_printf("%s; loading without an order", error->message);
@@ -260,7 +281,7 @@ static PageOrder *load_order(const Load *load, const char *path,
             "%s: recorded for another snapshot than %s; it may not help", path,
             load->snapshot->path);
     }
-    return order;
+    return g_steal_pointer(&order);
 }
 
 /* What is to be improved: the order that is replayed, or one that is still

@@ -12,7 +12,10 @@
 
 #include <linux/magic.h>
 
-G_DEFINE_QUARK(preheat-pager-error-quark, pager_error)
+GQuark pager_error_quark(void)
+{
+    return g_quark_from_static_string("preheat-pager-error-quark");
+}
 
 #define WAY_OUT "or load with --policy full"
 
