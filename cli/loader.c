@@ -320,7 +320,8 @@ static void set_migration_failed(Load *load, GError **error)
         reason = json_string_value(json_object_get(info, "error-desc"));
     }
     g_set_error(error, CLI_ERROR, CLI_ERROR_FAILED,
-                "%s: QEMU cannot load the device state: %s",
+                "%s: QEMU cannot load the device state: %s; start QEMU with "
+                "the arguments that it was saved with",
                 load->options->given_snapshot,
                 reason ? reason : "its own message tells why");
     json_decref(info);

@@ -13,7 +13,7 @@
 #include "profiler/learn.h"
 
 #define N_FAULT_THREADS   4
-#define N_EAGER_THREADS   2
+#define N_EAGER_THREADS   4
 #define MAX_STAGED_BYTES  (UINT64_C(512) << 20)
 #define MAX_RECORDED      (UINT64_C(16) << 20)
 #define DEFAULT_RECORD_MS 10000

@@ -9,7 +9,7 @@ import os
 import subprocess
 import unittest
 
-from harness import config, machine
+from harness import config, host, machine
 from harness.case import Case
 from harness.exact import assert_exact
 from harness.virtual import Virtual
@@ -51,6 +51,7 @@ class Kvm(Case):
         vm.quit()
 
     def load(self, *options, extra=()):
+        self.skip_if(host.lacks_userfaultfd())
         launcher = [config.PREHEAT, "loadvm", "--snapshot", self.path,
                     *options, "--"]
         return self._watch(Virtual(self.tmp, [*self.arguments, *extra],

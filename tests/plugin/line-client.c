@@ -55,8 +55,8 @@ static size_t await_line(LineClient *client)
     char piece[65536];
     char *newline;
 
-    while (!(newline = memchr(client->buffer->str, '\n',
-                              client->buffer->len))) {
+    while (
+        !(newline = memchr(client->buffer->str, '\n', client->buffer->len))) {
         ssize_t n = recv(client->fd, piece, sizeof piece, 0);
 
         assert_true(n >= 0);

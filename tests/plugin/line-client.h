@@ -24,8 +24,7 @@ LineClient *line_client_new(int fd);
 /* Hangs up. */
 void line_client_free(LineClient *client);
 
-void line_client_send(LineClient *client, const char *bytes,
-                      size_t len_bytes);
+void line_client_send(LineClient *client, const char *bytes, size_t len_bytes);
 
 /* The next line, parsed: a new reference; NULL when the server hung up. */
 json_t *line_client_read(LineClient *client);

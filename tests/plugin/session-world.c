@@ -31,6 +31,18 @@ static void count_warning(const char *text)
     atomic_fetch_add(&n_warnings, 1);
 }
 
+bool world_have_userfaultfd(UffdCaps needed)
+{
+    int fd;
+    UffdCaps caps;
+
+    if (uffd_open(&fd, &caps) < 0) {
+        return false;
+    }
+    close(fd);
+    return (caps & needed) == needed;
+}
+
 unsigned world_n_warnings(void)
 {
     return atomic_load(&n_warnings);
@@ -163,8 +175,7 @@ void world_touch(const World *world, WorldBlock block, uint64_t page)
 void world_fill(const World *world)
 {
     for (unsigned block = 0; block < WORLD_N_BLOCKS; block++) {
-        for (uint64_t i = 0; i < world->snapshot->blocks[block].n_pages;
-             i++) {
+        for (uint64_t i = 0; i < world->snapshot->blocks[block].n_pages; i++) {
             memset(world_page(world, block, i), right_byte(world, block, i),
                    WORLD_PAGE_BYTES);
         }
@@ -175,9 +186,8 @@ void world_cut_file(const World *world, WorldBlock block, uint64_t n_pages)
 {
     const SnapshotBlock *layout = &world->snapshot->blocks[block];
 
-    assert_int_equal(ftruncate(world->fd,
-                               (off_t)(layout->pages_off_bytes +
-                                       n_pages * WORLD_PAGE_BYTES)),
+    assert_int_equal(ftruncate(world->fd, (off_t)(layout->pages_off_bytes +
+                                                  n_pages * WORLD_PAGE_BYTES)),
                      0);
 }
 
@@ -199,8 +209,7 @@ json_t *world_blocks(const World *world)
         json_array_append_new(
             blocks,
             json_pack("{s:s, s:s, s:I, s:I}", "name",
-                      world->snapshot->blocks[i].name, "host", host,
-                      "length",
+                      world->snapshot->blocks[i].name, "host", host, "length",
                       (json_int_t)world->snapshot->blocks[i].len_bytes,
                       "page-size", (json_int_t)WORLD_PAGE_BYTES));
     }
@@ -217,6 +226,12 @@ json_t *world_attach_arguments(const World *world)
 {
     return json_pack("{s:o, s:[i]}", "blocks", world_blocks(world),
                      "vcpu-threads", (int)gettid());
+}
+
+json_t *world_verify_arguments(const World *world)
+{
+    return json_pack("{s:s, s:o}", "snapshot", world->path, "blocks",
+                     world_blocks(world));
 }
 
 json_t *world_profile_arguments(const World *world, const char *output)
@@ -288,16 +303,25 @@ void world_await(const World *world, const char *goal)
 
 void world_assert_equal(const World *world)
 {
-    json_t *answer = world_call(
-        world, CONTROL_CMD_VERIFY,
-        json_pack("{s:s, s:o}", "snapshot", world->path, "blocks",
-                  world_blocks(world)));
+    json_t *answer =
+        world_call(world, CONTROL_CMD_VERIFY, world_verify_arguments(world));
 
     assert_int_equal(json_object_size(answer), 3);
     assert_int_equal(number_in(answer, "pages"), WORLD_N_PAGES);
     assert_true(json_is_true(json_object_get(answer, "equal")));
     assert_int_equal(number_in(answer, "pages-differing"), 0);
     json_decref(answer);
+}
+
+PageOrder *world_load_order(const char *path)
+{
+    g_autoptr(GError) error = NULL;
+    PageOrder *order = page_order_load(path, &error);
+
+    if (!order) {
+        fail_msg("%s", error->message);
+    }
+    return order;
 }
 
 json_int_t number_in(const json_t *object, const char *name)

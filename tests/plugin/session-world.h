@@ -16,6 +16,7 @@
 #include "formats/page-order.h"
 #include "formats/snapshot.h"
 #include "plugin/session.h"
+#include "plugin/uffd.h"
 #include "tests/plugin/line-client.h"
 
 #define WORLD_PAGE_BYTES UINT64_C(4096)
@@ -42,6 +43,9 @@ typedef struct World {
     Snapshot *snapshot; /* opened by the test, for looking things up */
     uint8_t *memory[WORLD_N_BLOCKS];
 } World;
+
+/* Whether userfaultfd is to be had, and can do what is needed. */
+bool world_have_userfaultfd(UffdCaps needed);
 
 /* The memory's pages hold something else than the snapshot's. */
 World *world_new(void);
@@ -76,14 +80,14 @@ void world_mend_file(const World *world);
 /* The argument "blocks". */
 json_t *world_blocks(const World *world);
 
-/* The arguments of "load", with policy; of "attach"; of "profile-start". */
+/* The arguments of "load", with policy; of the other commands. */
 json_t *world_load_arguments(const World *world, const char *policy);
 json_t *world_attach_arguments(const World *world);
+json_t *world_verify_arguments(const World *world);
 json_t *world_profile_arguments(const World *world, const char *output);
 
 /* Execute the command, which must work; arguments: stolen, NULL: none. */
-json_t *world_call(const World *world, const char *command,
-                   json_t *arguments);
+json_t *world_call(const World *world, const char *command, json_t *arguments);
 
 /* The same, where the answer must be {}. */
 void world_do(const World *world, const char *command, json_t *arguments);
@@ -98,6 +102,9 @@ void world_await(const World *world, const char *goal);
 
 /* "verify" says that all memory is the snapshot's. */
 void world_assert_equal(const World *world);
+
+/* Load the order, which must work. */
+PageOrder *world_load_order(const char *path);
 
 /* object.name, a number or a text. */
 json_int_t number_in(const json_t *object, const char *name);

@@ -121,7 +121,7 @@ static void an_unknown_argument_is_named(void **state)
 static void a_string_must_be_a_string(void **state)
 {
     static const char *const wrong[] = {
-        "{\"text\": 1}",    "{\"text\": null}", "{\"text\": true}",
+        "{\"text\": 1}",      "{\"text\": null}", "{\"text\": true}",
         "{\"text\": [\"\"]}", "{\"text\": {}}",
     };
 
@@ -196,21 +196,21 @@ static void what_is_no_list_of_ram_blocks_is_refused(void **state)
 {
     assert_ranges_refused("{}", "argument blocks: not a list");
     assert_ranges_refused("{\"blocks\": {}}", "argument blocks: not a list");
-    assert_ranges_refused("{\"blocks\": null}",
-                          "argument blocks: not a list");
+    assert_ranges_refused("{\"blocks\": null}", "argument blocks: not a list");
     assert_ranges_refused("{\"blocks\": [[]]}", "not an object");
     assert_ranges_refused("{\"blocks\": [null]}", "not an object");
 }
 
-static void a_ram_block_with_a_field_too_few_or_too_many_is_refused(
-    void **state)
+static void
+a_ram_block_with_a_field_too_few_or_too_many_is_refused(void **state)
 {
     assert_ranges_refused("{\"blocks\": [{\"host\": \"0x1\", \"length\": 1}]}",
                           "argument name: missing");
     assert_ranges_refused("{\"blocks\": [{\"name\": \"a\", \"length\": 1}]}",
                           "argument host: missing");
-    assert_ranges_refused("{\"blocks\": [{\"name\": \"a\", \"host\": \"0x1\"}]}",
-                          "argument length: missing");
+    assert_ranges_refused(
+        "{\"blocks\": [{\"name\": \"a\", \"host\": \"0x1\"}]}",
+        "argument length: missing");
     assert_ranges_refused("{\"blocks\": [{\"name\": \"a\", \"host\": \"0x1\", "
                           "\"length\": 1, \"colour\": 1}]}",
                           "argument colour: not known");

@@ -47,8 +47,8 @@ static json_t *handle(void *opaque, const char *command,
     if (strcmp(command, "echo") == 0) {
         return json_deep_copy(arguments);
     }
-    g_set_error(error, g_quark_from_static_string("test"), 0,
-                "cannot %s", command);
+    g_set_error(error, g_quark_from_static_string("test"), 0, "cannot %s",
+                command);
     return NULL;
 }
 
@@ -168,9 +168,8 @@ static void a_command_without_id_and_arguments_has_neither(void **state)
 {
     World *world = world_new();
 
-    assert_answer(
-        line_client_call(world->client, "{\"execute\": \"echo\"}"),
-        "{'return': {}}");
+    assert_answer(line_client_call(world->client, "{\"execute\": \"echo\"}"),
+                  "{'return': {}}");
     world_end(world);
 }
 
@@ -178,15 +177,14 @@ static void a_command_that_fails_is_answered_with_its_error(void **state)
 {
     World *world = world_new();
 
-    assert_answer(line_client_call(world->client,
-                                   "{\"execute\": \"fly\", \"id\": 3}"),
-                  "{'error': {'class': 'GenericError', "
-                  "'desc': 'cannot fly'}, 'id': 3}");
+    assert_answer(
+        line_client_call(world->client, "{\"execute\": \"fly\", \"id\": 3}"),
+        "{'error': {'class': 'GenericError', "
+        "'desc': 'cannot fly'}, 'id': 3}");
     world_end(world);
 }
 
-static void several_commands_in_one_write_are_answered_in_sequence(
-    void **state)
+static void several_commands_in_one_write_are_answered_in_sequence(void **state)
 {
     World *world = world_new();
 
@@ -196,8 +194,7 @@ static void several_commands_in_one_write_are_answered_in_sequence(
     for (int id = 1; id <= 3; id++) {
         json_t *answer = line_client_read(world->client);
 
-        assert_int_equal(json_integer_value(json_object_get(answer, "id")),
-                         id);
+        assert_int_equal(json_integer_value(json_object_get(answer, "id")), id);
         json_decref(answer);
     }
     world_end(world);
@@ -216,8 +213,7 @@ static void a_command_split_over_writes_is_one_command(void **state)
     world_end(world);
 }
 
-static void what_is_no_command_is_an_error_and_the_next_one_works(
-    void **state)
+static void what_is_no_command_is_an_error_and_the_next_one_works(void **state)
 {
     static const char *const lines[] = {
         "",
@@ -279,8 +275,8 @@ static void brackets_without_end_are_an_error(void **state)
 /* A command whose line, newline included, has this length. */
 static GString *command_of(size_t len_bytes)
 {
-    GString *line = g_string_new(
-        "{\"execute\": \"echo\", \"arguments\": {\"text\": \"");
+    GString *line =
+        g_string_new("{\"execute\": \"echo\", \"arguments\": {\"text\": \"");
 
     while (line->len < len_bytes - strlen("\"}}\n")) {
         g_string_append_c(line, 'x');
@@ -355,17 +351,15 @@ static void an_event_reaches_every_connection(void **state)
     LineClient *other = connect_pair(world, NULL);
 
     control_send_event(world->control, "DAWN", json_pack("{s:i}", "hour", 6));
-    assert_answer(line_client_read_event(world->client, "DAWN"),
-                  "{'hour': 6}");
+    assert_answer(line_client_read_event(world->client, "DAWN"), "{'hour': 6}");
     json_t *event = line_client_read(other);
     const char *name = NULL;
     json_int_t seconds = 0;
     json_int_t microseconds = -1;
     assert_int_equal(
-        json_unpack_ex(event, NULL, JSON_STRICT,
-                       "{s:s, s:{s:i}, s:{s:I, s:I}}", "event", &name, "data",
-                       "hour", &(int){0}, "timestamp", "seconds", &seconds,
-                       "microseconds", &microseconds),
+        json_unpack_ex(event, NULL, JSON_STRICT, "{s:s, s:{s:i}, s:{s:I, s:I}}",
+                       "event", &name, "data", "hour", &(int){0}, "timestamp",
+                       "seconds", &seconds, "microseconds", &microseconds),
         0);
     assert_string_equal(name, "DAWN");
     assert_true(seconds > 0);
@@ -424,10 +418,9 @@ static int connect_to(pid_t pid)
                        CONTROL_SOCKET_NAME_FORMAT, (int)pid);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    if (fd >= 0 &&
-        connect(fd, (struct sockaddr *)&address,
-                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
-                            (size_t)len)) < 0) {
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&address,
+                           (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+                                       1 + (size_t)len)) < 0) {
         close(fd);
         return -1;
     }
@@ -498,7 +491,8 @@ int main(void)
         cmocka_unit_test(a_command_is_answered_with_its_id),
         cmocka_unit_test(a_command_without_id_and_arguments_has_neither),
         cmocka_unit_test(a_command_that_fails_is_answered_with_its_error),
-        cmocka_unit_test(several_commands_in_one_write_are_answered_in_sequence),
+        cmocka_unit_test(
+            several_commands_in_one_write_are_answered_in_sequence),
         cmocka_unit_test(a_command_split_over_writes_is_one_command),
         cmocka_unit_test(what_is_no_command_is_an_error_and_the_next_one_works),
         cmocka_unit_test(a_line_with_a_nul_byte_is_an_error),

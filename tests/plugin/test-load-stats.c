@@ -58,7 +58,8 @@ static json_int_t number(LoadStats *stats, const char *path)
 
     for (size_t i = 0; names[i]; i++) {
         at = json_is_array(at)
-                 ? json_array_get(at, (size_t)g_ascii_strtoull(names[i], NULL, 10))
+                 ? json_array_get(at,
+                                  (size_t)g_ascii_strtoull(names[i], NULL, 10))
                  : json_object_get(at, names[i]);
     }
     assert_non_null(at);
@@ -83,8 +84,8 @@ static void percentiles_are_right_within_a_sixteenth(void **state)
     }
 }
 
-static void percentiles_tell_what_a_share_of_all_faults_stays_below(
-    void **state)
+static void
+percentiles_tell_what_a_share_of_all_faults_stays_below(void **state)
 {
     LoadStats *stats = stats_new(NULL, 0);
 
@@ -226,8 +227,7 @@ static void blocktime_adds_up_over_several_waits(void **state)
     load_stats_free(stats);
 }
 
-static void one_thread_that_runs_all_vcpus_blocks_the_guest_alone(
-    void **state)
+static void one_thread_that_runs_all_vcpus_blocks_the_guest_alone(void **state)
 {
     static const uint32_t threads[] = {100, 100, 100};
     LoadStats *stats = stats_new(threads, 3);
@@ -274,8 +274,7 @@ static void faults_of_other_threads_do_not_block_the_guest(void **state)
 
 /* ---- the rest ---- */
 
-static void milestones_are_null_until_reached_and_the_first_counts(
-    void **state)
+static void milestones_are_null_until_reached_and_the_first_counts(void **state)
 {
     static const char *const names[] = {
         [MILESTONE_QEMU_READY] = "qemu-ready-ms",
@@ -309,8 +308,7 @@ static void pages_and_bytes_add_up(void **state)
     assert_int_equal(number(stats, "pages.by-fault"), 1);
     assert_int_equal(number(stats, "pages.by-order"), 50);
     assert_int_equal(number(stats, "pages.by-rest"), 400);
-    assert_int_equal(number(stats, "bytes-read"),
-                     (INT64_C(1) << 40) + 4096);
+    assert_int_equal(number(stats, "bytes-read"), (INT64_C(1) << 40) + 4096);
     load_stats_free(stats);
 }
 
@@ -387,7 +385,8 @@ int main(void)
         cmocka_unit_test(one_thread_that_runs_all_vcpus_blocks_the_guest_alone),
         cmocka_unit_test(two_faults_of_one_vcpu_at_once_count_its_time_once),
         cmocka_unit_test(faults_of_other_threads_do_not_block_the_guest),
-        cmocka_unit_test(milestones_are_null_until_reached_and_the_first_counts),
+        cmocka_unit_test(
+            milestones_are_null_until_reached_and_the_first_counts),
         cmocka_unit_test(pages_and_bytes_add_up),
         cmocka_unit_test(the_json_form_has_exactly_the_documented_fields),
     };

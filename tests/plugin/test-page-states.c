@@ -20,7 +20,7 @@
 #define N_WORDS 16
 
 #define N_THREADS 4
-#define N_ROUNDS  50
+#define N_ROUNDS  200
 
 static const uint64_t all_pages[N_WORDS] = {
     [0 ... N_WORDS - 2] = UINT64_MAX,
@@ -32,14 +32,6 @@ static void states_init(PageStates *states, const uint64_t *bitmap)
     assert_true(page_states_init(states, bitmap, N_PAGES));
 }
 
-static bool window_has(const PageWindow *window, uint64_t page)
-{
-    uint64_t word = page / 64 - window->first_word;
-
-    return page / 64 >= window->first_word && word < window->n_words &&
-           ((window->words[word] >> (page % 64)) & 1);
-}
-
 /* The window has exactly the n_pages from first_page on. */
 static void assert_window(const PageWindow *window, uint64_t first_page,
                           uint64_t n_pages)
@@ -47,7 +39,7 @@ static void assert_window(const PageWindow *window, uint64_t first_page,
     for (uint64_t page = 0; page < N_PAGES; page++) {
         bool expected = page >= first_page && page - first_page < n_pages;
 
-        if (window_has(window, page) != expected) {
+        if (page_window_has(window, page) != expected) {
             fail_msg("page %" PRIu64 " is %s the window", page,
                      expected ? "not in" : "in");
         }
@@ -88,8 +80,8 @@ static void assert_no_run(const PageWindow *window, uint64_t page)
 
 static void pages_in_the_file_are_pending_and_all_others_placed(void **state)
 {
-    const uint64_t bitmap[N_WORDS] = {[0] = 0x8000000000000001,
-                                      [15] = UINT64_C(1) << 39};
+    const uint64_t bitmap[N_WORDS] = {
+        [0] = 0x8000000000000001, [15] = UINT64_C(1) << 39};
     PageStates states;
 
     states_init(&states, bitmap);
@@ -125,13 +117,15 @@ static void cleared_states_can_be_cleared_again(void **state)
 
 static void the_next_pending_page_is_found_over_empty_words(void **state)
 {
-    const uint64_t bitmap[N_WORDS] = {[2] = 1, [9] = UINT64_C(1) << 63};
+    const uint64_t bitmap[N_WORDS] = {
+        [2] = 1, [5] = 1, [9] = UINT64_C(1) << 63};
     PageStates states;
 
     states_init(&states, bitmap);
     assert_int_equal(page_states_next_pending(&states, 0), 128);
     assert_int_equal(page_states_next_pending(&states, 128), 128);
-    assert_int_equal(page_states_next_pending(&states, 129), 639);
+    assert_int_equal(page_states_next_pending(&states, 129), 320);
+    assert_int_equal(page_states_next_pending(&states, 321), 639);
     assert_int_equal(page_states_next_pending(&states, 639), 639);
     assert_int_equal(page_states_next_pending(&states, 640), N_PAGES);
     assert_int_equal(page_states_next_pending(&states, N_PAGES), N_PAGES);
@@ -147,9 +141,9 @@ static void a_claim_takes_exactly_its_pages_over_word_borders(void **state)
         uint64_t n_pages;
         size_t n_words;
     } claims[] = {
-        {0, 1, 1},     {63, 1, 1},    {63, 2, 2},   {64, 64, 1},
-        {60, 10, 2},   {1, 512, 9},   {63, 512, 9}, {0, 512, 8},
-        {999, 1, 1},   {960, 40, 1},  {488, 512, 9},
+        {0, 1, 1},   {63, 1, 1},   {63, 2, 2},    {64, 64, 1},
+        {60, 10, 2}, {1, 512, 9},  {63, 512, 9},  {0, 512, 8},
+        {999, 1, 1}, {960, 40, 1}, {488, 512, 9},
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(claims); i++) {
@@ -176,8 +170,8 @@ static void a_claim_takes_exactly_its_pages_over_word_borders(void **state)
     }
 }
 
-static void a_claim_leaves_out_what_was_claimed_or_is_not_in_the_file(
-    void **state)
+static void
+a_claim_leaves_out_what_was_claimed_or_is_not_in_the_file(void **state)
 {
     const uint64_t bitmap[N_WORDS] = {0xff0f, 0x1};
     PageStates states;
@@ -212,8 +206,10 @@ typedef struct Racer {
 static void grab_by_claiming(PageStates *states, GRand *random,
                              PageWindow *ret_window)
 {
-    uint64_t first = (uint64_t)g_rand_int_range(random, 0, N_PAGES);
-    uint64_t n = (uint64_t)g_rand_int_range(random, 1, 513);
+    /* All go for the same page, and for some behind it. */
+    uint64_t pending = page_states_next_pending(states, 0);
+    uint64_t first = MIN(pending, N_PAGES - 1);
+    uint64_t n = (uint64_t)g_rand_int_range(random, 1, 130);
 
     page_states_claim(states, first, MIN(n, N_PAGES - first), ret_window);
 }
@@ -257,7 +253,7 @@ static void *racer_thread(void *opaque)
 
         racer->race->grab(racer->states, racer->random, &window);
         for (uint64_t page = 0; page < N_PAGES; page++) {
-            racer->counts[page] += window_has(&window, page);
+            racer->counts[page] += page_window_has(&window, page);
         }
     }
     return NULL;
@@ -333,15 +329,14 @@ static void what_was_taken_by_somebody_else_leaves_the_window(void **state)
     assert_int_equal(page_states_take(&states, &one), 0);
 
     assert_int_equal(page_states_take(&states, &window), 99);
-    assert_false(window_has(&window, 128));
-    assert_true(window_has(&window, 127));
-    assert_true(window_has(&window, 129));
+    assert_false(page_window_has(&window, 128));
+    assert_true(page_window_has(&window, 127));
+    assert_true(page_window_has(&window, 129));
     assert_int_equal(page_states_take(&states, &window), 0);
     page_states_clear(&states);
 }
 
-static void taken_pages_are_neither_owed_nor_placed_until_said_so(
-    void **state)
+static void taken_pages_are_neither_owed_nor_placed_until_said_so(void **state)
 {
     PageStates states;
     PageWindow window;
@@ -430,6 +425,19 @@ static void a_whole_unaligned_window_is_one_run_of_nine_words(void **state)
     page_states_clear(&states);
 }
 
+static void pages_outside_of_a_window_are_not_in_it(void **state)
+{
+    const PageWindow window = {
+        .first_word = 1, .n_words = 1, .words = {UINT64_MAX, UINT64_MAX}};
+
+    assert_false(page_window_has(&window, 0));
+    assert_false(page_window_has(&window, 63));
+    assert_true(page_window_has(&window, 64));
+    assert_true(page_window_has(&window, 127));
+    assert_false(page_window_has(&window, 128));
+    assert_false(page_window_has(&window, UINT64_MAX));
+}
+
 static void an_empty_window_has_no_run(void **state)
 {
     const PageWindow window = {.first_word = 5, .n_words = 2};
@@ -457,6 +465,7 @@ int main(void)
         cmocka_unit_test(a_run_asked_for_from_its_middle_begins_there),
         cmocka_unit_test(bounds_leave_out_empty_words_at_both_ends),
         cmocka_unit_test(a_whole_unaligned_window_is_one_run_of_nine_words),
+        cmocka_unit_test(pages_outside_of_a_window_are_not_in_it),
         cmocka_unit_test(an_empty_window_has_no_run),
     };
 

@@ -50,8 +50,8 @@ static void run(char **argv, char **envp, Result *ret_result)
     g_autoptr(GError) error = NULL;
 
     if (!g_spawn_sync(NULL, argv, envp, G_SPAWN_SEARCH_PATH, NULL, NULL,
-                      &ret_result->out, &ret_result->err,
-                      &ret_result->status, &error)) {
+                      &ret_result->out, &ret_result->err, &ret_result->status,
+                      &error)) {
         fail_msg("%s", error->message);
     }
     assert_true(WIFEXITED(ret_result->status));
@@ -82,8 +82,10 @@ static int version_in(const char *host, const char *wanted)
 static void install(const char *option, Result *ret_result)
 {
     char *argv[] = {
-        (char *)path_in(OLD_HOST), (char *)path_in("PREHEAT_PLUGIN"),
-        (char *)"--install",       (char *)option,
+        (char *)path_in(OLD_HOST),
+        (char *)path_in("PREHEAT_PLUGIN"),
+        (char *)"--install",
+        (char *)option,
         NULL,
     };
 
@@ -134,8 +136,9 @@ static void the_plugin_installs_without_options(void **state)
 static void an_option_that_is_not_known_is_refused_and_named(void **state)
 {
     static const char *const options[] = {
-        "snapshot=vm.snap", "control-fd",      "control-fd=",
-        "control-fd=two",   "control-fd=2",    "control-fd=-1",
+        "snapshot=vm.snap", "control-fd",
+        "control-fd=",      "control-fd=two",
+        "control-fd=2",     "control-fd=-1",
         "control-fd=98765", "control-fd=3000000000",
     };
 
@@ -159,8 +162,10 @@ static void the_plugin_greets_on_the_socket_that_it_inherits(void **state)
     int inherited = dup(fd); /* without FD_CLOEXEC */
     g_autofree char *option = g_strdup_printf("control-fd=%d", inherited);
     char *argv[] = {
-        (char *)path_in(OLD_HOST), (char *)path_in("PREHEAT_PLUGIN"),
-        (char *)"--install",       option,
+        (char *)path_in(OLD_HOST),
+        (char *)path_in("PREHEAT_PLUGIN"),
+        (char *)"--install",
+        option,
         NULL,
     };
 
@@ -173,8 +178,8 @@ static void the_plugin_greets_on_the_socket_that_it_inherits(void **state)
     close(fd);
     json_t *greeting = line_client_read(client);
     int pid = 0;
-    assert_int_equal(
-        json_unpack(greeting, "{s:{s:i}}", "preheat", "pid", &pid), 0);
+    assert_int_equal(json_unpack(greeting, "{s:{s:i}}", "preheat", "pid", &pid),
+                     0);
     assert_int_equal(pid, host);
     json_decref(greeting);
 

@@ -199,8 +199,7 @@ static void a_page_counts_where_it_was_touched_first(void **state)
     world_free(world);
 }
 
-static void a_large_span_is_given_in_pieces_of_the_size_asked_for(
-    void **state)
+static void a_large_span_is_given_in_pieces_of_the_size_asked_for(void **state)
 {
     World *world = world_new();
 
@@ -293,8 +292,8 @@ static World *world_of_four_phases(void)
     return world;
 }
 
-static void steering_jumps_to_the_phase_and_comes_back_for_the_rest(
-    void **state)
+static void
+steering_jumps_to_the_phase_and_comes_back_for_the_rest(void **state)
 {
     World *world = world_of_four_phases();
 
@@ -343,8 +342,8 @@ static void steering_backwards_changes_nothing(void **state)
     world_free(world);
 }
 
-static void steering_to_a_page_that_is_not_in_the_order_changes_nothing(
-    void **state)
+static void
+steering_to_a_page_that_is_not_in_the_order_changes_nothing(void **state)
 {
     World *world = world_of_four_phases();
 
@@ -411,9 +410,8 @@ static void replay_all(World *world, GRand *random, uint8_t *expected)
 {
     PageSpan span;
 
-    for (unsigned i = 0;
-         replay_next(world->replay,
-                     (uint64_t)g_rand_int_range(random, 1, 20), &span);
+    for (unsigned i = 0; replay_next(
+             world->replay, (uint64_t)g_rand_int_range(random, 1, 20), &span);
          i++) {
         assert_in_range(span.block, 0, N_BLOCKS - 1);
         assert_in_range(span.n_pages, 1, 19);
@@ -450,8 +448,7 @@ static void every_page_is_given_whatever_the_guest_touches(void **state)
 
 /* A million extents of up to 4 GiB each, all over each other: what is given
  * grows with their number and not with their size. */
-static void an_order_of_huge_overlapping_extents_is_not_multiplied(
-    void **state)
+static void an_order_of_huge_overlapping_extents_is_not_multiplied(void **state)
 {
     const uint64_t n_pages = UINT64_C(1) << 20;
     const unsigned n_extents = 1000000;
@@ -486,8 +483,7 @@ int main(void)
         cmocka_unit_test(near_neighbours_of_one_phase_come_in_one_piece),
         cmocka_unit_test(blocks_are_never_joined),
         cmocka_unit_test(a_page_counts_where_it_was_touched_first),
-        cmocka_unit_test(
-            a_large_span_is_given_in_pieces_of_the_size_asked_for),
+        cmocka_unit_test(a_large_span_is_given_in_pieces_of_the_size_asked_for),
         cmocka_unit_test(blocks_that_the_snapshot_lacks_are_left_out),
         cmocka_unit_test(pages_beyond_a_block_that_is_shorter_are_left_out),
         cmocka_unit_test(blocks_with_another_page_size_are_left_out),

@@ -11,12 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "plugin/control-protocol.h"
-#include "plugin/uffd.h"
 #include "tests/plugin/session-world.h"
 
 static void start_profile(const World *world, const char *output)
@@ -31,17 +29,6 @@ static json_t *stop_profile(const World *world)
 
     assert_string_equal(text_in(answer, "state"), "done");
     return answer;
-}
-
-static PageOrder *load_order(const char *path)
-{
-    g_autoptr(GError) error = NULL;
-    PageOrder *order = page_order_load(path, &error);
-
-    if (!order) {
-        fail_msg("%s", error->message);
-    }
-    return order;
 }
 
 static void assert_extent(const PageOrder *order, guint i, const char *block,
@@ -73,7 +60,7 @@ static void the_order_has_the_first_touches_of_pages_in_the_file(void **state)
     assert_int_equal(number_in(answer, "first-touches"), 4);
     json_decref(answer);
 
-    g_autoptr(PageOrder) order = load_order(output);
+    g_autoptr(PageOrder) order = world_load_order(output);
     assert_string_equal(order->identity, world->snapshot->identity);
     assert_int_equal(order->origin, PAGE_ORDER_ORIGIN_SAVE);
     assert_int_equal(order->blocks->len, WORLD_N_BLOCKS);
@@ -121,8 +108,8 @@ static void what_a_window_cost_is_told_once_it_is_closed(void **state)
     json_decref(after);
 }
 
-static void stopping_or_waiting_without_a_window_tells_that_there_is_none(
-    void **state)
+static void
+stopping_or_waiting_without_a_window_tells_that_there_is_none(void **state)
 {
     World *world = world_new();
 
@@ -143,7 +130,7 @@ static void a_window_ends_when_its_time_is_over(void **state)
     world_do(world, CONTROL_CMD_PROFILE_START, arguments);
     world_assert_state(world, CONTROL_CMD_PROFILE_WAIT, "done");
     world_assert_state(world, CONTROL_CMD_PROFILE_WAIT, "done");
-    page_order_free(load_order(output));
+    page_order_free(world_load_order(output));
 }
 
 static void a_window_ends_when_nothing_new_is_touched(void **state)
@@ -166,7 +153,7 @@ static void a_window_ends_and_is_written_when_the_session_ends(void **state)
     world_page(world, WORLD_RAM, 1)[0] = 1;
     session_end(world->session);
     world_assert_state(world, CONTROL_CMD_PROFILE_QUERY, "done");
-    g_autoptr(PageOrder) order = load_order(output);
+    g_autoptr(PageOrder) order = world_load_order(output);
     assert_int_equal(order->extents->len, 1);
     assert_extent(order, 0, "pc.ram", 1, PAGE_ACCESS_WRITE);
 }
@@ -180,7 +167,7 @@ static void windows_can_follow_each_other(void **state)
         start_profile(world, output);
         world_page(world, WORLD_VRAM, page)[0] = 1;
         json_decref(stop_profile(world));
-        g_autoptr(PageOrder) order = load_order(output);
+        g_autoptr(PageOrder) order = world_load_order(output);
         assert_int_equal(order->extents->len, 1);
         assert_extent(order, 0, "vga.vram", page, PAGE_ACCESS_WRITE);
     }
@@ -290,18 +277,6 @@ static void a_snapshot_that_is_none_is_refused(void **state)
     world_refuse(world, CONTROL_CMD_PROFILE_START, arguments, "/dev/null");
 }
 
-static bool have_what_it_takes(void)
-{
-    int fd;
-    UffdCaps caps;
-
-    if (uffd_open(&fd, &caps) < 0) {
-        return false;
-    }
-    close(fd);
-    return (caps & UFFD_CAN_MOVE) != 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -322,7 +297,7 @@ int main(void)
         cmocka_unit_test(a_snapshot_that_is_none_is_refused),
     };
 
-    if (!have_what_it_takes()) {
+    if (!world_have_userfaultfd(UFFD_CAN_MOVE)) {
         printf("skipped: this kernel has no userfaultfd with MOVE (6.8), or "
                "this user may not use it\n");
         return 77;

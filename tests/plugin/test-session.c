@@ -3,7 +3,6 @@
  *
  * A load by its commands, from "load" to its statistics.
  */
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,13 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "plugin/control-protocol.h"
-#include "plugin/uffd.h"
+#include "plugin/load-stats.h"
 #include "tests/plugin/session-world.h"
 
 /* The arguments of "load", with one more. */
@@ -39,6 +36,18 @@ static json_t *read_json(const char *path)
         fail_msg("%s: %s", path, error.text);
     }
     return json;
+}
+
+/* The arguments of "attach", with one value of the video memory changed. */
+static json_t *attach_arguments_with(const World *world, const char *name,
+                                     json_t *value)
+{
+    json_t *arguments = world_attach_arguments(world);
+
+    json_object_set_new(
+        json_array_get(json_object_get(arguments, "blocks"), WORLD_VRAM), name,
+        value);
+    return arguments;
 }
 
 /* ---- loading ---- */
@@ -109,12 +118,6 @@ static void the_rest_is_loaded_when_asked_for(void **state)
 
 /* ---- verifying ---- */
 
-static json_t *verify_arguments(const World *world)
-{
-    return json_pack("{s:s, s:o}", "snapshot", world->path, "blocks",
-                     world_blocks(world));
-}
-
 static void a_byte_that_differs_is_named(void **state)
 {
     World *world = world_new();
@@ -125,7 +128,7 @@ static void a_byte_that_differs_is_named(void **state)
     world_page(world, WORLD_RAM, 128)[77] ^= 1;
     world_page(world, WORLD_VRAM, 0)[0] ^= 1;
     json_t *answer =
-        world_call(world, CONTROL_CMD_VERIFY, verify_arguments(world));
+        world_call(world, CONTROL_CMD_VERIFY, world_verify_arguments(world));
     const json_t *first = json_object_get(answer, "first-difference");
 
     assert_true(json_is_false(json_object_get(answer, "equal")));
@@ -144,7 +147,7 @@ static void a_page_that_should_be_zero_and_is_not_is_named(void **state)
     world_fill(world);
     world_page(world, WORLD_RAM, 127)[4095] = 1;
     json_t *answer =
-        world_call(world, CONTROL_CMD_VERIFY, verify_arguments(world));
+        world_call(world, CONTROL_CMD_VERIFY, world_verify_arguments(world));
     const json_t *first = json_object_get(answer, "first-difference");
 
     assert_int_equal(number_in(first, "page"), 127);
@@ -155,14 +158,14 @@ static void a_page_that_should_be_zero_and_is_not_is_named(void **state)
 static void memory_that_is_not_there_cannot_be_verified(void **state)
 {
     World *world = world_new();
-    json_t *arguments = verify_arguments(world);
+    json_t *arguments = world_verify_arguments(world);
     json_t *block =
         json_array_get(json_object_get(arguments, "blocks"), WORLD_RAM);
 
     json_object_set_new(block, "host", json_string("0x1000"));
     world_refuse(world, CONTROL_CMD_VERIFY, arguments, "cannot be compared");
 
-    arguments = verify_arguments(world);
+    arguments = world_verify_arguments(world);
     block = json_array_get(json_object_get(arguments, "blocks"), WORLD_RAM);
     json_object_set_new(block, "name", json_string("pc.rum"));
     world_refuse(world, CONTROL_CMD_VERIFY, arguments, "pc.rum");
@@ -176,17 +179,6 @@ static json_t *record_arguments(const World *world, const char *path)
 
     json_object_set_new(arguments, "record-for", json_integer(3600000));
     return arguments;
-}
-
-static PageOrder *load_order(const char *path)
-{
-    g_autoptr(GError) error = NULL;
-    PageOrder *order = page_order_load(path, &error);
-
-    if (!order) {
-        fail_msg("%s", error->message);
-    }
-    return order;
 }
 
 static void assert_extent(const PageOrder *order, guint i, const char *block,
@@ -209,8 +201,6 @@ static char *record_order(const World *world)
     world_attach(world);
     world_touch(world, WORLD_RAM, 5);
     world_assert_state(world, CONTROL_CMD_QUERY, "recording");
-    world_refuse(world, CONTROL_CMD_ATTACH, world_attach_arguments(world),
-                 "before");
     world_touch(world, WORLD_RAM, 0);
     world_touch(world, WORLD_RAM, 9);
     world_touch(world, WORLD_VRAM, 3);
@@ -224,7 +214,7 @@ static void first_touches_are_recorded_in_their_sequence(void **state)
 {
     World *world = world_new();
     g_autofree char *path = record_order(world);
-    g_autoptr(PageOrder) order = load_order(path);
+    g_autoptr(PageOrder) order = world_load_order(path);
 
     assert_int_equal(order->origin, PAGE_ORDER_ORIGIN_LOAD);
     assert_string_equal(order->identity, world->snapshot->identity);
@@ -239,12 +229,26 @@ static void first_touches_are_recorded_in_their_sequence(void **state)
 static void times_count_from_the_attach_that_worked(void **state)
 {
     World *world = world_new();
-    g_autofree char *path = record_order(world);
-    g_autoptr(PageOrder) order = load_order(path);
-    uint64_t first_us = page_order_extent(order, 0)->time_us;
+    g_autofree char *path = world_file(world, "vm.order");
 
-    assert_true(first_us > 0);
-    assert_true(first_us < page_order_extent(order, 2)->time_us);
+    world_do(world, CONTROL_CMD_LOAD, record_arguments(world, path));
+    for (unsigned i = 0; i < 100; i++) {
+        world_refuse(world, CONTROL_CMD_ATTACH,
+                     attach_arguments_with(world, "length", json_integer(1)),
+                     "vga.vram");
+    }
+    uint64_t begin_us = monotonic_us();
+    world_attach(world);
+    world_touch(world, WORLD_RAM, 5);
+    uint64_t touched_us = monotonic_us() - begin_us;
+    world_refuse(world, CONTROL_CMD_ATTACH, world_attach_arguments(world),
+                 "before");
+    world_do(world, CONTROL_CMD_LOAD_REST, NULL);
+    world_await(world, "recording");
+
+    g_autoptr(PageOrder) order = world_load_order(path);
+    assert_int_equal(order->extents->len, 1);
+    assert_in_range(page_order_extent(order, 0)->time_us, 1, touched_us);
 }
 
 static void a_recorded_order_brings_its_pages_first(void **state)
@@ -261,8 +265,7 @@ static void a_recorded_order_brings_its_pages_first(void **state)
     const json_t *pages = json_object_get(stats, "pages");
 
     assert_in_range(number_in(pages, "by-order"), 3, 10);
-    assert_int_equal(number_in(pages, "by-order") +
-                         number_in(pages, "by-rest"),
+    assert_int_equal(number_in(pages, "by-order") + number_in(pages, "by-rest"),
                      WORLD_N_PAGES_IN_FILE);
     assert_true(number_in(stats, "order-done-ms") <=
                 number_in(stats, "loaded-ms"));
@@ -279,7 +282,7 @@ static void a_recording_is_written_when_the_session_ends(void **state)
     world_attach(world);
     world_touch(world, WORLD_VRAM, 60);
     session_end(world->session);
-    g_autoptr(PageOrder) order = load_order(path);
+    g_autoptr(PageOrder) order = world_load_order(path);
     assert_int_equal(order->extents->len, 1);
     assert_extent(order, 0, "vga.vram", 60);
 }
@@ -303,9 +306,9 @@ static void a_recording_that_cannot_be_written_is_warned_of(void **state)
 static void assert_load_warns(const World *world, const char *order_path,
                               const char *text)
 {
-    json_t *answer = world_call(
-        world, CONTROL_CMD_LOAD,
-        load_arguments_with(world, "order", "order", order_path));
+    json_t *answer =
+        world_call(world, CONTROL_CMD_LOAD,
+                   load_arguments_with(world, "order", "order", order_path));
     const char *warning = text_in(answer, "warning");
 
     if (!strstr(warning, text) || !strstr(warning, order_path)) {
@@ -441,9 +444,9 @@ static void names_that_are_not_known_are_refused(void **state)
     world_load(world, "demand");
     world_refuse(world, CONTROL_CMD_WAIT, json_pack("{s:s}", "for", "tea"),
                  "tea");
-    world_refuse(
-        world, CONTROL_CMD_MILESTONE,
-        json_pack("{s:s, s:i}", "name", "birth", "time-us", 1), "birth");
+    world_refuse(world, CONTROL_CMD_MILESTONE,
+                 json_pack("{s:s, s:i}", "name", "birth", "time-us", 1),
+                 "birth");
     world_refuse(world, CONTROL_CMD_MILESTONE,
                  json_pack("{s:s, s:i}", "name", "loaded", "time-us", 1),
                  "policy full");
@@ -457,23 +460,12 @@ static void a_second_load_is_refused_and_one_that_failed_is_none(void **state)
     json_object_set_new(wrong, "snapshot", json_string("/nonexistent.snap"));
     world_refuse(world, CONTROL_CMD_LOAD, wrong, "/nonexistent.snap");
     world_load(world, "demand");
-    world_refuse(world, CONTROL_CMD_LOAD,
-                 world_load_arguments(world, "demand"), world->path);
+    world_refuse(world, CONTROL_CMD_LOAD, world_load_arguments(world, "demand"),
+                 world->path);
 }
 
-static json_t *attach_arguments_with(const World *world, const char *name,
-                                     json_t *value)
-{
-    json_t *arguments = world_attach_arguments(world);
-
-    json_object_set_new(
-        json_array_get(json_object_get(arguments, "blocks"), WORLD_VRAM), name,
-        value);
-    return arguments;
-}
-
-static void memory_that_does_not_fit_is_refused_and_the_right_one_taken(
-    void **state)
+static void
+memory_that_does_not_fit_is_refused_and_the_right_one_taken(void **state)
 {
     World *world = world_new();
 
@@ -481,145 +473,26 @@ static void memory_that_does_not_fit_is_refused_and_the_right_one_taken(
     world_refuse(world, CONTROL_CMD_ATTACH,
                  attach_arguments_with(world, "length", json_integer(4096)),
                  "vga.vram");
-    world_refuse(
-        world, CONTROL_CMD_ATTACH,
-        attach_arguments_with(world, "host", json_string("0x1001")), "0x1001");
-    world_refuse(
-        world, CONTROL_CMD_ATTACH,
-        attach_arguments_with(world, "host", json_string("0x1000")), "0x1000");
-    /* So high up that the block's end is beyond the last address. */
     world_refuse(world, CONTROL_CMD_ATTACH,
-                 attach_arguments_with(world, "host",
-                                       json_string("0xfffffffffffff000")),
-                 "0xfffffffffffff000");
+                 attach_arguments_with(world, "host", json_string("0x1001")),
+                 "0x1001");
+    world_refuse(world, CONTROL_CMD_ATTACH,
+                 attach_arguments_with(world, "host", json_string("0x1000")),
+                 "0x1000");
+    /* So high up that the block's end is beyond the last address. */
+    world_refuse(
+        world, CONTROL_CMD_ATTACH,
+        attach_arguments_with(world, "host", json_string("0xfffffffffffff000")),
+        "0xfffffffffffff000");
     assert_int_equal(world_page(world, WORLD_RAM, 0)[0], 0xee);
     world_attach(world);
     world_await(world, "all");
     world_assert_equal(world);
 }
 
-/* ---- a snapshot that cannot be read ---- */
-
-static void assert_read_error(const World *world, WorldBlock block,
-                              uint64_t page)
-{
-    json_t *data =
-        line_client_read_event(world->events, CONTROL_EVENT_READ_ERROR);
-
-    assert_string_equal(text_in(data, "file"), world->path);
-    assert_int_equal(number_in(data, "offset"),
-                     world->snapshot->blocks[block].pages_off_bytes +
-                         page * WORLD_PAGE_BYTES);
-    assert_string_equal(text_in(data, "operation"), "reading");
-    assert_true(strlen(text_in(data, "error")) > 0);
-    json_decref(data);
-    world_assert_state(world, CONTROL_CMD_QUERY, "failed");
-}
-
-static void *touch_page_5(void *opaque)
-{
-    return GINT_TO_POINTER(world_page_is_right(opaque, WORLD_RAM, 5));
-}
-
-static void who_needs_a_page_that_cannot_be_read_waits_until_it_can(
-    void **state)
-{
-    World *world = world_new();
-    pthread_t thread;
-    void *right = NULL;
-
-    world_load(world, "demand");
-    world_attach(world);
-    world_cut_file(world, WORLD_RAM, 2);
-    world_touch(world, WORLD_RAM, 1);
-    pthread_create(&thread, NULL, touch_page_5, world);
-    assert_read_error(world, WORLD_RAM, 5);
-    world_touch(world, WORLD_RAM, 0);
-    assert_int_not_equal(pthread_tryjoin_np(thread, NULL), 0);
-
-    world_mend_file(world);
-    world_do(world, CONTROL_CMD_RETRY, NULL);
-    pthread_join(thread, &right);
-    assert_true(GPOINTER_TO_INT(right));
-    world_assert_state(world, CONTROL_CMD_QUERY, "loading");
-    world_assert_equal(world);
-}
-
-static void a_load_that_failed_is_completed_by_a_retry(void **state)
-{
-    World *world = world_new();
-
-    world_load(world, "sequential");
-    world_cut_file(world, WORLD_VRAM, 10);
-    world_attach(world);
-    assert_read_error(world, WORLD_VRAM, 0);
-    world_do(world, CONTROL_CMD_RETRY, NULL);
-    assert_read_error(world, WORLD_VRAM, 0);
-    world_mend_file(world);
-    world_do(world, CONTROL_CMD_RETRY, NULL);
-    world_await(world, "all");
-    world_assert_equal(world);
-}
-
-static void a_snapshot_cut_meanwhile_cannot_be_verified(void **state)
-{
-    World *world = world_new();
-    json_t *arguments = verify_arguments(world);
-
-    world_fill(world);
-    world_cut_file(world, WORLD_VRAM, 10);
-    world_refuse(world, CONTROL_CMD_VERIFY, arguments, world->path);
-}
-
-/* In a child process. */
-static void lose_launcher(void)
-{
-    World *world = world_new();
-
-    session_launcher_gone(world->session);
-    world_load(world, "sequential");
-    session_launcher_gone(world->session);
-    world_cut_file(world, WORLD_VRAM, 10);
-    world_attach(world);
-    json_decref(
-        line_client_read_event(world->events, CONTROL_EVENT_READ_ERROR));
-    worlds_remove_files(NULL);
-    session_launcher_gone(world->session);
-}
-
-static void qemu_ends_when_reading_has_failed_and_its_launcher_is_gone(
-    void **state)
-{
-    int status;
-    pid_t child = fork();
-
-    if (child == 0) {
-        lose_launcher();
-        _exit(1);
-    }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFSIGNALED(status));
-    assert_int_equal(WTERMSIG(status), SIGKILL);
-}
-
-static bool have_userfaultfd(void)
-{
-    int fd;
-    UffdCaps caps;
-
-    if (uffd_open(&fd, &caps) < 0) {
-        return false;
-    }
-    close(fd);
-    return true;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        /* Forks, so it comes before any thread. */
-        cmocka_unit_test(
-            qemu_ends_when_reading_has_failed_and_its_launcher_is_gone),
         cmocka_unit_test(memory_is_the_snapshot_s_once_all_is_loaded),
         cmocka_unit_test(only_touched_pages_are_loaded_with_policy_demand),
         cmocka_unit_test(verifying_a_guest_that_is_loading_loads_it),
@@ -641,17 +514,12 @@ int main(void)
         cmocka_unit_test(with_policy_full_qemu_loads_and_tells_when_it_has),
         cmocka_unit_test(commands_that_need_a_load_are_refused_before_it),
         cmocka_unit_test(names_that_are_not_known_are_refused),
-        cmocka_unit_test(
-            a_second_load_is_refused_and_one_that_failed_is_none),
+        cmocka_unit_test(a_second_load_is_refused_and_one_that_failed_is_none),
         cmocka_unit_test(
             memory_that_does_not_fit_is_refused_and_the_right_one_taken),
-        cmocka_unit_test(
-            who_needs_a_page_that_cannot_be_read_waits_until_it_can),
-        cmocka_unit_test(a_load_that_failed_is_completed_by_a_retry),
-        cmocka_unit_test(a_snapshot_cut_meanwhile_cannot_be_verified),
     };
 
-    if (!have_userfaultfd()) {
+    if (!world_have_userfaultfd(0)) {
         printf("skipped: userfaultfd is not to be had here\n");
         return 77;
     }

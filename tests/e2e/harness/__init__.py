@@ -5,6 +5,7 @@
 config      where the programs under test are (environment variables)
 processes   started programs, their output, and that none is left behind
 jsonsocket  QMP and the control protocol over UNIX sockets
+host        what this host lacks, for skipping tests
 machine     QEMU command lines of the machines that are tested
 virtual     a running virtual machine, started by QEMU alone or by preheat
 snapshots   snapshots of those machines, saved once and kept

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import unittest
 
-from . import config, processes
+from . import config, host, processes
 from .processes import Process
 from .snapshots import snapshot
 from .virtual import Virtual
@@ -24,6 +24,7 @@ class Case(unittest.TestCase):
     _processes = ()
 
     def setUp(self):
+        self.skip_if(host.lacks_qemu())
         self.tmp = pathlib.Path(tempfile.mkdtemp(prefix="preheat-e2e."))
         self.addCleanup(shutil.rmtree, self.tmp)
         self._processes = []
@@ -38,6 +39,11 @@ class Case(unittest.TestCase):
         for vm in self._vms:
             vm.close()
         processes.reap_adopted({process.pid for process in self._processes})
+
+    def skip_if(self, reason):
+        """Skip this test for a reason of harness/host.py, if there is."""
+        if reason is not None:
+            self.skipTest(reason)
 
     def describe(self):
         """What the started programs said, for a failure's report."""
@@ -62,6 +68,8 @@ class Case(unittest.TestCase):
 
     def loadvm(self, machine, *options, path=None, extra=(), **virtual):
         """`preheat loadvm` of machine's snapshot; not yet connected."""
+        if "full" not in options:
+            self.skip_if(host.lacks_userfaultfd())
         launcher = [config.PREHEAT, "loadvm", "--snapshot",
                     path or snapshot(machine), *options, "--"]
         return self._watch(

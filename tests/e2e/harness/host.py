@@ -1,0 +1,32 @@
+# SPDX-FileCopyrightText: 2026 The preheat authors
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What this host lacks, as reasons to skip a test; None where it has it."""
+
+import ctypes
+import functools
+import os
+import shutil
+
+from . import config
+
+SYS_USERFAULTFD = 323  # on x86-64
+USERFAULTFD_DEVICE = "/dev/userfaultfd"
+
+
+def lacks_qemu():
+    if shutil.which(config.QEMU) is None:
+        return f"{config.QEMU} is not installed"
+    return None
+
+
+@functools.cache
+def lacks_userfaultfd():
+    """Faults that the kernel raises need more than user-mode-only ones."""
+    if os.access(USERFAULTFD_DEVICE, os.R_OK | os.W_OK):
+        return None
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = libc.syscall(SYS_USERFAULTFD, os.O_CLOEXEC | os.O_NONBLOCK)
+    if fd < 0:
+        return f"no userfaultfd: {os.strerror(ctypes.get_errno())}"
+    os.close(fd)
+    return None

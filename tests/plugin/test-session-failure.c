@@ -1,0 +1,141 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A load whose snapshot becomes shorter on the way.
+ */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "plugin/control-protocol.h"
+#include "tests/plugin/session-world.h"
+
+static void assert_read_error(const World *world, WorldBlock block,
+                              uint64_t page)
+{
+    json_t *data =
+        line_client_read_event(world->events, CONTROL_EVENT_READ_ERROR);
+
+    assert_string_equal(text_in(data, "file"), world->path);
+    assert_int_equal(number_in(data, "offset"),
+                     world->snapshot->blocks[block].pages_off_bytes +
+                         page * WORLD_PAGE_BYTES);
+    assert_string_equal(text_in(data, "operation"), "reading");
+    assert_true(strlen(text_in(data, "error")) > 0);
+    json_decref(data);
+    world_assert_state(world, CONTROL_CMD_QUERY, "failed");
+}
+
+static void *touch_page_5(void *opaque)
+{
+    return GINT_TO_POINTER(world_page_is_right(opaque, WORLD_RAM, 5));
+}
+
+static void
+who_needs_a_page_that_cannot_be_read_waits_until_it_can(void **state)
+{
+    World *world = world_new();
+    pthread_t thread;
+    void *right = NULL;
+
+    world_load(world, "demand");
+    world_attach(world);
+    world_cut_file(world, WORLD_RAM, 2);
+    world_touch(world, WORLD_RAM, 1);
+    pthread_create(&thread, NULL, touch_page_5, world);
+    assert_read_error(world, WORLD_RAM, 5);
+    world_touch(world, WORLD_RAM, 0);
+    assert_int_not_equal(pthread_tryjoin_np(thread, NULL), 0);
+
+    world_mend_file(world);
+    world_do(world, CONTROL_CMD_RETRY, NULL);
+    pthread_join(thread, &right);
+    assert_true(GPOINTER_TO_INT(right));
+    world_assert_state(world, CONTROL_CMD_QUERY, "loading");
+    world_assert_equal(world);
+}
+
+static void a_load_that_failed_is_completed_by_a_retry(void **state)
+{
+    World *world = world_new();
+
+    world_load(world, "sequential");
+    world_cut_file(world, WORLD_VRAM, 10);
+    world_attach(world);
+    assert_read_error(world, WORLD_VRAM, 0);
+    world_do(world, CONTROL_CMD_RETRY, NULL);
+    assert_read_error(world, WORLD_VRAM, 0);
+    world_mend_file(world);
+    world_do(world, CONTROL_CMD_RETRY, NULL);
+    world_await(world, "all");
+    world_assert_equal(world);
+}
+
+static void a_snapshot_cut_meanwhile_cannot_be_verified(void **state)
+{
+    World *world = world_new();
+    json_t *arguments = world_verify_arguments(world);
+
+    world_fill(world);
+    world_cut_file(world, WORLD_VRAM, 10);
+    world_refuse(world, CONTROL_CMD_VERIFY, arguments, world->path);
+}
+
+/* In a child process. */
+static void lose_launcher(void)
+{
+    World *world = world_new();
+
+    session_launcher_gone(world->session);
+    world_load(world, "sequential");
+    session_launcher_gone(world->session);
+    world_cut_file(world, WORLD_VRAM, 10);
+    world_attach(world);
+    json_decref(
+        line_client_read_event(world->events, CONTROL_EVENT_READ_ERROR));
+    worlds_remove_files(NULL);
+    session_launcher_gone(world->session);
+}
+
+static void
+qemu_ends_when_reading_has_failed_and_its_launcher_is_gone(void **state)
+{
+    int status;
+    pid_t child = fork();
+
+    if (child == 0) {
+        lose_launcher();
+        _exit(1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGKILL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        /* Forks, so it comes before any thread. */
+        cmocka_unit_test(
+            qemu_ends_when_reading_has_failed_and_its_launcher_is_gone),
+        cmocka_unit_test(
+            who_needs_a_page_that_cannot_be_read_waits_until_it_can),
+        cmocka_unit_test(a_load_that_failed_is_completed_by_a_retry),
+        cmocka_unit_test(a_snapshot_cut_meanwhile_cannot_be_verified),
+    };
+
+    if (!world_have_userfaultfd(0)) {
+        printf("skipped: userfaultfd is not to be had here\n");
+        return 77;
+    }
+    return cmocka_run_group_tests(tests, NULL, worlds_remove_files);
+}
