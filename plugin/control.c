@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 #include <unistd.h>
 
 #include "plugin/control-protocol.h"
+#include "plugin/thread.h"
 
 /* A client that does not read for so long is cut off: those who send events
  * have better things to do than wait for it. */
@@ -168,22 +168,16 @@ static void *connection_thread(void *opaque)
     return NULL;
 }
 
-/* Start a thread that nobody waits for; QEMU's signals are not for it. */
+/* Start a thread that nobody waits for. */
 static int start_thread(void *(*function)(void *), void *argument)
 {
-    pthread_attr_t attr;
     pthread_t thread;
-    sigset_t all;
-    sigset_t old;
+    int rc = thread_start(&thread, "preheat-control", function, argument);
 
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int rc = pthread_create(&thread, &attr, function, argument);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    pthread_attr_destroy(&attr);
-    return -rc;
+    if (rc == 0) {
+        pthread_detach(thread);
+    }
+    return rc;
 }
 
 Control *control_new(ControlHandler *handler, void *opaque)

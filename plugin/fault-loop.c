@@ -5,12 +5,13 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <glib.h>
+
+#include "plugin/thread.h"
 
 typedef struct FaultThread {
     FaultLoop *loop;
@@ -77,28 +78,20 @@ static int open_descriptors(FaultLoop *loop)
     return rc < 0 ? rc : watch(loop->epoll, loop->quit, EPOLLIN);
 }
 
-/* QEMU's signals are for QEMU's threads. */
 static int start_threads(FaultLoop *loop, unsigned n_threads)
 {
-    sigset_t all;
-    sigset_t old;
     int rc = 0;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
     while (rc == 0 && loop->n_threads < n_threads) {
         FaultThread *thread = &loop->threads[loop->n_threads];
 
         thread->loop = loop;
         thread->index = loop->n_threads;
-        rc = pthread_create(&thread->thread, NULL, fault_thread, thread);
-        if (rc == 0) {
-            pthread_setname_np(thread->thread, "preheat-fault");
-            loop->n_threads++;
-        }
+        rc = thread_start(&thread->thread, "preheat-fault", fault_thread,
+                          thread);
+        loop->n_threads += rc == 0;
     }
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return -rc;
+    return rc;
 }
 
 int fault_loop_start(int uffd, unsigned n_threads, FaultHandler *handler,

@@ -1,9 +1,10 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What the pager's parts share: pager.c (start, attach, end), pager-place.c
- * (reading and placing), pager-fault.c (the fault threads), pager-eager.c (the
- * eager threads) and pager-learn.c (what a load can teach).
+ * What the pager's parts share: pager.c (start and end), pager-attach.c
+ * (taking over memory), pager-place.c (reading and placing), pager-fault.c
+ * (the fault threads), pager-eager.c (the eager threads) and pager-learn.c
+ * (what a load can teach).
  *
  * Theory of operation
  *
@@ -170,6 +171,10 @@ void *pager_eager_thread(void *opaque);
 
 /* pager-eager.c: free what was read ahead and never placed. */
 void pager_free_staged(Pager *pager);
+
+/* pager-attach.c: unregister everything, end the fault threads, close the
+ * userfaultfd; also after half an attach. */
+void pager_give_back(Pager *pager);
 
 /* pager.c: every page is in; unregister and end the fault threads. */
 void pager_finish(Pager *pager);

@@ -4,7 +4,6 @@
 #include "plugin/profile.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <time.h>
 
@@ -12,6 +11,7 @@
 #include "formats/snapshot.h"
 #include "plugin/arguments.h"
 #include "plugin/profile-window.h"
+#include "plugin/thread.h"
 
 #define DEFAULT_MAX_MS 30000
 #define MAX_RECORDED   (UINT64_C(16) << 20)
@@ -188,18 +188,13 @@ static void *profile_thread(void *opaque)
 
 static int start_thread(Profile *profile)
 {
-    pthread_attr_t attr;
     pthread_t thread;
-    sigset_t all;
-    sigset_t old;
+    int rc =
+        thread_start(&thread, "preheat-profile", profile_thread, profile);
 
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int rc = pthread_create(&thread, &attr, profile_thread, profile);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    pthread_attr_destroy(&attr);
+    if (rc == 0) {
+        pthread_detach(thread);
+    }
     return rc;
 }
 
@@ -327,7 +322,8 @@ static bool open_locked(Profile *profile, const StartRequest *request,
         profile_window_close(profile->window, &profile->cost);
         profile->window = NULL;
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
-                    "no thread for the profiling window: %s", g_strerror(rc));
+                    "no thread for the profiling window: %s",
+                    g_strerror(-rc));
         return false;
     }
     profile->state = PROFILE_OPEN;

@@ -19,8 +19,9 @@
 #define N_PAGES 1000 /* no multiple of 64 */
 #define N_WORDS 16
 
-#define N_THREADS 4
-#define N_ROUNDS  200
+#define N_THREADS  4
+#define N_ROUNDS   10
+#define RACE_PAGES 65536
 
 static const uint64_t all_pages[N_WORDS] = {
     [0 ... N_WORDS - 2] = UINT64_MAX,
@@ -188,80 +189,53 @@ a_claim_leaves_out_what_was_claimed_or_is_not_in_the_file(void **state)
     page_states_clear(&states);
 }
 
-/* One of the two things that only one thread may have done to a page. */
-typedef struct Race {
-    /* Do it to some pages; the window gets those for which it worked. */
-    void (*grab)(PageStates *states, GRand *random, PageWindow *ret_window);
-    bool (*is_over)(const PageStates *states);
-} Race;
-
+/* One of several threads that all go through the same pages. */
 typedef struct Racer {
-    const Race *race;
-    PageStates *states;
+    PageStates *states; /* shared by all */
+    PageStates own;     /* with the same pages, for making windows */
+    bool take;          /* take the pages, rather than claim them */
     pthread_barrier_t *barrier;
     GRand *random;
-    unsigned counts[N_PAGES]; /* how often each page was grabbed */
+    uint8_t counts[RACE_PAGES]; /* how often it got each page */
 } Racer;
 
-static void grab_by_claiming(PageStates *states, GRand *random,
-                             PageWindow *ret_window)
-{
-    /* All go for the same page, and for some behind it. */
-    uint64_t pending = page_states_next_pending(states, 0);
-    uint64_t first = MIN(pending, N_PAGES - 1);
-    uint64_t n = (uint64_t)g_rand_int_range(random, 1, 130);
-
-    page_states_claim(states, first, MIN(n, N_PAGES - first), ret_window);
-}
-
-static bool is_all_claimed(const PageStates *states)
-{
-    return page_states_next_pending(states, 0) == N_PAGES;
-}
-
-static void grab_by_taking(PageStates *states, GRand *random,
-                           PageWindow *ret_window)
-{
-    ret_window->first_word = (uint64_t)g_rand_int_range(random, 0, N_WORDS);
-    ret_window->n_words =
-        MIN(PAGE_WINDOW_MAX_WORDS, N_WORDS - ret_window->first_word);
-    for (size_t i = 0; i < ret_window->n_words; i++) {
-        ret_window->words[i] =
-            all_pages[ret_window->first_word + i] &
-            (((uint64_t)g_rand_int(random) << 32) | g_rand_int(random));
-    }
-    page_states_take(states, ret_window);
-}
-
-static bool is_all_taken(const PageStates *states)
+static void count_window(Racer *racer, const PageWindow *window)
 {
     uint64_t page = 0;
+    uint64_t n_pages;
 
-    while (page < N_PAGES && !page_states_is_owed(states, page)) {
-        page++;
+    for (; page_window_next_run(window, &page, &n_pages); page += n_pages) {
+        for (uint64_t i = 0; i < n_pages; i++) {
+            racer->counts[page + i]++;
+        }
     }
-    return page == N_PAGES;
 }
 
 static void *racer_thread(void *opaque)
 {
     Racer *racer = opaque;
+    uint64_t n_pages;
 
     pthread_barrier_wait(racer->barrier);
-    while (!racer->race->is_over(racer->states)) {
+    for (uint64_t first = 0; first < RACE_PAGES; first += n_pages) {
+        uint64_t at_most = (uint64_t)g_rand_int_range(racer->random, 1, 130);
         PageWindow window;
 
-        racer->race->grab(racer->states, racer->random, &window);
-        for (uint64_t page = 0; page < N_PAGES; page++) {
-            racer->counts[page] += page_window_has(&window, page);
+        n_pages = MIN(at_most, RACE_PAGES - first);
+        if (racer->take) {
+            page_states_claim(&racer->own, first, n_pages, &window);
+            page_states_take(racer->states, &window);
+        } else {
+            page_states_claim(racer->states, first, n_pages, &window);
         }
+        count_window(racer, &window);
     }
     return NULL;
 }
 
-static void assert_each_page_was_grabbed_once(const Racer *racers)
+static void assert_each_page_was_had_once(const Racer *racers)
 {
-    for (uint64_t page = 0; page < N_PAGES; page++) {
+    for (uint64_t page = 0; page < RACE_PAGES; page++) {
         unsigned count = 0;
 
         for (unsigned i = 0; i < N_THREADS; i++) {
@@ -271,18 +245,21 @@ static void assert_each_page_was_grabbed_once(const Racer *racers)
     }
 }
 
-static void run_race(const Race *race)
+static void run_race(bool take)
 {
+    g_autofree uint64_t *bitmap = g_new(uint64_t, RACE_PAGES / 64);
+    g_autofree Racer *racers = g_new0(Racer, N_THREADS);
     PageStates states;
     pthread_barrier_t barrier;
     pthread_t threads[N_THREADS];
-    g_autofree Racer *racers = g_new0(Racer, N_THREADS);
 
-    states_init(&states, all_pages);
+    memset(bitmap, 0xff, RACE_PAGES / 8);
+    assert_true(page_states_init(&states, bitmap, RACE_PAGES));
     pthread_barrier_init(&barrier, NULL, N_THREADS);
     for (unsigned i = 0; i < N_THREADS; i++) {
-        racers[i].race = race;
         racers[i].states = &states;
+        assert_true(page_states_init(&racers[i].own, bitmap, RACE_PAGES));
+        racers[i].take = take;
         racers[i].barrier = &barrier;
         racers[i].random = g_rand_new_with_seed(i);
         pthread_create(&threads[i], NULL, racer_thread, &racers[i]);
@@ -290,27 +267,24 @@ static void run_race(const Race *race)
     for (unsigned i = 0; i < N_THREADS; i++) {
         pthread_join(threads[i], NULL);
         g_rand_free(racers[i].random);
+        page_states_clear(&racers[i].own);
     }
     pthread_barrier_destroy(&barrier);
-    assert_each_page_was_grabbed_once(racers);
+    assert_each_page_was_had_once(racers);
     page_states_clear(&states);
 }
 
 static void each_page_is_claimed_once_by_threads_that_overlap(void **state)
 {
-    static const Race race = {grab_by_claiming, is_all_claimed};
-
     for (unsigned i = 0; i < N_ROUNDS; i++) {
-        run_race(&race);
+        run_race(false);
     }
 }
 
 static void each_page_is_taken_once_by_threads_that_overlap(void **state)
 {
-    static const Race race = {grab_by_taking, is_all_taken};
-
     for (unsigned i = 0; i < N_ROUNDS; i++) {
-        run_race(&race);
+        run_race(true);
     }
 }
 
