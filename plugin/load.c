@@ -10,6 +10,7 @@
 #include "formats/page-order.h"
 #include "plugin/arguments.h"
 #include "plugin/control-protocol.h"
+#include "plugin/thread.h"
 #include "profiler/learn.h"
 
 #define N_FAULT_THREADS   4
@@ -83,6 +84,12 @@ static GArray *recorded_blocks(const Snapshot *snapshot)
 static void on_recorded(void *opaque)
 {
     Load *load = opaque;
+
+    /* QEMU ends before there was anything to record: an order that is there
+     * stays. */
+    if (load->attached_us == 0) {
+        return;
+    }
     g_autoptr(GArray) blocks = recorded_blocks(load->snapshot);
     g_autoptr(GError) error = NULL;
     g_autoptr(PageOrder) order = recorder_to_order(
@@ -129,7 +136,7 @@ static void on_learned(void *opaque)
     Load *load = opaque;
     g_autoptr(GError) error = NULL;
 
-    if (!learn(load, &error)) {
+    if (load->attached_us != 0 && !learn(load, &error)) {
         load->warn(error->message);
     }
     write_stats(load);
@@ -396,6 +403,31 @@ static bool begin(Load *load, const LoadRequest *request, char **ret_warning,
     return full || start_pager(load, request, policy, ret_warning, error);
 }
 
+/* Waits for the load's end, to give back what only loading needs: QEMU is
+ * then a QEMU as any other. */
+static void *release_thread(void *opaque)
+{
+    Load *load = opaque;
+
+    if (pager_wait(load->pager, PAGER_GOAL_ALL, NULL)) {
+        pager_release(load->pager);
+        page_source_free(load->source);
+        load->source = NULL;
+    }
+    return NULL;
+}
+
+static void release_when_loaded(Load *load)
+{
+    pthread_t thread;
+
+    /* Without that thread more memory stays in use, and that is all. */
+    if (load->pager &&
+        thread_start(&thread, "preheat-load", release_thread, load) == 0) {
+        pthread_detach(thread);
+    }
+}
+
 Load *load_begin(const json_t *arguments, Control *control, LoadWarn *warn,
                  char **ret_warning, GError **error)
 {
@@ -411,6 +443,7 @@ Load *load_begin(const json_t *arguments, Control *control, LoadWarn *warn,
         load_free(load);
         return NULL;
     }
+    release_when_loaded(load);
     return load;
 }
 

@@ -103,6 +103,12 @@ static void enter_stage_locked(Pager *pager, PagerStage stage)
     pthread_cond_broadcast(&pager->changed);
 }
 
+/* Nobody notes any more, nor looks at what was held back. */
+static bool noting_is_over(const Noting *noting)
+{
+    return noting->state == NOTING_NONE || noting->state == NOTING_DONE;
+}
+
 /* What there is to do in the present stage; false: nothing just now. */
 static bool next_of_stage_locked(Pager *pager, Task *ret_task)
 {
@@ -131,6 +137,8 @@ static bool next_of_stage_locked(Pager *pager, Task *ret_task)
         }
     }
     if (pager->stage == STAGE_DRAIN && pager->attached &&
+        noting_is_over(&pager->recording) &&
+        noting_is_over(&pager->learning) &&
         atomic_load_explicit(&pager->n_unplaced, memory_order_acquire) == 0) {
         enter_stage_locked(pager, STAGE_DONE);
         ret_task->kind = TASK_FINISH;

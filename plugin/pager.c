@@ -281,7 +281,8 @@ static void stop_eager_threads(Pager *pager)
         pthread_join(pager->eager_threads[i].thread, NULL);
         munmap(pager->eager_threads[i].buf, PIECE_BYTES_QUIET);
     }
-    g_free(pager->eager_threads);
+    pager->n_eager_started = 0;
+    g_clear_pointer(&pager->eager_threads, g_free);
 }
 
 static void free_blocks(Pager *pager)
@@ -289,13 +290,27 @@ static void free_blocks(Pager *pager)
     for (size_t i = 0; pager->blocks && i < pager->config.snapshot->n_blocks;
          i++) {
         page_states_clear(&pager->blocks[i].states);
-        if (pager->blocks[i].registered) {
-            g_array_unref(pager->blocks[i].registered);
-        }
+        g_clear_pointer(&pager->blocks[i].registered, g_array_unref);
     }
-    g_free(pager->blocks);
-    g_free(pager->by_offset);
-    g_array_unref(pager->held);
+    g_clear_pointer(&pager->blocks, g_free);
+    g_clear_pointer(&pager->by_offset, g_free);
+    g_clear_pointer(&pager->held, g_array_unref);
+}
+
+void pager_release(Pager *pager)
+{
+    stop_eager_threads(pager);
+    if (pager->blocks) {
+        pager_give_back(pager);
+    }
+    pager_free_staged(pager);
+    g_clear_pointer(&pager->replay, replay_free);
+    free_blocks(pager);
+    if (pager->fault_bufs) {
+        munmap(pager->fault_bufs,
+               pager->config.n_fault_threads * pager->page_bytes);
+        pager->fault_bufs = NULL;
+    }
 }
 
 void pager_free(Pager *pager)
@@ -303,17 +318,7 @@ void pager_free(Pager *pager)
     if (!pager) {
         return;
     }
-    stop_eager_threads(pager);
-    if (pager->blocks) {
-        pager_give_back(pager);
-    }
-    pager_free_staged(pager);
-    replay_free(pager->replay);
-    free_blocks(pager);
-    if (pager->fault_bufs) {
-        munmap(pager->fault_bufs,
-               pager->config.n_fault_threads * pager->page_bytes);
-    }
+    pager_release(pager);
     pthread_cond_destroy(&pager->changed);
     pthread_mutex_destroy(&pager->lock);
     g_free(pager);

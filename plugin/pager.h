@@ -125,6 +125,10 @@ void pager_end_learning(Pager *pager);
 /* "idle" (not attached), "loading", "recording", "failed" or "loaded". */
 const char *pager_state(Pager *pager);
 
+/* Once every page is in: join the threads, and free all that only loading
+ * needs.  Other threads may still ask for the state, or wait. */
+void pager_release(Pager *pager);
+
 /* Stop the threads, free everything.  Unless every page is in, the memory
  * must not be used any more: what is missing would read as zeroes.
  * NULL is fine. */

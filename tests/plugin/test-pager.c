@@ -555,6 +555,34 @@ static void a_load_that_fails_is_not_complete_until_it_is_retried(void **state)
     world_free(world);
 }
 
+static size_t count_entries(const char *directory)
+{
+    g_autoptr(GDir) dir = g_dir_open(directory, 0, NULL);
+    size_t n = 0;
+
+    while (g_dir_read_name(dir)) {
+        n++;
+    }
+    return n;
+}
+
+static void a_released_pager_leaves_no_thread_and_no_descriptor(void **state)
+{
+    World *world = world_new(kind_of(state), 5);
+    size_t n_fds = count_entries("/proc/self/fd");
+    size_t n_threads = count_entries("/proc/self/task");
+
+    world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
+    world_attach(world);
+    world_await(world, PAGER_GOAL_ALL);
+    pager_release(world->pager);
+    assert_int_equal(count_entries("/proc/self/task"), n_threads);
+    assert_int_equal(count_entries("/proc/self/fd"), n_fds);
+    assert_string_equal(pager_state(world->pager), "loaded");
+    assert_all_right(world);
+    world_free(world);
+}
+
 static void a_pager_that_fails_can_be_freed(void **state)
 {
     World *world = world_new(kind_of(state), 8);
@@ -871,6 +899,7 @@ int main(void)
         FOR_BOTH_KINDS(zero_pages_are_never_placed_ahead_of_a_fault),
         FOR_BOTH_KINDS(a_page_that_cannot_be_read_blocks_until_it_can),
         FOR_BOTH_KINDS(a_load_that_fails_is_not_complete_until_it_is_retried),
+        FOR_BOTH_KINDS(a_released_pager_leaves_no_thread_and_no_descriptor),
         FOR_BOTH_KINDS(a_pager_that_fails_can_be_freed),
         FOR_BOTH_KINDS(a_pager_that_was_never_attached_can_be_freed),
         FOR_BOTH_KINDS(first_touches_are_recorded_and_nothing_is_prefetched),

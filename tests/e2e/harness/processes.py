@@ -66,7 +66,10 @@ def children(pid):
     """The process IDs of a process's children, zombies left out."""
     found = []
     for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
-        found += [int(child) for child in task.read_text().split()]
+        try:
+            found += [int(child) for child in task.read_text().split()]
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # that thread has ended
     return [child for child in found if state(child) not in ("Z", None)]
 
 

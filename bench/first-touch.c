@@ -1,0 +1,78 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What a profiling window costs: opening it, one first touch, one touch
+ * after that, closing it.  Prints a JSON object a round.
+ *
+ *     preheat-bench-first-touch [MIB [ROUNDS]]
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "plugin/profile-window.h"
+
+#define PAGE_BYTES 4096
+
+/* The time to read a byte of every other page, in nanoseconds a page: those
+ * between stay for the closing to move back. */
+static double touch(volatile const uint8_t *memory, uint64_t len_bytes)
+{
+    uint64_t begin_us = monotonic_us();
+    uint64_t n_pages = 0;
+
+    for (uint64_t off = 0; off < len_bytes; off += UINT64_C(2) * PAGE_BYTES) {
+        (void)memory[off];
+        n_pages++;
+    }
+    return (double)(monotonic_us() - begin_us) * 1000 / (double)n_pages;
+}
+
+static int measure(uint8_t *memory, uint64_t len_bytes)
+{
+    const PagerRange range = {"ram", (uintptr_t)memory, len_bytes};
+    g_autoptr(Recorder) recorder = recorder_new(1 << 22);
+    LoadStats *stats = load_stats_new(monotonic_us());
+    g_autoptr(GError) error = NULL;
+    ProfileWindowCost cost;
+    ProfileWindow *window =
+        profile_window_open(&range, 1, recorder, stats, &error);
+
+    if (!window) {
+        fprintf(stderr, "%s\n", error->message);
+        load_stats_free(stats);
+        return 1;
+    }
+    double first_ns = touch(memory, len_bytes);
+    double again_ns = touch(memory, len_bytes);
+    profile_window_close(window, &cost);
+    load_stats_free(stats);
+    printf("{\"mib\": %ju, \"open-us\": %ju, \"first-touch-ns\": %.0f, "
+           "\"touch-again-ns\": %.1f, \"close-us\": %ju}\n",
+           (uintmax_t)(len_bytes >> 20), (uintmax_t)cost.open_us, first_ns,
+           again_ns, (uintmax_t)cost.close_us);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t len_bytes = (argc > 1 ? strtoull(argv[1], NULL, 10) : 1024) << 20;
+    int n_rounds = argc > 2 ? atoi(argv[2]) : 5;
+    uint8_t *memory = mmap(NULL, len_bytes, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int status = 0;
+
+    if (len_bytes == 0 || memory == MAP_FAILED) {
+        fprintf(stderr, "usage: %s [MIB [ROUNDS]]\n", argv[0]);
+        return 2;
+    }
+    for (uint64_t off = 0; off < len_bytes; off += PAGE_BYTES) {
+        memory[off] = 1;
+    }
+    for (int i = 0; i < n_rounds && status == 0; i++) {
+        status = measure(memory, len_bytes);
+    }
+    munmap(memory, len_bytes);
+    return status;
+}
