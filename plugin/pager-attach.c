@@ -229,20 +229,27 @@ static void begin_loading(Pager *pager)
                           memory_order_release);
 }
 
+/* The fault threads come last: a page that they placed before the discard
+ * would be gone again, and count as placed.  Who touches one meanwhile waits. */
 static bool take_over(Pager *pager, GError **error)
 {
     if (!open_uffd(pager, error)) {
         return false;
     }
     begin_loading(pager);
+    if (!register_all(pager, error) || !discard_all(pager, error)) {
+        return false;
+    }
     int rc = fault_loop_start(pager->uffd, pager->config.n_fault_threads,
                               pager_handle_fault, pager, &pager->fault_loop);
     if (rc < 0) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
-                    "no fault threads: %s", g_strerror(-rc));
+                    "no fault threads: %s; guest memory is lost already, load "
+                    "with --policy full",
+                    g_strerror(-rc));
         return false;
     }
-    return register_all(pager, error) && discard_all(pager, error);
+    return true;
 }
 
 void pager_give_back(Pager *pager)
