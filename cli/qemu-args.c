@@ -129,7 +129,8 @@ char **qemu_args_for_load(char *const *argv, const char *plugin, int control_fd,
     add_plugin(args, plugin, options);
     add(args, "-chardev",
         g_strdup_printf("socket,id=preheat-qmp,fd=%d", qmp_fd));
-    add(args, "-mon", g_strdup("chardev=preheat-qmp,mode=control"));
+    /* Not -mon: QEMU 11.1 warns that it is deprecated. */
+    add(args, "-qmp", g_strdup("chardev:preheat-qmp"));
     add(args, "-incoming", g_strdup("defer"));
     add(args, "-S", NULL);
     return finish(args);

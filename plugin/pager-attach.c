@@ -163,14 +163,14 @@ static bool open_uffd(Pager *pager, GError **error)
     if (rc == -EPERM || rc == -EACCES) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
                     "userfaultfd is not allowed here: give this user access "
-                    "to /dev/userfaultfd, or set the sysctl "
-                    "vm.unprivileged_userfaultfd=1, or load with --policy "
-                    "full");
+                    "to /dev/userfaultfd, or CAP_SYS_PTRACE, or set the "
+                    "sysctl vm.unprivileged_userfaultfd=1, or load with "
+                    "--policy full");
         return false;
     }
     if (rc < 0) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
-                    "userfaultfd cannot be had: %s; it needs Linux 4.11 or "
+                    "userfaultfd cannot be had: %s; it needs Linux 4.14 or "
                     "later with CONFIG_USERFAULTFD; else load with --policy "
                     "full",
                     g_strerror(-rc));

@@ -19,6 +19,7 @@ typedef enum {
     TASK_PLACE_STAGED,  /* place what was read so */
     TASK_END_RECORDING, /* its time is over */
     TASK_END_LEARNING,  /* its time is over */
+    TASK_RELEASE_HELD,  /* load what was held back for it */
     TASK_FINISH,        /* every page is in */
     TASK_END,
 } TaskKind;
@@ -191,6 +192,12 @@ static bool find_task_locked(Pager *pager, Task *ret_task)
         ret_task->kind = TASK_END_LEARNING;
         return true;
     }
+    if (pager->learning.state == NOTING_DONE && pager->attached &&
+        !pager->released) {
+        pager->released = true;
+        ret_task->kind = TASK_RELEASE_HELD;
+        return true;
+    }
     if (is_over_locked(pager, &pager->recording)) {
         ret_task->kind = TASK_END_RECORDING;
         return true;
@@ -339,6 +346,9 @@ static void run_task(EagerThread *self, const Task *task)
         break;
     case TASK_END_LEARNING:
         pager_end_learning(pager);
+        break;
+    case TASK_RELEASE_HELD:
+        pager_release_held(pager, self->buf);
         break;
     case TASK_FINISH:
         pager_finish(pager);

@@ -113,8 +113,8 @@ struct Pager {
                             the bits and what pager_attach() sets */
     int uffd;            /* set by pager_attach() */
     FaultLoop *fault_loop;
-    GArray *held;     /* of HeldPiece; constant until the learning ends, then
-                         of the thread that ends it */
+    GArray *held;     /* of HeldPiece; constant until the learning is over,
+                         then of the eager thread that releases them */
     void *fault_bufs; /* one page for each fault thread */
     EagerThread *eager_threads;
     unsigned n_eager_started;
@@ -127,6 +127,7 @@ struct Pager {
     bool finished; /* loaded, and all fault threads have ended */
     Noting recording;
     Noting learning;
+    bool released; /* what was held back is being loaded, or is */
     bool failed;
     uint64_t retries;       /* counts pager_retry() */
     unsigned n_busy;        /* eager threads that hold claims */
@@ -158,9 +159,10 @@ bool pager_place(Pager *pager, size_t block, PageWindow *window,
 void pager_place_zero(Pager *pager, size_t block, uint64_t page);
 
 /* pager-learn.c: claim some of the order's pages, so that they are not
- * prefetched; and load those of them that nobody has touched, with buf for
+ * prefetched; note which of them nobody has touched; load these, with buf for
  * PIECE_BYTES_BUSY. */
 void pager_hold_back(Pager *pager, const PageOrder *order);
+void pager_note_unused(Pager *pager);
 void pager_release_held(Pager *pager, void *buf);
 
 /* pager-fault.c: a FaultHandler; opaque is the Pager. */

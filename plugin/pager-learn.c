@@ -63,35 +63,37 @@ void pager_hold_back(Pager *pager, const PageOrder *order)
     g_rand_free(draw);
 }
 
-/* Note those of the pages that nobody has touched; returns how many. */
-static size_t note_unused(Pager *pager, const HeldPiece *piece,
-                          uint64_t first_page, uint64_t n_pages)
+static void note_unused(Pager *pager, const HeldPiece *piece)
 {
     const PageStates *states = &pager->blocks[piece->block].states;
-    size_t n_unused = 0;
+    uint64_t first_page;
+    uint64_t n_pages;
 
+    page_window_bounds(&piece->window, &first_page, &n_pages);
     for (uint64_t page = first_page; page < first_page + n_pages; page++) {
         if (page_window_has(&piece->window, page) &&
             page_states_is_owed(states, page)) {
             recorder_note(pager->config.learning.unused,
                           (uint32_t)piece->block, page, PAGE_ACCESS_UNKNOWN,
                           0);
-            n_unused++;
         }
     }
-    return n_unused;
 }
 
-/* Load what nobody has touched.  Returns false when the pager ends. */
+void pager_note_unused(Pager *pager)
+{
+    for (guint i = 0; i < pager->held->len; i++) {
+        note_unused(pager, &g_array_index(pager->held, HeldPiece, i));
+    }
+}
+
+/* Returns false when the pager ends. */
 static bool release(Pager *pager, HeldPiece *piece, void *buf)
 {
     uint64_t first_page;
     uint64_t n_pages;
 
     page_window_bounds(&piece->window, &first_page, &n_pages);
-    if (note_unused(pager, piece, first_page, n_pages) == 0) {
-        return true;
-    }
     return pager_read(pager, piece->block, first_page, n_pages, buf) &&
            pager_place(pager, piece->block, &piece->window, buf, first_page,
                        PLACED_BY_REST);

@@ -206,10 +206,7 @@ static void recorded(Pager *pager)
 
 static void learned(Pager *pager)
 {
-    void *buf = g_malloc(PIECE_BYTES_BUSY);
-
-    pager_release_held(pager, buf);
-    g_free(buf);
+    pager_note_unused(pager);
     if (pager->config.callbacks.learned) {
         pager->config.callbacks.learned(pager->config.callbacks.opaque);
     }

@@ -45,7 +45,7 @@ static void a_loads_arguments_follow_the_users(void **state)
         line, "qemu-system-x86_64 -m 1G --daemonize -S "
               "-plugin /lib/preheat.so,control-fd=5 "
               "-chardev socket,id=preheat-qmp,fd=6 "
-              "-mon chardev=preheat-qmp,mode=control -incoming defer -S");
+              "-qmp chardev:preheat-qmp -incoming defer -S");
 }
 
 static void commas_in_the_plugins_path_are_doubled(void **state)

@@ -92,6 +92,12 @@ class Load(Case):
     def test_two_vcpus_are_right_by_order(self):
         self.check_policy("order", machine.TWO_CPUS)
 
+    def test_a_load_that_succeeds_says_nothing(self):
+        vm = self.assert_loads(machine.SMALL)
+        # So QEMU finds nothing deprecated in the arguments added to the
+        # user's.
+        self.assertEqual(vm.process.stderr, "")
+
     def test_many_clients_at_once_get_right_answers(self):
         tested = machine.TWO_CPUS
         vm = self.loadvm(tested, "--policy", "sequential")
