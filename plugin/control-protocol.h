@@ -43,7 +43,7 @@
  * "warning": TEXT. */
 #define CONTROL_CMD_LOAD "load"
 
-/* Take over guest RAM: discard it, register it, serve its faults.
+/* Take over guest RAM: register it, discard it, serve its faults.
  *   blocks       list of {"name", "host" (address, "0x…"), "length" (bytes),
  *                "page-size" (bytes)}: exactly the lazy blocks
  *   vcpu-threads list of thread IDs, by vCPU index

@@ -51,6 +51,8 @@ struct ProfileWindow {
     pthread_mutex_t copy_lock; /* held while a page is copied back and taken
                                   out of the shadow */
     _Atomic uint64_t copied_pages;
+    _Atomic bool closed; /* all is back and unregistered: nobody waits for an
+                            answer any more, nor would the kernel take one */
 };
 
 static void short_pause(void)
@@ -146,9 +148,11 @@ static bool answer(ProfileWindow *window, const WatchedRange *range,
                      ? answer_shared(window, range, off, &touched)
                      : answer_anonymous(window, range, off, &touched);
 
-        /* -ENOENT: not watched any more, so that nobody waits. */
-        if (rc == 0 || rc == -ENOENT) {
-            return touched;
+        /* -ENOENT: the memory was unplugged.  Acquire: pairs with
+         * give_back(). */
+        if (rc == 0 || rc == -ENOENT ||
+            atomic_load_explicit(&window->closed, memory_order_acquire)) {
+            return touched && rc == 0;
         }
         if (rc == UFFD_AGAIN) {
             sched_yield();
@@ -380,6 +384,8 @@ static void give_back(ProfileWindow *window)
         /* Wakes everybody; fails only where the memory is gone. */
         (void)uffd_unregister(window->uffd, range->host, range->len_bytes);
     }
+    /* Release: whoever sees it finds everything unregistered. */
+    atomic_store_explicit(&window->closed, true, memory_order_release);
 }
 
 static void window_free(ProfileWindow *window)
@@ -457,21 +463,23 @@ static bool prepare(ProfileWindow *window, const PagerRange *ranges,
     return check_kernel(window, caps, error);
 }
 
+/* The fault threads come last.  Who touches a page meanwhile waits; and no
+ * fault thread reads a hole of a shadow that is still registered, which nobody
+ * would answer. */
 static bool arm(ProfileWindow *window, GError **error)
 {
-    int rc = fault_loop_start(window->uffd, N_FAULT_THREADS, handle_fault,
-                              window, &window->fault_loop);
-
-    if (rc < 0) {
-        g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
-                    "no fault threads: %s", g_strerror(-rc));
-        return false;
-    }
     for (size_t i = 0; i < window->n_ranges; i++) {
         if (!watch(window, &window->ranges[i], error) ||
             !take_away(window, i, error)) {
             return false;
         }
+    }
+    int rc = fault_loop_start(window->uffd, N_FAULT_THREADS, handle_fault,
+                              window, &window->fault_loop);
+    if (rc < 0) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
+                    "no fault threads: %s", g_strerror(-rc));
+        return false;
     }
     return true;
 }

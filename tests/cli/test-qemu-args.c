@@ -41,11 +41,10 @@ static void a_loads_arguments_follow_the_users(void **state)
     g_auto(GStrv) argv = qemu_args_for_load(user_argv, "/lib/preheat.so", 5, 6);
     g_autofree char *line = g_strjoinv(" ", argv);
 
-    assert_string_equal(
-        line, "qemu-system-x86_64 -m 1G --daemonize -S "
-              "-plugin /lib/preheat.so,control-fd=5 "
-              "-chardev socket,id=preheat-qmp,fd=6 "
-              "-qmp chardev:preheat-qmp -incoming defer -S");
+    assert_string_equal(line, "qemu-system-x86_64 -m 1G --daemonize -S "
+                              "-plugin /lib/preheat.so,control-fd=5 "
+                              "-chardev socket,id=preheat-qmp,fd=6 "
+                              "-qmp chardev:preheat-qmp -incoming defer -S");
 }
 
 static void commas_in_the_plugins_path_are_doubled(void **state)
