@@ -3,16 +3,24 @@
  *
  * The plugin's entry: the only file that knows QEMU's plugin API.
  *
- * Of that API it uses nothing but being loaded, early in QEMU's start and
+ * Of that API it needs nothing but being loaded, early in QEMU's start and
  * with every accelerator.  Distributions package no header, and the API's
  * version changes while what we need does not; so the few names are declared
  * here, and the version is chosen when we see which QEMU loads us.
+ *
+ * Under TCG it uses one thing more, where it is there: a plugin's reset makes
+ * QEMU flush its translations.  Code that is translated already is not read
+ * from guest RAM again, so that a profile would lack pages that every load
+ * needs.  A reset has to be asked for by a vCPU's thread; the callback for a
+ * vCPU that resumes is such a place, and under KVM it is never called.
  *
  * Source: QEMU, include/qemu/qemu-plugin.h and plugins/loader.c.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -55,6 +63,48 @@ static const struct {
 };
 
 static Session *session;
+
+/* What callbacks are given differs between the API's versions; ours take
+ * nothing of it. */
+typedef void Callback(void);
+
+static struct {
+    qemu_plugin_id_t id;
+    void (*register_vcpu_resume_cb)(qemu_plugin_id_t id, Callback *callback);
+    void (*reset)(qemu_plugin_id_t id, Callback *callback);
+} qemu; /* the functions: NULL where this QEMU has none */
+
+/* A flush of QEMU's translations is to be asked for. */
+static _Atomic bool flush_wanted;
+
+static void on_reset(void);
+
+static void on_vcpu_resume(void)
+{
+    if (atomic_exchange(&flush_wanted, false)) {
+        qemu.reset(qemu.id, on_reset);
+    }
+}
+
+/* A reset takes our callbacks away as well. */
+static void on_reset(void)
+{
+    qemu.register_vcpu_resume_cb(qemu.id, on_vcpu_resume);
+}
+
+static void forget_code(void)
+{
+    atomic_store(&flush_wanted, true);
+}
+
+static bool find_flush(qemu_plugin_id_t id)
+{
+    qemu.id = id;
+    *(void **)&qemu.register_vcpu_resume_cb =
+        dlsym(RTLD_DEFAULT, "qemu_plugin_register_vcpu_resume_cb");
+    *(void **)&qemu.reset = dlsym(RTLD_DEFAULT, "qemu_plugin_reset");
+    return qemu.register_vcpu_resume_cb && qemu.reset;
+}
 
 static int choose_version(void)
 {
@@ -112,9 +162,9 @@ static int parse_control_fd(int argc, char **argv)
     return fd;
 }
 
-static int start(int control_fd)
+static int start(int control_fd, bool can_flush)
 {
-    session = session_new(warn);
+    session = session_new(warn, can_flush ? forget_code : NULL);
     Control *control = control_new(session_execute, session);
     session_set_control(session, control);
     int rc = control_listen(control);
@@ -139,11 +189,15 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
     if (control_fd == -2) {
         return 1;
     }
-    int rc = start(control_fd);
+    bool can_flush = find_flush(id);
+    int rc = start(control_fd, can_flush);
     if (rc < 0) {
         fprintf(stderr, "preheat: the plugin cannot start: %s\n",
                 g_strerror(-rc));
         return 1;
+    }
+    if (can_flush) {
+        qemu.register_vcpu_resume_cb(id, on_vcpu_resume);
     }
     atexit(at_exit);
     return 0;

@@ -17,6 +17,7 @@
 
 struct Session {
     SessionWarn *warn; /* constant */
+    SessionForgetCode *forget_code; /* constant; may be NULL */
     Control *control;  /* constant */
     Profile *profile;  /* constant */
 
@@ -224,7 +225,11 @@ static json_t *execute_profile_start(Session *session,
                     load_snapshot_path(load));
         return NULL;
     }
-    return profile_start(session->profile, arguments, error);
+    json_t *answer = profile_start(session->profile, arguments, error);
+    if (answer && session->forget_code) {
+        session->forget_code();
+    }
+    return answer;
 }
 
 static json_t *execute_profile_stop(Session *session, const json_t *arguments,
@@ -293,11 +298,12 @@ json_t *session_execute(void *opaque, const char *command,
     return NULL;
 }
 
-Session *session_new(SessionWarn *warn)
+Session *session_new(SessionWarn *warn, SessionForgetCode *forget_code)
 {
     Session *session = g_new0(Session, 1);
 
     session->warn = warn;
+    session->forget_code = forget_code;
     session->profile = profile_new(warn);
     pthread_mutex_init(&session->lock, NULL);
     return session;

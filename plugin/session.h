@@ -18,8 +18,13 @@ typedef struct Session Session;
 /* Say something to whoever looks at QEMU's error output. */
 typedef void SessionWarn(const char *text);
 
-/* Never freed: it lives as long as the process. */
-Session *session_new(SessionWarn *warn);
+/* Make the guest's processors fetch their code from guest RAM again, as they
+ * do after a load, instead of from QEMU's translations of it. */
+typedef void SessionForgetCode(void);
+
+/* Never freed: it lives as long as the process.  forget_code: NULL where
+ * there is nothing to forget. */
+Session *session_new(SessionWarn *warn, SessionForgetCode *forget_code);
 
 /* Where events are sent to; before anything is executed. */
 void session_set_control(Session *session, Control *control);

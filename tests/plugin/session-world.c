@@ -67,7 +67,7 @@ static void start_session(World *world)
 {
     int fd;
 
-    world->session = session_new(count_warning);
+    world->session = session_new(count_warning, NULL);
     Control *control = control_new(session_execute, world->session);
     session_set_control(world->session, control);
     world->events = line_client_new_pair(&fd);

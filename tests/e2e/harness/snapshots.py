@@ -25,7 +25,8 @@ def snapshot(machine):
     kept = directory / f"{machine.name}-{machine.fingerprint()}"
     if not kept.exists():
         directory.mkdir(parents=True, exist_ok=True)
-        for old in directory.glob(f"{machine.name}-*"):
+        # The whole pattern: one machine's name may begin another's.
+        for old in directory.glob(f"{machine.name}-{'[0-9a-f]' * 16}"):
             old.unlink()
         with tempfile.TemporaryDirectory(prefix="preheat-") as tmp:
             tmp = pathlib.Path(tmp)
