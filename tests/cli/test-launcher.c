@@ -108,6 +108,10 @@ static void a_program_that_is_missing_is_named(void **state)
     g_error_free(error);
 }
 
+/* Until a trap ends it.  Busy, since a process that it waited for could
+ * outlive it. */
+#define READY_AND_BUSY "echo ready >&$1; while :; do :; done"
+
 static void signals_are_passed_on(void **state)
 {
     static const int signals[] = {SIGINT,  SIGTERM, SIGHUP,
@@ -115,8 +119,7 @@ static void signals_are_passed_on(void **state)
 
     for (size_t i = 0; i < G_N_ELEMENTS(signals); i++) {
         g_autofree char *script =
-            g_strdup_printf("trap 'kill $!; exit %d' %d; sleep 1000 & "
-                            "echo ready >&$1; wait",
+            g_strdup_printf("trap 'exit %d' %d; " READY_AND_BUSY,
                             40 + (int)i, signals[i]);
         Launcher *launcher = start(*state, script);
 
@@ -141,8 +144,7 @@ static void a_hopeless_child_is_killed_when_it_is_to_end(void **state)
 static void a_hopeless_child_still_gets_signals_that_end_nothing(void **state)
 {
     Launcher *launcher =
-        start(*state, "trap 'kill $!; exit 9' USR1; sleep 1000 & "
-                      "echo ready >&$1; wait");
+        start(*state, "trap 'exit 9' USR1; " READY_AND_BUSY);
 
     await_line(*state, "ready\n");
     launcher_set_hopeless(launcher, true);
