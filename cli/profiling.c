@@ -16,7 +16,12 @@
 /* The longest time between two looks at an open window. */
 #define POLL_MS 100
 
+/* Where a PC has its option ROMs. */
+#define OPTION_ROMS_ADDR  0xc0000
+#define OPTION_ROMS_BYTES 0x20000
+
 struct Profiling {
+    Rpc *qmp; /* borrowed */
     Rpc *control;
     ProfileTime time;
     json_t *blocks;
@@ -95,6 +100,7 @@ Profiling *profiling_new(Rpc *qmp, Rpc *control, const ProfileTime *time,
 {
     g_autoptr(Profiling) profiling = g_new0(Profiling, 1);
 
+    profiling->qmp = qmp;
     profiling->control = control;
     profiling->time = *time;
     profiling->blocks = query_blocks(qmp, error);
@@ -127,6 +133,51 @@ bool profiling_start(Profiling *profiling, const char *snapshot_path,
                   (json_int_t)profiling->time.max_ms, "blocks",
                   profiling->blocks, "vcpu-threads", profiling->vcpu_threads),
         NULL, error);
+}
+
+static bool is_pc(Rpc *qmp)
+{
+    json_t *type;
+    bool is;
+
+    if (!rpc_execute(qmp, "qom-get",
+                     json_pack("{s:s, s:s}", "path", "/machine", "property",
+                               "type"),
+                     &type, NULL)) {
+        return false;
+    }
+    is = json_is_string(type) &&
+         g_str_has_prefix(json_string_value(type), "pc-");
+    json_decref(type);
+    return is;
+}
+
+/* Source: QEMU, vapic_map_rom_writable() and the reading of rom_state in
+ * hw/i386/vapic.c, which is where pmemsave looks as well. */
+static void read_option_roms(Rpc *qmp)
+{
+    (void)rpc_execute(qmp, "pmemsave",
+                      json_pack("{s:i, s:i, s:s}", "val", OPTION_ROMS_ADDR,
+                                "size", OPTION_ROMS_BYTES, "filename",
+                                "/dev/null"),
+                      NULL, NULL);
+}
+
+/* Source: QEMU, the defaults of the migration parameters announce-*. */
+static void announce(Rpc *qmp)
+{
+    (void)rpc_execute(qmp, "announce-self",
+                      json_pack("{s:i, s:i, s:i, s:i}", "initial", 50, "max",
+                                550, "rounds", 5, "step", 100),
+                      NULL, NULL);
+}
+
+void profiling_act_loaded(Profiling *profiling)
+{
+    if (is_pc(profiling->qmp)) {
+        read_option_roms(profiling->qmp);
+    }
+    announce(profiling->qmp);
 }
 
 static void show(Progress *progress, const json_t *info, int64_t begin_us)

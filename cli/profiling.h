@@ -53,6 +53,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Profiling, profiling_free)
 bool profiling_start(Profiling *profiling, const char *snapshot_path,
                      const char *order_path, GError **error);
 
+/* A guest that was loaded touches a few pages that one that runs on does not:
+ * QEMU looks into the option ROMs of a PC while it loads the devices' state,
+ * and tells the guest to announce its network addresses.  Have the same done
+ * in the window, so that the order has these pages; where that fails, it
+ * lacks them. */
+void profiling_act_loaded(Profiling *profiling);
+
 /* Wait until the window is closed and its order written.  When interrupt_fd
  * (-1: none) becomes readable, it is closed at once.  ret_result (a new
  * reference): what the control protocol's query-profile tells. */

@@ -431,6 +431,9 @@ static bool run(Save *save, SaveResult *ret_result, GError **error)
     }
     start_profiling(save, &profile_error);
     restored = restore(save, &restore_error);
+    if (restored && save->profiling) {
+        profiling_act_loaded(save->profiling);
+    }
     if (!publish(save, &ret_result->stored_bytes, error)) {
         return false;
     }

@@ -4,15 +4,30 @@
 
 import dataclasses
 import json
+import sys
 import threading
 
 from harness import config, machine
 from harness.case import Case
+from harness.processes import Deadline
 
 ROUNDS = 10
 
 MEMFD_TWO_CPUS = dataclasses.replace(machine.MEMFD, name="memfd-two-cpus",
                                      smp=2)
+
+
+def announcements(pcap):
+    """How many ARP packets of a capture tell their sender's own address."""
+    count = 0
+    offset = 24
+    while offset + 16 <= len(pcap):
+        length = int.from_bytes(pcap[offset + 8:offset + 12], sys.byteorder)
+        frame = pcap[offset + 16:offset + 16 + length]
+        is_arp = frame[12:14] == b"\x08\x06"
+        count += is_arp and frame[28:32] == frame[38:42]
+        offset += 16 + length
+    return count
 
 
 class Load:
@@ -129,6 +144,31 @@ class Profile(Case):
             faults[policy] = loaded.statistics()["demand-faults"]
             self.assertEqual(loaded.quit(), 0)
         self.assertLess(faults["order"] * 10, faults["demand"])
+
+    def await_announcement(self, vm, dump):
+        """Wait until the guest has told its network its own address."""
+        deadline = Deadline()
+        while not announcements(dump.read_bytes()):
+            vm.qmp.execute("query-status")
+            deadline.left("a gratuitous ARP")
+
+    def test_the_window_has_what_only_a_loaded_guest_touches(self):
+        vm = self.with_plugin(machine.SMALL)
+        dump = self.tmp / "packets"
+        vm.qmp.execute("object-add", **{"qom-type": "filter-dump",
+                                        "id": "dump", "netdev": "net",
+                                        "file": str(dump)})
+        path = self.tmp / "vm.snap"
+        process = self.preheat("savevm", "--qmp", vm.qmp_path, "--output",
+                               path, "--profile=3600")
+        self.await_window(vm)
+        self.await_announcement(vm, dump)
+        self.run_preheat("profile", "stop", "--qmp", vm.qmp_path)
+        self.assertEqual(process.wait(), 0, process.describe())
+        exported = json.loads(self.run_preheat(
+            "order", "export", f"{path}.order").stdout)
+        self.assertIn(machine.OPTION_ROMS // 4096,
+                      [extent["page"] for extent in exported["extents"]])
 
     def test_a_second_save_closes_the_window_of_the_first(self):
         vm = self.with_plugin(machine.SMALL)

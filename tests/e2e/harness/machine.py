@@ -13,6 +13,7 @@ GIB = 1 << 30
 # Between these addresses a PC has its VGA window and shadowed ROMs.
 HOLE_START = 0xA0000
 HOLE_END = 0x100000
+OPTION_ROMS = 0xC0000
 
 
 @dataclasses.dataclass(frozen=True)
