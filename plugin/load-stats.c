@@ -39,6 +39,9 @@ struct LoadStats {
     uint64_t pages_in_file;
     uint64_t pages_by[N_PLACED_BY];
     uint64_t zero_on_fault;
+    bool learned;
+    uint64_t held_back; /* once learned, as the next */
+    uint64_t unused;
     uint64_t bytes_read;
     uint64_t milestones_us[N_MILESTONES]; /* 0: not reached */
 };
@@ -100,6 +103,15 @@ void load_stats_set_in_file(LoadStats *stats, uint64_t pages)
 {
     pthread_mutex_lock(&stats->lock);
     stats->pages_in_file = pages;
+    pthread_mutex_unlock(&stats->lock);
+}
+
+void load_stats_learned(LoadStats *stats, uint64_t held_back, uint64_t unused)
+{
+    pthread_mutex_lock(&stats->lock);
+    stats->learned = true;
+    stats->held_back = held_back;
+    stats->unused = unused;
     pthread_mutex_unlock(&stats->lock);
 }
 
@@ -254,14 +266,25 @@ static json_t *milestone_locked(const LoadStats *stats, Milestone milestone)
                : json_integer((json_int_t)(time_us - stats->start_us) / 1000);
 }
 
+static json_t *learned_locked(const LoadStats *stats, uint64_t pages)
+{
+    return stats->learned ? json_integer((json_int_t)pages) : json_null();
+}
+
 static json_t *pages_locked(const LoadStats *stats)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I}",
+    uint64_t late = stats->pages_by[PLACED_LATE];
+    uint64_t by_fault = stats->pages_by[PLACED_BY_FAULT] + late;
+
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
                      "in-file", (json_int_t)stats->pages_in_file,
-                     "by-fault", (json_int_t)stats->pages_by[PLACED_BY_FAULT],
+                     "by-fault", (json_int_t)by_fault,
+                     "late", (json_int_t)late,
                      "by-order", (json_int_t)stats->pages_by[PLACED_BY_ORDER],
                      "by-rest", (json_int_t)stats->pages_by[PLACED_BY_REST],
-                     "zero-on-fault", (json_int_t)stats->zero_on_fault);
+                     "zero-on-fault", (json_int_t)stats->zero_on_fault,
+                     "held-back", learned_locked(stats, stats->held_back),
+                     "unused", learned_locked(stats, stats->unused));
 }
 
 static json_t *latency_locked(const LoadStats *stats)

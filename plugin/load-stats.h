@@ -17,6 +17,7 @@ typedef struct LoadStats LoadStats;
 /* How a page came into guest memory. */
 typedef enum {
     PLACED_BY_FAULT,
+    PLACED_LATE, /* by a fault that was ahead of the order */
     PLACED_BY_ORDER,
     PLACED_BY_REST,
     N_PLACED_BY,
@@ -43,6 +44,11 @@ void load_stats_set_vcpus(LoadStats *stats, const uint32_t *thread_ids,
                           size_t n_vcpus);
 
 void load_stats_set_in_file(LoadStats *stats, uint64_t pages);
+
+/* Learning is over: it held back so many pages of the order, and so many of
+ * these nobody has touched. */
+void load_stats_learned(LoadStats *stats, uint64_t held_back,
+                        uint64_t unused);
 
 /* A fault of thread_id begins to be served.  demand: it needs a page of the
  * snapshot, and not just a page of zeroes.  Returns when, for

@@ -63,7 +63,8 @@ void pager_hold_back(Pager *pager, const PageOrder *order)
     g_rand_free(draw);
 }
 
-static void note_unused(Pager *pager, const HeldPiece *piece)
+static void note_unused(Pager *pager, const HeldPiece *piece,
+                        uint64_t *held_back, uint64_t *unused)
 {
     const PageStates *states = &pager->blocks[piece->block].states;
     uint64_t first_page;
@@ -71,8 +72,12 @@ static void note_unused(Pager *pager, const HeldPiece *piece)
 
     page_window_bounds(&piece->window, &first_page, &n_pages);
     for (uint64_t page = first_page; page < first_page + n_pages; page++) {
-        if (page_window_has(&piece->window, page) &&
-            page_states_is_owed(states, page)) {
+        if (!page_window_has(&piece->window, page)) {
+            continue;
+        }
+        ++*held_back;
+        if (page_states_is_owed(states, page)) {
+            ++*unused;
             recorder_note(pager->config.learning.unused,
                           (uint32_t)piece->block, page, PAGE_ACCESS_UNKNOWN,
                           0);
@@ -82,9 +87,17 @@ static void note_unused(Pager *pager, const HeldPiece *piece)
 
 void pager_note_unused(Pager *pager)
 {
+    uint64_t held_back = 0;
+    uint64_t unused = 0;
+
     for (guint i = 0; i < pager->held->len; i++) {
-        note_unused(pager, &g_array_index(pager->held, HeldPiece, i));
+        const HeldPiece *piece = &g_array_index(pager->held, HeldPiece, i);
+
+        if (pager->blocks[piece->block].host != 0) {
+            note_unused(pager, piece, &held_back, &unused);
+        }
     }
+    load_stats_learned(pager->config.stats, held_back, unused);
 }
 
 /* Returns false when the pager ends. */

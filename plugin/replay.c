@@ -227,12 +227,12 @@ static size_t phase_start(const Replay *replay, uint32_t phase)
     return low;
 }
 
-void replay_steer(Replay *replay, size_t block, uint64_t page)
+bool replay_steer(Replay *replay, size_t block, uint64_t page)
 {
     uint32_t phase;
 
     if (!find_phase(replay, block, page, &phase)) {
-        return;
+        return false;
     }
     size_t start = phase_start(replay, phase);
     if (start > replay->at) {
@@ -240,4 +240,5 @@ void replay_steer(Replay *replay, size_t block, uint64_t page)
         replay->given = 0;
         replay->skipped = true;
     }
+    return true;
 }

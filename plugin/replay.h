@@ -38,5 +38,6 @@ void replay_free(Replay *replay);
  * given more than once. */
 bool replay_next(Replay *replay, uint64_t max_pages, PageSpan *ret_span);
 
-/* The guest has just touched page, which was not there yet. */
-void replay_steer(Replay *replay, size_t block, uint64_t page);
+/* The guest has just touched page, which was not there yet.  Returns whether
+ * it is one of the order's. */
+bool replay_steer(Replay *replay, size_t block, uint64_t page);

@@ -25,7 +25,7 @@ typedef struct PlotColour {
 
 /* Okabe and Ito's palette, which colour-blind readers can tell apart. */
 extern const PlotColour plot_black, plot_grey, plot_blue, plot_sky, plot_orange,
-    plot_vermilion;
+    plot_vermilion, plot_green;
 /* Guest memory that nobody touched; grid lines; secondary text. */
 extern const PlotColour plot_pale, plot_line, plot_dim;
 

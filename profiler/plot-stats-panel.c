@@ -14,6 +14,7 @@ typedef struct Share {
     PlotColour colour;
     const char *text;
     uint64_t n_pages;
+    bool unknown; /* not shown */
 } Share;
 
 static double percent(uint64_t part, uint64_t whole)
@@ -84,10 +85,10 @@ static void draw_moments(cairo_t *cr, const PlotStats *stats,
     draw_line(cr, box, y, "%s", text->str);
 }
 
-/* What of the order the guest did not use can only be told by a second order
- * that says what it touched. */
-static void draw_waste(cairo_t *cr, const PlotData *data, const PlotBox *box,
-                       double *y)
+/* What of the order the guest did not use: told by a second order that says
+ * what it touched, or estimated from what the load held back to learn. */
+static void draw_waste(cairo_t *cr, const PlotData *data,
+                       const PlotStats *stats, const PlotBox *box, double *y)
 {
     g_autofree char *unused = plot_format_size(data->shared_bytes[PLOT_HAS_A]);
     g_autofree char *missed = plot_format_size(data->shared_bytes[PLOT_HAS_B]);
@@ -97,23 +98,34 @@ static void draw_waste(cairo_t *cr, const PlotData *data, const PlotBox *box,
                   "if B is what this load touched: %s of A never used, %s "
                   "not foreseen",
                   unused, missed);
-    } else {
+    } else if (isnan(stats->unused)) {
         plot_set_colour(cr, plot_dim);
         draw_line(cr, box, y,
-                  "The statistics do not tell which pages were never used:");
+                  "how much was never used: loadvm --learn estimates it, "
+                  "a recorded second order tells it");
+    } else {
         draw_line(cr, box, y,
-                  "give an order recorded by such a load as the second one.");
+                  "never used: estimated, since %.0f of %.0f pages held back "
+                  "were not touched",
+                  stats->unused, stats->held_back);
     }
 }
 
 void plot_draw_stats(cairo_t *cr, const PlotData *data, const PlotStats *stats,
                      const PlotBox *box)
 {
+    uint64_t unused = plot_stats_unused(stats);
+    bool learned = !isnan(stats->unused);
     const Share shares[] = {
-        {plot_blue, "on time: read ahead by the order", stats->by_order},
-        {plot_sky, "by the rest of the load", stats->by_rest},
-        {plot_vermilion, "late or not foreseen: demand faults",
-         stats->by_fault},
+        {plot_blue, "on time: read ahead by the order",
+         stats->by_order - unused},
+        {plot_black, "wasted: read ahead, never used", unused, !learned},
+        {plot_green, "held back to learn, and used",
+         plot_stats_held_and_used(stats), !learned},
+        {plot_vermilion, "late: the guest was ahead of the order", stats->late},
+        {plot_orange, "not foreseen: demand faults",
+         plot_stats_not_foreseen(stats)},
+        {plot_sky, "with the rest of the load", stats->by_rest},
         {plot_grey, "not loaded", plot_stats_not_loaded(stats)},
     };
     g_autofree char *in_file = plot_format_count(stats->in_file);
@@ -129,8 +141,10 @@ void plot_draw_stats(cairo_t *cr, const PlotData *data, const PlotStats *stats,
     plot_fill_box(cr, &bar, plot_pale);
     draw_bar(cr, shares, G_N_ELEMENTS(shares), stats->in_file, &bar);
     for (size_t i = 0; i < G_N_ELEMENTS(shares); i++) {
-        draw_share(cr, &shares[i], stats->in_file, box->x, y, box->width);
-        y += LINE_HEIGHT;
+        if (!shares[i].unknown) {
+            draw_share(cr, &shares[i], stats->in_file, box->x, y, box->width);
+            y += LINE_HEIGHT;
+        }
     }
     y += 6;
     draw_line(cr, box, &y, "%s demand faults, blocked for %.0f ms in all",
@@ -140,5 +154,5 @@ void plot_draw_stats(cairo_t *cr, const PlotData *data, const PlotStats *stats,
               "longest %.2f ms",
               stats->p50_us / 1000, stats->p99_us / 1000, stats->max_us / 1000);
     draw_moments(cr, stats, box, &y);
-    draw_waste(cr, data, box, &y);
+    draw_waste(cr, data, stats, box, &y);
 }

@@ -20,6 +20,7 @@ static const StatsField count_fields[] = {
     {"pages", "by-order", offsetof(PlotStats, by_order)},
     {"pages", "by-rest", offsetof(PlotStats, by_rest)},
     {"pages", "by-fault", offsetof(PlotStats, by_fault)},
+    {"pages", "late", offsetof(PlotStats, late)},
     {"pages", "zero-on-fault", offsetof(PlotStats, zero_on_fault)},
     {NULL, "demand-faults", offsetof(PlotStats, demand_faults)},
 };
@@ -32,7 +33,9 @@ static const StatsField number_fields[] = {
 };
 
 /* These are missing or null as long as they have not happened. */
-static const StatsField moment_fields[] = {
+static const StatsField later_fields[] = {
+    {"pages", "held-back", offsetof(PlotStats, held_back)},
+    {"pages", "unused", offsetof(PlotStats, unused)},
     {NULL, "resumed-ms", offsetof(PlotStats, resumed_ms)},
     {NULL, "order-done-ms", offsetof(PlotStats, order_done_ms)},
     {NULL, "loaded-ms", offsetof(PlotStats, loaded_ms)},
@@ -93,12 +96,12 @@ static bool read_numbers(const json_t *root, PlotStats *stats, GError **error)
     return true;
 }
 
-static void read_moments(const json_t *root, PlotStats *stats)
+static void read_later(const json_t *root, PlotStats *stats)
 {
-    for (size_t i = 0; i < G_N_ELEMENTS(moment_fields); i++) {
-        const json_t *value = find_field(root, &moment_fields[i]);
+    for (size_t i = 0; i < G_N_ELEMENTS(later_fields); i++) {
+        const json_t *value = find_field(root, &later_fields[i]);
 
-        *(double *)field_of(stats, &moment_fields[i]) =
+        *(double *)field_of(stats, &later_fields[i]) =
             json_is_number(value) ? json_number_value(value) : NAN;
     }
 }
@@ -112,7 +115,7 @@ PlotStats *plot_stats_from_json(const json_t *root, GError **error)
     if (!read_counts(root, stats, error) || !read_numbers(root, stats, error)) {
         return NULL;
     }
-    read_moments(root, stats);
+    read_later(root, stats);
     return g_steal_pointer(&stats);
 }
 
@@ -151,6 +154,33 @@ double plot_stats_mean_fault_us(const PlotStats *stats)
     uint64_t n_faults = stats->demand_faults + stats->zero_on_fault;
 
     return n_faults > 0 ? stats->blocktime_ms * 1000 / (double)n_faults : 0;
+}
+
+/* False for NAN, too. */
+static bool has_learned(const PlotStats *stats)
+{
+    return stats->held_back > 0 && stats->unused >= 0 &&
+           stats->unused <= stats->held_back;
+}
+
+uint64_t plot_stats_held_and_used(const PlotStats *stats)
+{
+    return has_learned(stats) ? (uint64_t)(stats->held_back - stats->unused)
+                              : 0;
+}
+
+uint64_t plot_stats_unused(const PlotStats *stats)
+{
+    return has_learned(stats) ? (uint64_t)((double)stats->by_order *
+                                           stats->unused / stats->held_back)
+                              : 0;
+}
+
+uint64_t plot_stats_not_foreseen(const PlotStats *stats)
+{
+    uint64_t others = stats->late + plot_stats_held_and_used(stats);
+
+    return stats->by_fault > others ? stats->by_fault - others : 0;
 }
 
 uint64_t plot_stats_not_loaded(const PlotStats *stats)

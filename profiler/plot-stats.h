@@ -14,7 +14,9 @@
 typedef struct PlotStats {
     char *policy;
     uint64_t in_file, by_order, by_rest, by_fault; /* pages */
-    uint64_t zero_on_fault;                        /* pages, too */
+    uint64_t late; /* of by_fault, what the order has */
+    uint64_t zero_on_fault;
+    double held_back, unused; /* pages; NAN: nothing was learned */
     uint64_t demand_faults;
     double blocktime_ms;
     double p50_us, p99_us, max_us;               /* of the faults */
@@ -35,6 +37,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PlotStats, plot_stats_free)
 
 /* What one fault blocked its vCPU for, on average; 0 without a fault. */
 double plot_stats_mean_fault_us(const PlotStats *stats);
+
+/* How many pages were held back and then used. */
+uint64_t plot_stats_held_and_used(const PlotStats *stats);
+
+/* How many pages of by_order nobody used: an
+ * estimate from what was held back, 0 where there is none. */
+uint64_t plot_stats_unused(const PlotStats *stats);
+
+/* How many pages of by_fault the order has not. */
+uint64_t plot_stats_not_foreseen(const PlotStats *stats);
 
 /* Pages of the file that were not loaded when the statistics were made. */
 uint64_t plot_stats_not_loaded(const PlotStats *stats);

@@ -11,7 +11,7 @@
 #define LINE_HEIGHT  19.0
 #define MAP_SHARE    0.58
 #define GUTTER       34.0
-#define STATS_HEIGHT 252.0
+#define STATS_HEIGHT 290.0
 
 typedef struct Picture {
     const PlotRequest *request;

@@ -312,6 +312,32 @@ static void pages_and_bytes_add_up(void **state)
     load_stats_free(stats);
 }
 
+static void a_page_that_comes_late_is_one_that_a_fault_placed(void **state)
+{
+    LoadStats *stats = stats_new(NULL, 0);
+
+    load_stats_placed(stats, PLACED_BY_FAULT, 3);
+    load_stats_placed(stats, PLACED_LATE, 2);
+    assert_int_equal(number(stats, "pages.by-fault"), 5);
+    assert_int_equal(number(stats, "pages.late"), 2);
+    load_stats_free(stats);
+}
+
+static void what_was_held_back_is_told_when_all_is_learned(void **state)
+{
+    LoadStats *stats = stats_new(NULL, 0);
+    json_t *json = load_stats_to_json(stats, "order", "loading");
+    const json_t *pages = json_object_get(json, "pages");
+
+    assert_true(json_is_null(json_object_get(pages, "held-back")));
+    assert_true(json_is_null(json_object_get(pages, "unused")));
+    json_decref(json);
+    load_stats_learned(stats, 80, 3);
+    assert_int_equal(number(stats, "pages.held-back"), 80);
+    assert_int_equal(number(stats, "pages.unused"), 3);
+    load_stats_free(stats);
+}
+
 static gint compare_names(gconstpointer a, gconstpointer b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);
@@ -353,7 +379,8 @@ static void the_json_form_has_exactly_the_documented_fields(void **state)
                        "vcpu-demand-faults");
     assert_names(json_object_get(json, "latency-us"), "max p50 p99");
     assert_names(json_object_get(json, "pages"),
-                 "by-fault by-order by-rest in-file zero-on-fault");
+                 "by-fault by-order by-rest held-back in-file late unused "
+                 "zero-on-fault");
     assert_string_equal(json_string_value(json_object_get(json, "policy")),
                         "sequential");
     assert_string_equal(json_string_value(json_object_get(json, "state")),
@@ -388,6 +415,8 @@ int main(void)
         cmocka_unit_test(
             milestones_are_null_until_reached_and_the_first_counts),
         cmocka_unit_test(pages_and_bytes_add_up),
+        cmocka_unit_test(a_page_that_comes_late_is_one_that_a_fault_placed),
+        cmocka_unit_test(what_was_held_back_is_told_when_all_is_learned),
         cmocka_unit_test(the_json_form_has_exactly_the_documented_fields),
     };
 

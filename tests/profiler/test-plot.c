@@ -334,8 +334,9 @@ static void test_orders_with_other_page_sizes_are_refused(void **state)
 #define STATS_TEXT                                                             \
     "{\"policy\": \"order\", \"demand-faults\": 7, \"blocktime-ms\": 1.5,"     \
     " \"latency-us\": {\"p50\": 10, \"p99\": 20, \"max\": 30},"                \
-    " \"pages\": {\"in-file\": 100, \"by-fault\": 7, \"by-order\": 60,"        \
-    " \"by-rest\": 30, \"zero-on-fault\": 2},"                                 \
+    " \"pages\": {\"in-file\": 100, \"by-fault\": 7, \"late\": 4,"             \
+    " \"by-order\": 60, \"by-rest\": 30, \"zero-on-fault\": 2,"                \
+    " \"held-back\": null, \"unused\": null},"                                 \
     " \"resumed-ms\": 250, \"order-done-ms\": null}"
 
 static void test_statistics_of_a_load_are_read(void **state)
@@ -346,6 +347,9 @@ static void test_statistics_of_a_load_are_read(void **state)
     json_decref(root);
     assert_string_equal(stats->policy, "order");
     assert_int_equal(stats->by_order, 60);
+    assert_int_equal(stats->late, 4);
+    assert_true(isnan(stats->unused));
+    assert_int_equal(plot_stats_unused(stats), 0);
     assert_int_equal(stats->demand_faults, 7);
     assert_true(stats->max_us == 30);
     assert_true(stats->resumed_ms == 250);
@@ -353,6 +357,29 @@ static void test_statistics_of_a_load_are_read(void **state)
     assert_true(isnan(stats->loaded_ms));
     assert_int_equal(plot_stats_not_loaded(stats), 3);
     assert_true(fabs(plot_stats_mean_fault_us(stats) - 1500.0 / 9) < 1e-9);
+}
+
+static void test_unused_pages_are_estimated_from_those_held_back(void **state)
+{
+    PlotStats stats = {.by_order = 600, .held_back = 40, .unused = 10};
+
+    assert_int_equal(plot_stats_unused(&stats), 150);
+    assert_int_equal(plot_stats_held_and_used(&stats), 30);
+    stats.unused = 80;
+    assert_int_equal(plot_stats_unused(&stats), 0);
+    assert_int_equal(plot_stats_held_and_used(&stats), 0);
+}
+
+static void
+test_not_foreseen_are_faults_on_none_of_the_orders_pages(void **state)
+{
+    PlotStats stats = {.by_fault = 50, .late = 8, .held_back = 40, .unused = 0};
+
+    assert_int_equal(plot_stats_not_foreseen(&stats), 2);
+    stats.held_back = NAN;
+    assert_int_equal(plot_stats_not_foreseen(&stats), 42);
+    stats.late = 60;
+    assert_int_equal(plot_stats_not_foreseen(&stats), 0);
 }
 
 static void
@@ -490,6 +517,9 @@ int main(void)
         cmocka_unit_test(test_two_orders_are_told_apart_page_by_page),
         cmocka_unit_test(test_orders_with_other_page_sizes_are_refused),
         cmocka_unit_test(test_statistics_of_a_load_are_read),
+        cmocka_unit_test(test_unused_pages_are_estimated_from_those_held_back),
+        cmocka_unit_test(
+            test_not_foreseen_are_faults_on_none_of_the_orders_pages),
         cmocka_unit_test(
             test_statistics_without_a_field_are_refused_by_its_name),
         cmocka_unit_test(
