@@ -129,6 +129,16 @@ class Load(Case):
         vm.wait_loaded()
         self.assert_right(vm, machine.SMALL, "SUM", puts=[5])
 
+    def test_memory_given_back_while_loading_is_had_again(self):
+        vm = self.loadvm(machine.BALLOON, "--policy", "demand")
+        vm.connect().wait_running()
+        vm.balloon(160)
+        self.assert_right(vm, machine.BALLOON, "SUM")
+        vm.balloon(256)
+        self.assert_right(vm, machine.BALLOON, "PUT 1")
+        self.assert_right(vm, machine.BALLOON, "SUM", puts=[1])
+        self.assertEqual(vm.quit(), 0)
+
     def test_a_guest_can_be_reset_while_it_loads(self):
         vm = self.loadvm(machine.SMALL, "--policy", "demand")
         vm.connect().wait_running()

@@ -155,9 +155,8 @@ class Profile(Case):
     def test_the_window_has_what_only_a_loaded_guest_touches(self):
         vm = self.with_plugin(machine.SMALL)
         dump = self.tmp / "packets"
-        vm.qmp.execute("object-add", **{"qom-type": "filter-dump",
-                                        "id": "dump", "netdev": "net",
-                                        "file": str(dump)})
+        vm.qmp.execute("object-add", qom_type="filter-dump", id="dump",
+                       netdev="net", file=str(dump))
         path = self.tmp / "vm.snap"
         process = self.preheat("savevm", "--qmp", vm.qmp_path, "--output",
                                path, "--profile=3600")
@@ -206,6 +205,21 @@ class Profile(Case):
         self.assertEqual(process.wait(), 0, process.describe())
         vm.qmp.execute("cont")
         self.assert_right(vm, machine.SMALL, "SUM")
+
+    def test_a_balloon_in_the_window_does_no_harm(self):
+        vm = self.with_plugin(machine.BALLOON)
+        path = self.tmp / "vm.snap"
+        process = self.preheat("savevm", "--qmp", vm.qmp_path, "--output",
+                               path, "--profile=3600")
+        self.await_window(vm)
+        vm.balloon(160)
+        self.assert_right(vm, machine.BALLOON, "SUM")
+        vm.balloon(256)
+        self.assert_right(vm, machine.BALLOON, "PUT 1")
+        self.run_preheat("profile", "stop", "--qmp", vm.qmp_path)
+        self.assertEqual(process.wait(), 0, process.describe())
+        self.check_order(path)
+        self.assert_right(vm, machine.BALLOON, "SUM", puts=[1])
 
     def test_a_reset_in_the_window_boots_the_guest_anew(self):
         vm = self.with_plugin(machine.SMALL)

@@ -77,6 +77,10 @@ EIGHT_GIB = Machine(
     (*pc_ram(3 * GIB), RamRange(4 * GIB, 5 * GIB, "pc.ram", 3 * GIB)),
     store_mib=256)
 
+BALLOON = dataclasses.replace(
+    SMALL, name="balloon",
+    extra=("-device", "virtio-balloon-pci,free-page-reporting=on"))
+
 MEMFD = Machine(
     "memfd",
     ("-m", "256M", "-machine", "memory-backend=mem", "-object",

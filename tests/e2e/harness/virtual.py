@@ -163,6 +163,13 @@ class Virtual:
             raise ConnectionLost(f"{request}: {err}{self.process.describe()}")
         return json.loads(out)
 
+    def balloon(self, mib):
+        """Leave the guest that much memory, and wait until it is so."""
+        self.qmp.execute("balloon", value=mib << 20)
+        deadline = Deadline()
+        while self.qmp.execute("query-balloon")["actual"] != mib << 20:
+            deadline.left(f"a balloon that leaves {mib} MiB")
+
     def save(self, path):
         """Stop the guest and save it, by QEMU's own means."""
         self.qmp.execute("stop")
