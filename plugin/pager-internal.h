@@ -124,7 +124,8 @@ struct Pager {
     PagerStage stage;
     bool attached;
     bool quit;
-    bool finished; /* loaded, and all fault threads have ended */
+    bool finished; /* loaded, and all fault threads have ended … */
+    bool told;     /* … and callbacks.loaded() has returned */
     Noting recording;
     Noting learning;
     bool released; /* what was held back is being loaded, or is */

@@ -141,7 +141,7 @@ static bool is_reached_locked(const Pager *pager, PagerGoal goal)
     case PAGER_GOAL_HOT:
         return pager->attached && pager->stage != STAGE_ORDER;
     case PAGER_GOAL_ALL:
-        return pager->finished;
+        return pager->told;
     case PAGER_GOAL_RECORDED:
         return (pager->recording.state == NOTING_NONE ||
                 pager->recording.state == NOTING_DONE) &&
@@ -261,11 +261,14 @@ void pager_finish(Pager *pager)
                          monotonic_us());
     pthread_mutex_lock(&pager->lock);
     pager->finished = true;
-    pthread_cond_broadcast(&pager->changed);
     pthread_mutex_unlock(&pager->lock);
     if (pager->config.callbacks.loaded) {
         pager->config.callbacks.loaded(pager->config.callbacks.opaque);
     }
+    pthread_mutex_lock(&pager->lock);
+    pager->told = true;
+    pthread_cond_broadcast(&pager->changed);
+    pthread_mutex_unlock(&pager->lock);
 }
 
 static void stop_eager_threads(Pager *pager)

@@ -100,7 +100,7 @@ bool pager_attach(Pager *pager, const PagerRange *ranges, size_t n_ranges,
 
 typedef enum {
     PAGER_GOAL_HOT,      /* the order's pages are in */
-    PAGER_GOAL_ALL,      /* every page is in */
+    PAGER_GOAL_ALL,      /* every page is in, and that has been told */
     PAGER_GOAL_RECORDED, /* the recording is over */
 } PagerGoal;
 

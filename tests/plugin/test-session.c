@@ -360,7 +360,7 @@ static void statistics_are_written_when_all_is_loaded(void **state)
     world_do(world, CONTROL_CMD_LOAD,
              load_arguments_with(world, "sequential", "stats", path));
     world_attach(world);
-    json_decref(line_client_read_event(world->events, CONTROL_EVENT_LOADED));
+    world_await(world, "all");
     json_t *written = read_json(path);
     json_t *asked = world_call(world, CONTROL_CMD_QUERY, NULL);
 
