@@ -5,6 +5,7 @@
 The guest is a boot sector, since some hosts' /dev/kvm runs nothing larger.
 """
 
+import json
 import os
 import subprocess
 import unittest
@@ -17,6 +18,8 @@ from harness.virtual import Virtual
 READY = "ready\n"
 PASS = "good\n"
 WRONG = "BAD"
+
+PROFILED_SAVES = 5
 
 
 def build_boot_sector(directory):
@@ -50,15 +53,15 @@ class Kvm(Case):
         vm.save(self.path)
         vm.quit()
 
-    def load(self, *options, extra=()):
+    def load(self, *options, extra=(), path=None):
         self.skip_if(host.lacks_userfaultfd())
-        launcher = [config.PREHEAT, "loadvm", "--snapshot", self.path,
-                    *options, "--"]
+        launcher = [config.PREHEAT, "loadvm", "--snapshot",
+                    path or self.path, *options, "--"]
         return self._watch(Virtual(self.tmp, [*self.arguments, *extra],
                                    launcher=launcher)).connect()
 
-    def check_runs(self, *options):
-        vm = self.load(*options)
+    def check_runs(self, *options, path=None):
+        vm = self.load(*options, path=path)
         vm.serial.wait_for(PASS, times=3)
         self.assertNotIn(WRONG, vm.serial.text)
         faults = vm.statistics()["vcpu-demand-faults"]
@@ -77,6 +80,33 @@ class Kvm(Case):
         vm.wait_loaded("recording")
         vm.quit()
         self.check_runs("--order", order)
+
+    def profiled_saves(self, *memory):
+        """Profiled saves of a guest that checks its memory meanwhile."""
+        self.skip_if(host.lacks_userfaultfd())
+        vm = self.qemu([*self.arguments, *memory],
+                       launcher=[config.PREHEAT, "run", "--"]).connect()
+        path = self.tmp / "profiled.snap"
+        for i in range(PROFILED_SAVES):
+            vm.serial.wait_for(PASS, times=2 * i + 1)
+            saved = self.run_preheat(
+                "savevm", "--qmp", vm.qmp_path, "--output", path,
+                "--profile=0.5", "--json")
+            profile = json.loads(saved.stdout)["profile"]
+            self.assertGreater(profile["first-touches"], 0)
+        vm.serial.wait_for(PASS, times=2 * PROFILED_SAVES + 1)
+        self.assertNotIn(WRONG, vm.serial.text)
+        vm.quit()
+        return path
+
+    def test_profiled_saves_leave_memory_right(self):
+        path = self.profiled_saves()
+        self.check_runs("--order", f"{path}.order", path=path)
+
+    def test_profiled_saves_leave_shared_memory_right(self):
+        self.profiled_saves(
+            "-machine", "memory-backend=mem", "-object",
+            "memory-backend-memfd,id=mem,size=128M,share=on")
 
     def test_ram_is_exact_while_it_loads(self):
         vm = self.load("--policy", "demand", extra=["-S"]).wait_prepared()
