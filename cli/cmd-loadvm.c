@@ -8,9 +8,9 @@
 
 #include "cli/commands.h"
 #include "cli/error.h"
+#include "cli/image-offset.h"
 #include "cli/loader.h"
 #include "cli/qemu-args.h"
-#include "cli/units.h"
 
 #define DEFAULT_RECORD_S 10.0
 #define MAX_RECORD_S     86400.0
@@ -146,13 +146,6 @@ static bool parse_record(const Given *given, LoadOptions *options,
     return true;
 }
 
-static bool parse_offset(const Given *given, LoadOptions *options,
-                         GError **error)
-{
-    return !given->offset ||
-           units_parse_size(given->offset, &options->image_off_bytes, error);
-}
-
 /* Known at once, before QEMU is started. */
 static bool check_readable(const char *path, GError **error)
 {
@@ -186,7 +179,8 @@ static bool parse_given(Given *given, LoadOptions *options, GError **error)
     return parse_policy(given, options, error) &&
            parse_wait(given, options, error) &&
            parse_record(given, options, error) &&
-           parse_offset(given, options, error) &&
+           image_offset_parse(given->offset, &options->image_off_bytes,
+                              error) &&
            qemu_args_check_loadable(options->qemu_argv, error);
 }
 
@@ -216,8 +210,7 @@ static int run(int argc, char **argv)
     const GOptionEntry entries[] = {
         {"snapshot", 0, 0, G_OPTION_ARG_FILENAME, &given.snapshot,
          "Snapshot to load", "FILE"},
-        {"offset", 0, 0, G_OPTION_ARG_STRING, &given.offset,
-         "Where the image begins in the snapshot file", "BYTES"},
+        IMAGE_OFFSET_OPTION(&given.offset),
         {"order", 0, 0, G_OPTION_ARG_FILENAME, &given.order,
          "Page-access order to replay", "FILE"},
         {"policy", 0, 0, G_OPTION_ARG_STRING, &given.policy,

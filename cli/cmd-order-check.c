@@ -5,8 +5,8 @@
 #include <stdio.h>
 
 #include "cli/commands.h"
+#include "cli/image-offset.h"
 #include "cli/order-fit.h"
-#include "cli/units.h"
 #include "formats/page-order.h"
 #include "formats/snapshot.h"
 
@@ -74,13 +74,11 @@ static int run(int argc, char **argv)
     const GOptionEntry entries[] = {
         {"snapshot", 0, 0, G_OPTION_ARG_FILENAME, &snapshot_path,
          "Check also whether it fits this snapshot", "FILE"},
-        {"offset", 0, 0, G_OPTION_ARG_STRING, &offset,
-         "Where the image begins in the snapshot file", "BYTES"},
-        {"json", 0, 0, G_OPTION_ARG_NONE, &json, "Print the result as JSON",
-         NULL},
+        IMAGE_OFFSET_OPTION(&offset),
+        COMMAND_JSON_OPTION(&json),
         {NULL},
     };
-    uint64_t off_bytes = 0;
+    uint64_t off_bytes;
     GError *error = NULL;
     int status;
 
@@ -88,7 +86,7 @@ static int run(int argc, char **argv)
                        &status)) {
         return status;
     }
-    if (offset && !units_parse_size(offset, &off_bytes, &error)) {
+    if (!image_offset_parse(offset, &off_bytes, &error)) {
         return command_fail(error);
     }
     return check(argv[1], snapshot_path, off_bytes, json);

@@ -89,8 +89,7 @@ static int run(int argc, char **argv)
          "List the pages that only one of them has", NULL},
         {"force", 'f', 0, G_OPTION_ARG_NONE, &force,
          "Compare also orders of different snapshots", NULL},
-        {"json", 0, 0, G_OPTION_ARG_NONE, &json, "Print the result as JSON",
-         NULL},
+        COMMAND_JSON_OPTION(&json),
         {NULL},
     };
     g_autoptr(GPtrArray) orders = NULL;

@@ -5,8 +5,7 @@
 
 #include "cli/commands.h"
 #include "cli/error.h"
-#include "formats/page-order.h"
-#include "profiler/match.h"
+#include "cli/order-set.h"
 #include "profiler/plot.h"
 
 typedef struct PlotOptions {
@@ -60,35 +59,25 @@ static bool plot_with_stats(PlotRequest *request, const PlotOptions *options,
     return order_plot(request, options->output, error);
 }
 
-/* Plot the order at a, and compared with the one at b unless that is NULL. */
-static bool plot(const char *a, const char *b, const PlotOptions *options,
-                 GError **error)
+/* Plot the order at paths[0], or compare it with that at paths[1]. */
+static bool plot(char *const *paths, size_t n_orders,
+                 const PlotOptions *options, GError **error)
 {
-    const char *paths[] = {a, b};
-    g_autofree char *name_a = g_path_get_basename(a);
-    g_autofree char *name_b = b ? g_path_get_basename(b) : NULL;
-    g_autoptr(PageOrder) order_a = page_order_load(a, error);
-    g_autoptr(PageOrder) order_b = NULL;
+    g_autoptr(GPtrArray) orders =
+        order_set_load(paths, n_orders, options->force, error);
+    g_autofree char *name_a = g_path_get_basename(paths[0]);
+    g_autofree char *name_b =
+        n_orders > 1 ? g_path_get_basename(paths[1]) : NULL;
     PlotRequest request = {
         .names = {name_a, name_b},
-        .n_orders = b ? 2 : 1,
+        .n_orders = n_orders,
     };
 
-    if (!order_a || !parse_size(options->size, &request, error)) {
+    if (!orders || !parse_size(options->size, &request, error)) {
         return false;
     }
-    if (b) {
-        order_b = page_order_load(b, error);
-        if (!order_b) {
-            return false;
-        }
-    }
-    request.orders[0] = order_a;
-    request.orders[1] = order_b;
-    if (!options->force &&
-        !orders_check_match(request.orders, paths, request.n_orders, error)) {
-        g_prefix_error(error, "cannot compare them without --force: ");
-        return false;
+    for (size_t i = 0; i < n_orders; i++) {
+        request.orders[i] = orders->pdata[i];
     }
     return plot_with_stats(&request, options, error);
 }
@@ -117,7 +106,7 @@ static int run(int argc, char **argv)
         return command_usage_error("say where the picture is to go: "
                                    "-o map.svg or -o map.png");
     }
-    if (!plot(argv[1], argc > 2 ? argv[2] : NULL, &options, &error)) {
+    if (!plot(argv + 1, (size_t)argc - 1, &options, &error)) {
         return command_fail(error);
     }
     return STATUS_OK;

@@ -76,7 +76,7 @@ static int run(int argc, char **argv)
 {
     gboolean json = FALSE;
     const GOptionEntry entries[] = {
-        {"json", 0, 0, G_OPTION_ARG_NONE, &json, "Print it as JSON", NULL},
+        COMMAND_JSON_OPTION(&json),
         {NULL},
     };
     g_autoptr(PageOrder) order = NULL;

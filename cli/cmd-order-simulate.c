@@ -6,10 +6,10 @@
 
 #include "cli/commands.h"
 #include "cli/error.h"
+#include "cli/image-offset.h"
+#include "cli/order-set.h"
 #include "cli/units.h"
-#include "formats/page-order.h"
 #include "formats/snapshot.h"
-#include "profiler/match.h"
 #include "profiler/plot-stats.h"
 #include "profiler/simulate.h"
 
@@ -32,8 +32,7 @@ typedef struct SimulateOptions {
 
 /* What is simulated; params.storage and the policies come from options. */
 typedef struct Task {
-    PageOrder *order;
-    PageOrder *trace;
+    GPtrArray *orders;  /* the order, and the trace */
     Snapshot *snapshot; /* or NULL */
     SimulateParams params;
     size_t n_policies;
@@ -43,8 +42,7 @@ typedef struct Task {
 
 static void task_clear(Task *task)
 {
-    page_order_free(task->order);
-    page_order_free(task->trace);
+    g_clear_pointer(&task->orders, g_ptr_array_unref);
     snapshot_free(task->snapshot);
 }
 
@@ -135,20 +133,11 @@ static bool parse_options(const SimulateOptions *options, Task *task,
 static bool load_inputs(const char *path, const SimulateOptions *options,
                         Task *task, GError **error)
 {
-    const char *paths[] = {path, options->trace_path};
-    uint64_t off_bytes = 0;
+    char *paths[] = {(char *)path, options->trace_path};
+    uint64_t off_bytes;
 
-    task->order = page_order_load(path, error);
-    if (!task->order) {
-        return false;
-    }
-    task->trace = page_order_load(options->trace_path, error);
-    if (!task->trace) {
-        return false;
-    }
-    const PageOrder *orders[] = {task->order, task->trace};
-    if (!options->force && !orders_check_match(orders, paths, 2, error)) {
-        g_prefix_error(error, "cannot replay it without --force: ");
+    task->orders = order_set_load(paths, 2, options->force, error);
+    if (!task->orders) {
         return false;
     }
     if (!options->snapshot_path) {
@@ -156,8 +145,7 @@ static bool load_inputs(const char *path, const SimulateOptions *options,
                      "counts as in the file");
         return true;
     }
-    if (options->offset &&
-        !units_parse_size(options->offset, &off_bytes, error)) {
+    if (!image_offset_parse(options->offset, &off_bytes, error)) {
         return false;
     }
     task->snapshot = snapshot_open(options->snapshot_path, off_bytes, error);
@@ -172,9 +160,9 @@ static bool simulate(const char *path, const SimulateOptions *options,
         return false;
     }
     for (size_t i = 0; i < task->n_policies; i++) {
-        if (!simulate_load(task->order, task->trace, task->snapshot,
-                           &task->params, task->policies[i], &task->results[i],
-                           error)) {
+        if (!simulate_load(task->orders->pdata[0], task->orders->pdata[1],
+                           task->snapshot, &task->params, task->policies[i],
+                           &task->results[i], error)) {
             return false;
         }
     }
@@ -279,8 +267,7 @@ static int run(int argc, char **argv)
          "bandwidth=RATE[,latency=TIME][,queue=N]", "MODEL"},
         {"snapshot", 0, 0, G_OPTION_ARG_FILENAME, &options.snapshot_path,
          "Says which pages are in the file", "FILE"},
-        {"offset", 0, 0, G_OPTION_ARG_STRING, &options.offset,
-         "Where the image begins in the snapshot file", "BYTES"},
+        IMAGE_OFFSET_OPTION(&options.offset),
         {"policy", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.policies,
          "order, sequential, demand or full; several times for several",
          "NAME"},

@@ -244,8 +244,7 @@ static int run(int argc, char **argv)
         {"force", 'f', 0, G_OPTION_ARG_NONE, &force,
          "Even if the snapshot is not the one it was recorded for", NULL},
         PHASE_OPTIONS(&phase),
-        {"json", 0, 0, G_OPTION_ARG_NONE, &json, "Print the result as JSON",
-         NULL},
+        COMMAND_JSON_OPTION(&json),
         {NULL},
     };
     int status;

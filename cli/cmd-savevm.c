@@ -134,8 +134,7 @@ static int run(int argc, char **argv)
          "Then record in which order the guest touches its pages, as "
          "FILE.order (until it has settled, at most 30 s)",
          "SECONDS"},
-        {"json", 0, 0, G_OPTION_ARG_NONE, &json, "Print the result as JSON",
-         NULL},
+        COMMAND_JSON_OPTION(&json),
         {NULL},
     };
     int status;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "cli/commands.h"
+#include "cli/image-offset.h"
 #include "cli/units.h"
 #include "formats/snapshot.h"
 
@@ -77,13 +78,12 @@ static int run(int argc, char **argv)
     g_autofree char *offset = NULL;
     gboolean json = FALSE;
     const GOptionEntry entries[] = {
-        {"offset", 0, 0, G_OPTION_ARG_STRING, &offset,
-         "Where the image begins in the snapshot file", "BYTES"},
-        {"json", 0, 0, G_OPTION_ARG_NONE, &json, "Print it as JSON", NULL},
+        IMAGE_OFFSET_OPTION(&offset),
+        COMMAND_JSON_OPTION(&json),
         {NULL},
     };
     g_autoptr(Snapshot) snapshot = NULL;
-    uint64_t off_bytes = 0;
+    uint64_t off_bytes;
     GError *error = NULL;
     int status;
 
@@ -91,7 +91,7 @@ static int run(int argc, char **argv)
                        &status)) {
         return status;
     }
-    if (offset && !units_parse_size(offset, &off_bytes, &error)) {
+    if (!image_offset_parse(offset, &off_bytes, &error)) {
         return command_fail(error);
     }
     snapshot = snapshot_open(argv[1], off_bytes, &error);

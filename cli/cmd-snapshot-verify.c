@@ -8,10 +8,10 @@
 #include "cli/commands.h"
 #include "cli/control.h"
 #include "cli/error.h"
+#include "cli/image-offset.h"
 #include "cli/machine-check.h"
 #include "cli/qmp.h"
 #include "cli/ram-blocks.h"
-#include "cli/units.h"
 #include "plugin/control-protocol.h"
 
 static bool check_paused(Rpc *qmp, GError **error)
@@ -129,13 +129,11 @@ static int run(int argc, char **argv)
     const GOptionEntry entries[] = {
         {"qmp", 0, 0, G_OPTION_ARG_FILENAME, &socket_path,
          "QMP socket of the QEMU with the paused guest", "SOCKET"},
-        {"offset", 0, 0, G_OPTION_ARG_STRING, &offset,
-         "Where the image begins in the snapshot file", "BYTES"},
-        {"json", 0, 0, G_OPTION_ARG_NONE, &json, "Print the result as JSON",
-         NULL},
+        IMAGE_OFFSET_OPTION(&offset),
+        COMMAND_JSON_OPTION(&json),
         {NULL},
     };
-    uint64_t off_bytes = 0;
+    uint64_t off_bytes;
     GError *error = NULL;
     int status;
 
@@ -146,7 +144,7 @@ static int run(int argc, char **argv)
     if (!socket_path) {
         return command_usage_error("--qmp is needed");
     }
-    if (offset && !units_parse_size(offset, &off_bytes, &error)) {
+    if (!image_offset_parse(offset, &off_bytes, &error)) {
         return command_fail(error);
     }
     return verify_file(socket_path, argv[1], off_bytes, json);

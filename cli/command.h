@@ -24,6 +24,13 @@ typedef struct Command {
     int (*run)(int argc, char **argv);
 } Command;
 
+/* The option --json, for a command's table of them; json: a gboolean *. */
+#define COMMAND_JSON_OPTION(json)                                              \
+    {                                                                          \
+        "json", 0, 0, G_OPTION_ARG_NONE, json, "Print the result as JSON",     \
+            NULL                                                               \
+    }
+
 /* Run the command of the table (ends with NULL) that argv[1] names; "--help"
  * lists them. */
 int command_dispatch(const Command *const *table, int argc, char **argv);

@@ -147,3 +147,18 @@ GArray *arguments_thread_ids(const json_t *arguments, const char *name,
     }
     return g_steal_pointer(&threads);
 }
+
+bool arguments_guest(const json_t *arguments, GArray **ret_ranges,
+                     GArray **ret_threads, GError **error)
+{
+    g_autoptr(GArray) ranges = arguments_ranges(arguments, "blocks", error);
+    GArray *threads =
+        ranges ? arguments_thread_ids(arguments, "vcpu-threads", error) : NULL;
+
+    if (!threads) {
+        return false;
+    }
+    *ret_ranges = g_steal_pointer(&ranges);
+    *ret_threads = threads;
+    return true;
+}

@@ -36,3 +36,8 @@ GArray *arguments_ranges(const json_t *arguments, const char *name,
 /* The list of thread IDs called name, as a GArray of uint32_t. */
 GArray *arguments_thread_ids(const json_t *arguments, const char *name,
                              GError **error);
+
+/* What tells of the guest: its RAM, the list "blocks", and its vCPUs, the
+ * list "vcpu-threads". */
+bool arguments_guest(const json_t *arguments, GArray **ret_ranges,
+                     GArray **ret_threads, GError **error);

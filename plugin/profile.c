@@ -334,15 +334,11 @@ json_t *profile_start(Profile *profile, const json_t *arguments,
                       GError **error)
 {
     StartRequest request;
+    g_autoptr(GArray) ranges = NULL;
+    g_autoptr(GArray) threads = NULL;
 
-    if (!parse_start(arguments, &request, error)) {
-        return NULL;
-    }
-    g_autoptr(GArray) ranges = arguments_ranges(arguments, "blocks", error);
-    g_autoptr(GArray) threads =
-        ranges ? arguments_thread_ids(arguments, "vcpu-threads", error)
-               : NULL;
-    if (!threads) {
+    if (!parse_start(arguments, &request, error) ||
+        !arguments_guest(arguments, &ranges, &threads, error)) {
         return NULL;
     }
     pthread_mutex_lock(&profile->lock);

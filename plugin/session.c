@@ -61,12 +61,10 @@ static json_t *execute_load(Session *session, const json_t *arguments,
 static json_t *execute_attach(Session *session, const json_t *arguments,
                               GError **error)
 {
-    g_autoptr(GArray) ranges = arguments_ranges(arguments, "blocks", error);
-    g_autoptr(GArray) threads =
-        ranges ? arguments_thread_ids(arguments, "vcpu-threads", error)
-               : NULL;
+    g_autoptr(GArray) ranges = NULL;
+    g_autoptr(GArray) threads = NULL;
 
-    if (!threads) {
+    if (!arguments_guest(arguments, &ranges, &threads, error)) {
         return NULL;
     }
     pthread_mutex_lock(&session->lock);

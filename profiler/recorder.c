@@ -101,24 +101,24 @@ void recorder_note(Recorder *recorder, uint32_t block, uint64_t page,
     pthread_mutex_unlock(&recorder->lock);
 }
 
-size_t recorder_count(Recorder *recorder)
+static size_t read_counter(Recorder *recorder, const size_t *counter)
 {
     size_t n;
 
     pthread_mutex_lock(&recorder->lock);
-    n = recorder->n_touches;
+    n = *counter;
     pthread_mutex_unlock(&recorder->lock);
     return n;
 }
 
+size_t recorder_count(Recorder *recorder)
+{
+    return read_counter(recorder, &recorder->n_touches);
+}
+
 size_t recorder_dropped(Recorder *recorder)
 {
-    size_t n;
-
-    pthread_mutex_lock(&recorder->lock);
-    n = recorder->n_dropped;
-    pthread_mutex_unlock(&recorder->lock);
-    return n;
+    return read_counter(recorder, &recorder->n_dropped);
 }
 
 /* A copy of all touches, for g_free(); NULL if memory does not suffice.

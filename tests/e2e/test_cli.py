@@ -117,7 +117,7 @@ class Signals(Case):
     def test_sighup_ends_qemu_in_order(self):
         self.check(signal.SIGHUP)
 
-    def test_a_guest_that_powers_down_ends_preheat(self):
+    def test_a_qemu_that_quits_while_it_loads_ends_preheat(self):
         vm = self.loadvm(machine.SMALL, "--policy", "demand")
         vm.connect().wait_running()
         self.assertEqual(vm.quit(), 0)

@@ -66,12 +66,14 @@ class Order(Case):
         self.assertGreater(stats["order"]["pages"]["by-order"] * PAGE_BYTES,
                            16 * machine.MIB)
 
-    def test_two_recordings_of_one_snapshot_have_one_identity(self):
+    def test_two_recordings_of_one_snapshot_have_its_identity(self):
         path = self.tmp / "second.order"
         record(self, machine.SMALL, path, "GET 2")
-        first = self.exported(recorded_order(self, machine.SMALL))
-        self.assertEqual(self.exported(path)["identity"],
-                         first["identity"])
+        info = json.loads(self.run_preheat(
+            "snapshot", "info", "--json", snapshot(machine.SMALL)).stdout)
+        for order in (path, recorded_order(self, machine.SMALL)):
+            self.assertEqual(self.exported(order)["identity"],
+                             info["identity"])
 
     def test_a_recording_is_written_when_qemu_ends_early(self):
         path = self.tmp / "vm.order"
@@ -82,11 +84,14 @@ class Order(Case):
         vm.quit()
         self.run_preheat("order", "check", path)
 
-    def test_the_order_of_another_snapshot_costs_no_correctness(self):
-        vm = self.loadvm(machine.SMALL, "--order",
-                         recorded_order(self, machine.TWO_CPUS))
+    def test_another_snapshots_order_is_spoken_of_and_costs_no_correctness(
+            self):
+        other = recorded_order(self, machine.TWO_CPUS)
+        vm = self.loadvm(machine.SMALL, "--order", other)
         vm.connect().wait_running()
         self.assert_right(vm, machine.SMALL, "SUM")
+        self.assertIn(f"{other}: recorded for another snapshot",
+                      vm.process.stderr)
 
     def test_a_torn_order_is_spoken_of_and_costs_no_correctness(self):
         torn = self.tmp / "torn.order"

@@ -33,12 +33,14 @@ class Refuse(Case):
 
     def test_a_missing_ram_block_is_named(self):
         arguments = machine.SMALL.arguments(self.tmp)
-        self.assert_refused(machine.DIMM, arguments, ["mem1"])
+        self.assert_refused(machine.DIMM, arguments,
+                            ["RAM block mem1 ", "not in this machine"])
 
     def test_ram_in_an_ordinary_file_is_refused_with_a_way_out(self):
         tested = machine.ORDINARY_FILE
         self.assert_refused(tested, tested.arguments(self.tmp),
-                            ["mem", "file", "full"])
+                            ["RAM block mem ", "ordinary file",
+                             "memory-backend-memfd", "--policy full"])
 
     def test_a_vhost_user_device_is_refused_with_a_way_out(self):
         socket = self.tmp / "vhost"
@@ -51,7 +53,7 @@ class Refuse(Case):
             "-chardev", f"socket,id=vhost,path={socket}",
             "-netdev", "vhost-user,id=vhost-net,chardev=vhost",
             "-device", "virtio-net-pci,netdev=vhost-net,romfile="],
-            ["vhost-user"])
+            ["vhost-user", "--policy full"])
 
     def test_a_truncated_snapshot_is_refused(self):
         short = self.tmp / "short.snap"

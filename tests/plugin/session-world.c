@@ -31,18 +31,6 @@ static void count_warning(const char *text)
     atomic_fetch_add(&n_warnings, 1);
 }
 
-bool world_have_userfaultfd(UffdCaps needed)
-{
-    int fd;
-    UffdCaps caps;
-
-    if (uffd_open(&fd, &caps) < 0) {
-        return false;
-    }
-    close(fd);
-    return (caps & needed) == needed;
-}
-
 unsigned world_n_warnings(void)
 {
     return atomic_load(&n_warnings);
@@ -222,6 +210,15 @@ json_t *world_load_arguments(const World *world, const char *policy)
                      policy, "start-us", (json_int_t)monotonic_us());
 }
 
+json_t *world_load_arguments_with(const World *world, const char *policy,
+                                  const char *name, const char *value)
+{
+    json_t *arguments = world_load_arguments(world, policy);
+
+    json_object_set_new(arguments, name, json_string(value));
+    return arguments;
+}
+
 json_t *world_attach_arguments(const World *world)
 {
     return json_pack("{s:o, s:[i]}", "blocks", world_blocks(world),
@@ -241,6 +238,14 @@ json_t *world_profile_arguments(const World *world, const char *output)
     json_object_set_new(arguments, "snapshot", json_string(world->path));
     json_object_set_new(arguments, "output", json_string(output));
     json_object_set_new(arguments, "max-time", json_integer(3600000));
+    return arguments;
+}
+
+json_t *world_change_vram(json_t *arguments, const char *name, json_t *value)
+{
+    json_t *blocks = json_object_get(arguments, "blocks");
+
+    json_object_set_new(json_array_get(blocks, WORLD_VRAM), name, value);
     return arguments;
 }
 
@@ -322,6 +327,16 @@ PageOrder *world_load_order(const char *path)
         fail_msg("%s", error->message);
     }
     return order;
+}
+
+void world_assert_extent(const PageOrder *order, guint i, const char *block,
+                         uint64_t page)
+{
+    const PageExtent *extent = page_order_extent(order, i);
+
+    assert_string_equal(page_order_block(order, extent->block)->name, block);
+    assert_int_equal(extent->first_page, page);
+    assert_int_equal(extent->n_pages, 1);
 }
 
 json_int_t number_in(const json_t *object, const char *name)

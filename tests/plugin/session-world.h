@@ -16,8 +16,8 @@
 #include "formats/page-order.h"
 #include "formats/snapshot.h"
 #include "plugin/session.h"
-#include "plugin/uffd.h"
 #include "tests/plugin/line-client.h"
+#include "tests/plugin/ram-kinds.h"
 
 #define WORLD_PAGE_BYTES UINT64_C(4096)
 
@@ -43,9 +43,6 @@ typedef struct World {
     Snapshot *snapshot; /* opened by the test, for looking things up */
     uint8_t *memory[WORLD_N_BLOCKS];
 } World;
-
-/* Whether userfaultfd is to be had, and can do what is needed. */
-bool world_have_userfaultfd(UffdCaps needed);
 
 /* The memory's pages hold something else than the snapshot's. */
 World *world_new(void);
@@ -86,6 +83,13 @@ json_t *world_attach_arguments(const World *world);
 json_t *world_verify_arguments(const World *world);
 json_t *world_profile_arguments(const World *world, const char *output);
 
+/* The arguments of "load", with one more, a text. */
+json_t *world_load_arguments_with(const World *world, const char *policy,
+                                  const char *name, const char *value);
+
+/* arguments after one value of its block for the video memory was set. */
+json_t *world_change_vram(json_t *arguments, const char *name, json_t *value);
+
 /* Execute the command, which must work; arguments: stolen, NULL: none. */
 json_t *world_call(const World *world, const char *command, json_t *arguments);
 
@@ -105,6 +109,10 @@ void world_assert_equal(const World *world);
 
 /* Load the order, which must work. */
 PageOrder *world_load_order(const char *path);
+
+/* The i-th extent is this one page. */
+void world_assert_extent(const PageOrder *order, guint i, const char *block,
+                         uint64_t page);
 
 /* object.name, a number or a text. */
 json_int_t number_in(const json_t *object, const char *name);

@@ -8,204 +8,21 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-#include "plugin/pager.h"
-#include "plugin/uffd.h"
-#include "tests/plugin/fake-snapshot.h"
-
-#define N_PAGES  4096
-#define N_BLOCKS 2
-
-/* A pager with all that it borrows. */
-typedef struct World {
-    RamKind kind;
-    Snapshot *snapshot;
-    FakeSource *source;
-    LoadStats *stats;
-    Recorder *recorder;
-    Recorder *missed;
-    Recorder *unused;
-    Pager *pager;
-    uint8_t *memory[N_BLOCKS];
-
-    pthread_mutex_t lock; /* guards all below */
-    pthread_cond_t changed;
-    unsigned n_failed;
-    PagerFailure failure;
-    bool recorded;
-    bool learned;
-    bool loaded;
-} World;
-
-static void on_failed(void *opaque, const PagerFailure *failure)
-{
-    World *world = opaque;
-
-    pthread_mutex_lock(&world->lock);
-    world->n_failed++;
-    world->failure = *failure;
-    pthread_cond_broadcast(&world->changed);
-    pthread_mutex_unlock(&world->lock);
-}
-
-static void set_flag(World *world, bool *flag)
-{
-    pthread_mutex_lock(&world->lock);
-    *flag = true;
-    pthread_cond_broadcast(&world->changed);
-    pthread_mutex_unlock(&world->lock);
-}
-
-static void on_recorded(void *opaque)
-{
-    World *world = opaque;
-
-    set_flag(world, &world->recorded);
-}
-
-static void on_learned(void *opaque)
-{
-    World *world = opaque;
-
-    set_flag(world, &world->learned);
-}
-
-static void on_loaded(void *opaque)
-{
-    World *world = opaque;
-
-    set_flag(world, &world->loaded);
-}
-
-static void await_failure(World *world)
-{
-    pthread_mutex_lock(&world->lock);
-    while (world->n_failed == 0) {
-        pthread_cond_wait(&world->changed, &world->lock);
-    }
-    pthread_mutex_unlock(&world->lock);
-}
-
-static uint8_t *map_memory(RamKind kind)
-{
-    int flags = kind == RAM_SHARED ? MAP_SHARED : MAP_PRIVATE;
-    uint8_t *memory = mmap(NULL, N_PAGES * FAKE_PAGE_BYTES,
-                           PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS, -1,
-                           0);
-
-    assert_ptr_not_equal(memory, MAP_FAILED);
-    /* What was there before must not show through. */
-    memset(memory, 0x55, N_PAGES * FAKE_PAGE_BYTES);
-    return memory;
-}
-
-static World *world_new(RamKind kind, unsigned share_of_8)
-{
-    World *world = g_new0(World, 1);
-
-    world->kind = kind;
-    world->snapshot = fake_snapshot_new(N_BLOCKS, N_PAGES, share_of_8, 7);
-    world->source = fake_source_new(world->snapshot);
-    world->stats = load_stats_new(monotonic_us());
-    pthread_mutex_init(&world->lock, NULL);
-    pthread_cond_init(&world->changed, NULL);
-    for (size_t i = 0; i < N_BLOCKS; i++) {
-        world->memory[i] = map_memory(kind);
-    }
-    return world;
-}
-
-static void world_start(World *world, PagerPolicy policy,
-                        const PageOrder *order)
-{
-    const PagerConfig config = {
-        .snapshot = world->snapshot,
-        .source = fake_source_base(world->source),
-        .order = order,
-        .policy = policy,
-        .stats = world->stats,
-        .recorder = world->recorder,
-        .record_us = UINT64_C(3600) * 1000000,
-        .learning = {world->missed, world->unused,
-                     UINT64_C(3600) * 1000000},
-        .max_staged_bytes = UINT64_C(1) << 20,
-        .n_fault_threads = 3,
-        .n_eager_threads = 2,
-        .callbacks = {on_failed, on_recorded, on_learned, on_loaded, world},
-    };
-    g_autoptr(GError) error = NULL;
-
-    world->pager = pager_new(&config, &error);
-    assert_non_null(world->pager);
-}
-
-static void world_attach(World *world)
-{
-    PagerRange ranges[N_BLOCKS];
-    g_autoptr(GError) error = NULL;
-
-    for (size_t i = 0; i < N_BLOCKS; i++) {
-        ranges[i].name = world->snapshot->blocks[i].name;
-        ranges[i].host = (uintptr_t)world->memory[i];
-        ranges[i].len_bytes = world->snapshot->blocks[i].len_bytes;
-    }
-    if (!pager_attach(world->pager, ranges, N_BLOCKS, NULL, 0, &error)) {
-        fail_msg("%s", error->message);
-    }
-}
-
-static void world_await(World *world, PagerGoal goal)
-{
-    g_autoptr(GError) error = NULL;
-
-    if (!pager_wait(world->pager, goal, &error)) {
-        fail_msg("%s", error->message);
-    }
-}
-
-static void world_free(World *world)
-{
-    pager_free(world->pager);
-    for (size_t i = 0; i < N_BLOCKS; i++) {
-        munmap(world->memory[i], N_PAGES * FAKE_PAGE_BYTES);
-    }
-    load_stats_free(world->stats);
-    recorder_free(world->recorder);
-    recorder_free(world->missed);
-    recorder_free(world->unused);
-    fake_source_free(world->source);
-    fake_snapshot_free(world->snapshot);
-    pthread_mutex_destroy(&world->lock);
-    pthread_cond_destroy(&world->changed);
-    g_free(world);
-}
-
-static uint8_t *page_at(const World *world, size_t block, uint64_t page)
-{
-    return world->memory[block] + page * FAKE_PAGE_BYTES;
-}
-
-static bool is_right(const World *world, size_t block, uint64_t page)
-{
-    return fake_page_is_right(world->snapshot, block, page,
-                              page_at(world, block, page));
-}
+#include "tests/plugin/pager-world.h"
 
 static void assert_all_right(const World *world)
 {
-    for (size_t block = 0; block < N_BLOCKS; block++) {
-        for (uint64_t page = 0; page < N_PAGES; page++) {
-            if (!is_right(world, block, page)) {
+    for (size_t block = 0; block < WORLD_N_BLOCKS; block++) {
+        for (uint64_t page = 0; page < WORLD_N_PAGES; page++) {
+            if (!world_page_is_right(world, block, page)) {
                 fail_msg("block %zu page %" PRIu64 " is wrong", block, page);
             }
         }
@@ -231,11 +48,10 @@ static uint64_t page_not_in_file(const World *world, size_t block,
 
 static void discard(const World *world, size_t block, uint64_t page)
 {
-    assert_int_equal(
-        ram_range_discard(world->kind,
-                          (uintptr_t)page_at(world, block, page),
-                          FAKE_PAGE_BYTES),
-        0);
+    assert_int_equal(ram_range_discard(
+                         world->kind, (uintptr_t)world_page(world, block, page),
+                         FAKE_PAGE_BYTES),
+                     0);
 }
 
 static json_int_t stat_number(const World *world, const char *group,
@@ -249,33 +65,11 @@ static json_int_t stat_number(const World *world, const char *group,
     return value;
 }
 
-/* The pages from first on, backwards: the guest's way, not the file's. */
-static PageOrder *make_order(const World *world, size_t block,
-                             uint64_t first_page, uint64_t n_pages)
-{
-    const SnapshotBlock *layout = &world->snapshot->blocks[block];
-    PageOrder *order = page_order_new();
-    uint32_t index = page_order_add_block(order, layout->name,
-                                          layout->len_bytes, FAKE_PAGE_BYTES);
-
-    for (uint64_t i = 0; i < n_pages; i++) {
-        const PageExtent extent = {
-            .first_page = first_page + n_pages - 1 - i,
-            .n_pages = 1,
-            .time_us = i * 10,
-            .block = index,
-        };
-
-        page_order_append(order, &extent);
-    }
-    return order;
-}
-
 static GArray *all_blocks(const World *world)
 {
     GArray *blocks = g_array_new(FALSE, FALSE, sizeof(PageOrderBlock));
 
-    for (size_t i = 0; i < N_BLOCKS; i++) {
+    for (size_t i = 0; i < WORLD_N_BLOCKS; i++) {
         const PageOrderBlock block = {world->snapshot->blocks[i].name,
                                       world->snapshot->blocks[i].len_bytes,
                                       FAKE_PAGE_BYTES};
@@ -312,14 +106,9 @@ static PageOrder *order_of(const World *world, Recorder *recorder)
 
 /* ---- each test runs for anonymous and for shared memory ---- */
 
-static RamKind kind_of(void **state)
-{
-    return *(RamKind *)*state;
-}
-
 static void everything_is_loaded_by_the_rest_alone(void **state)
 {
-    World *world = world_new(kind_of(state), 5);
+    World *world = world_new(ram_kind_of(state), 5);
 
     world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
     world_attach(world);
@@ -334,7 +123,7 @@ static void everything_is_loaded_by_the_rest_alone(void **state)
 
 static void everything_is_loaded_by_faults_alone(void **state)
 {
-    World *world = world_new(kind_of(state), 5);
+    World *world = world_new(ram_kind_of(state), 5);
 
     world_start(world, PAGER_POLICY_DEMAND, NULL);
     world_attach(world);
@@ -350,8 +139,8 @@ static void everything_is_loaded_by_faults_alone(void **state)
 
 static void pages_of_the_order_come_first(void **state)
 {
-    World *world = world_new(kind_of(state), 8);
-    g_autoptr(PageOrder) order = make_order(world, 1, 1000, 500);
+    World *world = world_new(ram_kind_of(state), 8);
+    g_autoptr(PageOrder) order = world_order(world, 1, 1000, 500);
 
     world_start(world, PAGER_POLICY_ORDER, order);
     world_attach(world);
@@ -366,8 +155,8 @@ static void pages_of_the_order_come_first(void **state)
 
 static void pages_of_the_order_are_read_before_there_is_memory(void **state)
 {
-    World *world = world_new(kind_of(state), 8);
-    g_autoptr(PageOrder) order = make_order(world, 0, 16, 200);
+    World *world = world_new(ram_kind_of(state), 8);
+    g_autoptr(PageOrder) order = world_order(world, 0, 16, 200);
 
     fake_source_shut(world->source);
     world_start(world, PAGER_POLICY_ORDER, order);
@@ -376,7 +165,7 @@ static void pages_of_the_order_are_read_before_there_is_memory(void **state)
     world_attach(world);
     world_await(world, PAGER_GOAL_HOT);
     for (uint64_t page = 16; page < 216; page++) {
-        assert_true(is_right(world, 0, page));
+        assert_true(world_page_is_right(world, 0, page));
     }
     assert_int_equal(stat_number(world, NULL, "demand-faults"), 0);
     world_free(world);
@@ -384,7 +173,7 @@ static void pages_of_the_order_are_read_before_there_is_memory(void **state)
 
 static void an_order_for_other_blocks_does_no_harm(void **state)
 {
-    World *world = world_new(kind_of(state), 5);
+    World *world = world_new(ram_kind_of(state), 5);
     g_autoptr(PageOrder) order = page_order_new();
     uint32_t other =
         page_order_add_block(order, "elsewhere", 1 << 30, FAKE_PAGE_BYTES);
@@ -394,7 +183,7 @@ static void an_order_for_other_blocks_does_no_harm(void **state)
 
     page_order_append(order, &extent);
     extent.block = longer;
-    extent.first_page = N_PAGES - 10;
+    extent.first_page = WORLD_N_PAGES - 10;
     extent.n_pages = 1 << 20;
     page_order_append(order, &extent);
     extent.first_page = UINT64_C(1) << 27;
@@ -408,7 +197,7 @@ static void an_order_for_other_blocks_does_no_harm(void **state)
 
 static void a_page_in_flight_is_not_waited_for(void **state)
 {
-    World *world = world_new(kind_of(state), 8);
+    World *world = world_new(ram_kind_of(state), 8);
 
     fake_source_shut(world->source);
     world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
@@ -416,8 +205,8 @@ static void a_page_in_flight_is_not_waited_for(void **state)
     fake_source_await_waiting(world->source);
     /* The eager threads are stuck in their first reads, which have pages
      * from 0 on. */
-    assert_true(is_right(world, 0, 0));
-    assert_true(is_right(world, 0, 1));
+    assert_true(world_page_is_right(world, 0, 0));
+    assert_true(world_page_is_right(world, 0, 1));
     assert_int_equal(stat_number(world, "pages", "by-fault"), 2);
     fake_source_open(world->source);
     world_await(world, PAGER_GOAL_ALL);
@@ -430,48 +219,48 @@ static void a_page_in_flight_is_not_waited_for(void **state)
 
 static void what_is_read_too_late_does_not_overwrite_the_guest(void **state)
 {
-    World *world = world_new(kind_of(state), 8);
+    World *world = world_new(ram_kind_of(state), 8);
 
     fake_source_shut(world->source);
     world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
     world_attach(world);
     fake_source_await_waiting(world->source);
-    memset(page_at(world, 0, 0), 0x11, FAKE_PAGE_BYTES);
-    memset(page_at(world, 0, 1), 0x22, FAKE_PAGE_BYTES);
+    memset(world_page(world, 0, 0), 0x11, FAKE_PAGE_BYTES);
+    memset(world_page(world, 0, 1), 0x22, FAKE_PAGE_BYTES);
     discard(world, 0, 1);
     fake_source_open(world->source);
     world_await(world, PAGER_GOAL_ALL);
-    assert_int_equal(page_at(world, 0, 0)[4095], 0x11);
-    assert_true(fake_page_is_zero(page_at(world, 0, 1)));
+    assert_int_equal(world_page(world, 0, 0)[4095], 0x11);
+    assert_true(fake_page_is_zero(world_page(world, 0, 1)));
     world_free(world);
 }
 
 static void a_page_discarded_after_it_was_placed_reads_as_zeroes(void **state)
 {
-    World *world = world_new(kind_of(state), 5);
+    World *world = world_new(ram_kind_of(state), 5);
     uint64_t page = page_in_file(world, 0, 100);
 
     world_start(world, PAGER_POLICY_DEMAND, NULL);
     world_attach(world);
-    assert_true(is_right(world, 0, page));
+    assert_true(world_page_is_right(world, 0, page));
     discard(world, 0, page);
-    assert_true(fake_page_is_zero(page_at(world, 0, page)));
+    assert_true(fake_page_is_zero(world_page(world, 0, page)));
     discard(world, 0, page);
-    page_at(world, 0, page)[0] = 1;
-    assert_int_equal(page_at(world, 0, page)[0], 1);
+    world_page(world, 0, page)[0] = 1;
+    assert_int_equal(world_page(world, 0, page)[0], 1);
     assert_int_equal(stat_number(world, "pages", "zero-on-fault"), 2);
     world_free(world);
 }
 
-static void a_page_that_is_not_in_the_file_is_zero_and_no_demand_fault(
-    void **state)
+static void
+a_page_that_is_not_in_the_file_is_zero_and_no_demand_fault(void **state)
 {
-    World *world = world_new(kind_of(state), 5);
+    World *world = world_new(ram_kind_of(state), 5);
     uint64_t page = page_not_in_file(world, 1, 50);
 
     world_start(world, PAGER_POLICY_DEMAND, NULL);
     world_attach(world);
-    assert_true(fake_page_is_zero(page_at(world, 1, page)));
+    assert_true(fake_page_is_zero(world_page(world, 1, page)));
     assert_int_equal(stat_number(world, NULL, "demand-faults"), 0);
     assert_int_equal(stat_number(world, "pages", "zero-on-fault"), 1);
     world_free(world);
@@ -479,17 +268,17 @@ static void a_page_that_is_not_in_the_file_is_zero_and_no_demand_fault(
 
 static void zero_pages_are_never_placed_ahead_of_a_fault(void **state)
 {
-    World *world = world_new(kind_of(state), 3);
+    World *world = world_new(ram_kind_of(state), 3);
     size_t n_resident = 0;
-    static unsigned char resident[N_PAGES];
+    static unsigned char resident[WORLD_N_PAGES];
 
     world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
     world_attach(world);
     world_await(world, PAGER_GOAL_ALL);
-    assert_int_equal(mincore(world->memory[0], N_PAGES * FAKE_PAGE_BYTES,
-                             resident),
-                     0);
-    for (size_t i = 0; i < N_PAGES; i++) {
+    assert_int_equal(
+        mincore(world->memory[0], WORLD_N_PAGES * FAKE_PAGE_BYTES, resident),
+        0);
+    for (size_t i = 0; i < WORLD_N_PAGES; i++) {
         n_resident += resident[i] & 1;
     }
     assert_int_equal(n_resident, world->snapshot->blocks[0].n_pages_in_file);
@@ -508,13 +297,13 @@ static void *touch(void *opaque)
     Toucher *toucher = opaque;
 
     toucher->right =
-        is_right(toucher->world, toucher->block, toucher->page);
+        world_page_is_right(toucher->world, toucher->block, toucher->page);
     return NULL;
 }
 
 static void a_page_that_cannot_be_read_blocks_until_it_can(void **state)
 {
-    World *world = world_new(kind_of(state), 8);
+    World *world = world_new(ram_kind_of(state), 8);
     Toucher toucher = {world, 0, 123, false};
     pthread_t thread;
 
@@ -522,14 +311,14 @@ static void a_page_that_cannot_be_read_blocks_until_it_can(void **state)
     world_start(world, PAGER_POLICY_DEMAND, NULL);
     world_attach(world);
     assert_int_equal(pthread_create(&thread, NULL, touch, &toucher), 0);
-    await_failure(world);
+    world_await_failure(world);
     assert_int_equal(world->failure.error, EIO);
     assert_int_equal(world->failure.off_bytes,
                      world->snapshot->blocks[0].pages_off_bytes +
                          123 * FAKE_PAGE_BYTES);
     assert_string_equal(pager_state(world->pager), "failed");
     /* Others are served all the while. */
-    assert_true(is_right(world, 0, 124));
+    assert_true(world_page_is_right(world, 0, 124));
     fake_source_mend(world->source);
     pager_retry(world->pager);
     pthread_join(thread, NULL);
@@ -540,12 +329,12 @@ static void a_page_that_cannot_be_read_blocks_until_it_can(void **state)
 
 static void a_load_that_fails_is_not_complete_until_it_is_retried(void **state)
 {
-    World *world = world_new(kind_of(state), 8);
+    World *world = world_new(ram_kind_of(state), 8);
 
     fake_source_break(world->source, 1, 77);
     world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
     world_attach(world);
-    await_failure(world);
+    world_await_failure(world);
     assert_string_equal(pager_state(world->pager), "failed");
     assert_false(world->loaded);
     fake_source_mend(world->source);
@@ -568,7 +357,7 @@ static size_t count_entries(const char *directory)
 
 static void a_released_pager_leaves_no_thread_and_no_descriptor(void **state)
 {
-    World *world = world_new(kind_of(state), 5);
+    World *world = world_new(ram_kind_of(state), 5);
     size_t n_fds = count_entries("/proc/self/fd");
     size_t n_threads = count_entries("/proc/self/task");
 
@@ -588,19 +377,19 @@ static void a_released_pager_leaves_no_thread_and_no_descriptor(void **state)
 
 static void a_pager_that_fails_can_be_freed(void **state)
 {
-    World *world = world_new(kind_of(state), 8);
+    World *world = world_new(ram_kind_of(state), 8);
 
     fake_source_break(world->source, 0, 0);
     world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
     world_attach(world);
-    await_failure(world);
+    world_await_failure(world);
     world_free(world);
 }
 
 static void a_pager_that_was_never_attached_can_be_freed(void **state)
 {
-    World *world = world_new(kind_of(state), 8);
-    g_autoptr(PageOrder) order = make_order(world, 0, 0, 3000);
+    World *world = world_new(ram_kind_of(state), 8);
+    g_autoptr(PageOrder) order = world_order(world, 0, 0, 3000);
 
     world_start(world, PAGER_POLICY_ORDER, order);
     world_free(world);
@@ -608,15 +397,15 @@ static void a_pager_that_was_never_attached_can_be_freed(void **state)
 
 static void first_touches_are_recorded_and_nothing_is_prefetched(void **state)
 {
-    World *world = world_new(kind_of(state), 8);
+    World *world = world_new(ram_kind_of(state), 8);
 
     world->recorder = recorder_new(10000);
     world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
     world_attach(world);
-    assert_true(is_right(world, 1, 30));
-    page_at(world, 0, 20)[5] = 1;
-    assert_true(is_right(world, 1, 30));
-    assert_true(is_right(world, 1, 10));
+    assert_true(world_page_is_right(world, 1, 30));
+    world_page(world, 0, 20)[5] = 1;
+    assert_true(world_page_is_right(world, 1, 30));
+    assert_true(world_page_is_right(world, 1, 10));
     assert_string_equal(pager_state(world->pager), "recording");
     assert_int_equal(fake_source_n_reads(world->source), 3);
     pager_end_recording(world->pager);
@@ -635,11 +424,11 @@ static void first_touches_are_recorded_and_nothing_is_prefetched(void **state)
     world_free(world);
 }
 
-static void learning_tells_untouched_pages_of_the_order_and_missed_ones(
-    void **state)
+static void
+learning_tells_untouched_pages_of_the_order_and_missed_ones(void **state)
 {
-    World *world = world_new(kind_of(state), 8);
-    g_autoptr(PageOrder) order = make_order(world, 0, 0, 2000);
+    World *world = world_new(ram_kind_of(state), 8);
+    g_autoptr(PageOrder) order = world_order(world, 0, 0, 2000);
 
     world->missed = recorder_new(10000);
     world->unused = recorder_new(10000);
@@ -647,7 +436,7 @@ static void learning_tells_untouched_pages_of_the_order_and_missed_ones(
     world_attach(world);
     world_await(world, PAGER_GOAL_HOT);
     for (uint64_t page = 0; page < 1000; page++) {
-        assert_true(is_right(world, 0, page));
+        assert_true(world_page_is_right(world, 0, page));
     }
     pager_end_learning(world->pager);
     assert_true(world->learned);
@@ -666,7 +455,7 @@ static void learning_tells_untouched_pages_of_the_order_and_missed_ones(
 
 static void memory_can_be_attached_only_once(void **state)
 {
-    World *world = world_new(kind_of(state), 8);
+    World *world = world_new(ram_kind_of(state), 8);
     g_autoptr(GError) error = NULL;
 
     world_start(world, PAGER_POLICY_DEMAND, NULL);
@@ -678,7 +467,7 @@ static void memory_can_be_attached_only_once(void **state)
 
 static void a_range_of_another_length_is_refused_and_untouched(void **state)
 {
-    World *world = world_new(kind_of(state), 8);
+    World *world = world_new(ram_kind_of(state), 8);
     g_autoptr(GError) error = NULL;
     const PagerRange range = {"block0", (uintptr_t)world->memory[0],
                               FAKE_PAGE_BYTES};
@@ -689,202 +478,6 @@ static void a_range_of_another_length_is_refused_and_untouched(void **state)
     assert_int_equal(world->memory[0][17], 0x55);
     world_free(world);
 }
-
-/* ---- random schedules ---- */
-
-/* What one page of the guest may be: its snapshot's bytes (or a word that
- * some thread wrote), or zeroes once somebody has discarded it. */
-typedef struct Storm {
-    World *world;
-    unsigned seed;
-    _Atomic unsigned char *discarded; /* by block * N_PAGES + page */
-    _Atomic unsigned *n_wrong;
-} Storm;
-
-static void check_touch(Storm *storm, size_t block, uint64_t page,
-                        unsigned draw)
-{
-    World *world = storm->world;
-    uint64_t at = (draw % 512) * 8;
-    bool was_discarded =
-        atomic_load(&storm->discarded[block * N_PAGES + page]);
-    /* As the guest's vCPUs see it: one aligned word, other threads may be
-     * discarding the page. */
-    uint64_t word = __atomic_load_n(
-        (uint64_t *)(void *)(page_at(world, block, page) + at),
-        __ATOMIC_SEQ_CST);
-    bool discarded = was_discarded ||
-                     atomic_load(&storm->discarded[block * N_PAGES + page]);
-    bool in_file =
-        snapshot_block_has_page(&world->snapshot->blocks[block], page);
-    uint64_t expected = in_file ? fake_word(block, page, at) : 0;
-
-    if (word != expected && !(discarded && word == 0)) {
-        atomic_fetch_add(storm->n_wrong, 1);
-    }
-}
-
-/* Discard a page only once it has been placed, as a guest does that gives
- * back what it owned; then it must be zero. */
-static void touch_and_discard(Storm *storm, size_t block, uint64_t page)
-{
-    check_touch(storm, block, page, 0);
-    atomic_store(&storm->discarded[block * N_PAGES + page], 1);
-    ram_range_discard(storm->world->kind,
-                      (uintptr_t)page_at(storm->world, block, page),
-                      FAKE_PAGE_BYTES);
-    if (!fake_page_is_zero(page_at(storm->world, block, page))) {
-        atomic_fetch_add(storm->n_wrong, 1);
-    }
-}
-
-static void *storm_thread(void *opaque)
-{
-    Storm *storm = opaque;
-
-    for (unsigned i = 0; i < 6000; i++) {
-        unsigned draw = (unsigned)rand_r(&storm->seed);
-        size_t block = draw % N_BLOCKS;
-        uint64_t page = (unsigned)rand_r(&storm->seed) % N_PAGES;
-
-        if (draw % 16 == 0) {
-            touch_and_discard(storm, block, page);
-        } else {
-            check_touch(storm, block, page, draw / 16);
-        }
-    }
-    return NULL;
-}
-
-#define N_STORM_THREADS 4
-
-static void run_storm(RamKind kind, PagerPolicy policy, unsigned seed)
-{
-    World *world = world_new(kind, 1 + seed % 8);
-    g_autoptr(PageOrder) order =
-        make_order(world, seed % N_BLOCKS, seed * 97 % 2000, 1500);
-    g_autofree _Atomic unsigned char *discarded =
-        (_Atomic unsigned char *)g_malloc0(N_BLOCKS * N_PAGES);
-    _Atomic unsigned n_wrong = 0;
-    pthread_t threads[N_STORM_THREADS];
-    Storm storms[N_STORM_THREADS];
-
-    world_start(world, policy, order);
-    world_attach(world);
-    for (unsigned i = 0; i < N_STORM_THREADS; i++) {
-        storms[i] = (Storm){world, seed * 31 + i, discarded, &n_wrong};
-        assert_int_equal(
-            pthread_create(&threads[i], NULL, storm_thread, &storms[i]), 0);
-    }
-    for (unsigned i = 0; i < N_STORM_THREADS; i++) {
-        pthread_join(threads[i], NULL);
-    }
-    if (policy != PAGER_POLICY_DEMAND) {
-        world_await(world, PAGER_GOAL_ALL);
-    }
-    for (size_t block = 0; block < N_BLOCKS; block++) {
-        for (uint64_t page = 0; page < N_PAGES; page++) {
-            bool right = discarded[block * N_PAGES + page]
-                             ? fake_page_is_zero(page_at(world, block, page))
-                             : is_right(world, block, page);
-
-            n_wrong += !right;
-        }
-    }
-    assert_int_equal(n_wrong, 0);
-    world_free(world);
-}
-
-static void every_byte_is_right_under_random_schedules(void **state)
-{
-    static const PagerPolicy policies[] = {
-        PAGER_POLICY_ORDER, PAGER_POLICY_SEQUENTIAL, PAGER_POLICY_DEMAND};
-    const char *rounds = getenv("PREHEAT_TEST_ROUNDS");
-    unsigned n_rounds = rounds ? (unsigned)atoi(rounds) : 8;
-
-    for (unsigned seed = 1; seed <= n_rounds; seed++) {
-        for (size_t i = 0; i < G_N_ELEMENTS(policies); i++) {
-            run_storm(kind_of(state), policies[i], seed);
-        }
-    }
-}
-
-/* ---- what cannot be loaded lazily ---- */
-
-static void memory_mapped_from_an_ordinary_file_is_refused(void **state)
-{
-    char path[] = "/var/tmp/preheat-test-XXXXXX";
-    int fd = mkstemp(path);
-    RamKind kind;
-    g_autoptr(GError) error = NULL;
-
-    assert_true(fd >= 0);
-    assert_int_equal(ftruncate(fd, 65536), 0);
-    void *memory =
-        mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    assert_ptr_not_equal(memory, MAP_FAILED);
-    bool ok =
-        ram_range_check("pc.ram", (uintptr_t)memory, 65536, &kind, &error);
-    munmap(memory, 65536);
-    close(fd);
-    unlink(path);
-    assert_false(ok);
-    assert_true(g_error_matches(error, PAGER_ERROR, PAGER_ERROR_RAM));
-    assert_non_null(strstr(error->message, "ordinary file"));
-    assert_non_null(strstr(error->message, "--policy full"));
-}
-
-static void private_memory_of_a_memfd_is_refused(void **state)
-{
-    int fd = memfd_create("test", MFD_CLOEXEC);
-    RamKind kind;
-    g_autoptr(GError) error = NULL;
-
-    assert_int_equal(ftruncate(fd, 65536), 0);
-    void *memory =
-        mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
-    bool ok =
-        ram_range_check("pc.ram", (uintptr_t)memory, 65536, &kind, &error);
-    munmap(memory, 65536);
-    close(fd);
-    assert_false(ok);
-    assert_non_null(strstr(error->message, "share=on"));
-}
-
-static void memory_that_is_not_there_is_refused(void **state)
-{
-    RamKind kind;
-    g_autoptr(GError) error = NULL;
-    uint8_t *memory = mmap(NULL, 3 * 65536, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    munmap(memory + 65536, 65536);
-    assert_false(ram_range_check("pc.ram", (uintptr_t)memory, 3 * 65536,
-                                 &kind, &error));
-    munmap(memory, 3 * 65536);
-    assert_true(g_error_matches(error, PAGER_ERROR, PAGER_ERROR_RAM));
-}
-
-static bool have_userfaultfd(void)
-{
-    int fd;
-    UffdCaps caps;
-
-    if (uffd_open(&fd, &caps) < 0) {
-        return false;
-    }
-    close(fd);
-    return true;
-}
-
-static RamKind anonymous = RAM_ANONYMOUS;
-static RamKind shared = RAM_SHARED;
-
-#define FOR_BOTH_KINDS(test)                                                   \
-    {#test " (anonymous memory)", test, NULL, NULL, &anonymous},               \
-    {                                                                          \
-        #test " (shared memory)", test, NULL, NULL, &shared                    \
-    }
 
 int main(void)
 {
@@ -910,13 +503,9 @@ int main(void)
             learning_tells_untouched_pages_of_the_order_and_missed_ones),
         FOR_BOTH_KINDS(memory_can_be_attached_only_once),
         FOR_BOTH_KINDS(a_range_of_another_length_is_refused_and_untouched),
-        FOR_BOTH_KINDS(every_byte_is_right_under_random_schedules),
-        cmocka_unit_test(memory_mapped_from_an_ordinary_file_is_refused),
-        cmocka_unit_test(private_memory_of_a_memfd_is_refused),
-        cmocka_unit_test(memory_that_is_not_there_is_refused),
     };
 
-    if (!have_userfaultfd()) {
+    if (!have_userfaultfd(0)) {
         printf("skipped: userfaultfd is not to be had here\n");
         return 77;
     }

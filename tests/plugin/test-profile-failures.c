@@ -15,13 +15,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "plugin/fault-loop.h"
 #include "plugin/profile-window.h"
 #include "plugin/uffd.h"
+#include "tests/plugin/ram-kinds.h"
 
 #define PAGE_BYTES 4096
 /* So large that opening takes several calls of UFFDIO_MOVE. */
@@ -209,18 +209,6 @@ static void memory_is_right_whatever_step_has_to_be_tried_again(void **state)
     memory_is_right_whatever_step_fails_with(UFFD_AGAIN);
 }
 
-static bool have_what_it_takes(void)
-{
-    int fd;
-    UffdCaps caps;
-
-    if (__real_uffd_open(&fd, &caps) < 0) {
-        return false;
-    }
-    close(fd);
-    return (caps & UFFD_CAN_MOVE) != 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,7 +218,7 @@ int main(void)
         cmocka_unit_test(memory_is_right_whatever_step_has_to_be_tried_again),
     };
 
-    if (!have_what_it_takes()) {
+    if (!have_userfaultfd(UFFD_CAN_MOVE)) {
         printf("skipped: this kernel has no userfaultfd with MOVE (6.8), or "
                "this user may not use it\n");
         return 77;

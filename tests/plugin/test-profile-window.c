@@ -19,7 +19,7 @@
 #include <cmocka.h>
 
 #include "plugin/profile-window.h"
-#include "plugin/uffd.h"
+#include "tests/plugin/ram-kinds.h"
 
 #define PAGE_BYTES 4096
 #define N_PAGES    4096
@@ -42,7 +42,7 @@ static World *world_new(void **state)
 {
     World *world = g_new0(World, 1);
 
-    world->kind = *(RamKind *)*state;
+    world->kind = ram_kind_of(state);
     world->memory =
         mmap(NULL, (uint64_t)N_PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE,
              MAP_ANONYMOUS |
@@ -325,27 +325,6 @@ static void no_word_is_lost_while_windows_open_and_close(void **state)
     world_free(world);
 }
 
-static bool have_what_it_takes(void)
-{
-    int fd;
-    UffdCaps caps;
-
-    if (uffd_open(&fd, &caps) < 0) {
-        return false;
-    }
-    close(fd);
-    return (caps & UFFD_CAN_MOVE) && (caps & UFFD_CAN_MINOR);
-}
-
-static RamKind anonymous = RAM_ANONYMOUS;
-static RamKind shared = RAM_SHARED;
-
-#define FOR_BOTH_KINDS(test)                                                   \
-    {#test " (anonymous memory)", test, NULL, NULL, &anonymous},               \
-    {                                                                          \
-        #test " (shared memory)", test, NULL, NULL, &shared                    \
-    }
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -359,7 +338,7 @@ int main(void)
         FOR_BOTH_KINDS(no_word_is_lost_while_windows_open_and_close),
     };
 
-    if (!have_what_it_takes()) {
+    if (!have_userfaultfd(UFFD_CAN_MOVE | UFFD_CAN_MINOR)) {
         printf("skipped: this kernel has no userfaultfd with MOVE (6.8) and "
                "minor faults, or this user may not use it\n");
         return 77;

@@ -133,7 +133,7 @@ int main(void)
         cmocka_unit_test(a_snapshot_cut_meanwhile_cannot_be_verified),
     };
 
-    if (!world_have_userfaultfd(0)) {
+    if (!have_userfaultfd(0)) {
         printf("skipped: userfaultfd is not to be had here\n");
         return 77;
     }

@@ -17,16 +17,6 @@
 #include "plugin/load-stats.h"
 #include "tests/plugin/session-world.h"
 
-/* The arguments of "load", with one more. */
-static json_t *load_arguments_with(const World *world, const char *policy,
-                                   const char *name, const char *path)
-{
-    json_t *arguments = world_load_arguments(world, policy);
-
-    json_object_set_new(arguments, name, json_string(path));
-    return arguments;
-}
-
 static json_t *read_json(const char *path)
 {
     json_error_t error;
@@ -42,12 +32,7 @@ static json_t *read_json(const char *path)
 static json_t *attach_arguments_with(const World *world, const char *name,
                                      json_t *value)
 {
-    json_t *arguments = world_attach_arguments(world);
-
-    json_object_set_new(
-        json_array_get(json_object_get(arguments, "blocks"), WORLD_VRAM), name,
-        value);
-    return arguments;
+    return world_change_vram(world_attach_arguments(world), name, value);
 }
 
 /* ---- loading ---- */
@@ -175,20 +160,11 @@ static void memory_that_is_not_there_cannot_be_verified(void **state)
 
 static json_t *record_arguments(const World *world, const char *path)
 {
-    json_t *arguments = load_arguments_with(world, "demand", "record", path);
+    json_t *arguments =
+        world_load_arguments_with(world, "demand", "record", path);
 
     json_object_set_new(arguments, "record-for", json_integer(3600000));
     return arguments;
-}
-
-static void assert_extent(const PageOrder *order, guint i, const char *block,
-                          uint64_t page)
-{
-    const PageExtent *extent = page_order_extent(order, i);
-
-    assert_string_equal(page_order_block(order, extent->block)->name, block);
-    assert_int_equal(extent->first_page, page);
-    assert_int_equal(extent->n_pages, 1);
 }
 
 /* The order of a load in which pages 5 and 0 of RAM and 3 of video memory
@@ -219,9 +195,9 @@ static void first_touches_are_recorded_in_their_sequence(void **state)
     assert_int_equal(order->origin, PAGE_ORDER_ORIGIN_LOAD);
     assert_string_equal(order->identity, world->snapshot->identity);
     assert_int_equal(order->extents->len, 3);
-    assert_extent(order, 0, "pc.ram", 5);
-    assert_extent(order, 1, "pc.ram", 0);
-    assert_extent(order, 2, "vga.vram", 3);
+    world_assert_extent(order, 0, "pc.ram", 5);
+    world_assert_extent(order, 1, "pc.ram", 0);
+    world_assert_extent(order, 2, "vga.vram", 3);
     world_await(world, "all");
     world_assert_equal(world);
 }
@@ -258,7 +234,7 @@ static void a_recorded_order_brings_its_pages_first(void **state)
     g_autofree char *path = record_order(recorded);
 
     world_do(world, CONTROL_CMD_LOAD,
-             load_arguments_with(world, "order", "order", path));
+             world_load_arguments_with(world, "order", "order", path));
     world_attach(world);
     world_await(world, "all");
     json_t *stats = world_call(world, CONTROL_CMD_QUERY, NULL);
@@ -284,7 +260,7 @@ static void a_recording_is_written_when_the_session_ends(void **state)
     session_end(world->session);
     g_autoptr(PageOrder) order = world_load_order(path);
     assert_int_equal(order->extents->len, 1);
-    assert_extent(order, 0, "vga.vram", 60);
+    world_assert_extent(order, 0, "vga.vram", 60);
 }
 
 static void a_recording_that_cannot_be_written_is_warned_of(void **state)
@@ -306,9 +282,9 @@ static void a_recording_that_cannot_be_written_is_warned_of(void **state)
 static void assert_load_warns(const World *world, const char *order_path,
                               const char *text)
 {
-    json_t *answer =
-        world_call(world, CONTROL_CMD_LOAD,
-                   load_arguments_with(world, "order", "order", order_path));
+    json_t *answer = world_call(
+        world, CONTROL_CMD_LOAD,
+        world_load_arguments_with(world, "order", "order", order_path));
     const char *warning = text_in(answer, "warning");
 
     if (!strstr(warning, text) || !strstr(warning, order_path)) {
@@ -358,7 +334,7 @@ static void statistics_are_written_when_all_is_loaded(void **state)
     g_autofree char *path = world_file(world, "stats.json");
 
     world_do(world, CONTROL_CMD_LOAD,
-             load_arguments_with(world, "sequential", "stats", path));
+             world_load_arguments_with(world, "sequential", "stats", path));
     world_attach(world);
     world_await(world, "all");
     json_t *written = read_json(path);
@@ -376,7 +352,7 @@ static void statistics_are_written_when_the_session_ends(void **state)
     g_autofree char *path = world_file(world, "stats.json");
 
     world_do(world, CONTROL_CMD_LOAD,
-             load_arguments_with(world, "demand", "stats", path));
+             world_load_arguments_with(world, "demand", "stats", path));
     world_attach(world);
     world_touch(world, WORLD_RAM, 0);
     session_end(world->session);
@@ -519,7 +495,7 @@ int main(void)
             memory_that_does_not_fit_is_refused_and_the_right_one_taken),
     };
 
-    if (!world_have_userfaultfd(0)) {
+    if (!have_userfaultfd(0)) {
         printf("skipped: userfaultfd is not to be had here\n");
         return 77;
     }

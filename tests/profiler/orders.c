@@ -38,6 +38,25 @@ void add(PageOrder *order, uint32_t block, uint64_t first_page,
     g_array_append_val(order->extents, extent);
 }
 
+PageOrder *order_of_rows(const Row *rows, size_t n_rows)
+{
+    PageOrder *order = empty_order();
+
+    for (size_t i = 0; i < n_rows; i++) {
+        const PageExtent extent = {
+            .first_page = rows[i].first_page,
+            .n_pages = rows[i].n_pages,
+            .time_us = rows[i].time_us,
+            .block = rows[i].block,
+            .idle_loads = rows[i].idle_loads,
+            .access = rows[i].access,
+        };
+
+        g_array_append_val(order->extents, extent);
+    }
+    return order;
+}
+
 guint n_pages_of(uint32_t block)
 {
     static const guint n_pages[N_BLOCKS] = {RAM_PAGES, VRAM_PAGES, BIOS_PAGES};
@@ -104,6 +123,13 @@ void assert_extents(const PageOrder *order, const PageOrder *expected)
         assert_int_equal(is->n_pages, should->n_pages);
         assert_int_equal(is->time_us, should->time_us);
     }
+}
+
+void assert_rows(const PageOrder *order, const Row *rows, size_t n_rows)
+{
+    g_autoptr(PageOrder) expected = order_of_rows(rows, n_rows);
+
+    assert_extents(order, expected);
 }
 
 guint n_pages_in(const PageOrder *order)

@@ -29,6 +29,23 @@ enum {
 /* An order without extents, of identity_of('a'). */
 PageOrder *empty_order(void);
 
+/* An extent, as a test writes it down: {RAM, 10, 1, 5000}. */
+typedef struct Row {
+    uint32_t block;
+    uint64_t first_page;
+    uint64_t n_pages;
+    uint64_t time_us;
+    uint32_t idle_loads;
+    PageAccess access;
+} Row;
+
+PageOrder *order_of_rows(const Row *rows, size_t n_rows);
+
+/* The order of empty_order() with these extents, never merged. */
+#define ORDER_OF(...)                                                          \
+    order_of_rows((const Row[]){__VA_ARGS__},                                  \
+                  G_N_ELEMENTS(((const Row[]){__VA_ARGS__})))
+
 /* 64 times digit; static, until the next call. */
 const char *identity_of(char digit);
 
@@ -49,6 +66,13 @@ guint n_pages_of(uint32_t block);
 /* Fails unless the order's extents are those of expected, in sequence, with
  * their times; what else they say is not compared. */
 void assert_extents(const PageOrder *order, const PageOrder *expected);
+
+void assert_rows(const PageOrder *order, const Row *rows, size_t n_rows);
+
+/* The same with the extents written out. */
+#define ASSERT_EXTENTS(order, ...)                                             \
+    assert_rows(order, (const Row[]){__VA_ARGS__},                             \
+                G_N_ELEMENTS(((const Row[]){__VA_ARGS__})))
 
 /* How many distinct pages order has, counted page by page. */
 guint n_pages_in(const PageOrder *order);

@@ -44,13 +44,9 @@ static void empty_orders_agree_but_have_no_sequence(void **state)
 
 static void disjoint_orders_have_nothing_in_common(void **state)
 {
-    g_autoptr(PageOrder) a = empty_order();
-    g_autoptr(PageOrder) b = empty_order();
-    g_autoptr(OrderDiff) diff = NULL;
-
-    add(a, RAM, 0, 5, 0);
-    add(b, VRAM, 0, 5, 0);
-    diff = order_diff(a, b, NULL);
+    g_autoptr(PageOrder) a = ORDER_OF({RAM, 0, 5, 0});
+    g_autoptr(PageOrder) b = ORDER_OF({VRAM, 0, 5, 0});
+    g_autoptr(OrderDiff) diff = order_diff(a, b, NULL);
 
     assert_close(diff->jaccard, 0);
     assert_true(isnan(diff->tau));
@@ -62,13 +58,12 @@ static void a_reversed_sequence_has_the_opposite_rank(void **state)
 {
     g_autoptr(PageOrder) a = empty_order();
     g_autoptr(PageOrder) b = empty_order();
-    g_autoptr(OrderDiff) diff = NULL;
 
     for (guint i = 0; i < 10; i++) {
         add(a, RAM, 2 * i, 1, i);
         add(b, RAM, 2 * (9 - i), 1, i);
     }
-    diff = order_diff(a, b, NULL);
+    g_autoptr(OrderDiff) diff = order_diff(a, b, NULL);
 
     assert_close(diff->jaccard, 1);
     assert_close(diff->tau, -1);
@@ -76,20 +71,12 @@ static void a_reversed_sequence_has_the_opposite_rank(void **state)
 
 static void pages_in_one_order_only_are_told_in_its_sequence(void **state)
 {
-    g_autoptr(PageOrder) a = empty_order();
-    g_autoptr(PageOrder) b = empty_order();
-    g_autoptr(PageOrder) expected = empty_order();
-    g_autoptr(OrderDiff) diff = NULL;
+    g_autoptr(PageOrder) a = ORDER_OF({RAM, 50, 4, 1000}, {RAM, 0, 8, 5000});
+    g_autoptr(PageOrder) b = ORDER_OF({RAM, 4, 2, 0});
+    g_autoptr(OrderDiff) diff = order_diff(a, b, NULL);
 
-    add(a, RAM, 50, 4, 1000);
-    add(a, RAM, 0, 8, 5000);
-    add(b, RAM, 4, 2, 0);
-    diff = order_diff(a, b, NULL);
-
-    add(expected, RAM, 50, 4, 1000);
-    add(expected, RAM, 0, 4, 5000);
-    add(expected, RAM, 6, 2, 5000);
-    assert_extents(diff->only_a, expected);
+    ASSERT_EXTENTS(diff->only_a, {RAM, 50, 4, 1000}, {RAM, 0, 4, 5000},
+                   {RAM, 6, 2, 5000});
     assert_int_equal(diff->only_b->extents->len, 0);
     assert_int_equal(diff->n_pages_a, 12);
     assert_int_equal(diff->n_pages_b, 2);
@@ -99,14 +86,12 @@ static void pages_in_one_order_only_are_told_in_its_sequence(void **state)
 
 static void blocks_are_compared_by_name(void **state)
 {
-    g_autoptr(PageOrder) a = empty_order();
+    g_autoptr(PageOrder) a = ORDER_OF({VRAM, 3, 2, 0});
     g_autoptr(PageOrder) b = page_order_new();
-    g_autoptr(OrderDiff) diff = NULL;
 
     page_order_add_block(b, "vga.vram", VRAM_PAGES * 4096, 4096);
-    add(a, VRAM, 3, 2, 0);
     add(b, 0, 3, 2, 0);
-    diff = order_diff(a, b, NULL);
+    g_autoptr(OrderDiff) diff = order_diff(a, b, NULL);
 
     assert_close(diff->jaccard, 1);
 }

@@ -49,82 +49,49 @@ static void a_load_without_misses_changes_no_page(void **state)
 
 static void missed_pages_come_in_where_their_time_puts_them(void **state)
 {
-    g_autoptr(PageOrder) old = empty_order();
-    g_autoptr(PageOrder) missed = empty_order();
-    g_autoptr(PageOrder) expected = empty_order();
-    g_autoptr(PageOrder) learned = NULL;
+    g_autoptr(PageOrder) old = ORDER_OF({RAM, 10, 1, 1000}, {RAM, 20, 1, 5000});
+    g_autoptr(PageOrder) missed =
+        ORDER_OF({VRAM, 3, 1, 9000}, {RAM, 30, 1, 3000, .idle_loads = 2});
     LoadLesson lesson = lesson_of(missed);
-
-    add(old, RAM, 10, 1, 1000);
-    add(old, RAM, 20, 1, 5000);
-    add(missed, VRAM, 3, 1, 9000);
-    add(missed, RAM, 30, 1, 3000);
-    extent_of(missed, 1)->idle_loads = 2;
-    learned = learn(old, &lesson);
+    g_autoptr(PageOrder) learned = learn(old, &lesson);
 
     assert_int_equal(extent_of(learned, 1)->idle_loads, 0);
-    add(expected, RAM, 10, 1, 1000);
-    add(expected, RAM, 30, 1, 3000);
-    add(expected, RAM, 20, 1, 5000);
-    add(expected, VRAM, 3, 1, 9000);
-    assert_extents(learned, expected);
+    ASSERT_EXTENTS(learned, {RAM, 10, 1, 1000}, {RAM, 30, 1, 3000},
+                   {RAM, 20, 1, 5000}, {VRAM, 3, 1, 9000});
 }
 
 static void an_order_sorted_otherwise_keeps_its_sequence(void **state)
 {
-    g_autoptr(PageOrder) old = empty_order();
-    g_autoptr(PageOrder) missed = empty_order();
-    g_autoptr(PageOrder) expected = empty_order();
-    g_autoptr(PageOrder) learned = NULL;
+    g_autoptr(PageOrder) old =
+        ORDER_OF({RAM, 10, 1, 5000}, {RAM, 20, 1, 0}, {RAM, 30, 1, 9000});
+    g_autoptr(PageOrder) missed = ORDER_OF({RAM, 5, 1, 7000});
     LoadLesson lesson = lesson_of(missed);
+    g_autoptr(PageOrder) learned = learn(old, &lesson);
 
-    add(old, RAM, 10, 1, 5000);
-    add(old, RAM, 20, 1, 0);
-    add(old, RAM, 30, 1, 9000);
-    add(missed, RAM, 5, 1, 7000);
-    learned = learn(old, &lesson);
-
-    add(expected, RAM, 10, 1, 5000);
-    add(expected, RAM, 20, 1, 0);
-    add(expected, RAM, 5, 1, 7000);
-    add(expected, RAM, 30, 1, 9000);
-    assert_extents(learned, expected);
+    ASSERT_EXTENTS(learned, {RAM, 10, 1, 5000}, {RAM, 20, 1, 0},
+                   {RAM, 5, 1, 7000}, {RAM, 30, 1, 9000});
 }
 
 static void a_known_page_missed_earlier_moves_forward(void **state)
 {
-    g_autoptr(PageOrder) old = empty_order();
-    g_autoptr(PageOrder) missed = empty_order();
-    g_autoptr(PageOrder) expected = empty_order();
-    g_autoptr(PageOrder) learned = NULL;
+    g_autoptr(PageOrder) old =
+        ORDER_OF({RAM, 10, 1, 3000}, {RAM, 20, 4, 9000, .idle_loads = 2});
+    g_autoptr(PageOrder) missed = ORDER_OF({RAM, 21, 1, 1000});
     LoadLesson lesson = lesson_of(missed);
+    g_autoptr(PageOrder) learned = learn(old, &lesson);
 
-    add(old, RAM, 10, 1, 3000);
-    add(old, RAM, 20, 4, 9000);
-    extent_of(old, 1)->idle_loads = 2;
-    add(missed, RAM, 21, 1, 1000);
-    learned = learn(old, &lesson);
-
-    add(expected, RAM, 21, 1, 1000);
-    add(expected, RAM, 10, 1, 3000);
-    add(expected, RAM, 20, 1, 9000);
-    add(expected, RAM, 22, 2, 9000);
-    assert_extents(learned, expected);
+    ASSERT_EXTENTS(learned, {RAM, 21, 1, 1000}, {RAM, 10, 1, 3000},
+                   {RAM, 20, 1, 9000}, {RAM, 22, 2, 9000});
     assert_int_equal(extent_of(learned, 0)->idle_loads, 0);
     assert_int_equal(extent_of(learned, 2)->idle_loads, 2);
 }
 
 static void a_known_page_missed_later_stays_and_is_not_idle(void **state)
 {
-    g_autoptr(PageOrder) old = empty_order();
-    g_autoptr(PageOrder) missed = empty_order();
-    g_autoptr(PageOrder) learned = NULL;
+    g_autoptr(PageOrder) old = ORDER_OF({RAM, 10, 1, 1000, .idle_loads = 2});
+    g_autoptr(PageOrder) missed = ORDER_OF({RAM, 10, 1, 8000});
     LoadLesson lesson = lesson_of(missed);
-
-    add(old, RAM, 10, 1, 1000);
-    extent_of(old, 0)->idle_loads = 2;
-    add(missed, RAM, 10, 1, 8000);
-    learned = learn(old, &lesson);
+    g_autoptr(PageOrder) learned = learn(old, &lesson);
 
     assert_extents(learned, old);
     assert_int_equal(extent_of(learned, 0)->idle_loads, 0);
@@ -133,13 +100,11 @@ static void a_known_page_missed_later_stays_and_is_not_idle(void **state)
 static void unused_pages_decay_and_leave(void **state)
 {
     g_autoptr(PageOrder) missed = empty_order();
-    g_autoptr(PageOrder) unused = empty_order();
-    g_autoptr(PageOrder) order = empty_order();
+    g_autoptr(PageOrder) unused = ORDER_OF({RAM, 10, 1, 0});
+    g_autoptr(PageOrder) order =
+        ORDER_OF({RAM, 10, 1, 1000}, {RAM, 20, 1, 3000});
     LoadLesson lesson = lesson_of(missed);
 
-    add(order, RAM, 10, 1, 1000);
-    add(order, RAM, 20, 1, 3000);
-    add(unused, RAM, 10, 1, 0);
     lesson.unused = unused;
     for (uint32_t load = 1; load <= 3; load++) {
         PageOrder *learned = learn(order, &lesson);
@@ -158,17 +123,13 @@ static void unused_pages_decay_and_leave(void **state)
 
 static void a_used_page_is_not_idle_any_more(void **state)
 {
-    g_autoptr(PageOrder) old = empty_order();
+    g_autoptr(PageOrder) old = ORDER_OF({RAM, 10, 1, 1000, .idle_loads = 2});
     g_autoptr(PageOrder) missed = empty_order();
-    g_autoptr(PageOrder) used = empty_order();
-    g_autoptr(PageOrder) learned = NULL;
+    g_autoptr(PageOrder) used = ORDER_OF({RAM, 0, 100, 0});
     LoadLesson lesson = lesson_of(missed);
 
-    add(old, RAM, 10, 1, 1000);
-    extent_of(old, 0)->idle_loads = 2;
-    add(used, RAM, 0, 100, 0);
     lesson.used = used;
-    learned = learn(old, &lesson);
+    g_autoptr(PageOrder) learned = learn(old, &lesson);
 
     assert_extents(learned, old);
     assert_int_equal(extent_of(learned, 0)->idle_loads, 0);
@@ -176,50 +137,35 @@ static void a_used_page_is_not_idle_any_more(void **state)
 
 static void a_page_that_nothing_is_known_of_does_not_decay(void **state)
 {
-    g_autoptr(PageOrder) old = empty_order();
+    g_autoptr(PageOrder) old = ORDER_OF({RAM, 10, 1, 1000, .idle_loads = 2});
     g_autoptr(PageOrder) missed = empty_order();
-    g_autoptr(PageOrder) learned = NULL;
     LoadLesson lesson = lesson_of(missed);
-
-    add(old, RAM, 10, 1, 1000);
-    extent_of(old, 0)->idle_loads = 2;
-    learned = learn(old, &lesson);
+    g_autoptr(PageOrder) learned = learn(old, &lesson);
 
     assert_int_equal(extent_of(learned, 0)->idle_loads, 2);
 }
 
 static void beyond_the_budget_the_idlest_leave_and_then_the_last(void **state)
 {
-    g_autoptr(PageOrder) old = empty_order();
-    g_autoptr(PageOrder) missed = empty_order();
-    g_autoptr(PageOrder) expected = empty_order();
-    g_autoptr(PageOrder) learned = NULL;
+    g_autoptr(PageOrder) old = ORDER_OF({RAM, 10, 4, 1000, .idle_loads = 1},
+                                        {RAM, 20, 4, 3000}, {RAM, 30, 4, 5000});
+    g_autoptr(PageOrder) missed = ORDER_OF({RAM, 40, 4, 4000});
     LoadLesson lesson = lesson_of(missed);
 
-    add(old, RAM, 10, 4, 1000);
-    extent_of(old, 0)->idle_loads = 1;
-    add(old, RAM, 20, 4, 3000);
-    add(old, RAM, 30, 4, 5000);
-    add(missed, RAM, 40, 4, 4000);
     lesson.max_bytes = 10 * 4096;
-    learned = learn(old, &lesson);
+    g_autoptr(PageOrder) learned = learn(old, &lesson);
 
-    add(expected, RAM, 20, 4, 3000);
-    add(expected, RAM, 40, 4, 4000);
-    add(expected, RAM, 30, 2, 5000);
-    assert_extents(learned, expected);
+    ASSERT_EXTENTS(learned, {RAM, 20, 4, 3000}, {RAM, 40, 4, 4000},
+                   {RAM, 30, 2, 5000});
 }
 
 static void the_first_lesson_makes_the_order(void **state)
 {
     g_autoptr(PageOrder) old = page_order_new();
-    g_autoptr(PageOrder) missed = empty_order();
-    g_autoptr(PageOrder) learned = NULL;
+    g_autoptr(PageOrder) missed =
+        ORDER_OF({RAM, 10, 1, 1000}, {VRAM, 1, 1, 2000});
     LoadLesson lesson = lesson_of(missed);
-
-    add(missed, RAM, 10, 1, 1000);
-    add(missed, VRAM, 1, 1, 2000);
-    learned = learn(old, &lesson);
+    g_autoptr(PageOrder) learned = learn(old, &lesson);
 
     assert_extents(learned, missed);
     assert_string_equal(learned->identity, missed->identity);

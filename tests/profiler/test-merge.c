@@ -34,19 +34,12 @@ static void an_order_merged_alone_is_itself_normalised(void **state)
 
 static void the_time_of_two_runs_is_their_middle(void **state)
 {
-    g_autoptr(PageOrder) a = empty_order();
-    g_autoptr(PageOrder) b = empty_order();
-    g_autoptr(PageOrder) expected = empty_order();
-    g_autoptr(PageOrder) merged = NULL;
+    g_autoptr(PageOrder) a = ORDER_OF({RAM, 10, 2, 1000});
+    g_autoptr(PageOrder) b = ORDER_OF({RAM, 11, 2, 5000});
+    g_autoptr(PageOrder) merged = merge_two(a, b, 1);
 
-    add(a, RAM, 10, 2, 1000);
-    add(b, RAM, 11, 2, 5000);
-    merged = merge_two(a, b, 1);
-
-    add(expected, RAM, 10, 1, 1000);
-    add(expected, RAM, 11, 1, 3000);
-    add(expected, RAM, 12, 1, 5000);
-    assert_extents(merged, expected);
+    ASSERT_EXTENTS(merged, {RAM, 10, 1, 1000}, {RAM, 11, 1, 3000},
+                   {RAM, 12, 1, 5000});
     assert_int_equal(merged->origin, PAGE_ORDER_ORIGIN_LEARNED);
     assert_int_equal(merged->n_runs, 2);
     assert_string_equal(merged->identity, a->identity);
@@ -54,16 +47,11 @@ static void the_time_of_two_runs_is_their_middle(void **state)
 
 static void the_time_of_three_runs_is_the_middle_one(void **state)
 {
-    g_autoptr(PageOrder) a = empty_order();
-    g_autoptr(PageOrder) b = empty_order();
-    g_autoptr(PageOrder) c = empty_order();
+    g_autoptr(PageOrder) a = ORDER_OF({RAM, 10, 1, 900000});
+    g_autoptr(PageOrder) b = ORDER_OF({RAM, 10, 1, 2000});
+    g_autoptr(PageOrder) c = ORDER_OF({RAM, 10, 1, 1000});
     const PageOrder *const orders[] = {a, b, c};
-    g_autoptr(PageOrder) merged = NULL;
-
-    add(a, RAM, 10, 1, 900000);
-    add(b, RAM, 10, 1, 2000);
-    add(c, RAM, 10, 1, 1000);
-    merged = order_merge(orders, 3, 3, NULL);
+    g_autoptr(PageOrder) merged = order_merge(orders, 3, 3, NULL);
 
     assert_int_equal(merged->extents->len, 1);
     assert_int_equal(page_order_extent(merged, 0)->time_us, 2000);
@@ -71,14 +59,11 @@ static void the_time_of_three_runs_is_the_middle_one(void **state)
 
 static void an_order_of_many_runs_weighs_more(void **state)
 {
-    g_autoptr(PageOrder) a = empty_order();
-    g_autoptr(PageOrder) b = empty_order();
-    g_autoptr(PageOrder) merged = NULL;
+    g_autoptr(PageOrder) a = ORDER_OF({RAM, 10, 1, 1000});
+    g_autoptr(PageOrder) b = ORDER_OF({RAM, 10, 1, 9000});
 
     a->n_runs = 2;
-    add(a, RAM, 10, 1, 1000);
-    add(b, RAM, 10, 1, 9000);
-    merged = merge_two(a, b, 1);
+    g_autoptr(PageOrder) merged = merge_two(a, b, 1);
 
     assert_int_equal(page_order_extent(merged, 0)->time_us, 1000);
     assert_int_equal(merged->n_runs, 3);
@@ -86,35 +71,22 @@ static void an_order_of_many_runs_weighs_more(void **state)
 
 static void pages_of_one_time_keep_the_first_orders_sequence(void **state)
 {
-    g_autoptr(PageOrder) a = empty_order();
-    g_autoptr(PageOrder) b = empty_order();
-    g_autoptr(PageOrder) merged = NULL;
-
-    add(a, VRAM, 4, 1, 0);
-    add(a, RAM, 30, 1, 0);
-    add(a, RAM, 20, 1, 0);
-    add(b, RAM, 20, 1, 0);
-    add(b, RAM, 30, 1, 0);
-    add(b, VRAM, 4, 1, 0);
-    merged = merge_two(a, b, 1);
+    g_autoptr(PageOrder) a =
+        ORDER_OF({VRAM, 4, 1, 0}, {RAM, 30, 1, 0}, {RAM, 20, 1, 0});
+    g_autoptr(PageOrder) b =
+        ORDER_OF({RAM, 20, 1, 0}, {RAM, 30, 1, 0}, {VRAM, 4, 1, 0});
+    g_autoptr(PageOrder) merged = merge_two(a, b, 1);
 
     assert_extents(merged, a);
 }
 
 static void what_one_order_knows_of_a_page_is_kept(void **state)
 {
-    g_autoptr(PageOrder) a = empty_order();
-    g_autoptr(PageOrder) b = empty_order();
-    g_autoptr(PageOrder) merged = NULL;
-    g_autoptr(PageOrder) merged_back = NULL;
-
-    add(a, RAM, 10, 1, 0);
-    add(b, RAM, 10, 1, 0);
-    g_array_index(a->extents, PageExtent, 0).idle_loads = 5;
-    g_array_index(b->extents, PageExtent, 0).idle_loads = 2;
-    g_array_index(b->extents, PageExtent, 0).access = PAGE_ACCESS_WRITE;
-    merged = merge_two(a, b, 1);
-    merged_back = merge_two(b, a, 1);
+    g_autoptr(PageOrder) a = ORDER_OF({RAM, 10, 1, 0, .idle_loads = 5});
+    g_autoptr(PageOrder) b =
+        ORDER_OF({RAM, 10, 1, 0, .idle_loads = 2, .access = PAGE_ACCESS_WRITE});
+    g_autoptr(PageOrder) merged = merge_two(a, b, 1);
+    g_autoptr(PageOrder) merged_back = merge_two(b, a, 1);
 
     assert_int_equal(page_order_extent(merged, 0)->idle_loads, 2);
     assert_int_equal(page_order_extent(merged, 0)->access, PAGE_ACCESS_WRITE);
@@ -134,19 +106,14 @@ static void empty_orders_merge_into_an_empty_one(void **state)
 
 static void blocks_are_matched_by_name(void **state)
 {
-    g_autoptr(PageOrder) a = empty_order();
+    g_autoptr(PageOrder) a = ORDER_OF({RAM, 0, 1, 0});
     g_autoptr(PageOrder) b = page_order_new();
-    g_autoptr(PageOrder) expected = empty_order();
-    g_autoptr(PageOrder) merged = NULL;
 
     page_order_add_block(b, "vga.vram", VRAM_PAGES * 4096, 4096);
-    add(a, RAM, 0, 1, 0);
     add(b, 0, 5, 1, 2000);
-    merged = merge_two(a, b, 1);
+    g_autoptr(PageOrder) merged = merge_two(a, b, 1);
 
-    add(expected, RAM, 0, 1, 0);
-    add(expected, VRAM, 5, 1, 2000);
-    assert_extents(merged, expected);
+    ASSERT_EXTENTS(merged, {RAM, 0, 1, 0}, {VRAM, 5, 1, 2000});
 }
 
 static void different_page_sizes_cannot_be_merged(void **state)

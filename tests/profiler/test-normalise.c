@@ -18,50 +18,32 @@ static void an_empty_order_stays_empty(void **state)
 
 static void the_first_extent_wins_a_page(void **state)
 {
-    g_autoptr(PageOrder) order = empty_order();
-    g_autoptr(PageOrder) expected = empty_order();
-    g_autoptr(PageOrder) normal = NULL;
+    g_autoptr(PageOrder) order =
+        ORDER_OF({RAM, 10, 10, 5000}, {RAM, 5, 30, 9000}, {RAM, 0, 7, 2000},
+                 {RAM, 12, 2, 0});
+    g_autoptr(PageOrder) normal = order_normalise(order);
 
-    add(order, RAM, 10, 10, 5000);
-    add(order, RAM, 5, 30, 9000);
-    add(order, RAM, 0, 7, 2000);
-    add(order, RAM, 12, 2, 0);
-    normal = order_normalise(order);
-
-    add(expected, RAM, 10, 10, 5000);
-    add(expected, RAM, 5, 5, 9000);
-    add(expected, RAM, 20, 15, 9000);
-    add(expected, RAM, 0, 5, 2000);
-    assert_extents(normal, expected);
+    ASSERT_EXTENTS(normal, {RAM, 10, 10, 5000}, {RAM, 5, 5, 9000},
+                   {RAM, 20, 15, 9000}, {RAM, 0, 5, 2000});
 }
 
 static void the_same_pages_of_different_blocks_stay(void **state)
 {
-    g_autoptr(PageOrder) order = empty_order();
-    g_autoptr(PageOrder) normal = NULL;
-
-    add(order, VRAM, 0, VRAM_PAGES, 0);
-    add(order, RAM, 0, RAM_PAGES, 0);
-    add(order, BIOS, 0, BIOS_PAGES, 0);
-    normal = order_normalise(order);
+    g_autoptr(PageOrder) order =
+        ORDER_OF({VRAM, 0, VRAM_PAGES, 0}, {RAM, 0, RAM_PAGES, 0},
+                 {BIOS, 0, BIOS_PAGES, 0});
+    g_autoptr(PageOrder) normal = order_normalise(order);
 
     assert_extents(normal, order);
 }
 
 static void neighbours_in_sequence_are_merged(void **state)
 {
-    g_autoptr(PageOrder) order = empty_order();
-    g_autoptr(PageOrder) expected = empty_order();
-    g_autoptr(PageOrder) normal = NULL;
+    g_autoptr(PageOrder) order =
+        ORDER_OF({RAM, 4, 4, 100}, {RAM, 8, 4, 200}, {RAM, 0, 4, 300});
+    g_autoptr(PageOrder) normal = order_normalise(order);
 
-    add(order, RAM, 4, 4, 100);
-    add(order, RAM, 8, 4, 200);
-    add(order, RAM, 0, 4, 300);
-    normal = order_normalise(order);
-
-    add(expected, RAM, 4, 8, 100);
-    add(expected, RAM, 0, 4, 300);
-    assert_extents(normal, expected);
+    ASSERT_EXTENTS(normal, {RAM, 4, 8, 100}, {RAM, 0, 4, 300});
 }
 
 static void a_block_as_large_as_numbers_go_is_no_matter(void **state)
@@ -83,13 +65,9 @@ static void a_block_as_large_as_numbers_go_is_no_matter(void **state)
 
 static void a_block_map_renumbers_the_segments(void **state)
 {
-    g_autoptr(PageOrder) order = empty_order();
-    g_autoptr(GArray) segments = NULL;
+    g_autoptr(PageOrder) order = ORDER_OF({RAM, 0, 1, 0}, {VRAM, 0, 1, 0});
     const uint32_t map[N_BLOCKS] = {7, 2, 4};
-
-    add(order, RAM, 0, 1, 0);
-    add(order, VRAM, 0, 1, 0);
-    segments = order_segments(order, map);
+    g_autoptr(GArray) segments = order_segments(order, map);
 
     assert_int_equal(segment_at(segments, 0)->block, 2);
     assert_int_equal(segment_at(segments, 0)->extent, 1);

@@ -33,13 +33,9 @@ static void an_empty_order_has_no_phase(void **state)
 
 static void a_phase_ends_at_a_quiet_gap(void **state)
 {
-    g_autoptr(PageOrder) order = empty_order();
-    g_autoptr(GArray) phases = NULL;
-
-    add(order, RAM, 0, 1, 10);
-    add(order, RAM, 9, 2, 110);
-    add(order, RAM, 5, 1, 211);
-    phases = order_phases(order, NO_LIMIT, 100);
+    g_autoptr(PageOrder) order =
+        ORDER_OF({RAM, 0, 1, 10}, {RAM, 9, 2, 110}, {RAM, 5, 1, 211});
+    g_autoptr(GArray) phases = order_phases(order, NO_LIMIT, 100);
 
     assert_int_equal(phases->len, 2);
     assert_phase(phases, 0, 0, 2, 3, 10);
@@ -48,13 +44,9 @@ static void a_phase_ends_at_a_quiet_gap(void **state)
 
 static void a_phase_is_full_at_the_limit(void **state)
 {
-    g_autoptr(PageOrder) order = empty_order();
-    g_autoptr(GArray) phases = NULL;
-
-    add(order, RAM, 0, 3, 0);
-    add(order, RAM, 10, 1, 0);
-    add(order, BIOS, 0, 1, 0);
-    phases = order_phases(order, 4 * 4096, NO_LIMIT);
+    g_autoptr(PageOrder) order =
+        ORDER_OF({RAM, 0, 3, 0}, {RAM, 10, 1, 0}, {BIOS, 0, 1, 0});
+    g_autoptr(GArray) phases = order_phases(order, 4 * 4096, NO_LIMIT);
 
     assert_int_equal(phases->len, 2);
     assert_phase(phases, 0, 0, 2, 4, 0);
@@ -65,13 +57,9 @@ static void a_phase_is_full_at_the_limit(void **state)
 
 static void an_extent_larger_than_the_limit_is_a_phase_by_itself(void **state)
 {
-    g_autoptr(PageOrder) order = empty_order();
-    g_autoptr(GArray) phases = NULL;
-
-    add(order, RAM, 0, 1, 0);
-    add(order, RAM, 10, 100, 0);
-    add(order, RAM, 1, 1, 0);
-    phases = order_phases(order, 2 * 4096, NO_LIMIT);
+    g_autoptr(PageOrder) order =
+        ORDER_OF({RAM, 0, 1, 0}, {RAM, 10, 100, 0}, {RAM, 1, 1, 0});
+    g_autoptr(GArray) phases = order_phases(order, 2 * 4096, NO_LIMIT);
 
     assert_int_equal(phases->len, 3);
     assert_phase(phases, 1, 1, 1, 100, 0);
@@ -79,13 +67,9 @@ static void an_extent_larger_than_the_limit_is_a_phase_by_itself(void **state)
 
 static void a_time_before_the_latest_is_no_gap(void **state)
 {
-    g_autoptr(PageOrder) order = empty_order();
-    g_autoptr(GArray) phases = NULL;
-
-    add(order, RAM, 0, 1, 1000);
-    add(order, RAM, 2, 1, 0);
-    add(order, RAM, 4, 1, 1050);
-    phases = order_phases(order, NO_LIMIT, 100);
+    g_autoptr(PageOrder) order =
+        ORDER_OF({RAM, 0, 1, 1000}, {RAM, 2, 1, 0}, {RAM, 4, 1, 1050});
+    g_autoptr(GArray) phases = order_phases(order, NO_LIMIT, 100);
 
     assert_int_equal(phases->len, 1);
 }

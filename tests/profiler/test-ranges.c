@@ -69,57 +69,43 @@ static void bytes_beyond_the_block_are_an_error(void **state)
 
 static void dropping_cuts_a_hole(void **state)
 {
-    g_autoptr(PageOrder) order = empty_order();
-    g_autoptr(PageOrder) expected = empty_order();
+    g_autoptr(PageOrder) order =
+        ORDER_OF({RAM, 10, 20, 5000}, {VRAM, 10, 4, 7000});
     g_autoptr(GArray) ranges = no_ranges();
-    g_autoptr(PageOrder) rest = NULL;
 
-    add(order, RAM, 10, 20, 5000);
-    add(order, VRAM, 10, 4, 7000);
     add_range(ranges, RAM, 15, 5);
     add_range(ranges, RAM, 0, 12);
     add_range(ranges, RAM, 18, 4);
-    rest = order_drop(order, ranges);
+    g_autoptr(PageOrder) rest = order_drop(order, ranges);
 
-    add(expected, RAM, 12, 3, 5000);
-    add(expected, RAM, 22, 8, 5000);
-    add(expected, VRAM, 10, 4, 7000);
-    assert_extents(rest, expected);
+    ASSERT_EXTENTS(rest, {RAM, 12, 3, 5000}, {RAM, 22, 8, 5000},
+                   {VRAM, 10, 4, 7000});
 }
 
 static void dropping_a_block_leaves_the_others(void **state)
 {
-    g_autoptr(PageOrder) order = empty_order();
-    g_autoptr(PageOrder) expected = empty_order();
+    g_autoptr(PageOrder) order =
+        ORDER_OF({RAM, 10, 20, 5000}, {VRAM, 10, 4, 7000});
     g_autoptr(GArray) ranges = no_ranges();
-    g_autoptr(PageOrder) rest = NULL;
     PageRange all = {.n_pages = RAM_PAGES, .block = RAM};
 
-    add(order, RAM, 10, 20, 5000);
-    add(order, VRAM, 10, 4, 7000);
     g_array_append_val(ranges, all);
-    rest = order_drop(order, ranges);
+    g_autoptr(PageOrder) rest = order_drop(order, ranges);
 
-    add(expected, VRAM, 10, 4, 7000);
-    assert_extents(rest, expected);
+    ASSERT_EXTENTS(rest, {VRAM, 10, 4, 7000});
 }
 
 static void pinned_pages_come_first_at_time_0(void **state)
 {
-    g_autoptr(PageOrder) order = empty_order();
-    g_autoptr(PageOrder) expected = empty_order();
+    g_autoptr(PageOrder) order = ORDER_OF({RAM, 10, 20, 5000});
     g_autoptr(GArray) ranges = no_ranges();
-    g_autoptr(PageOrder) pinned = NULL;
 
-    add(order, RAM, 10, 20, 5000);
     add_range(ranges, VRAM, 0, 2);
     add_range(ranges, RAM, 25, 10);
-    pinned = order_pin(order, ranges);
+    g_autoptr(PageOrder) pinned = order_pin(order, ranges);
 
-    add(expected, VRAM, 0, 2, 0);
-    add(expected, RAM, 25, 10, 0);
-    add(expected, RAM, 10, 15, 5000);
-    assert_extents(pinned, expected);
+    ASSERT_EXTENTS(pinned, {VRAM, 0, 2, 0}, {RAM, 25, 10, 0},
+                   {RAM, 10, 15, 5000});
 }
 
 static void nothing_dropped_or_pinned_changes_nothing(void **state)

@@ -51,18 +51,14 @@ static void the_order_carries_the_identity(void **state)
 static void notes_come_out_by_time_counted_from_the_start(void **state)
 {
     g_autoptr(Recorder) recorder = recorder_new(10);
-    g_autoptr(PageOrder) expected = empty_order();
-    g_autoptr(PageOrder) order = NULL;
 
     recorder_note(recorder, RAM, 7, PAGE_ACCESS_WRITE, 9000);
     recorder_note(recorder, VRAM, 3, PAGE_ACCESS_READ, 5000);
     recorder_note(recorder, RAM, 1, PAGE_ACCESS_READ, 900);
-    order = to_order(recorder, 1000);
+    g_autoptr(PageOrder) order = to_order(recorder, 1000);
 
-    add(expected, RAM, 1, 1, 0);
-    add(expected, VRAM, 3, 1, 4000);
-    add(expected, RAM, 7, 1, 8000);
-    assert_extents(order, expected);
+    ASSERT_EXTENTS(order, {RAM, 1, 1, 0}, {VRAM, 3, 1, 4000},
+                   {RAM, 7, 1, 8000});
     assert_int_equal(page_order_extent(order, 1)->access, PAGE_ACCESS_READ);
     assert_int_equal(page_order_extent(order, 2)->access, PAGE_ACCESS_WRITE);
 }
@@ -70,34 +66,27 @@ static void notes_come_out_by_time_counted_from_the_start(void **state)
 static void neighbours_touched_together_become_one_extent(void **state)
 {
     g_autoptr(Recorder) recorder = recorder_new(10);
-    g_autoptr(PageOrder) expected = empty_order();
-    g_autoptr(PageOrder) order = NULL;
 
     recorder_note(recorder, RAM, 4, PAGE_ACCESS_READ, 10);
     recorder_note(recorder, RAM, 6, PAGE_ACCESS_READ, 30);
     recorder_note(recorder, RAM, 5, PAGE_ACCESS_READ, 20);
     recorder_note(recorder, RAM, 8, PAGE_ACCESS_READ, 30);
     recorder_note(recorder, RAM, 7, PAGE_ACCESS_READ, 30);
-    order = to_order(recorder, 0);
+    g_autoptr(PageOrder) order = to_order(recorder, 0);
 
-    add(expected, RAM, 4, 5, 10);
-    assert_extents(order, expected);
+    ASSERT_EXTENTS(order, {RAM, 4, 5, 10});
 }
 
 static void a_page_noted_twice_counts_at_its_first_touch(void **state)
 {
     g_autoptr(Recorder) recorder = recorder_new(10);
-    g_autoptr(PageOrder) expected = empty_order();
-    g_autoptr(PageOrder) order = NULL;
 
     recorder_note(recorder, RAM, 9, PAGE_ACCESS_READ, 7000);
     recorder_note(recorder, RAM, 9, PAGE_ACCESS_READ, 2000);
     recorder_note(recorder, RAM, 2, PAGE_ACCESS_READ, 4000);
-    order = to_order(recorder, 0);
+    g_autoptr(PageOrder) order = to_order(recorder, 0);
 
-    add(expected, RAM, 9, 1, 2000);
-    add(expected, RAM, 2, 1, 4000);
-    assert_extents(order, expected);
+    ASSERT_EXTENTS(order, {RAM, 9, 1, 2000}, {RAM, 2, 1, 4000});
 }
 
 static void notes_beyond_the_limit_are_dropped_and_counted(void **state)

@@ -14,69 +14,40 @@ static PageOrder *sort_by(const PageOrder *order, OrderSortKey key)
 
 static void pages_of_one_time_keep_their_sequence(void **state)
 {
-    g_autoptr(PageOrder) order = empty_order();
-    g_autoptr(PageOrder) expected = empty_order();
-    g_autoptr(PageOrder) sorted = NULL;
+    g_autoptr(PageOrder) order =
+        ORDER_OF({RAM, 30, 1, 9000}, {RAM, 20, 1, 5000}, {VRAM, 2, 1, 5000},
+                 {RAM, 10, 1, 5000});
+    g_autoptr(PageOrder) sorted = sort_by(order, ORDER_SORT_TIME);
 
-    add(order, RAM, 30, 1, 9000);
-    add(order, RAM, 20, 1, 5000);
-    add(order, VRAM, 2, 1, 5000);
-    add(order, RAM, 10, 1, 5000);
-    sorted = sort_by(order, ORDER_SORT_TIME);
-
-    add(expected, RAM, 20, 1, 5000);
-    add(expected, VRAM, 2, 1, 5000);
-    add(expected, RAM, 10, 1, 5000);
-    add(expected, RAM, 30, 1, 9000);
-    assert_extents(sorted, expected);
+    ASSERT_EXTENTS(sorted, {RAM, 20, 1, 5000}, {VRAM, 2, 1, 5000},
+                   {RAM, 10, 1, 5000}, {RAM, 30, 1, 9000});
 }
 
 static void by_address_is_by_block_and_page(void **state)
 {
-    g_autoptr(PageOrder) order = empty_order();
-    g_autoptr(PageOrder) expected = empty_order();
-    g_autoptr(PageOrder) sorted = NULL;
+    g_autoptr(PageOrder) order = ORDER_OF({BIOS, 0, 1, 0}, {RAM, 30, 1, 1},
+                                          {VRAM, 2, 1, 2}, {RAM, 10, 1, 3});
+    g_autoptr(PageOrder) sorted = sort_by(order, ORDER_SORT_ADDRESS);
 
-    add(order, BIOS, 0, 1, 0);
-    add(order, RAM, 30, 1, 1);
-    add(order, VRAM, 2, 1, 2);
-    add(order, RAM, 10, 1, 3);
-    sorted = sort_by(order, ORDER_SORT_ADDRESS);
-
-    add(expected, RAM, 10, 1, 3);
-    add(expected, RAM, 30, 1, 1);
-    add(expected, VRAM, 2, 1, 2);
-    add(expected, BIOS, 0, 1, 0);
-    assert_extents(sorted, expected);
+    ASSERT_EXTENTS(sorted, {RAM, 10, 1, 3}, {RAM, 30, 1, 1}, {VRAM, 2, 1, 2},
+                   {BIOS, 0, 1, 0});
 }
 
 static void by_phase_is_by_address_inside_each_phase(void **state)
 {
-    g_autoptr(PageOrder) order = empty_order();
-    g_autoptr(PageOrder) expected = empty_order();
-    g_autoptr(PageOrder) sorted = NULL;
+    g_autoptr(PageOrder) order = ORDER_OF({RAM, 50, 1, 0}, {RAM, 40, 1, 10},
+                                          {RAM, 30, 1, 500}, {RAM, 20, 1, 510});
+    g_autoptr(PageOrder) sorted =
+        order_sort(order, ORDER_SORT_PHASE, UINT64_MAX, 100);
 
-    add(order, RAM, 50, 1, 0);
-    add(order, RAM, 40, 1, 10);
-    add(order, RAM, 30, 1, 500);
-    add(order, RAM, 20, 1, 510);
-    sorted = order_sort(order, ORDER_SORT_PHASE, UINT64_MAX, 100);
-
-    add(expected, RAM, 40, 1, 10);
-    add(expected, RAM, 50, 1, 0);
-    add(expected, RAM, 20, 1, 510);
-    add(expected, RAM, 30, 1, 500);
-    assert_extents(sorted, expected);
+    ASSERT_EXTENTS(sorted, {RAM, 40, 1, 10}, {RAM, 50, 1, 0}, {RAM, 20, 1, 510},
+                   {RAM, 30, 1, 500});
 }
 
 static void the_first_extent_of_a_page_counts_before_sorting(void **state)
 {
-    g_autoptr(PageOrder) order = empty_order();
-    g_autoptr(PageOrder) sorted = NULL;
-
-    add(order, RAM, 0, 1, 9000);
-    add(order, RAM, 0, 1, 1000);
-    sorted = sort_by(order, ORDER_SORT_TIME);
+    g_autoptr(PageOrder) order = ORDER_OF({RAM, 0, 1, 9000}, {RAM, 0, 1, 1000});
+    g_autoptr(PageOrder) sorted = sort_by(order, ORDER_SORT_TIME);
 
     assert_int_equal(sorted->extents->len, 1);
     assert_int_equal(page_order_extent(sorted, 0)->time_us, 9000);

@@ -37,13 +37,9 @@ static void an_empty_order_is_all_0(void **state)
 
 static void pages_and_bytes_are_counted_once(void **state)
 {
-    g_autoptr(PageOrder) order = empty_order();
-    g_autoptr(OrderStat) stat = NULL;
-
-    add(order, RAM, 0, 8, 1000);
-    add(order, RAM, 4, 8, 9000);
-    add(order, BIOS, 0, 2, 500000);
-    stat = order_stat(order, NULL, &OPTIONS);
+    g_autoptr(PageOrder) order =
+        ORDER_OF({RAM, 0, 8, 1000}, {RAM, 4, 8, 9000}, {BIOS, 0, 2, 500000});
+    g_autoptr(OrderStat) stat = order_stat(order, NULL, &OPTIONS);
 
     assert_int_equal(stat->n_extents, 3);
     assert_int_equal(stat->n_pages, 14);
@@ -60,15 +56,10 @@ static void pages_and_bytes_are_counted_once(void **state)
 
 static void runs_are_sorted_into_powers_of_two(void **state)
 {
-    g_autoptr(PageOrder) order = empty_order();
-    g_autoptr(OrderStat) stat = NULL;
-
-    add(order, RAM, 0, 1, 0);
-    add(order, RAM, 10, 2, 0);
-    add(order, RAM, 20, 3, 0);
-    add(order, RAM, 30, 4, 0);
-    add(order, RAM, 40, 5, 0);
-    stat = order_stat(order, NULL, &OPTIONS);
+    g_autoptr(PageOrder) order =
+        ORDER_OF({RAM, 0, 1, 0}, {RAM, 10, 2, 0}, {RAM, 20, 3, 0},
+                 {RAM, 30, 4, 0}, {RAM, 40, 5, 0});
+    g_autoptr(OrderStat) stat = order_stat(order, NULL, &OPTIONS);
 
     assert_int_equal(stat->n_runs, 5);
     assert_int_equal(stat->run_pages_min, 1);
@@ -82,14 +73,10 @@ static void runs_are_sorted_into_powers_of_two(void **state)
 
 static void the_timeline_ends_with_the_last_first_touch(void **state)
 {
-    g_autoptr(PageOrder) order = empty_order();
-    g_autoptr(OrderStat) stat = NULL;
-
-    add(order, RAM, 0, 1, 0);
-    add(order, RAM, 10, 2, 1000);
-    add(order, RAM, 20, 3, 2500);
-    add(order, RAM, 30, 4, 3999);
-    stat = order_stat(order, NULL, &OPTIONS);
+    g_autoptr(PageOrder) order =
+        ORDER_OF({RAM, 0, 1, 0}, {RAM, 10, 2, 1000}, {RAM, 20, 3, 2500},
+                 {RAM, 30, 4, 3999});
+    g_autoptr(OrderStat) stat = order_stat(order, NULL, &OPTIONS);
 
     assert_int_equal(timeline_at(stat, 0), 1);
     assert_int_equal(timeline_at(stat, 1), 2);
@@ -99,15 +86,10 @@ static void the_timeline_ends_with_the_last_first_touch(void **state)
 
 static void pages_are_counted_by_access(void **state)
 {
-    g_autoptr(PageOrder) order = empty_order();
-    g_autoptr(OrderStat) stat = NULL;
-
-    add(order, RAM, 0, 1, 0);
-    add(order, RAM, 10, 2, 0);
-    add(order, RAM, 20, 3, 0);
-    g_array_index(order->extents, PageExtent, 1).access = PAGE_ACCESS_READ;
-    g_array_index(order->extents, PageExtent, 2).access = PAGE_ACCESS_WRITE;
-    stat = order_stat(order, NULL, &OPTIONS);
+    g_autoptr(PageOrder) order =
+        ORDER_OF({RAM, 0, 1, 0}, {RAM, 10, 2, 0, .access = PAGE_ACCESS_READ},
+                 {RAM, 20, 3, 0, .access = PAGE_ACCESS_WRITE});
+    g_autoptr(OrderStat) stat = order_stat(order, NULL, &OPTIONS);
 
     assert_int_equal(stat->n_pages_by_access[PAGE_ACCESS_UNKNOWN], 1);
     assert_int_equal(stat->n_pages_by_access[PAGE_ACCESS_READ], 2);
@@ -116,8 +98,8 @@ static void pages_are_counted_by_access(void **state)
 
 static void the_share_of_a_snapshot_is_counted_in_its_file(void **state)
 {
-    g_autoptr(PageOrder) order = empty_order();
-    g_autoptr(OrderStat) stat = NULL;
+    g_autoptr(PageOrder) order =
+        ORDER_OF({RAM, 4, 8, 0}, {RAM, 192, 64, 0}, {VRAM, 0, 2, 0});
     uint64_t ram_bits[RAM_PAGES / 64] = {0xff, 0, 0, 1};
     uint64_t other_bits[1] = {0xffff};
     SnapshotBlock blocks[] = {
@@ -133,11 +115,7 @@ static void the_share_of_a_snapshot_is_counted_in_its_file(void **state)
          .bitmap = ram_bits},
     };
     Snapshot snapshot = {.blocks = blocks, .n_blocks = 2};
-
-    add(order, RAM, 4, 8, 0);
-    add(order, RAM, 192, 64, 0);
-    add(order, VRAM, 0, 2, 0);
-    stat = order_stat(order, &snapshot, &OPTIONS);
+    g_autoptr(OrderStat) stat = order_stat(order, &snapshot, &OPTIONS);
 
     assert_int_equal(stat->n_pages_in_file, 25);
     assert_int_equal(stat->n_pages_common, 5);
@@ -147,8 +125,7 @@ static void the_share_of_a_snapshot_is_counted_in_its_file(void **state)
 
 static void pages_beyond_the_snapshots_block_are_not_in_its_file(void **state)
 {
-    g_autoptr(PageOrder) order = empty_order();
-    g_autoptr(OrderStat) stat = NULL;
+    g_autoptr(PageOrder) order = ORDER_OF({RAM, 60, 10, 0}, {RAM, 80, 10, 0});
     uint64_t bits[] = {UINT64_MAX, UINT64_MAX};
     SnapshotBlock block = {
         .name = (char *)"pc.ram",
@@ -158,10 +135,7 @@ static void pages_beyond_the_snapshots_block_are_not_in_its_file(void **state)
         .bitmap = bits,
     };
     Snapshot snapshot = {.blocks = &block, .n_blocks = 1};
-
-    add(order, RAM, 60, 10, 0);
-    add(order, RAM, 80, 10, 0);
-    stat = order_stat(order, &snapshot, &OPTIONS);
+    g_autoptr(OrderStat) stat = order_stat(order, &snapshot, &OPTIONS);
 
     assert_int_equal(stat->n_pages_common, 4);
     assert_int_equal(stat->n_pages_not_in_file, 16);

@@ -21,13 +21,8 @@ static uint64_t n_bytes_in(const PageOrder *order)
 
 static PageOrder *four_extents(void)
 {
-    PageOrder *order = empty_order();
-
-    add(order, RAM, 0, 4, 1000);
-    add(order, RAM, 100, 4, 3000);
-    add(order, RAM, 50, 4, 2000);
-    add(order, VRAM, 0, 4, 900000);
-    return order;
+    return ORDER_OF({RAM, 0, 4, 1000}, {RAM, 100, 4, 3000}, {RAM, 50, 4, 2000},
+                    {VRAM, 0, 4, 900000});
 }
 
 static void limits_of_nothing_leave_all(void **state)
@@ -41,41 +36,32 @@ static void limits_of_nothing_leave_all(void **state)
 static void an_extent_across_the_limit_of_bytes_is_cut(void **state)
 {
     g_autoptr(PageOrder) order = four_extents();
-    g_autoptr(PageOrder) expected = empty_order();
-    g_autoptr(PageOrder) trimmed = NULL;
     OrderTrim trim = ORDER_TRIM_NOTHING;
 
     trim.max_bytes = 7 * 4096 - 1;
-    trimmed = order_trim(order, &trim);
+    g_autoptr(PageOrder) trimmed = order_trim(order, &trim);
 
-    add(expected, RAM, 0, 4, 1000);
-    add(expected, RAM, 100, 2, 3000);
-    assert_extents(trimmed, expected);
+    ASSERT_EXTENTS(trimmed, {RAM, 0, 4, 1000}, {RAM, 100, 2, 3000});
 }
 
 static void an_extent_across_the_limit_of_pages_is_cut(void **state)
 {
     g_autoptr(PageOrder) order = four_extents();
-    g_autoptr(PageOrder) expected = empty_order();
-    g_autoptr(PageOrder) trimmed = NULL;
     OrderTrim trim = ORDER_TRIM_NOTHING;
 
     trim.max_pages = 5;
-    trimmed = order_trim(order, &trim);
+    g_autoptr(PageOrder) trimmed = order_trim(order, &trim);
 
-    add(expected, RAM, 0, 4, 1000);
-    add(expected, RAM, 100, 1, 3000);
-    assert_extents(trimmed, expected);
+    ASSERT_EXTENTS(trimmed, {RAM, 0, 4, 1000}, {RAM, 100, 1, 3000});
 }
 
 static void a_limit_of_0_leaves_nothing(void **state)
 {
     g_autoptr(PageOrder) order = four_extents();
-    g_autoptr(PageOrder) trimmed = NULL;
     OrderTrim trim = ORDER_TRIM_NOTHING;
 
     trim.max_bytes = 0;
-    trimmed = order_trim(order, &trim);
+    g_autoptr(PageOrder) trimmed = order_trim(order, &trim);
 
     assert_int_equal(trimmed->extents->len, 0);
     assert_int_equal(trimmed->blocks->len, N_BLOCKS);
@@ -84,41 +70,33 @@ static void a_limit_of_0_leaves_nothing(void **state)
 static void pages_touched_later_are_left_out_wherever_they_are(void **state)
 {
     g_autoptr(PageOrder) order = four_extents();
-    g_autoptr(PageOrder) expected = empty_order();
-    g_autoptr(PageOrder) trimmed = NULL;
     OrderTrim trim = ORDER_TRIM_NOTHING;
 
     trim.max_time_us = 2000;
-    trimmed = order_trim(order, &trim);
+    g_autoptr(PageOrder) trimmed = order_trim(order, &trim);
 
-    add(expected, RAM, 0, 4, 1000);
-    add(expected, RAM, 50, 4, 2000);
-    assert_extents(trimmed, expected);
+    ASSERT_EXTENTS(trimmed, {RAM, 0, 4, 1000}, {RAM, 50, 4, 2000});
 }
 
 static void the_first_phases_are_left(void **state)
 {
     g_autoptr(PageOrder) order = four_extents();
-    g_autoptr(PageOrder) trimmed = NULL;
     OrderTrim trim = ORDER_TRIM_NOTHING;
 
     trim.max_phases = 1;
-    trimmed = order_trim(order, &trim);
+    g_autoptr(PageOrder) trimmed = order_trim(order, &trim);
 
     assert_int_equal(trimmed->extents->len, 3);
 }
 
 static void a_page_counts_once_against_the_limit(void **state)
 {
-    g_autoptr(PageOrder) order = empty_order();
-    g_autoptr(PageOrder) trimmed = NULL;
+    g_autoptr(PageOrder) order =
+        ORDER_OF({RAM, 0, 2, 0}, {RAM, 0, 2, 5000}, {RAM, 9, 2, 9000});
     OrderTrim trim = ORDER_TRIM_NOTHING;
 
-    add(order, RAM, 0, 2, 0);
-    add(order, RAM, 0, 2, 5000);
-    add(order, RAM, 9, 2, 9000);
     trim.max_pages = 4;
-    trimmed = order_trim(order, &trim);
+    g_autoptr(PageOrder) trimmed = order_trim(order, &trim);
 
     assert_int_equal(n_pages_in(trimmed), 4);
 }

@@ -1,0 +1,302 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A load that improves its order, by its commands.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "plugin/control-protocol.h"
+#include "tests/plugin/session-world.h"
+
+/* The arguments of "load", to learn at path until it is ended. */
+static json_t *learn_arguments(const World *world, const char *policy,
+                               const char *path)
+{
+    json_t *arguments = world_load_arguments_with(world, policy, "learn", path);
+
+    json_object_set_new(arguments, "learn-for", json_integer(3600000));
+    return arguments;
+}
+
+/* The same for the order at path, which is loaded by. */
+static json_t *improve_arguments(const World *world, const char *path)
+{
+    json_t *arguments = learn_arguments(world, "order", path);
+
+    json_object_set_new(arguments, "order", json_string(path));
+    return arguments;
+}
+
+static void end_learning(const World *world)
+{
+    world_do(world, CONTROL_CMD_LOAD_REST, NULL);
+    world_await(world, "recording");
+}
+
+static void assert_loads(const World *world)
+{
+    world_await(world, "all");
+    world_assert_equal(world);
+}
+
+/* An order of identity at path: n_pages of video memory, each by itself. */
+static void write_order(const char *path, const char *identity,
+                        uint64_t n_pages)
+{
+    g_autoptr(PageOrder) order = page_order_new();
+    uint32_t block = page_order_add_block(
+        order, "vga.vram", 64 * WORLD_PAGE_BYTES, WORLD_PAGE_BYTES);
+    g_autoptr(GError) error = NULL;
+
+    for (uint64_t i = 0; i < n_pages; i++) {
+        const PageExtent extent = {
+            .block = block, .first_page = n_pages - 1 - i, .n_pages = 1};
+
+        page_order_append(order, &extent);
+    }
+    order->identity = g_strdup(identity);
+    order->n_runs = 5;
+    if (!page_order_save(order, path, &error)) {
+        fail_msg("%s", error->message);
+    }
+}
+
+/* ---- what is learned ---- */
+
+static void a_load_without_an_order_makes_one_of_what_was_missed(void **state)
+{
+    World *world = world_new();
+    g_autofree char *path = world_file(world, "vm.order");
+
+    world_do(world, CONTROL_CMD_LOAD, learn_arguments(world, "demand", path));
+    world_attach(world);
+    world_touch(world, WORLD_RAM, 5);
+    world_touch(world, WORLD_VRAM, 3);
+    world_touch(world, WORLD_RAM, 7); /* zero: not in the file */
+    world_touch(world, WORLD_RAM, 0);
+    end_learning(world);
+
+    g_autoptr(PageOrder) order = world_load_order(path);
+    assert_int_equal(order->origin, PAGE_ORDER_ORIGIN_LEARNED);
+    assert_string_equal(order->identity, world->snapshot->identity);
+    assert_int_equal(order->extents->len, 3);
+    world_assert_extent(order, 0, "pc.ram", 5);
+    world_assert_extent(order, 1, "vga.vram", 3);
+    world_assert_extent(order, 2, "pc.ram", 0);
+    assert_loads(world);
+}
+
+static void a_page_that_the_order_lacked_is_in_it_afterwards(void **state)
+{
+    World *world = world_new();
+    g_autofree char *path = world_file(world, "vm.order");
+
+    write_order(path, world->snapshot->identity, 1);
+    world_do(world, CONTROL_CMD_LOAD, improve_arguments(world, path));
+    /* Nobody can prefetch the piece that page 3 is in, since its end cannot
+     * be read. */
+    world_cut_file(world, WORLD_VRAM, 4);
+    world_attach(world);
+    json_decref(
+        line_client_read_event(world->events, CONTROL_EVENT_READ_ERROR));
+    world_touch(world, WORLD_VRAM, 3);
+    end_learning(world);
+
+    g_autoptr(PageOrder) order = world_load_order(path);
+    assert_int_equal(order->origin, PAGE_ORDER_ORIGIN_LEARNED);
+    assert_int_equal(order->n_runs, 6);
+    assert_int_equal(order->extents->len, 2);
+    world_assert_extent(order, 0, "vga.vram", 0);
+    world_assert_extent(order, 1, "vga.vram", 3);
+    world_mend_file(world);
+    world_do(world, CONTROL_CMD_RETRY, NULL);
+    assert_loads(world);
+}
+
+static bool has_idle_page(const PageOrder *order)
+{
+    guint i = 0;
+
+    while (i < order->extents->len &&
+           page_order_extent(order, i)->idle_loads == 0) {
+        i++;
+    }
+    return i < order->extents->len;
+}
+
+/* Which eighth of the order is held back to find out is drawn anew each time:
+ * that none of 64 pages is in three loads cannot be. */
+static void pages_of_the_order_that_nobody_touches_become_idle(void **state)
+{
+    World *world = world_new();
+    g_autofree char *path = world_file(world, "vm.order");
+
+    write_order(path, world->snapshot->identity, 64);
+    for (unsigned load = 0; load < 3; load++) {
+        World *again = world_new_like(world);
+
+        world_do(again, CONTROL_CMD_LOAD, improve_arguments(again, path));
+        world_attach(again);
+        end_learning(again);
+        assert_loads(again);
+    }
+    g_autoptr(PageOrder) order = world_load_order(path);
+    assert_int_equal(order->n_runs, 8);
+    assert_true(has_idle_page(order));
+}
+
+/* ---- when ---- */
+
+static void an_order_is_learned_when_its_time_is_over(void **state)
+{
+    World *world = world_new();
+    g_autofree char *path = world_file(world, "vm.order");
+    json_t *arguments = learn_arguments(world, "demand", path);
+
+    json_object_set_new(arguments, "learn-for", json_integer(1));
+    world_do(world, CONTROL_CMD_LOAD, arguments);
+    world_attach(world);
+    world_await(world, "recording");
+    world_assert_state(world, CONTROL_CMD_QUERY, "loading");
+    page_order_free(world_load_order(path));
+}
+
+static void an_order_is_learned_when_the_session_ends(void **state)
+{
+    World *world = world_new();
+    g_autofree char *path = world_file(world, "vm.order");
+
+    world_do(world, CONTROL_CMD_LOAD, learn_arguments(world, "demand", path));
+    world_attach(world);
+    world_touch(world, WORLD_VRAM, 60);
+    session_end(world->session);
+    g_autoptr(PageOrder) order = world_load_order(path);
+    assert_int_equal(order->extents->len, 1);
+    world_assert_extent(order, 0, "vga.vram", 60);
+}
+
+static void nothing_is_learned_of_a_load_that_never_took_over_ram(void **state)
+{
+    World *world = world_new();
+    g_autofree char *path = world_file(world, "vm.order");
+
+    world_do(world, CONTROL_CMD_LOAD, learn_arguments(world, "demand", path));
+    session_end(world->session);
+    assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
+}
+
+/* ---- what is left alone ---- */
+
+/* A load that is to improve what is at path warns with text, works, and
+ * leaves path as it is. */
+static void assert_left_alone(const World *world, const char *path,
+                              const char *text)
+{
+    g_autoptr(GBytes) before = NULL;
+    g_autoptr(GBytes) after = NULL;
+    char *bytes;
+    gsize len;
+
+    assert_true(g_file_get_contents(path, &bytes, &len, NULL));
+    before = g_bytes_new_take(bytes, len);
+    json_t *answer =
+        world_call(world, CONTROL_CMD_LOAD, improve_arguments(world, path));
+    const char *warning = text_in(answer, "warning");
+    if (!strstr(warning, "nothing will be learned") || !strstr(warning, path) ||
+        !strstr(warning, text)) {
+        fail_msg("\"%s\" does not say \"%s\"", warning, text);
+    }
+    json_decref(answer);
+    world_attach(world);
+    end_learning(world);
+    assert_loads(world);
+    assert_true(g_file_get_contents(path, &bytes, &len, NULL));
+    after = g_bytes_new_take(bytes, len);
+    assert_true(g_bytes_equal(before, after));
+}
+
+static void an_order_of_another_snapshot_is_left_alone(void **state)
+{
+    World *world = world_new();
+    g_autofree char *path = world_file(world, "vm.order");
+    g_autofree char *identity = g_strnfill(PAGE_ORDER_IDENTITY_DIGITS, 'a');
+
+    write_order(path, identity, 3);
+    assert_left_alone(world, path, "recorded for another snapshot");
+}
+
+static void an_order_of_an_unknown_snapshot_is_left_alone(void **state)
+{
+    World *world = world_new();
+    g_autofree char *path = world_file(world, "vm.order");
+
+    write_order(path, NULL, 3);
+    assert_left_alone(world, path, "not an order of this snapshot");
+}
+
+static void a_file_that_is_no_order_is_left_alone(void **state)
+{
+    World *world = world_new();
+    g_autofree char *path = world_file(world, "letter.txt");
+
+    assert_true(g_file_set_contents(path, "Dear all", -1, NULL));
+    assert_left_alone(world, path, "loading without an order");
+}
+
+/* ---- what goes wrong ---- */
+
+static void an_order_that_cannot_be_written_is_warned_of(void **state)
+{
+    World *world = world_new();
+    unsigned n_before = world_n_warnings();
+
+    world_do(world, CONTROL_CMD_LOAD,
+             learn_arguments(world, "demand", "/nonexistent/vm.order"));
+    world_attach(world);
+    world_touch(world, WORLD_RAM, 5);
+    end_learning(world);
+    assert_int_equal(world_n_warnings(), n_before + 1);
+    assert_loads(world);
+}
+
+static void a_load_cannot_record_and_learn_at_once(void **state)
+{
+    World *world = world_new();
+    g_autofree char *path = world_file(world, "vm.order");
+    json_t *arguments = learn_arguments(world, "demand", path);
+
+    json_object_set_new(arguments, "record", json_string(path));
+    world_refuse(world, CONTROL_CMD_LOAD, arguments, "not both");
+    world_load(world, "demand");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_load_without_an_order_makes_one_of_what_was_missed),
+        cmocka_unit_test(a_page_that_the_order_lacked_is_in_it_afterwards),
+        cmocka_unit_test(pages_of_the_order_that_nobody_touches_become_idle),
+        cmocka_unit_test(an_order_is_learned_when_its_time_is_over),
+        cmocka_unit_test(an_order_is_learned_when_the_session_ends),
+        cmocka_unit_test(nothing_is_learned_of_a_load_that_never_took_over_ram),
+        cmocka_unit_test(an_order_of_another_snapshot_is_left_alone),
+        cmocka_unit_test(an_order_of_an_unknown_snapshot_is_left_alone),
+        cmocka_unit_test(a_file_that_is_no_order_is_left_alone),
+        cmocka_unit_test(an_order_that_cannot_be_written_is_warned_of),
+        cmocka_unit_test(a_load_cannot_record_and_learn_at_once),
+    };
+
+    if (!have_userfaultfd(0)) {
+        printf("skipped: userfaultfd is not to be had here\n");
+        return 77;
+    }
+    return cmocka_run_group_tests(tests, NULL, worlds_remove_files);
+}
