@@ -171,6 +171,24 @@ static void pages_of_the_order_are_read_before_there_is_memory(void **state)
     world_free(world);
 }
 
+static void a_page_that_is_touched_ahead_of_the_order_comes_late(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 8);
+    g_autoptr(PageOrder) order = world_order(world, 0, 16, 200);
+
+    fake_source_shut(world->source);
+    world_start(world, PAGER_POLICY_ORDER, order);
+    world_attach(world);
+    fake_source_await_waiting(world->source);
+    assert_true(world_page_is_right(world, 0, 20));
+    assert_true(world_page_is_right(world, 0, 1000));
+    assert_int_equal(stat_number(world, "pages", "by-fault"), 2);
+    assert_int_equal(stat_number(world, "pages", "late"), 1);
+    fake_source_open(world->source);
+    world_await(world, PAGER_GOAL_ALL);
+    world_free(world);
+}
+
 static void an_order_for_other_blocks_does_no_harm(void **state)
 {
     World *world = world_new(ram_kind_of(state), 5);
@@ -486,6 +504,7 @@ int main(void)
         FOR_BOTH_KINDS(everything_is_loaded_by_faults_alone),
         FOR_BOTH_KINDS(pages_of_the_order_come_first),
         FOR_BOTH_KINDS(pages_of_the_order_are_read_before_there_is_memory),
+        FOR_BOTH_KINDS(a_page_that_is_touched_ahead_of_the_order_comes_late),
         FOR_BOTH_KINDS(an_order_for_other_blocks_does_no_harm),
         FOR_BOTH_KINDS(a_page_in_flight_is_not_waited_for),
         FOR_BOTH_KINDS(what_is_read_too_late_does_not_overwrite_the_guest),

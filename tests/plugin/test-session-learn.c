@@ -132,12 +132,26 @@ static bool has_idle_page(const PageOrder *order)
     return i < order->extents->len;
 }
 
+/* Returns how many pages were held back. */
+static json_int_t assert_none_used(World *world)
+{
+    json_t *stats = world_call(world, CONTROL_CMD_QUERY, NULL);
+    const json_t *pages = json_object_get(stats, "pages");
+    json_int_t held_back = number_in(pages, "held-back");
+
+    assert_int_equal(number_in(pages, "unused"), held_back);
+    json_decref(stats);
+    return held_back;
+}
+
 /* Which eighth of the order is held back to find out is drawn anew each time:
  * that none of 64 pages is in three loads cannot be. */
 static void pages_of_the_order_that_nobody_touches_become_idle(void **state)
 {
     World *world = world_new();
     g_autofree char *path = world_file(world, "vm.order");
+
+    json_int_t held_back = 0;
 
     write_order(path, world->snapshot->identity, 64);
     for (unsigned load = 0; load < 3; load++) {
@@ -146,8 +160,10 @@ static void pages_of_the_order_that_nobody_touches_become_idle(void **state)
         world_do(again, CONTROL_CMD_LOAD, improve_arguments(again, path));
         world_attach(again);
         end_learning(again);
+        held_back += assert_none_used(again);
         assert_loads(again);
     }
+    assert_true(held_back > 0);
     g_autoptr(PageOrder) order = world_load_order(path);
     assert_int_equal(order->n_runs, 8);
     assert_true(has_idle_page(order));
