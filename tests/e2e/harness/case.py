@@ -103,6 +103,15 @@ class Case(unittest.TestCase):
         self.assertEqual(vm.quit(), 0)
         return vm
 
+    def profiled_save(self, vm, path, touches):
+        """Save with a profile of at least that many first touches."""
+        process = self.preheat("savevm", "--qmp", vm.qmp_path, "--output",
+                               path, "--profile=3600", "--json")
+        vm.wait_touches(touches)
+        self.run_preheat("profile", "stop", "--qmp", vm.qmp_path)
+        self.assertEqual(process.wait(), 0, process.describe())
+        return json.loads(process.stdout)["profile"]
+
     def read_json(self, path):
         return json.loads(pathlib.Path(path).read_text())
 

@@ -130,6 +130,20 @@ class Virtual:
         finally:
             connection.close()
 
+    def wait_touches(self, count):
+        """Wait until a profiling window has seen that many first touches."""
+        deadline = Deadline()
+        connection = self.control()
+        try:
+            while True:
+                profile = connection.execute("query-profile")
+                if (profile["state"] == "profiling"
+                        and profile["first-touches"] >= count):
+                    return
+                deadline.left(f"{count} first touches")
+        finally:
+            connection.close()
+
     def statistics(self):
         """What the plugin counts at this moment."""
         connection = self.control()
