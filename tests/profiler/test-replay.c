@@ -176,9 +176,13 @@ static void blocks_are_never_joined(void **state)
 
     add_extent(world, 0, 0, N_PAGES - 1, 1);
     add_extent(world, 0, 1, 0, 1);
+    add_extent(world, 1, 0, 10, 1);
+    add_extent(world, 1, 1, 12, 1);
     world_start(world);
     assert_next(world, 0, N_PAGES - 1, 1);
     assert_next(world, 1, 0, 1);
+    assert_next(world, 0, 10, 1);
+    assert_next(world, 1, 12, 1);
     assert_end(world);
     world_free(world);
 }

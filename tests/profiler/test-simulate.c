@@ -235,7 +235,7 @@ static void test_page_that_is_being_read_is_waited_for(void **state)
 }
 
 static void
-test_fault_goes_before_the_eager_thread_in_a_full_queue(void **state)
+test_fault_goes_before_the_eager_threads_in_a_full_queue(void **state)
 {
     SimulateParams params = slow_params();
     g_autoptr(PageOrder) order = order_of_all();
@@ -243,6 +243,7 @@ test_fault_goes_before_the_eager_thread_in_a_full_queue(void **state)
     SimulateResult result;
 
     params.storage.queue = 1;
+    params.n_eager_threads = 2;
     params.head_start_ns = MS;
     result = run(order, trace, &params, SIMULATE_ORDER);
     assert_int_equal(result.blocked_ns, 3 * MS);
@@ -657,7 +658,7 @@ int main(void)
         cmocka_unit_test(test_rest_waits_for_the_last_of_the_order),
         cmocka_unit_test(test_page_that_is_being_read_is_waited_for),
         cmocka_unit_test(
-            test_fault_goes_before_the_eager_thread_in_a_full_queue),
+            test_fault_goes_before_the_eager_threads_in_a_full_queue),
         cmocka_unit_test(test_pieces_are_small_while_faults_arrive),
         cmocka_unit_test(test_miss_moves_the_replay_to_where_the_guest_is),
         cmocka_unit_test(test_near_pages_of_a_phase_come_with_those_between),
