@@ -41,7 +41,7 @@
 #include "plugin/fault-loop.h"
 #include "plugin/page-states.h"
 #include "plugin/pager.h"
-#include "plugin/replay.h"
+#include "profiler/replay.h"
 
 /* The eager threads' pieces: small while the guest waits for faults, so that
  * these need not wait long; large otherwise. */

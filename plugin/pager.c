@@ -82,6 +82,19 @@ static bool start_eager_thread(Pager *pager)
     return true;
 }
 
+static Replay *new_replay(const PageOrder *order, const Snapshot *snapshot)
+{
+    g_autofree ReplayBlock *blocks = g_new(ReplayBlock, snapshot->n_blocks);
+
+    for (size_t i = 0; i < snapshot->n_blocks; i++) {
+        const SnapshotBlock *block = &snapshot->blocks[i];
+
+        blocks[i] =
+            (ReplayBlock){block->name, block->page_bytes, block->n_pages};
+    }
+    return replay_new(order, blocks, snapshot->n_blocks);
+}
+
 static bool start(Pager *pager)
 {
     const PagerConfig *config = &pager->config;
@@ -92,7 +105,7 @@ static bool start(Pager *pager)
         return false;
     }
     if (config->policy == PAGER_POLICY_ORDER && config->order) {
-        pager->replay = replay_new(config->order, config->snapshot);
+        pager->replay = new_replay(config->order, config->snapshot);
     }
     if (config->order && config->learning.missed) {
         pager_hold_back(pager, config->order);

@@ -1,50 +1,63 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The eager thread of a simulated load: it reads the plan, then all other
- * pages in file order, as far as the storage lets it.
+ * The eager threads of a simulated load: they read what the replay gives,
+ * then all other pages in file order, as far as the storage lets them.  What
+ * plugin/pager-eager.c and plugin/page-source.c do, in simulated time.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "profiler/replay.h"
 #include "profiler/simulate-image.h"
-#include "profiler/simulate-plan.h"
 #include "profiler/simulate.h"
 #include "profiler/storage-model.h"
 
-/* A piece whose pages were claimed and are not marked as placed yet. */
-typedef struct EagerPiece {
-    SimRun run;
-    uint64_t end_ns;
-} EagerPiece;
+/* A thread reads what it has claimed with one request after the other, and
+ * places all of it when the last has ended. */
+typedef struct EagerThread {
+    SimRun piece;      /* from the first claimed page to the last; 0 pages:
+                          it has none */
+    uint64_t *claimed; /* which of these, from the word of piece.first on */
+    SimRun request;    /* the part of the piece that is being read */
+    uint64_t next;     /* the page of the piece where reading goes on */
+    uint64_t at_ns;    /* when it goes on; SIMULATE_NEVER: not by itself */
+} EagerThread;
 
 typedef struct Eager {
     SimImage *image;
-    SimPlan *plan; /* NULL if in_rest from the start */
+    Replay *replay; /* NULL: none */
     StorageModel *storage;
     const SimulateParams *params;
-    uint64_t now_ns;        /* when it began its last read */
+    EagerThread *threads;   /* params->n_eager_threads */
     uint64_t busy_until_ns; /* until then the pieces are small */
     uint64_t rest_cursor;   /* pages before it are claimed */
-    bool in_rest;           /* the plan is done */
-    bool done;
-    uint64_t order_done_ns; /* when the last page read by plan was placed */
+    bool in_rest;           /* the replay is at its end */
+    uint64_t order_done_ns; /* when that was */
     uint64_t last_end_ns;   /* of the last read, a fault's included */
-    size_t n;               /* pieces being read, from head on */
-    size_t head;
-    EagerPiece pieces[STORAGE_MAX_QUEUE];
 } Eager;
 
-/* Go on with the pages that are not in the plan; not before the guest could
- * run, since QEMU has no place for them earlier. */
-void eager_begin_rest(Eager *eager);
+/* All but eager is borrowed until eager_clear(); replay may be NULL. */
+void eager_init(Eager *eager, SimImage *image, Replay *replay,
+                StorageModel *storage, const SimulateParams *params);
+void eager_clear(Eager *eager);
 
-/* Begin every read that it would begin before until_ns; UINT64_MAX lets it
- * come to its end. */
+/* Let it begin; before this, nothing is read. */
+void eager_start(Eager *eager);
+
+/* Do all that it would do before until_ns, and place what has been read by
+ * then; UINT64_MAX lets it come to its end. */
 void eager_advance(Eager *eager, uint64_t until_ns);
 
-/* When page, which is neither pending nor placed, will be placed; this may
- * have come to pass. */
-uint64_t eager_in_flight_until(const Eager *eager, uint64_t page);
+typedef enum {
+    EAGER_NOT_READ, /* it waits for a request of its piece that comes later */
+    EAGER_READING,
+    EAGER_READ, /* but not placed, since other pages of its piece are not */
+} EagerProgress;
+
+/* How far page, which is in the file and neither pending nor placed, has
+ * come; sets *ret_end_ns to when its request ends, if it is EAGER_READING. */
+EagerProgress eager_progress(const Eager *eager, uint64_t page,
+                             uint64_t *ret_end_ns);

@@ -7,13 +7,8 @@
 
 #include "formats/error.h"
 
-/* 16 TiB of 4 KiB pages; two bitmaps of 512 MiB. */
+/* 16 TiB of 4 KiB pages; three bitmaps of 512 MiB. */
 #define MAX_PAGES (UINT64_C(1) << 32)
-
-static const SimBlock *block_at(const SimImage *image, size_t i)
-{
-    return &g_array_index(image->blocks, SimBlock, i);
-}
 
 /* The bits [from, end) of the word that `from` lies in. */
 static uint64_t word_mask(uint64_t from, uint64_t end)
@@ -66,35 +61,54 @@ void sim_image_free(SimImage *image)
     if (!image) {
         return;
     }
-    g_hash_table_unref(image->by_name);
     g_array_unref(image->blocks);
+    g_free(image->of_trace);
+    g_free(image->in_file);
     g_free(image->pending);
-    g_free(image->zero);
     g_free(image->placed);
     g_free(image);
 }
 
-static bool add_blocks(SimImage *image, const PageOrder *trace, GError **error)
+static bool add_block(SimImage *image, const PageOrder *trace, uint32_t i,
+                      GError **error)
 {
-    for (size_t i = 0; i < trace->blocks->len; i++) {
-        const PageOrderBlock *from = page_order_block(trace, i);
-        SimBlock block = {
-            .name = from->name,
-            .first = image->n_pages,
-            .n_pages = from->len_bytes / from->page_bytes,
-            .page_bytes = from->page_bytes,
-        };
+    const PageOrderBlock *from = page_order_block(trace, i);
+    SimBlock block = {
+        .name = from->name,
+        .first = image->n_pages,
+        .n_pages = from->len_bytes / from->page_bytes,
+        .page_bytes = from->page_bytes,
+    };
 
-        if (block.n_pages > MAX_PAGES - image->n_pages) {
-            g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_TOO_LARGE,
-                        "the trace's blocks have more than %" G_GUINT64_FORMAT
-                        " pages, which is as many as can be simulated",
-                        MAX_PAGES);
+    if (block.n_pages > MAX_PAGES - image->n_pages) {
+        g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_TOO_LARGE,
+                    "the trace's blocks have more than %" G_GUINT64_FORMAT
+                    " pages, which is as many as can be simulated",
+                    MAX_PAGES);
+        return false;
+    }
+    image->n_pages += block.n_pages;
+    image->of_trace[i] = image->blocks->len;
+    g_array_append_val(image->blocks, block);
+    return true;
+}
+
+/* Those of the trace's blocks that the file has, in its sequence; without a
+ * file all of them as they come. */
+static bool add_blocks(SimImage *image, const PageOrder *trace,
+                       const Snapshot *snapshot, GError **error)
+{
+    size_t n = snapshot ? snapshot->n_blocks : trace->blocks->len;
+
+    image->of_trace = g_new0(uint32_t, trace->blocks->len + 1);
+    for (size_t i = 0; i < n; i++) {
+        int64_t block =
+            snapshot ? page_order_find_block(trace, snapshot->blocks[i].name)
+                     : (int64_t)i;
+
+        if (block >= 0 && !add_block(image, trace, (uint32_t)block, error)) {
             return false;
         }
-        image->n_pages += block.n_pages;
-        g_hash_table_insert(image->by_name, from->name, GSIZE_TO_POINTER(i));
-        g_array_append_val(image->blocks, block);
     }
     return true;
 }
@@ -123,28 +137,27 @@ static void mark_in_file(SimImage *image, const SimBlock *block,
         uint64_t from = page * file->page_bytes / block->page_bytes;
         uint64_t last = (end * file->page_bytes - 1) / block->page_bytes;
 
-        sim_set(image->pending, block->first + from, block->first + last + 1);
+        sim_set(image->in_file, block->first + from, block->first + last + 1);
         page = sim_next_set(file->bitmap, end, file->n_pages);
     }
 }
 
-static bool mark_pending(SimImage *image, const Snapshot *snapshot,
-                         GError **error)
+static bool mark_blocks(SimImage *image, const PageOrder *trace,
+                        const Snapshot *snapshot, GError **error)
 {
-    for (size_t i = 0; i < image->blocks->len; i++) {
-        const SimBlock *block = block_at(image, i);
-        const SnapshotBlock *file = snapshot_find_block(snapshot, block->name);
+    for (guint i = 0; i < trace->blocks->len; i++) {
+        const PageOrderBlock *from = page_order_block(trace, i);
+        const SnapshotBlock *file = snapshot_find_block(snapshot, from->name);
 
-        if (!file || file->len_bytes != block->n_pages * block->page_bytes) {
+        if (!file || file->len_bytes != from->len_bytes) {
             g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_UNSUPPORTED,
                         "%s has no RAM block %s of %" G_GUINT64_FORMAT
                         " bytes, but the trace has; was it recorded on "
                         "another machine?",
-                        snapshot->path, block->name,
-                        block->n_pages * block->page_bytes);
+                        snapshot->path, from->name, from->len_bytes);
             return false;
         }
-        mark_in_file(image, block, file);
+        mark_in_file(image, sim_image_block(image, image->of_trace[i]), file);
     }
     return true;
 }
@@ -155,16 +168,15 @@ SimImage *sim_image_new(const PageOrder *trace, const Snapshot *snapshot,
     g_autoptr(SimImage) image = g_new0(SimImage, 1);
 
     image->blocks = g_array_new(false, false, sizeof(SimBlock));
-    image->by_name = g_hash_table_new(g_str_hash, g_str_equal);
-    if (!add_blocks(image, trace, error)) {
+    if (!add_blocks(image, trace, snapshot, error)) {
+        return NULL;
+    }
+    image->in_file = bitmap_new(image->n_pages, error);
+    if (!image->in_file) {
         return NULL;
     }
     image->pending = bitmap_new(image->n_pages, error);
     if (!image->pending) {
-        return NULL;
-    }
-    image->zero = bitmap_new(image->n_pages, error);
-    if (!image->zero) {
         return NULL;
     }
     image->placed = bitmap_new(image->n_pages, error);
@@ -172,13 +184,12 @@ SimImage *sim_image_new(const PageOrder *trace, const Snapshot *snapshot,
         return NULL;
     }
     if (!snapshot) {
-        sim_set(image->pending, 0, image->n_pages);
-    } else if (!mark_pending(image, snapshot, error)) {
+        sim_set(image->in_file, 0, image->n_pages);
+    } else if (!mark_blocks(image, trace, snapshot, error)) {
         return NULL;
     }
-    for (uint64_t i = 0; i <= image->n_pages / 64; i++) {
-        image->zero[i] = ~image->pending[i];
-    }
+    memcpy(image->pending, image->in_file,
+           (image->n_pages / 64 + 1) * sizeof(*image->pending));
     return g_steal_pointer(&image);
 }
 
@@ -190,42 +201,19 @@ const SimBlock *sim_image_block_of(const SimImage *image, uint64_t page)
     while (high - low > 1) {
         size_t middle = (low + high) / 2;
 
-        if (block_at(image, middle)->first <= page) {
+        if (sim_image_block(image, middle)->first <= page) {
             low = middle;
         } else {
             high = middle;
         }
     }
-    return block_at(image, low);
+    return sim_image_block(image, low);
 }
 
-static const SimBlock *find_block(const SimImage *image, const char *name)
+SimRun sim_image_run(const SimImage *image, const PageExtent *extent)
 {
-    gpointer i = NULL;
+    const SimBlock *block =
+        sim_image_block(image, image->of_trace[extent->block]);
 
-    if (!g_hash_table_lookup_extended(image->by_name, name, NULL, &i)) {
-        return NULL;
-    }
-    return block_at(image, GPOINTER_TO_SIZE(i));
-}
-
-bool sim_image_run(const SimImage *image, const PageOrder *order,
-                   const PageExtent *extent, SimRun *ret_run)
-{
-    const PageOrderBlock *from = page_order_block(order, extent->block);
-    const SimBlock *block = find_block(image, from->name);
-    uint64_t first, last;
-
-    if (!block) {
-        return false;
-    }
-    first = extent->first_page * from->page_bytes / block->page_bytes;
-    last = ((extent->first_page + extent->n_pages) * from->page_bytes - 1) /
-           block->page_bytes;
-    if (first >= block->n_pages) {
-        return false;
-    }
-    last = MIN(last, block->n_pages - 1);
-    *ret_run = (SimRun){block->first + first, last - first + 1};
-    return true;
+    return (SimRun){block->first + extent->first_page, extent->n_pages};
 }

@@ -2,7 +2,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The guest's pages as the simulator counts them: the blocks of a trace one
- * after the other, and which pages are still to be loaded.
+ * after the other as they lie in the file, and which pages are still to be
+ * loaded.
  */
 #pragma once
 
@@ -21,13 +22,14 @@ typedef struct SimBlock {
 } SimBlock;
 
 typedef struct SimImage {
-    GArray *blocks;      /* of SimBlock, by first */
-    GHashTable *by_name; /* name to index in blocks */
+    GArray *blocks;     /* of SimBlock, by first */
+    uint32_t *of_trace; /* where each of the trace's blocks is in blocks */
     uint64_t n_pages;
+    uint64_t *in_file; /* constant; all others are zero */
     uint64_t *pending; /* in the file, and nobody has claimed it yet */
-    uint64_t *zero;    /* not in the file, and not touched yet */
-    uint64_t *placed;  /* certainly there; a page with none of the three
-                          bits is in a piece of the eager thread's */
+    uint64_t *placed;  /* certainly there; a page that is in the file and
+                          neither pending nor placed is in a piece of an
+                          eager thread's */
 } SimImage;
 
 /* A run of pages inside one block. */
@@ -51,13 +53,22 @@ void sim_image_free(SimImage *image);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SimImage, sim_image_free)
 
+static inline const SimBlock *sim_image_block(const SimImage *image, size_t i)
+{
+    return &g_array_index(image->blocks, SimBlock, i);
+}
+
+static inline size_t sim_image_index_of(const SimImage *image,
+                                        const SimBlock *block)
+{
+    return (size_t)(block - sim_image_block(image, 0));
+}
+
 /* The block that page, below n_pages, lies in. */
 const SimBlock *sim_image_block_of(const SimImage *image, uint64_t page);
 
-/* Bring an extent of an order into the image; the page sizes may differ.
- * False if the image has no such block or no such page. */
-bool sim_image_run(const SimImage *image, const PageOrder *order,
-                   const PageExtent *extent, SimRun *ret_run);
+/* The pages of an extent of the trace. */
+SimRun sim_image_run(const SimImage *image, const PageExtent *extent);
 
 /* The first set, or clear, bit from bit `from` on; end if there is none. */
 uint64_t sim_next_set(const uint64_t *bits, uint64_t from, uint64_t end);

@@ -2,8 +2,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Three actors share one storage: the guest, which is blocked in each of its
- * faults, the fault thread that reads for it, and the eager thread.  The
- * guest drives: at each of its touches the eager thread is first brought up
+ * faults, the fault thread that reads for it, and the eager threads.  The
+ * guest drives: at each of its touches the eager threads are first brought up
  * to that moment.  A touch of a page that is there costs nothing more than
  * the look at its bit.
  */
@@ -11,10 +11,9 @@
 
 #include <string.h>
 
-#include "profiler/phases.h"
+#include "profiler/replay.h"
 #include "profiler/simulate-eager.h"
 #include "profiler/simulate-image.h"
-#include "profiler/simulate-plan.h"
 
 #define NS_PER_US 1000
 
@@ -28,7 +27,7 @@ static const char *const policy_names[SIMULATE_N_POLICIES] = {
 typedef struct Simulation {
     const SimulateParams *params;
     SimImage *image;
-    SimPlan *plan;
+    Replay *replay; /* NULL: no order */
     StorageModel storage;
     Eager eager;
     uint64_t now_ns; /* the guest's */
@@ -44,13 +43,7 @@ void simulate_params_init(SimulateParams *params)
         .busy_piece_bytes = 64 << 10,
         .busy_ns = 3000 * NS_PER_US,
         .read_hole_bytes = 64 << 10,
-        .eager_reads = 2,
-        .plan =
-            {
-                .phase_bytes = ORDER_PHASE_BYTES,
-                .phase_gap_us = ORDER_PHASE_QUIET_US,
-                .max_hole_bytes = 32 << 10,
-            },
+        .n_eager_threads = REPLAY_N_EAGER_THREADS,
     };
 }
 
@@ -83,24 +76,52 @@ static void block_until(Simulation *sim, uint64_t end_ns)
     sim->result.max_blocked_ns = MAX(sim->result.max_blocked_ns, blocked_ns);
 }
 
-/* page is in the file and not placed.  The fault thread reads it, also where
- * the eager thread is at it and will have placed it at eager_end_ns; whoever
- * is first with it wakes the guest. */
-static void demand_fault(Simulation *sim, uint64_t page, uint64_t eager_end_ns)
+/* Read page alone; returns when it is there. */
+static uint64_t read_page(Simulation *sim, uint64_t page)
 {
     uint64_t end_ns = storage_model_read(
         &sim->storage, sim->now_ns,
         sim_image_block_of(sim->image, page)->page_bytes, true);
 
     sim->eager.last_end_ns = MAX(sim->eager.last_end_ns, end_ns);
+    return end_ns;
+}
+
+/* When the fault thread has page.  It reads the page through the kernel's
+ * page cache: what an eager thread has read is there, and what one is reading
+ * is not read a second time. */
+static uint64_t serve(Simulation *sim, uint64_t page)
+{
+    uint64_t end_ns = sim->now_ns;
+
+    if (sim_test(sim->image->pending, page)) {
+        return read_page(sim, page);
+    }
+    switch (eager_progress(&sim->eager, page, &end_ns)) {
+    case EAGER_NOT_READ:
+        return read_page(sim, page);
+    case EAGER_READING:
+    case EAGER_READ:
+        break;
+    }
+    return end_ns;
+}
+
+/* page is in the file and not placed. */
+static void demand_fault(Simulation *sim, uint64_t page)
+{
+    const SimBlock *block = sim_image_block_of(sim->image, page);
+    uint64_t end_ns = serve(sim, page);
+
     sim_clear(sim->image->pending, page, page + 1);
     sim_set(sim->image->placed, page, page + 1);
-    if (sim->plan) {
-        sim_plan_follow(sim->plan, page);
+    if (sim->replay) {
+        replay_steer(sim->replay, sim_image_index_of(sim->image, block),
+                     page - block->first);
     }
     sim->result.demand_faults++;
     sim->eager.busy_until_ns = sim->now_ns + sim->params->busy_ns;
-    block_until(sim, MIN(end_ns, eager_end_ns));
+    block_until(sim, end_ns);
 }
 
 static void touch(Simulation *sim, uint64_t page)
@@ -110,22 +131,15 @@ static void touch(Simulation *sim, uint64_t page)
     if (sim_test(image->placed, page)) {
         return;
     }
-    if (sim_test(image->zero, page)) {
-        sim_clear(image->zero, page, page + 1);
+    if (!sim_test(image->in_file, page)) {
         sim_set(image->placed, page, page + 1);
         sim->result.zero_faults++;
         block_until(sim, sim->now_ns);
         return;
     }
     eager_advance(&sim->eager, sim->now_ns);
-    if (sim_test(image->pending, page)) {
-        demand_fault(sim, page, UINT64_MAX);
-    } else if (!sim_test(image->placed, page)) {
-        uint64_t eager_end_ns = eager_in_flight_until(&sim->eager, page);
-
-        if (eager_end_ns > sim->now_ns) {
-            demand_fault(sim, page, eager_end_ns);
-        }
+    if (!sim_test(image->placed, page)) {
+        demand_fault(sim, page);
     }
 }
 
@@ -147,14 +161,11 @@ static uint64_t compute_ns(const Simulation *sim, const PageOrder *trace,
     return gap_ns > faults_ns ? gap_ns - faults_ns : 0;
 }
 
-static void replay_extent(Simulation *sim, const PageOrder *trace, size_t i)
+static void touch_extent(Simulation *sim, const PageOrder *trace, size_t i)
 {
     uint64_t left_ns = compute_ns(sim, trace, i);
-    SimRun run;
+    SimRun run = sim_image_run(sim->image, page_order_extent(trace, i));
 
-    if (!sim_image_run(sim->image, trace, page_order_extent(trace, i), &run)) {
-        return;
-    }
     for (uint64_t page = 0; page < run.n_pages; page++) {
         uint64_t step_ns = left_ns / (run.n_pages - page);
 
@@ -166,7 +177,7 @@ static void replay_extent(Simulation *sim, const PageOrder *trace, size_t i)
     sim->result.touches += run.n_pages;
 }
 
-static void replay(Simulation *sim, const PageOrder *trace)
+static void run_guest(Simulation *sim, const PageOrder *trace)
 {
     uint64_t before_ns = 0;
 
@@ -176,7 +187,7 @@ static void replay(Simulation *sim, const PageOrder *trace)
     sim->now_ns += before_ns;
     sim->result.compute_ns += before_ns;
     for (size_t i = 0; i < trace->extents->len; i++) {
-        replay_extent(sim, trace, i);
+        touch_extent(sim, trace, i);
     }
 }
 
@@ -192,15 +203,14 @@ static void run(Simulation *sim, const PageOrder *trace, SimulatePolicy policy)
 {
     SimulateResult *result = &sim->result;
 
-    if (!sim->plan) {
-        eager_begin_rest(&sim->eager);
+    if (policy != SIMULATE_DEMAND) {
+        eager_start(&sim->eager);
     }
     if (policy == SIMULATE_FULL) {
         eager_advance(&sim->eager, UINT64_MAX);
     }
-    sim->eager.done = sim->eager.done || policy == SIMULATE_DEMAND;
     sim->now_ns = MAX(sim->params->head_start_ns, sim->eager.last_end_ns);
-    replay(sim, trace);
+    run_guest(sim, trace);
     result->working_set_ns = since_start(sim, sim->now_ns);
     eager_advance(&sim->eager, sim->now_ns);
     result->working_set_bytes_read = sim->storage.bytes_read;
@@ -216,30 +226,40 @@ static void run(Simulation *sim, const PageOrder *trace, SimulatePolicy policy)
     }
 }
 
+static Replay *new_replay(const PageOrder *order, const SimImage *image)
+{
+    guint n_blocks = image->blocks->len;
+    g_autofree ReplayBlock *blocks = g_new(ReplayBlock, n_blocks);
+
+    for (guint i = 0; i < n_blocks; i++) {
+        const SimBlock *block = sim_image_block(image, i);
+
+        blocks[i] =
+            (ReplayBlock){block->name, block->page_bytes, block->n_pages};
+    }
+    return replay_new(order, blocks, n_blocks);
+}
+
 bool simulate_load(const PageOrder *order, const PageOrder *trace,
                    const Snapshot *snapshot, const SimulateParams *params,
                    SimulatePolicy policy, SimulateResult *ret_result,
                    GError **error)
 {
     g_autoptr(SimImage) image = sim_image_new(trace, snapshot, error);
-    g_autoptr(SimPlan) plan = NULL;
+    g_autoptr(Replay) replay = NULL;
     Simulation sim = {.params = params, .image = image};
 
     if (!image) {
         return false;
     }
     if (policy == SIMULATE_ORDER) {
-        plan = sim_plan_new(image, order, &params->plan);
+        replay = new_replay(order, image);
     }
-    sim.plan = plan;
+    sim.replay = replay;
     storage_model_init(&sim.storage, &params->storage);
-    sim.eager = (Eager){
-        .image = image,
-        .plan = plan,
-        .storage = &sim.storage,
-        .params = params,
-    };
+    eager_init(&sim.eager, image, replay, &sim.storage, params);
     run(&sim, trace, policy);
+    eager_clear(&sim.eager);
     *ret_result = sim.result;
     return true;
 }

@@ -14,7 +14,6 @@
 
 #include "formats/page-order.h"
 #include "formats/snapshot.h"
-#include "profiler/simulate-plan.h"
 #include "profiler/storage-model.h"
 
 #define SIMULATE_NEVER UINT64_MAX
@@ -33,12 +32,12 @@ typedef struct SimulateParams {
     uint64_t trace_fault_ns;   /* what each touch of the trace had cost when
                                   it was recorded: not computing */
     uint64_t head_start_ns;    /* the order is read so long before the guest */
-    uint64_t piece_bytes;      /* the eager thread's largest read */
+    uint64_t piece_bytes;      /* what an eager thread claims at once */
     uint64_t busy_piece_bytes; /* the same while faults arrive */
     uint64_t busy_ns;          /* so long after a fault has come */
-    uint64_t read_hole_bytes;  /* what an eager read reads along */
-    size_t eager_reads;        /* reads the eager thread keeps under way */
-    SimPlanLimits plan;
+    uint64_t read_hole_bytes;  /* pages not in the file that a read reads
+                                  along */
+    size_t n_eager_threads;    /* at least 1 */
 } SimulateParams;
 
 /* Times count from when the guest could first have run. */

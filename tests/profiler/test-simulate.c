@@ -31,9 +31,8 @@ static SimulateParams slow_params(void)
     params.trace_fault_ns = 0;
     params.piece_bytes = PAGE_BYTES;
     params.busy_piece_bytes = PAGE_BYTES;
-    params.plan.max_hole_bytes = 0;
     params.read_hole_bytes = 0;
-    params.eager_reads = 1;
+    params.n_eager_threads = 1;
     return params;
 }
 
@@ -191,8 +190,35 @@ static void test_full_load_has_no_faults_and_starts_late(void **state)
     assert_int_equal(result.working_set_ns, 15 * MS);
 }
 
-static void
-test_page_in_flight_is_read_again_rather_than_waited_for(void **state)
+static void test_threads_wait_out_the_latency_side_by_side(void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(PageOrder) trace = new_order(N_PAGES);
+
+    add(trace, 0, 1, 100);
+    assert_int_equal(run(NULL, trace, &params, SIMULATE_SEQUENTIAL).loaded_ns,
+                     16 * MS);
+    params.n_eager_threads = 2;
+    assert_int_equal(run(NULL, trace, &params, SIMULATE_SEQUENTIAL).loaded_ns,
+                     9 * MS);
+}
+
+static void test_rest_waits_for_the_last_of_the_order(void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(PageOrder) order = trace_of((int[]){7, -1}, 0);
+    g_autoptr(PageOrder) trace = new_order(N_PAGES);
+    SimulateResult result;
+
+    add(trace, 0, 1, 100);
+    params.n_eager_threads = 2;
+    result = run(order, trace, &params, SIMULATE_ORDER);
+    assert_int_equal(result.order_done_ns, 2 * MS);
+    /* The first of seven pages takes 2 more, each other one 1. */
+    assert_int_equal(result.loaded_ns, 10 * MS);
+}
+
+static void test_page_that_is_being_read_is_waited_for(void **state)
 {
     SimulateParams params = slow_params();
     g_autoptr(PageOrder) order = order_of_all();
@@ -202,26 +228,14 @@ test_page_in_flight_is_read_again_rather_than_waited_for(void **state)
     params.piece_bytes = N_PAGES * PAGE_BYTES;
     params.head_start_ns = MS;
     result = run(order, trace, &params, SIMULATE_ORDER);
-    /* The piece would come after 9, the page alone after 3; a millisecond
-     * of both is before the guest runs. */
+    /* The piece comes after 9, of which 1 is before the guest runs. */
     assert_int_equal(result.demand_faults, 1);
-    assert_int_equal(result.blocked_ns, 2 * MS);
-    assert_int_equal(result.bytes_read, (N_PAGES + 1) * PAGE_BYTES);
-}
-
-static void test_page_in_flight_that_comes_first_ends_the_wait(void **state)
-{
-    SimulateParams params = slow_params();
-    g_autoptr(PageOrder) order = order_of_all();
-    g_autoptr(PageOrder) trace = trace_of((int[]){0, -1}, 0);
-
-    params.head_start_ns = 3 * MS / 2;
-    assert_int_equal(run(order, trace, &params, SIMULATE_ORDER).blocked_ns,
-                     MS / 2);
+    assert_int_equal(result.blocked_ns, 8 * MS);
+    assert_int_equal(result.bytes_read, N_PAGES * PAGE_BYTES);
 }
 
 static void
-test_fault_goes_before_the_eager_thread_in_a_full_queue(void **state)
+test_fault_goes_before_the_eager_threads_in_a_full_queue(void **state)
 {
     SimulateParams params = slow_params();
     g_autoptr(PageOrder) order = order_of_all();
@@ -229,6 +243,7 @@ test_fault_goes_before_the_eager_thread_in_a_full_queue(void **state)
     SimulateResult result;
 
     params.storage.queue = 1;
+    params.n_eager_threads = 2;
     params.head_start_ns = MS;
     result = run(order, trace, &params, SIMULATE_ORDER);
     assert_int_equal(result.blocked_ns, 3 * MS);
@@ -280,21 +295,102 @@ static Snapshot snapshot_with_two_pages(SnapshotBlock *block, uint64_t *bitmap)
         .path = (char *)"vm.snap", .blocks = block, .n_blocks = 1};
 }
 
-static void test_hole_in_a_phase_is_read_along(void **state)
+static void test_near_pages_of_a_phase_come_with_those_between(void **state)
 {
     SimulateParams params = slow_params();
-    g_autoptr(PageOrder) order = trace_of((int[]){0, 3, -1}, 0);
-    g_autoptr(PageOrder) trace = trace_of((int[]){0, 3, -1}, 0);
+    g_autoptr(PageOrder) near = new_order(20);
+    g_autoptr(PageOrder) far = new_order(20);
+    g_autoptr(PageOrder) trace = new_order(20);
+
+    add(near, 0, 1, 0);
+    add(near, 9, 1, 0);
+    add(far, 0, 1, 0);
+    add(far, 10, 1, 0);
+    add(trace, 0, 1, 100);
+    params.piece_bytes = 20 * PAGE_BYTES;
+    assert_int_equal(run(near, trace, &params, SIMULATE_ORDER).order_done_ns,
+                     11 * MS);
+    assert_int_equal(run(far, trace, &params, SIMULATE_ORDER).order_done_ns,
+                     4 * MS);
+}
+
+static void test_page_that_is_there_already_is_read_along(void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(PageOrder) trace = trace_of((int[]){3, -1}, 0);
+
+    params.piece_bytes = params.busy_piece_bytes = N_PAGES * PAGE_BYTES;
+    assert_int_equal(run(NULL, trace, &params, SIMULATE_SEQUENTIAL).bytes_read,
+                     (1 + N_PAGES) * PAGE_BYTES);
+}
+
+/* A sequential load of pages 0 and 5, in one piece but two requests: from 0
+ * to 2 and from 2 to 4.  The guest touches page at time_ms. */
+static SimulateResult run_two_requests(uint64_t page, uint64_t time_ms)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(PageOrder) trace = new_order(N_PAGES);
+    SnapshotBlock block;
+    uint64_t bitmap;
+    Snapshot snapshot = snapshot_with_two_pages(&block, &bitmap);
     SimulateResult result;
 
+    add(trace, page, 1, time_ms);
     params.piece_bytes = N_PAGES * PAGE_BYTES;
-    params.head_start_ns = 3 * MS;
-    params.plan.max_hole_bytes = 2 * PAGE_BYTES;
-    result = run(order, trace, &params, SIMULATE_ORDER);
-    assert_int_equal(result.order_done_ns, 2 * MS);
-    params.plan.max_hole_bytes = PAGE_BYTES;
-    result = run(order, trace, &params, SIMULATE_ORDER);
-    assert_int_equal(result.order_done_ns, 1 * MS);
+    assert_true(simulate_load(NULL, trace, &snapshot, &params,
+                              SIMULATE_SEQUENTIAL, &result, NULL));
+    return result;
+}
+
+static void test_page_of_a_later_request_is_read_at_once(void **state)
+{
+    SimulateResult result = run_two_requests(5, 1);
+
+    assert_int_equal(result.demand_faults, 1);
+    assert_int_equal(result.blocked_ns, 2 * MS);
+    assert_int_equal(result.bytes_read, 3 * PAGE_BYTES);
+}
+
+static void test_page_of_an_earlier_request_need_not_be_read_again(void **state)
+{
+    SimulateResult result = run_two_requests(0, 3);
+
+    assert_int_equal(result.demand_faults, 1);
+    assert_int_equal(result.blocked_ns, 0);
+    assert_int_equal(result.bytes_read, 2 * PAGE_BYTES);
+}
+
+static void test_piece_is_placed_when_its_last_request_ends(void **state)
+{
+    assert_int_equal(run_two_requests(0, 4).demand_faults, 0);
+    assert_int_equal(run_two_requests(5, 4).demand_faults, 0);
+}
+
+static void test_blocks_are_loaded_as_they_lie_in_the_file(void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(PageOrder) trace = page_order_new();
+    uint64_t bitmap = 1;
+    SnapshotBlock blocks[2];
+    Snapshot snapshot = snapshot_with_two_pages(&blocks[0], &bitmap);
+    SimulateResult result;
+
+    bitmap = 1;
+    blocks[0].len_bytes = PAGE_BYTES;
+    blocks[0].n_pages = blocks[0].n_pages_in_file = 1;
+    blocks[1] = blocks[0];
+    blocks[1].name = (char *)"second";
+    snapshot.n_blocks = 2;
+    page_order_add_block(trace, "second", PAGE_BYTES, PAGE_BYTES);
+    page_order_add_block(trace, "ram", PAGE_BYTES, PAGE_BYTES);
+    page_order_append(trace,
+                      &(PageExtent){.block = 1, .n_pages = 1, .time_us = 2000});
+    page_order_append(trace,
+                      &(PageExtent){.block = 0, .n_pages = 1, .time_us = 3000});
+    assert_true(simulate_load(NULL, trace, &snapshot, &params,
+                              SIMULATE_SEQUENTIAL, &result, NULL));
+    assert_int_equal(result.demand_faults, 1);
+    assert_int_equal(result.blocked_ns, MS);
 }
 
 static void test_pages_of_zeroes_between_others_are_read_along(void **state)
@@ -344,17 +440,19 @@ static void test_order_of_other_blocks_is_left_out(void **state)
                      N_PAGES * PAGE_BYTES);
 }
 
-static void test_order_in_smaller_pages_than_the_trace_fits(void **state)
+static void test_order_in_other_pages_than_the_trace_is_left_out(void **state)
 {
     SimulateParams params = slow_params();
     g_autoptr(PageOrder) order = page_order_new();
     g_autoptr(PageOrder) trace = trace_of((int[]){6, -1}, 0);
+    SimulateResult result;
 
     page_order_add_block(order, "ram", N_PAGES * PAGE_BYTES, 1024);
     add(order, 6 * 4 + 3, 1, 0);
     params.head_start_ns = 2 * MS;
-    assert_int_equal(run(order, trace, &params, SIMULATE_ORDER).demand_faults,
-                     0);
+    result = run(order, trace, &params, SIMULATE_ORDER);
+    assert_int_equal(result.demand_faults, 1);
+    assert_int_equal(result.order_done_ns, 0);
 }
 
 static void test_trace_without_a_touch_is_over_at_once(void **state)
@@ -446,6 +544,16 @@ static SimulateParams disk_params(uint64_t bandwidth_bytes_s,
     return params;
 }
 
+/* Only where every page is read for itself, or before the guest runs, is it
+ * strictly so that a faster storage is never slower: what an eager thread reads
+ * may come to end just before a touch instead of just after it. */
+static uint64_t tolerance_ns(int policy, uint64_t time_ns)
+{
+    bool is_eager = policy == SIMULATE_ORDER || policy == SIMULATE_SEQUENTIAL;
+
+    return is_eager ? time_ns / 50 : 0;
+}
+
 static void test_more_bandwidth_is_never_slower(void **state)
 {
     g_autoptr(GRand) rand = g_rand_new_with_seed(1);
@@ -454,22 +562,23 @@ static void test_more_bandwidth_is_never_slower(void **state)
         g_autoptr(PageOrder) trace = random_trace(rand, 300);
 
         for (int policy = 0; policy < SIMULATE_N_POLICIES; policy++) {
-            uint64_t last_ns = UINT64_MAX;
+            uint64_t last_ns = UINT64_MAX / 2;
 
             for (uint64_t mib = 8; mib <= 2048; mib *= 2) {
                 SimulateParams params = disk_params(mib << 20, MS / 4);
                 SimulateResult result =
                     run(trace, trace, &params, (SimulatePolicy)policy);
 
-                assert_true(result.working_set_ns <= last_ns);
+                assert_true(result.working_set_ns <=
+                            last_ns + tolerance_ns(policy, last_ns));
                 last_ns = result.working_set_ns;
             }
         }
     }
 }
 
-/* Strictly so only without the eager thread: longer reads of its own may come
- * to end just before a fault instead of just after it. */
+/* With pieces of one size: where reads take longer than the time for which a
+ * fault keeps the pieces small, they are large while the guest waits. */
 static void test_less_latency_is_never_slower(void **state)
 {
     g_autoptr(GRand) rand = g_rand_new_with_seed(2);
@@ -478,17 +587,16 @@ static void test_less_latency_is_never_slower(void **state)
         g_autoptr(PageOrder) trace = random_trace(rand, 300);
 
         for (int policy = 0; policy < SIMULATE_N_POLICIES; policy++) {
-            bool is_eager =
-                policy == SIMULATE_ORDER || policy == SIMULATE_SEQUENTIAL;
             uint64_t last_ns = 0;
 
             for (uint64_t us = 20; us <= 10000; us *= 2) {
                 SimulateParams params = disk_params(400 << 20, us * 1000);
+                params.piece_bytes = params.busy_piece_bytes;
                 SimulateResult result =
                     run(trace, trace, &params, (SimulatePolicy)policy);
-                uint64_t tolerance_ns = is_eager ? last_ns / 50 : 0;
 
-                assert_true(result.working_set_ns >= last_ns - tolerance_ns);
+                assert_true(result.working_set_ns >=
+                            last_ns - tolerance_ns(policy, last_ns));
                 last_ns = result.working_set_ns;
             }
         }
@@ -546,18 +654,24 @@ int main(void)
         cmocka_unit_test(test_order_brings_far_pages_before_they_are_touched),
         cmocka_unit_test(test_only_the_order_has_a_head_start),
         cmocka_unit_test(test_full_load_has_no_faults_and_starts_late),
+        cmocka_unit_test(test_threads_wait_out_the_latency_side_by_side),
+        cmocka_unit_test(test_rest_waits_for_the_last_of_the_order),
+        cmocka_unit_test(test_page_that_is_being_read_is_waited_for),
         cmocka_unit_test(
-            test_page_in_flight_is_read_again_rather_than_waited_for),
-        cmocka_unit_test(test_page_in_flight_that_comes_first_ends_the_wait),
-        cmocka_unit_test(
-            test_fault_goes_before_the_eager_thread_in_a_full_queue),
+            test_fault_goes_before_the_eager_threads_in_a_full_queue),
         cmocka_unit_test(test_pieces_are_small_while_faults_arrive),
         cmocka_unit_test(test_miss_moves_the_replay_to_where_the_guest_is),
-        cmocka_unit_test(test_hole_in_a_phase_is_read_along),
+        cmocka_unit_test(test_near_pages_of_a_phase_come_with_those_between),
+        cmocka_unit_test(test_page_that_is_there_already_is_read_along),
+        cmocka_unit_test(test_page_of_a_later_request_is_read_at_once),
+        cmocka_unit_test(
+            test_page_of_an_earlier_request_need_not_be_read_again),
+        cmocka_unit_test(test_piece_is_placed_when_its_last_request_ends),
+        cmocka_unit_test(test_blocks_are_loaded_as_they_lie_in_the_file),
         cmocka_unit_test(test_pages_of_zeroes_between_others_are_read_along),
         cmocka_unit_test(test_order_without_a_page_is_a_sequential_load),
         cmocka_unit_test(test_order_of_other_blocks_is_left_out),
-        cmocka_unit_test(test_order_in_smaller_pages_than_the_trace_fits),
+        cmocka_unit_test(test_order_in_other_pages_than_the_trace_is_left_out),
         cmocka_unit_test(test_trace_without_a_touch_is_over_at_once),
         cmocka_unit_test(test_page_not_in_the_file_is_never_read),
         cmocka_unit_test(test_snapshot_of_another_machine_is_refused),
