@@ -101,6 +101,25 @@ static bool wait_for_migration(Rpc *qmp, const char *what,
     }
 }
 
+/* A migration counts as completed a moment before QEMU takes "cont"; and QEMU
+ * 11.1 aborts when it is given another one in that moment. */
+static bool wait_until_finalized(Rpc *qmp, GError **error)
+{
+    for (;;) {
+        g_autofree char *state = NULL;
+
+        if (!qmp_run_state(qmp, &state, error)) {
+            return false;
+        }
+        if (strcmp(state, "finish-migrate") != 0) {
+            return true;
+        }
+        if (!rpc_pump(qmp, 1, error)) {
+            return false;
+        }
+    }
+}
+
 static bool wait_for_others(Save *save, GError **error)
 {
     MigrationState state;
@@ -111,7 +130,7 @@ static bool wait_for_others(Save *save, GError **error)
         return false;
     }
     json_decref(info);
-    return true;
+    return wait_until_finalized(save->qmp, error);
 }
 
 /* ---- before ---- */
@@ -295,24 +314,6 @@ static bool migrate(Save *save, GError **error)
     ok = check_outcome(state, info, error);
     json_decref(info);
     return ok;
-}
-
-/* A migration counts as completed a moment before QEMU takes "cont". */
-static bool wait_until_finalized(Rpc *qmp, GError **error)
-{
-    for (;;) {
-        g_autofree char *state = NULL;
-
-        if (!qmp_run_state(qmp, &state, error)) {
-            return false;
-        }
-        if (strcmp(state, "finish-migrate") != 0) {
-            return true;
-        }
-        if (!rpc_pump(qmp, 1, error)) {
-            return false;
-        }
-    }
 }
 
 static bool continue_guest(Save *save, GError **error)

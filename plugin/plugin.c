@@ -53,12 +53,13 @@ EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
                                int argc, char **argv);
 
 /* The API versions that we were tried with, newest first, each with a symbol
- * that QEMU has had since.  Version 2 is taken by QEMU 8.2 to 10.2. */
+ * by which to tell it.  7 added none to those of 6, so a QEMU that knows 6
+ * only needs the environment's word.  QEMU 8.2 to 10.2 take 2. */
 static const struct {
     int version;
     const char *symbol;
 } known_versions[] = {
-    {7, "qemu_plugin_read_memory_hwaddr"},
+    {7, "qemu_plugin_set_pc"},
     {2, NULL},
 };
 
@@ -68,10 +69,14 @@ static Session *session;
  * nothing of it. */
 typedef void Callback(void);
 
+/* userdata is for the callback, and new in version 7: before that it is one
+ * argument more than QEMU looks at. */
+typedef void Register(qemu_plugin_id_t id, Callback *callback, void *userdata);
+
 static struct {
     qemu_plugin_id_t id;
-    void (*register_vcpu_resume_cb)(qemu_plugin_id_t id, Callback *callback);
-    void (*reset)(qemu_plugin_id_t id, Callback *callback);
+    Register *register_vcpu_resume_cb;
+    Register *reset;
 } qemu; /* the functions: NULL where this QEMU has none */
 
 /* A flush of QEMU's translations is to be asked for. */
@@ -79,17 +84,25 @@ static _Atomic bool flush_wanted;
 
 static void on_reset(void);
 
+/*
+ * QEMU ignores a reset that is asked for while one is pending.  So this
+ * callback is gone until on_reset() brings it back, and flush_wanted keeps
+ * what comes in between.
+ *
+ * The reset would take the callback away, too, but while another vCPU might
+ * be looking at it.  Here QEMU holds its big lock, and none can.
+ */
 static void on_vcpu_resume(void)
 {
     if (atomic_exchange(&flush_wanted, false)) {
-        qemu.reset(qemu.id, on_reset);
+        qemu.register_vcpu_resume_cb(qemu.id, NULL, NULL);
+        qemu.reset(qemu.id, on_reset, NULL);
     }
 }
 
-/* A reset takes our callbacks away as well. */
 static void on_reset(void)
 {
-    qemu.register_vcpu_resume_cb(qemu.id, on_vcpu_resume);
+    qemu.register_vcpu_resume_cb(qemu.id, on_vcpu_resume, NULL);
 }
 
 static void forget_code(void)
@@ -97,9 +110,8 @@ static void forget_code(void)
     atomic_store(&flush_wanted, true);
 }
 
-/* Tried with QEMU 10.0 only, which knows the interface up to this version; a
- * later one may give these functions other parameters. */
-#define LAST_FLUSH_API 4
+/* What these functions take is known up to this version. */
+#define LAST_FLUSH_API 7
 
 static bool find_flush(qemu_plugin_id_t id)
 {
@@ -119,8 +131,8 @@ static int choose_version(void)
     guint64 number;
     size_t i = 0;
 
-    if (wanted && g_ascii_string_to_unsigned(wanted, 10, 1, INT_MAX, &number,
-                                             NULL)) {
+    if (wanted &&
+        g_ascii_string_to_unsigned(wanted, 10, 1, INT_MAX, &number, NULL)) {
         return (int)number;
     }
     while (known_versions[i].symbol &&
@@ -155,8 +167,8 @@ static int parse_control_fd(int argc, char **argv)
         guint64 number;
 
         if (!g_str_has_prefix(argv[i], "control-fd=") ||
-            !g_ascii_string_to_unsigned(argv[i] + strlen("control-fd="), 10,
-                                        3, INT32_MAX, &number, NULL) ||
+            !g_ascii_string_to_unsigned(argv[i] + strlen("control-fd="), 10, 3,
+                                        INT32_MAX, &number, NULL) ||
             fcntl((int)number, F_SETFD, FD_CLOEXEC) < 0) {
             fprintf(stderr,
                     "preheat: plugin option %s: the only one is "
@@ -188,8 +200,8 @@ static int start(int control_fd, bool can_flush)
                : 0;
 }
 
-int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
-                        int argc, char **argv)
+int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc,
+                        char **argv)
 {
     int control_fd = parse_control_fd(argc, argv);
 
@@ -204,7 +216,7 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
         return 1;
     }
     if (can_flush) {
-        qemu.register_vcpu_resume_cb(id, on_vcpu_resume);
+        qemu.register_vcpu_resume_cb(id, on_vcpu_resume, NULL);
     }
     atexit(at_exit);
     return 0;

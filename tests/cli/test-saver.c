@@ -134,6 +134,7 @@ static json_t *query_status(Machine *machine)
     if (strcmp(run_state, "finish-migrate") == 0 &&
         machine->finalize_polls_left-- == 0) {
         machine->run_state = "postmigrate";
+        machine->finalize_polls_left = 0;
     }
     return json_pack("{s:s}", "status", run_state);
 }
@@ -366,7 +367,7 @@ static void a_migration_under_way_is_waited_for(void **state)
     put_old_file(fixture, "vm.snap.preheat-tmp");
     save_well(fixture);
     assert_true(log_has(fixture, "query-migrate query-migrate query-migrate "
-                                 "query-block"));
+                                 "query-status query-status query-block"));
 }
 
 static void a_failed_save_leaves_the_guest_running_and_no_file(void **state)

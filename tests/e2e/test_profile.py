@@ -146,6 +146,31 @@ class Profile(Case):
             self.assertEqual(loaded.quit(), 0)
         self.assertLess(faults["order"] * 10, faults["demand"])
 
+    def pages(self, order):
+        """All pages of an order, each as block and number."""
+        exported = json.loads(self.run_preheat("order", "export",
+                                               order).stdout)
+        return {(extent["block"], extent["page"] + i)
+                for extent in exported["extents"]
+                for i in range(extent["count"])}
+
+    def test_the_window_has_code_that_was_translated_before_it(self):
+        vm = self.with_plugin(machine.SMALL)
+        self.assert_right(vm, machine.SMALL, "GET 1")
+        path = self.tmp / "vm.snap"
+        self.profile_of_one_request(vm, path)
+        self.assertEqual(vm.quit(), 0)
+        at_save = self.pages(f"{path}.order")
+        order = self.tmp / "load.order"
+        loaded = self.loadvm(machine.SMALL, "--record", order,
+                             "--record-for", "3", path=path)
+        loaded.connect().wait_running()
+        self.assert_right(loaded, machine.SMALL, "GET 1")
+        loaded.wait_loaded("recording")
+        self.assertEqual(loaded.quit(), 0)
+        at_load = self.pages(order)
+        self.assertLess(len(at_load - at_save) * 20, len(at_load))
+
     def await_announcement(self, vm, dump):
         """Wait until the guest has told its network its own address."""
         deadline = Deadline()

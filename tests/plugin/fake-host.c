@@ -24,12 +24,19 @@ struct info {
 typedef int Install(uint64_t id, const struct info *info, int argc,
                     char **argv);
 
-#ifdef FAKE_HOST_IS_NEW
-/* By this a plugin can tell QEMU 11.1 from those before. */
+/* QEMU has had this one since 10.1. */
 __attribute__((visibility("default"))) void
 qemu_plugin_read_memory_hwaddr(void);
 
 void qemu_plugin_read_memory_hwaddr(void)
+{
+}
+
+#ifdef FAKE_HOST_IS_NEW
+/* By this a plugin can tell QEMU 11.1 from 10.2. */
+__attribute__((visibility("default"))) void qemu_plugin_set_pc(void);
+
+void qemu_plugin_set_pc(void)
 {
 }
 #endif

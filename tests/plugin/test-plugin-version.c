@@ -2,8 +2,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The shared object as QEMU sees it.  The environment says where the plugin
- * and the two fake hosts are: one with the plugin API of QEMU 10.0, which
- * takes versions 2 to 4, one with that of QEMU 11.1, which takes 7 only.
+ * and the two fake hosts are: one with the plugin API of QEMU 10.2, which
+ * takes versions 2 to 5, one with that of QEMU 11.1, which takes 7 only.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -94,7 +94,7 @@ static void install(const char *option, Result *ret_result)
 
 /* ---- the version ---- */
 
-static void a_qemu_without_newer_symbols_gets_version_2(void **state)
+static void a_qemu_with_the_symbols_of_10_2_gets_version_2(void **state)
 {
     assert_int_equal(version_in(OLD_HOST, NULL), 2);
 }
@@ -236,7 +236,7 @@ static void the_plugin_exports_nothing_but_what_qemu_asks_for(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_qemu_without_newer_symbols_gets_version_2),
+        cmocka_unit_test(a_qemu_with_the_symbols_of_10_2_gets_version_2),
         cmocka_unit_test(a_qemu_with_the_symbols_of_11_1_gets_version_7),
         cmocka_unit_test(the_environment_can_ask_for_another_version),
         cmocka_unit_test(garbage_in_the_environment_is_ignored),
