@@ -27,6 +27,9 @@ RECORD_S = 5
 # whose first touch is slow on some machines: the better one counts.
 POLICIES = ("full", "full-4k", "sequential", "demand", "order")
 
+# By an order that was recorded at a load, beside one of the save.
+ORDER_AT_LOAD = "order-at-load"
+
 
 class Bench:
     """A saved guest with a recorded order, in a directory of its own."""
@@ -36,6 +39,7 @@ class Bench:
         self.tmp = tmp
         self.snapshot = tmp / "vm.snap"
         self.order = tmp / "vm.snap.order"
+        self.order_at_load = tmp / "load.order"
         self._n_loads = 0
 
     def _boot(self, launcher=()):
@@ -74,9 +78,9 @@ class Bench:
             raise RuntimeError(process.describe())
         self._end(vm)
 
-    def record(self):
+    def record(self, order):
         """Record at a load what a request touches."""
-        vm = self._start(["--record", self.order,
+        vm = self._start(["--record", order,
                           "--record-for", str(RECORD_S)])
         self._ask(vm)
         vm.wait_loaded("recording")
@@ -120,17 +124,19 @@ class Bench:
         """Load by policy and ask one question; all in milliseconds."""
         self._n_loads += 1
         stats_path = self.tmp / f"stats{self._n_loads}.json"
-        options = ["--policy", policy.removesuffix("-4k"),
+        orders = {"order": self.order, ORDER_AT_LOAD: self.order_at_load}
+        order = orders.get(policy)
+        options = ["--policy", "order" if order else policy.removesuffix("-4k"),
                    "--stats", stats_path]
-        if policy == "order":
-            options += ["--order", self.order]
+        if order:
+            options += ["--order", order]
         if cold:
             self.drop_caches()
         set_huge_pages(policy != "full-4k")
         start_us = time.monotonic_ns() // 1000
         vm = self._start(options)
         answer = self._ask(vm)
-        if policy in ("sequential", "order"):
+        if order or policy == "sequential":
             vm.wait_loaded()
         self._end(vm)
         set_huge_pages(True)
