@@ -158,25 +158,9 @@ static void unregister_all(Pager *pager)
 static bool open_uffd(Pager *pager, GError **error)
 {
     UffdCaps caps;
-    int rc = uffd_open(&pager->uffd, &caps);
 
-    if (rc == -EPERM || rc == -EACCES) {
-        g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
-                    "userfaultfd is not allowed here: give this user access "
-                    "to /dev/userfaultfd, or CAP_SYS_PTRACE, or set the "
-                    "sysctl vm.unprivileged_userfaultfd=1, or load with "
-                    "--policy full");
-        return false;
-    }
-    if (rc < 0) {
-        g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
-                    "userfaultfd cannot be had: %s; it needs Linux 4.14 or "
-                    "later with CONFIG_USERFAULTFD; else load with --policy "
-                    "full",
-                    g_strerror(-rc));
-        return false;
-    }
-    return true;
+    return ram_range_open_uffd(&pager->uffd, &caps, "load with --policy full",
+                               error);
 }
 
 static bool register_all(Pager *pager, GError **error)

@@ -452,15 +452,9 @@ static bool prepare(ProfileWindow *window, const PagerRange *ranges,
             return false;
         }
     }
-    int rc = uffd_open(&window->uffd, &caps);
-    if (rc < 0) {
-        g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
-                    "userfaultfd cannot be had: %s; give this user access to "
-                    "/dev/userfaultfd",
-                    g_strerror(-rc));
-        return false;
-    }
-    return check_kernel(window, caps, error);
+    return ram_range_open_uffd(&window->uffd, &caps, "save without --profile",
+                               error) &&
+           check_kernel(window, caps, error);
 }
 
 /* The fault threads come last.  Who touches a page meanwhile waits; and no

@@ -180,3 +180,23 @@ int ram_range_discard(RamKind kind, uint64_t start, uint64_t len_bytes)
     return madvise((void *)(uintptr_t)start, len_bytes, advice) == 0 ? 0
                                                                      : -errno;
 }
+
+bool ram_range_open_uffd(int *ret_fd, UffdCaps *ret_caps,
+                         const char *otherwise, GError **error)
+{
+    int rc = uffd_open(ret_fd, ret_caps);
+
+    if (rc == -EPERM || rc == -EACCES) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
+                    "userfaultfd is not allowed here: give this user access "
+                    "to /dev/userfaultfd, or CAP_SYS_PTRACE, or set the "
+                    "sysctl vm.unprivileged_userfaultfd=1, or %s",
+                    otherwise);
+    } else if (rc < 0) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
+                    "userfaultfd cannot be had: %s; it needs Linux 4.14 or "
+                    "later with CONFIG_USERFAULTFD; else %s",
+                    g_strerror(-rc), otherwise);
+    }
+    return rc >= 0;
+}

@@ -11,6 +11,8 @@
 
 #include <glib.h>
 
+#include "plugin/uffd.h"
+
 #define PAGER_ERROR (pager_error_quark())
 
 typedef enum {
@@ -39,3 +41,8 @@ bool ram_range_check(const char *name, uint64_t start, uint64_t len_bytes,
 /* Give the range's pages back to the kernel, so that each is missing.
  * Returns 0 or -errno. */
 int ram_range_discard(RamKind kind, uint64_t start, uint64_t len_bytes);
+
+/* uffd_open() with PAGER_ERROR_SYSTEM, which says what it takes, or else what
+ * to do without it: otherwise, as "load with --policy full". */
+bool ram_range_open_uffd(int *ret_fd, UffdCaps *ret_caps,
+                         const char *otherwise, GError **error);

@@ -1,8 +1,9 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Memory that cannot be loaded lazily.
+ * Memory that cannot be loaded lazily, and a kernel that does not help.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -69,12 +70,52 @@ static void memory_that_is_not_there_is_refused(void **state)
     assert_true(g_error_matches(error, PAGER_ERROR, PAGER_ERROR_RAM));
 }
 
+/* ---- userfaultfd ---- */
+
+/* What opening one gives. */
+static int open_rc;
+
+int __wrap_uffd_open(int *ret_fd, UffdCaps *ret_caps);
+
+int __wrap_uffd_open(int *ret_fd, UffdCaps *ret_caps)
+{
+    return open_rc;
+}
+
+static void assert_cannot_open(int rc, const char *text)
+{
+    g_autoptr(GError) error = NULL;
+    UffdCaps caps;
+    int fd;
+
+    open_rc = rc;
+    assert_false(ram_range_open_uffd(&fd, &caps, "do without", &error));
+    assert_true(g_error_matches(error, PAGER_ERROR, PAGER_ERROR_SYSTEM));
+    assert_non_null(strstr(error->message, text));
+    assert_non_null(strstr(error->message, "do without"));
+}
+
+static void a_user_who_may_have_no_userfaultfd_is_told_what_to_allow(
+    void **state)
+{
+    assert_cannot_open(-EPERM, "/dev/userfaultfd");
+    assert_cannot_open(-EACCES, "vm.unprivileged_userfaultfd=1");
+}
+
+static void a_kernel_without_userfaultfd_is_told_of(void **state)
+{
+    assert_cannot_open(-ENOSYS, "CONFIG_USERFAULTFD");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_mapped_from_an_ordinary_file_is_refused),
         cmocka_unit_test(private_memory_of_a_memfd_is_refused),
         cmocka_unit_test(memory_that_is_not_there_is_refused),
+        cmocka_unit_test(
+            a_user_who_may_have_no_userfaultfd_is_told_what_to_allow),
+        cmocka_unit_test(a_kernel_without_userfaultfd_is_told_of),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
