@@ -448,8 +448,8 @@ static void explain_end(const Load *load, int status)
     }
     say(load,
         "QEMU ended with status %d before its monitor answered.  If it "
-        "refused the plugin: the plugin knows the versions 2 to 4 (QEMU 9.0 "
-        "to 10) and 7 (QEMU 11.1) of QEMU's plugin interface; try another "
+        "refused the plugin: the plugin knows the versions 2 (QEMU 9.0 to "
+        "10.2) and 7 (QEMU 11.1) of QEMU's plugin interface; try another "
         "with --plugin-api N",
         status);
 }

@@ -19,8 +19,10 @@
  *   placed        the page is zero, or was discarded since: place zeroes
  *   pending       the fault thread claims it, reads it, places it
  *   in flight     an eager thread has claimed it; the guest does not wait for
- *                 that: the fault thread reads the page itself, and whoever
- *                 takes the right to place it first, does
+ *                 all of that piece: the fault thread reads the page itself,
+ *                 and whoever takes the right to place it first, does.  (A
+ *                 page whose read is under way comes by that read: the
+ *                 kernel's page cache has the second one wait for it.)
  *   being placed  the placer wakes everybody after it has set placed: the
  *                 fault needs nothing more
  *
