@@ -7,6 +7,9 @@
 
 #include "cli/error.h"
 
+/* QEMU's own, which is meant for networks. */
+#define DEFAULT_MAX_BANDWIDTH (INT64_C(128) << 20)
+
 struct MigrationSettings {
     json_t *changed; /* the capabilities as they were, for setting back */
     json_int_t max_bandwidth;
@@ -44,6 +47,12 @@ static const json_t *find_capability(const json_t *list, const char *name)
     return NULL;
 }
 
+static void append(json_t *list, const char *name, bool on)
+{
+    json_array_append_new(
+        list, json_pack("{s:s, s:b}", "capability", name, "state", (int)on));
+}
+
 /* Of the capabilities in list, those that have to change: as they are, and as
  * they are to be. */
 static void compare(const json_t *list, json_t *before, json_t *after)
@@ -53,12 +62,8 @@ static void compare(const json_t *list, json_t *before, json_t *after)
         bool on = json_is_true(json_object_get(item, "state"));
 
         if (item && on != needed[i].on) {
-            json_array_append_new(before,
-                                  json_pack("{s:s, s:b}", "capability",
-                                            needed[i].name, "state", on));
-            json_array_append_new(after,
-                                  json_pack("{s:s, s:b}", "capability",
-                                            needed[i].name, "state", !on));
+            append(before, needed[i].name, on);
+            append(after, needed[i].name, !on);
         }
     }
 }
@@ -70,17 +75,22 @@ static bool set_capabilities(Rpc *qmp, json_t *list, GError **error)
 }
 
 static bool change_capabilities(MigrationSettings *settings, Rpc *qmp,
-                                GError **error)
+                                bool cut_short, GError **error)
 {
     json_t *list, *after;
+    const json_t *mapped_ram;
     bool known;
 
     if (!rpc_execute(qmp, "query-migrate-capabilities", NULL, &list, error)) {
         return false;
     }
-    known = find_capability(list, "mapped-ram") != NULL;
+    mapped_ram = find_capability(list, "mapped-ram");
+    known = mapped_ram != NULL;
     after = json_array();
     compare(list, settings->changed, after);
+    if (cut_short && json_is_true(json_object_get(mapped_ram, "state"))) {
+        append(settings->changed, "mapped-ram", false);
+    }
     json_decref(list);
     if (!known) {
         json_decref(after);
@@ -98,9 +108,9 @@ static bool set_max_bandwidth(Rpc *qmp, json_int_t value, GError **error)
                        json_pack("{s:I}", "max-bandwidth", value), NULL, error);
 }
 
-/* QEMU's limit is meant for networks; 0 is none. */
+/* 0 is no limit. */
 static bool change_bandwidth(MigrationSettings *settings, Rpc *qmp,
-                             GError **error)
+                             bool cut_short, GError **error)
 {
     json_t *parameters;
 
@@ -111,18 +121,22 @@ static bool change_bandwidth(MigrationSettings *settings, Rpc *qmp,
     settings->max_bandwidth =
         json_integer_value(json_object_get(parameters, "max-bandwidth"));
     json_decref(parameters);
+    if (cut_short && settings->max_bandwidth == 0) {
+        settings->max_bandwidth = DEFAULT_MAX_BANDWIDTH;
+    }
     return set_max_bandwidth(qmp, 0, error);
 }
 
-MigrationSettings *migration_settings_apply(Rpc *qmp, GError **error)
+MigrationSettings *migration_settings_apply(Rpc *qmp, bool cut_short,
+                                            GError **error)
 {
     g_autoptr(MigrationSettings) settings = g_new0(MigrationSettings, 1);
 
     settings->changed = json_array();
-    if (!change_capabilities(settings, qmp, error)) {
+    if (!change_capabilities(settings, qmp, cut_short, error)) {
         return NULL;
     }
-    if (!change_bandwidth(settings, qmp, error)) {
+    if (!change_bandwidth(settings, qmp, cut_short, error)) {
         set_capabilities(qmp, json_incref(settings->changed), NULL);
         return NULL;
     }

@@ -14,8 +14,11 @@
 
 typedef struct MigrationSettings MigrationSettings;
 
-/* Set them.  To be called while no migration is under way. */
-MigrationSettings *migration_settings_apply(Rpc *qmp, GError **error);
+/* Set them.  To be called while no migration is under way.  cut_short: an
+ * earlier save was killed; what it has left, mapped-ram and no limit of the
+ * bandwidth, counts as having been what QEMU starts with. */
+MigrationSettings *migration_settings_apply(Rpc *qmp, bool cut_short,
+                                            GError **error);
 
 /* Set what was changed back. */
 bool migration_settings_restore(const MigrationSettings *settings, Rpc *qmp,

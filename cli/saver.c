@@ -26,6 +26,7 @@ typedef struct Save {
     Profiling *profiling; /* NULL: not asked for */
     char *order;          /* where its order goes */
     bool was_running;
+    bool revived; /* an earlier save was killed */
     int64_t stopped_at_us; /* 0: not stopped by us */
     int64_t stopped_us;
 } Save;
@@ -189,7 +190,6 @@ static bool revive(Save *save, GError **error)
 static bool look_at_guest(Save *save, GError **error)
 {
     g_autofree char *state = NULL;
-    bool revived = false;
 
     if (!qmp_run_state(save->qmp, &state, error)) {
         return false;
@@ -204,9 +204,9 @@ static bool look_at_guest(Save *save, GError **error)
         if (!revive(save, error)) {
             return false;
         }
-        revived = true;
+        save->revived = true;
     }
-    save->was_running = revived || strcmp(state, "running") == 0;
+    save->was_running = save->revived || strcmp(state, "running") == 0;
     return true;
 }
 
@@ -348,7 +348,8 @@ static bool restore(Save *save, GError **error)
 
 static bool save_ram(Save *save, GError **error)
 {
-    save->settings = migration_settings_apply(save->qmp, error);
+    save->settings =
+        migration_settings_apply(save->qmp, save->revived, error);
     return save->settings && stop_guest(save, error) && migrate(save, error);
 }
 

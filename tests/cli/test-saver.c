@@ -454,8 +454,11 @@ static void a_guest_stopped_by_a_save_that_was_killed_is_saved(void **state)
 
     put_old_file(fixture, "vm.snap.preheat-tmp");
     fixture->machine.run_state = "postmigrate";
+    fixture->machine.mapped_ram = true;
+    fixture->machine.max_bandwidth = 0;
     save_well(fixture);
     assert_non_null(strstr(said->str, "cut short"));
+    assert_settings_are_back(fixture);
     assert_string_equal(fixture->machine.run_state, "running");
     assert_files(fixture, "vm.snap");
 }
