@@ -8,7 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include <linux/magic.h>
 
@@ -24,21 +27,24 @@ typedef struct Mapping {
     uint64_t start;
     uint64_t end;
     char perms[5];
+    dev_t device;
     uint64_t inode;
     const char *path; /* into the line; "" if there is none */
 } Mapping;
 
 static bool parse_mapping(char *line, Mapping *ret_mapping)
 {
+    unsigned major_number;
+    unsigned minor_number;
     int path_at = 0;
-    int n = sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %*x %*x:%*x %" SCNu64
-                         " %n",
-                   &ret_mapping->start, &ret_mapping->end,
-                   ret_mapping->perms, &ret_mapping->inode, &path_at);
+    int n = sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %*x %x:%x %" SCNu64 " %n",
+                   &ret_mapping->start, &ret_mapping->end, ret_mapping->perms,
+                   &major_number, &minor_number, &ret_mapping->inode, &path_at);
 
-    if (n < 4 || path_at == 0) {
+    if (n < 6 || path_at == 0) {
         return false;
     }
+    ret_mapping->device = makedev(major_number, minor_number);
     line[strcspn(line, "\n")] = '\0';
     ret_mapping->path = line + path_at;
     return true;
@@ -46,11 +52,26 @@ static bool parse_mapping(char *line, Mapping *ret_mapping)
 
 /* memfd and shared anonymous memory live on the kernel's own tmpfs, which
  * has no mount point; the path still tells them. */
-static bool is_kernel_shmem(const char *path)
+static bool is_kernel_path(const char *path)
 {
     return g_str_has_prefix(path, "/memfd:") ||
            g_str_has_prefix(path, "/dev/zero (deleted)") ||
            g_str_has_prefix(path, "/SYSV");
+}
+
+/* Such a path is also what reserved huge pages are called when they come from
+ * memfd or SysV; these live on another device. */
+static bool is_kernel_shmem(const Mapping *mapping)
+{
+    int fd = memfd_create("preheat", MFD_CLOEXEC);
+    struct stat info;
+    bool is =
+        fd >= 0 && fstat(fd, &info) == 0 && info.st_dev == mapping->device;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return is;
 }
 
 /* Whether the mapping's file is on tmpfs.  Asked of its folder, since QEMU
@@ -83,8 +104,10 @@ static bool classify(const char *name, const Mapping *mapping,
         *ret_kind = RAM_ANONYMOUS;
         return true;
     }
+    bool by_kernel = is_kernel_path(mapping->path);
     if (g_str_has_prefix(mapping->path, "/anon_hugepage") ||
-        strstr(mapping->path, "hugetlb")) {
+        strstr(mapping->path, "hugetlb") ||
+        (by_kernel && !is_kernel_shmem(mapping))) {
         return refuse(error, name,
                       "is made of reserved huge pages (hugetlb), which are "
                       "not loaded lazily; use memory-backend-memfd without "
@@ -96,7 +119,7 @@ static bool classify(const char *name, const Mapping *mapping,
                       "would show through; use memory-backend-ram, or "
                       "share=on on tmpfs");
     }
-    if (is_kernel_shmem(mapping->path) || is_on_tmpfs(mapping)) {
+    if (by_kernel || is_on_tmpfs(mapping)) {
         *ret_kind = RAM_SHARED;
         return true;
     }

@@ -56,6 +56,30 @@ static void private_memory_of_a_memfd_is_refused(void **state)
     assert_non_null(strstr(error->message, "share=on"));
 }
 
+static void huge_pages_of_a_memfd_are_refused(void **state)
+{
+    const uint64_t len = 2 << 20;
+    int fd = memfd_create("test", MFD_CLOEXEC | MFD_HUGETLB);
+    RamKind kind;
+    g_autoptr(GError) error = NULL;
+
+    if (fd < 0) {
+        print_message("skipped: this kernel has no huge pages\n");
+        skip();
+    }
+    assert_int_equal(ftruncate(fd, (off_t)len), 0);
+    /* Without a reservation, and never touched: there may be none. */
+    void *memory = mmap(NULL, len, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_NORESERVE, fd, 0);
+    assert_ptr_not_equal(memory, MAP_FAILED);
+    bool ok = ram_range_check("pc.ram", (uintptr_t)memory, len, &kind, &error);
+    munmap(memory, len);
+    close(fd);
+    assert_false(ok);
+    assert_true(g_error_matches(error, PAGER_ERROR, PAGER_ERROR_RAM));
+    assert_non_null(strstr(error->message, "hugetlb"));
+}
+
 static void memory_that_is_not_there_is_refused(void **state)
 {
     RamKind kind;
@@ -112,6 +136,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_mapped_from_an_ordinary_file_is_refused),
         cmocka_unit_test(private_memory_of_a_memfd_is_refused),
+        cmocka_unit_test(huge_pages_of_a_memfd_are_refused),
         cmocka_unit_test(memory_that_is_not_there_is_refused),
         cmocka_unit_test(
             a_user_who_may_have_no_userfaultfd_is_told_what_to_allow),
