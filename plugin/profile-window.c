@@ -289,14 +289,24 @@ static bool stuck_in_shadow(ProfileWindow *window, size_t index, uint64_t off,
 /* ---- open and close ---- */
 
 /* As far from a huge page's border as the memory, so that huge pages move
- * whole. */
+ * whole.  Not accessible before it is unlocked: where all memory of the process
+ * is to be locked, the kernel would fill it at once, and so need the guest's
+ * memory twice. */
 static bool map_shadow(WatchedRange *range)
 {
     uint64_t len = range->len_bytes + HUGE_BYTES;
-    void *map = mmap(NULL, len, PROT_READ | PROT_WRITE,
+    void *map = mmap(NULL, len, PROT_NONE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (map == MAP_FAILED) {
+        return false;
+    }
+    if (munlock(map, len) != 0 ||
+        mprotect(map, len, PROT_READ | PROT_WRITE) != 0) {
+        int saved = errno;
+
+        munmap(map, len);
+        errno = saved;
         return false;
     }
     /* A page shared by fork could not be moved back.  Cannot fail here. */

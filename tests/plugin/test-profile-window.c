@@ -248,6 +248,53 @@ static void locked_memory_is_refused_and_unharmed(void **state)
     world_free(world);
 }
 
+/* How much memory the process had at the most since the last reset, in KiB. */
+static uint64_t peak_kib(void)
+{
+    g_autofree char *text = NULL;
+
+    assert_true(g_file_get_contents("/proc/self/status", &text, NULL, NULL));
+    const char *peak = strstr(text, "\nVmHWM:");
+    assert_non_null(peak);
+    return g_ascii_strtoull(peak + strlen("\nVmHWM:"), NULL, 10);
+}
+
+static void reset_peak(void)
+{
+    FILE *file = fopen("/proc/self/clear_refs", "we");
+
+    assert_non_null(file);
+    fputs("5", file);
+    fclose(file);
+}
+
+static void
+a_process_that_locks_all_its_memory_needs_no_more_of_it(void **state)
+{
+    World *world = world_new(state);
+    PagerRange range = {"ram", (uintptr_t)world->memory,
+                        (uint64_t)N_PAGES * PAGE_BYTES};
+    g_autoptr(GError) error = NULL;
+
+    if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0) {
+        print_message("skipped: memory cannot be locked here\n");
+        world_free(world);
+        skip();
+    }
+    reset_peak();
+    uint64_t before_kib = peak_kib();
+    ProfileWindow *window =
+        profile_window_open(&range, 1, world->recorder, world->stats, &error);
+    if (window) {
+        profile_window_close(window, &world->cost);
+    }
+    uint64_t after_kib = peak_kib();
+    munlockall();
+    assert_true(after_kib < before_kib + N_PAGES * PAGE_BYTES / 1024 / 2);
+    assert_all_right(world);
+    world_free(world);
+}
+
 /* ---- threads that use the memory all the while ---- */
 
 #define N_TOUCHERS 4
@@ -335,6 +382,7 @@ int main(void)
         FOR_BOTH_KINDS(a_page_shared_by_fork_stays_and_counts_as_touched),
         FOR_BOTH_KINDS(memory_that_cannot_be_moved_is_left_alone),
         FOR_BOTH_KINDS(locked_memory_is_refused_and_unharmed),
+        FOR_BOTH_KINDS(a_process_that_locks_all_its_memory_needs_no_more_of_it),
         FOR_BOTH_KINDS(no_word_is_lost_while_windows_open_and_close),
     };
 
