@@ -259,10 +259,15 @@ static bool move_range(ProfileWindow *window, size_t index, uint64_t dst,
     return true;
 }
 
-/* A page that will not leave is pinned or shared: in use. */
+/* A page that will not leave is pinned or shared: in use.  One that is in the
+ * shadow already has left: only this moving fills the shadow, and the kernel
+ * may have moved more than it told when it said "again". */
 static bool stuck_in_memory(ProfileWindow *window, size_t index, uint64_t off,
                             int rc)
 {
+    if (rc == UFFD_EXISTS) {
+        return true;
+    }
     if (rc != -EBUSY) {
         return false;
     }
