@@ -116,6 +116,19 @@ static void test_map_leaves_out_blocks_that_nobody_touched(void **state)
     assert_int_equal(map.n_hidden_blocks, 0);
 }
 
+static void test_map_of_the_largest_pages_has_a_cell_for_each(void **state)
+{
+    uint64_t bytes = UINT64_C(1) << 62;
+    PlotBlock block = {bytes, bytes, bytes};
+    PlotMap map = plot_map_layout(&block, 1, &sheet);
+
+    assert_int_equal(map.n_bands, 1);
+    assert_true(map.bands[0].n_cells > 0);
+    assert_true(map.cell_bytes * map.n_columns / map.n_columns ==
+                map.cell_bytes);
+    assert_fits(&map);
+}
+
 static void test_map_without_a_block_has_no_band(void **state)
 {
     PlotMap map = plot_map_layout(NULL, 0, &sheet);
@@ -504,6 +517,7 @@ int main(void)
         cmocka_unit_test(test_map_of_a_small_guest_has_a_cell_for_each_page),
         cmocka_unit_test(test_map_shows_the_most_touched_of_many_blocks),
         cmocka_unit_test(test_map_leaves_out_blocks_that_nobody_touched),
+        cmocka_unit_test(test_map_of_the_largest_pages_has_a_cell_for_each),
         cmocka_unit_test(test_map_without_a_block_has_no_band),
         cmocka_unit_test(test_row_labels_do_not_touch_each_other),
         cmocka_unit_test(test_bytes_fall_into_the_cells_that_they_touch),
