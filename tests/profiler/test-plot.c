@@ -421,6 +421,17 @@ test_statistics_that_are_no_json_are_refused_with_the_line(void **state)
     g_unlink(path);
 }
 
+static void test_statistics_that_are_missing_are_told_so(void **state)
+{
+    g_autoptr(GError) error = NULL;
+
+    assert_null(plot_stats_load("/nonexistent/load.json", &error));
+    assert_true(g_error_matches(error, FORMATS_ERROR, FORMATS_ERROR_IO));
+    assert_string_equal(error->message,
+                        "/nonexistent/load.json: cannot open it: "
+                        "No such file or directory");
+}
+
 /* Draw the request into a file with the ending; its content, for g_free(). */
 static char *draw(const PlotRequest *request, const char *ending)
 {
@@ -538,6 +549,7 @@ int main(void)
             test_statistics_without_a_field_are_refused_by_its_name),
         cmocka_unit_test(
             test_statistics_that_are_no_json_are_refused_with_the_line),
+        cmocka_unit_test(test_statistics_that_are_missing_are_told_so),
         cmocka_unit_test(test_ending_tells_the_kind_of_picture),
         cmocka_unit_test(test_unknown_ending_is_refused),
         cmocka_unit_test(test_picture_that_cannot_be_written_is_an_error),
