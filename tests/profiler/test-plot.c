@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include <cairo.h>
 #include <glib/gstdio.h>
 
 #include "formats/error.h"
@@ -494,6 +495,35 @@ static void test_picture_that_cannot_be_written_is_an_error(void **state)
     assert_non_null(strstr(error->message, "/nonexistent/map.png"));
 }
 
+static void test_smallest_picture_cuts_no_title_off(void **state)
+{
+    g_autoptr(PageOrder) order = new_order();
+    PlotRequest request = request_of(order, NULL);
+    g_autofree char *path = NULL;
+    cairo_surface_t *picture;
+
+    /* Half at once, the other half late: the time is logarithmic. */
+    add(order, 0, 9, 1);
+    add(order, 20, 9, 900);
+    request.width = PLOT_MIN_WIDTH;
+    request.height = PLOT_MIN_HEIGHT;
+    close(g_file_open_tmp("preheat-XXXXXX.png", &path, NULL));
+    assert_true(order_plot(&request, path, NULL));
+    picture = cairo_image_surface_create_from_png(path);
+    assert_int_equal(cairo_image_surface_get_width(picture), PLOT_MIN_WIDTH);
+    for (int y = 0; y < PLOT_MIN_HEIGHT; y++) {
+        const uint8_t *row = cairo_image_surface_get_data(picture) +
+                             y * cairo_image_surface_get_stride(picture);
+
+        /* Four bytes a pixel; eight columns of margin are white. */
+        for (int i = 4 * (PLOT_MIN_WIDTH - 8); i < 4 * PLOT_MIN_WIDTH; i++) {
+            assert_int_equal(row[i] | (i % 4 == 3 ? 255 : 0), 255);
+        }
+    }
+    cairo_surface_destroy(picture);
+    g_unlink(path);
+}
+
 static void test_odd_orders_are_drawn_too(void **state)
 {
     g_autoptr(PageOrder) none = page_order_new();
@@ -553,6 +583,7 @@ int main(void)
         cmocka_unit_test(test_ending_tells_the_kind_of_picture),
         cmocka_unit_test(test_unknown_ending_is_refused),
         cmocka_unit_test(test_picture_that_cannot_be_written_is_an_error),
+        cmocka_unit_test(test_smallest_picture_cuts_no_title_off),
         cmocka_unit_test(test_odd_orders_are_drawn_too),
     };
 
