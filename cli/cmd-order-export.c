@@ -2,8 +2,10 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/commands.h"
+#include "formats/file.h"
 #include "formats/page-order.h"
 
 static int export(const PageOrder *order, const char *output)
@@ -15,10 +17,8 @@ static int export(const PageOrder *order, const char *output)
         fputs(text, stdout);
         return command_flush();
     }
-    if (!g_file_set_contents_full(output, text, -1,
-                                  G_FILE_SET_CONTENTS_CONSISTENT |
-                                      G_FILE_SET_CONTENTS_DURABLE,
-                                  0666, &error)) {
+    if (!file_replace(output, text, strlen(text), &error)) {
+        g_prefix_error(&error, "%s: ", output);
         return command_fail(error);
     }
     return STATUS_OK;

@@ -7,28 +7,34 @@
 #include "cli/order-set.h"
 #include "profiler/merge.h"
 
+#define NOT_GIVEN G_MININT64
+
 typedef struct MergeOptions {
     gboolean intersection;
-    gint64 at_least; /* 0: not given */
+    gint64 at_least; /* or NOT_GIVEN */
     gboolean force;
 } MergeOptions;
 
 static bool find_min_orders(const MergeOptions *options, size_t n,
                             size_t *ret_min_orders, GError **error)
 {
-    if (options->intersection && options->at_least != 0) {
+    bool has_at_least = options->at_least != NOT_GIVEN;
+
+    if (options->intersection && has_at_least) {
         g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
                     "--intersection and --at-least exclude each other");
         return false;
     }
-    if (options->at_least < 0 || (guint64)options->at_least > n) {
+    if (has_at_least &&
+        (options->at_least < 1 || (guint64)options->at_least > n)) {
         g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
                     "--at-least: of %zu orders, 1 to %zu can have a page", n,
                     n);
         return false;
     }
-    *ret_min_orders =
-        options->intersection ? n : MAX((size_t)options->at_least, 1);
+    *ret_min_orders = options->intersection ? n
+                      : has_at_least        ? (size_t)options->at_least
+                                            : 1;
     return true;
 }
 
@@ -54,7 +60,7 @@ static bool merge(char **paths, size_t n, const MergeOptions *options,
 
 static int run(int argc, char **argv)
 {
-    MergeOptions options = {0};
+    MergeOptions options = {.at_least = NOT_GIVEN};
     g_auto(OrderOutput) to = {0};
     const GOptionEntry entries[] = {
         {"intersection", 0, 0, G_OPTION_ARG_NONE, &options.intersection,

@@ -8,11 +8,13 @@
 #include "cli/units.h"
 #include "profiler/trim.h"
 
+#define NOT_GIVEN G_MININT64
+
 typedef struct TrimOptions {
     char *bytes;
     char *time;
-    gint64 n_pages;  /* -1: no limit */
-    gint64 n_phases; /* -1: no limit */
+    gint64 n_pages;  /* or NOT_GIVEN */
+    gint64 n_phases; /* or NOT_GIVEN */
 } TrimOptions;
 
 static void trim_options_clear(TrimOptions *options)
@@ -26,11 +28,19 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(TrimOptions, trim_options_clear)
 static bool parse_limits(const TrimOptions *options, PhaseOptions *phase,
                          OrderTrim *trim, GError **error)
 {
-    if (!options->bytes && !options->time && options->n_pages < 0 &&
-        options->n_phases < 0) {
+    bool has_pages = options->n_pages != NOT_GIVEN;
+    bool has_phases = options->n_phases != NOT_GIVEN;
+
+    if (!options->bytes && !options->time && !has_pages && !has_phases) {
         g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
                     "say how much is to be left: --bytes, --pages, --time "
                     "or --phases");
+        return false;
+    }
+    if ((has_pages && options->n_pages < 0) ||
+        (has_phases && options->n_phases < 0)) {
+        g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+                    "--pages and --phases take a number from 0");
         return false;
     }
     if (!phase_options_parse(phase, error) ||
@@ -42,10 +52,10 @@ static bool parse_limits(const TrimOptions *options, PhaseOptions *phase,
     }
     trim->phase_bytes = phase->max_bytes;
     trim->phase_quiet_us = phase->quiet_us;
-    if (options->n_pages >= 0) {
+    if (has_pages) {
         trim->max_pages = options->n_pages;
     }
-    if (options->n_phases >= 0) {
+    if (has_phases) {
         trim->max_phases = options->n_phases;
     }
     return true;
@@ -72,7 +82,7 @@ static bool trim(const char *path, const TrimOptions *options,
 
 static int run(int argc, char **argv)
 {
-    g_auto(TrimOptions) options = {.n_pages = -1, .n_phases = -1};
+    g_auto(TrimOptions) options = {.n_pages = NOT_GIVEN, .n_phases = NOT_GIVEN};
     g_auto(PhaseOptions) phase = {0};
     g_auto(OrderOutput) to = {0};
     const GOptionEntry entries[] = {

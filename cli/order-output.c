@@ -4,6 +4,7 @@
 #include "cli/order-output.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -37,7 +38,8 @@ static bool keep_backup(const char *path, GError **error)
     g_autofree char *temporary =
         g_strdup_printf("%s.preheat-%d", backup, (int)getpid());
 
-    if (link(path, temporary) != 0) {
+    /* As the writing does, keep what a symbolic link leads to. */
+    if (linkat(AT_FDCWD, path, AT_FDCWD, temporary, AT_SYMLINK_FOLLOW) != 0) {
         if (errno == ENOENT) {
             return true;
         }

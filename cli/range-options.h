@@ -18,17 +18,18 @@ typedef struct RangeOptions {
     char **maps;
 } RangeOptions;
 
-/* The options, for a command's table of them. */
+/* The options, for a command's table of them.  Names of blocks are bytes as
+ * file names are: UTF-8 in the order, whatever the locale. */
 /* clang-format off */
 #define RANGE_OPTIONS(options)                                               \
-    {"range", 'r', 0, G_OPTION_ARG_STRING_ARRAY, &(options)->ranges,         \
+    {"range", 'r', 0, G_OPTION_ARG_FILENAME_ARRAY, &(options)->ranges,       \
      "These pages, or all of the block (may be repeated)",                   \
      "BLOCK[:FIRST-LAST]"},                                                  \
     {"guest-range", 'g', 0, G_OPTION_ARG_STRING_ARRAY,                       \
      &(options)->guest_ranges,                                               \
      "The pages at these guest-physical addresses (may be repeated)",        \
      "FIRST-LAST"},                                                          \
-    {"map", 'm', 0, G_OPTION_ARG_STRING_ARRAY, &(options)->maps,             \
+    {"map", 'm', 0, G_OPTION_ARG_FILENAME_ARRAY, &(options)->maps,           \
      "What --guest-range goes by: pc, q35, or where a block is (may be "     \
      "repeated)",                                                            \
      "MACHINE|BLOCK[:FIRST-LAST]@ADDRESS"}

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -94,4 +95,48 @@ bool file_write_at(int fd, const void *buffer, size_t len_bytes,
         done += (size_t)n;
     }
     return true;
+}
+
+/* GLib does it all: temporary name, fsync, rename, fsync of the directory. */
+static bool write_whole(const char *path, const void *data, size_t len_bytes,
+                        mode_t mode, GError **error)
+{
+    g_autoptr(GError) cause = NULL;
+
+    if (!g_file_set_contents_full(path, data, (gssize)len_bytes,
+                                  G_FILE_SET_CONTENTS_CONSISTENT |
+                                      G_FILE_SET_CONTENTS_DURABLE,
+                                  (int)mode, &cause)) {
+        g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_IO,
+                    "cannot write it: %s", cause->message);
+        return false;
+    }
+    return true;
+}
+
+bool file_replace(const char *path, const void *data, size_t len_bytes,
+                  GError **error)
+{
+    struct stat st;
+    bool is_there = stat(path, &st) == 0;
+
+    if (!is_there || S_ISDIR(st.st_mode)) {
+        return write_whole(path, data, len_bytes, 0666, error);
+    }
+    if (!S_ISREG(st.st_mode)) {
+        g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_UNSUPPORTED,
+                    "cannot write it: there is something that is not a "
+                    "regular file, which would be lost; give another name");
+        return false;
+    }
+    /* free(), not g_free(): the C library has allocated it. */
+    char *target = realpath(path, NULL);
+    bool ok = write_whole(target ? target : path, data, len_bytes,
+                          st.st_mode & 0777, error);
+    /* Who may not give files away, as most but root, keeps it. */
+    if (ok && chown(target ? target : path, st.st_uid, st.st_gid) < 0) {
+        g_debug("%s: cannot change the owner: %s", path, g_strerror(errno));
+    }
+    free(target);
+    return ok;
 }

@@ -24,3 +24,12 @@ bool file_read_at(int fd, void *buffer, size_t len_bytes, uint64_t off_bytes,
 /* Write exactly len_bytes.  FORMATS_ERROR_IO. */
 bool file_write_at(int fd, const void *buffer, size_t len_bytes,
                    uint64_t off_bytes, GError **error);
+
+/* Replace what is at path by these bytes, or make it: written to a temporary
+ * name beside it, synced, renamed, so that a crash leaves the old file or the
+ * new one.  A file that was there hands on its permissions and, where we may
+ * give it away, its owner; a symbolic link stays, and what it leads to is
+ * replaced.  FORMATS_ERROR_IO, or _UNSUPPORTED where there is something that
+ * is no regular file, which is left alone. */
+bool file_replace(const char *path, const void *data, size_t len_bytes,
+                  GError **error);

@@ -56,24 +56,6 @@ PageOrder *page_order_load(const char *path, GError **error)
     return order;
 }
 
-/* GLib does it all: temporary name, fsync, rename, fsync of the directory. */
-static bool replace_file(const char *path, GBytes *bytes, GError **error)
-{
-    g_autoptr(GError) cause = NULL;
-    gsize len_bytes;
-    const char *data = g_bytes_get_data(bytes, &len_bytes);
-
-    if (!g_file_set_contents_full(path, data, (gssize)len_bytes,
-                                  G_FILE_SET_CONTENTS_CONSISTENT |
-                                      G_FILE_SET_CONTENTS_DURABLE,
-                                  0666, &cause)) {
-        g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_IO,
-                    "cannot write it: %s", cause->message);
-        return false;
-    }
-    return true;
-}
-
 static bool save_to(const PageOrder *order, const char *path, GError **error)
 {
     if (!page_order_check(order, error)) {
@@ -81,7 +63,8 @@ static bool save_to(const PageOrder *order, const char *path, GError **error)
     }
     g_autoptr(GBytes) bytes = page_order_encode(order);
     return check_file_length(g_bytes_get_size(bytes), error) &&
-           replace_file(path, bytes, error);
+           file_replace(path, g_bytes_get_data(bytes, NULL),
+                        g_bytes_get_size(bytes), error);
 }
 
 bool page_order_save(const PageOrder *order, const char *path, GError **error)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "formats/file.h"
 #include "formats/page-order.h"
 #include "plugin/arguments.h"
 #include "plugin/control-protocol.h"
@@ -180,9 +181,8 @@ static void write_stats(Load *load)
 
     free(text);
     json_decref(json);
-    if (!g_file_set_contents_full(load->stats_path, line, -1,
-                                  G_FILE_SET_CONTENTS_CONSISTENT, 0644,
-                                  &error)) {
+    if (!file_replace(load->stats_path, line, strlen(line), &error)) {
+        g_prefix_error(&error, "%s: ", load->stats_path);
         load->warn(error->message);
     }
 }

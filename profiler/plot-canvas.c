@@ -8,6 +8,7 @@
 #include <cairo-svg.h>
 
 #include "formats/error.h"
+#include "formats/file.h"
 
 #define RGB(hex)                                                               \
     {                                                                          \
@@ -214,22 +215,6 @@ static const PlotFormat *find_format(const char *path, GError **error)
     return NULL;
 }
 
-static bool replace_file(const char *path, const GByteArray *bytes,
-                         GError **error)
-{
-    g_autoptr(GError) cause = NULL;
-
-    if (!g_file_set_contents_full(
-            path, (const char *)bytes->data, (gssize)bytes->len,
-            G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0666,
-            &cause)) {
-        g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_IO,
-                    "%s: cannot write it: %s", path, cause->message);
-        return false;
-    }
-    return true;
-}
-
 bool plot_canvas_write(const char *path, double width, double height,
                        void (*draw)(cairo_t *cr, double width, double height,
                                     void *opaque),
@@ -259,5 +244,9 @@ bool plot_canvas_write(const char *path, double width, double height,
                     cairo_status_to_string(status));
         return false;
     }
-    return replace_file(path, bytes, error);
+    if (!file_replace(path, bytes->data, bytes->len, error)) {
+        g_prefix_error(error, "%s: ", path);
+        return false;
+    }
+    return true;
 }

@@ -51,8 +51,8 @@ static void draw_time_axis(cairo_t *cr, const PlotAxis *time,
 {
     double y = area->y + area->height;
     g_autofree char *title =
-        g_strdup_printf("time since the recording began (%s%s)",
-                        time->unit_name, time->is_log ? ", logarithmic" : "");
+        g_strdup_printf("time into the recording (%s%s)", time->unit_name,
+                        time->is_log ? ", log." : "");
 
     for (size_t i = 0; i < time->n_ticks; i++) {
         const PlotTick *tick = &time->ticks[i];
@@ -112,7 +112,7 @@ static void draw_curve(cairo_t *cr, const GArray *curve, const PlotAxis *time,
 
 static void draw_legend(cairo_t *cr, const PlotBox *area)
 {
-    double x = plot_legend_entry(cr, area->x + area->width - 78, area->y - 10,
+    double x = plot_legend_entry(cr, area->x + area->width - 66, area->y - 10,
                                  plot_blue, "A");
 
     plot_legend_entry(cr, x, area->y - 10, plot_orange, "B");

@@ -13,6 +13,7 @@
 #define MAX_CELL_HEIGHT 16.0
 #define MIN_COLUMNS     16
 #define MAX_COLUMNS     128
+#define MAX_CELL_BYTES  (UINT64_C(1) << 56) /* a row's bytes fit 64 bits */
 #define LABEL_HEIGHT    26.0
 #define WANTED_TICKS    9
 #define LOG_DECADES     4
@@ -207,7 +208,7 @@ static void choose_cells(PlotMap *map, const PlotBlock *blocks, double width,
 {
     size_t n_rows;
 
-    map->cell_bytes = UINT64_C(1) << 62;
+    map->cell_bytes = MAX_CELL_BYTES;
     for (size_t i = 0; i < map->n_bands; i++) {
         map->cell_bytes =
             MIN(map->cell_bytes, blocks[map->bands[i].block].page_bytes);

@@ -243,9 +243,7 @@ static void draw_title(const MapPanel *panel, const PlotBox *box)
     g_autofree char *cell = plot_format_size(map->cell_bytes);
     g_autofree char *row = plot_format_size(map->cell_bytes * map->n_columns);
     g_autofree char *text = g_strdup_printf(
-        "a cell is %s, a row %s; rows are labelled with their offset in the "
-        "block",
-        cell, row);
+        "a cell is %s, a row %s, labelled by offset", cell, row);
 
     double x;
 

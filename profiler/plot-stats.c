@@ -6,8 +6,10 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <unistd.h>
 
 #include "formats/error.h"
+#include "formats/file.h"
 
 typedef struct StatsField {
     const char *group; /* the object that it is in, or NULL */
@@ -121,15 +123,20 @@ PlotStats *plot_stats_from_json(const json_t *root, GError **error)
 
 PlotStats *plot_stats_load(const char *path, GError **error)
 {
-    json_error_t where;
-    json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &where);
     PlotStats *stats = NULL;
+    json_error_t where;
+    uint64_t len_bytes;
+    json_t *root;
 
+    int fd = file_open_regular(path, &len_bytes, error);
+    if (fd < 0) {
+        g_prefix_error(error, "%s: ", path);
+        return NULL;
+    }
+    root = json_loadfd(fd, JSON_REJECT_DUPLICATES, &where);
+    close(fd);
     if (!root) {
-        g_set_error(error, FORMATS_ERROR,
-                    json_error_code(&where) == json_error_cannot_open_file
-                        ? FORMATS_ERROR_IO
-                        : FORMATS_ERROR_MALFORMED,
+        g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_MALFORMED,
                     "%s:%d:%d: %s", path, where.line, where.column, where.text);
         return NULL;
     }

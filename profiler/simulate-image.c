@@ -10,6 +10,10 @@
 /* 16 TiB of 4 KiB pages; three bitmaps of 512 MiB. */
 #define MAX_PAGES (UINT64_C(1) << 32)
 
+/* A piece has as many pages as there are of the smallest size in 1 MiB; those
+ * of another block may be larger, and must still be one request. */
+#define MAX_PAGE_BYTES (UINT64_C(2) << 20)
+
 /* The bits [from, end) of the word that `from` lies in. */
 static uint64_t word_mask(uint64_t from, uint64_t end)
 {
@@ -80,6 +84,14 @@ static bool add_block(SimImage *image, const PageOrder *trace, uint32_t i,
         .page_bytes = from->page_bytes,
     };
 
+    if (block.page_bytes > MAX_PAGE_BYTES) {
+        g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_TOO_LARGE,
+                    "RAM block %s has pages of %" G_GUINT64_FORMAT
+                    " bytes; only up to %" G_GUINT64_FORMAT
+                    " bytes can be simulated",
+                    block.name, block.page_bytes, MAX_PAGE_BYTES);
+        return false;
+    }
     if (block.n_pages > MAX_PAGES - image->n_pages) {
         g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_TOO_LARGE,
                     "the trace's blocks have more than %" G_GUINT64_FORMAT

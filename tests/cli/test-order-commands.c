@@ -221,6 +221,14 @@ static void a_command_that_is_told_too_little_writes_nothing(void **state)
     assert_int_equal(run(&cmd_order_merge, f->a, NULL), STATUS_USAGE);
     assert_int_equal(run(&cmd_order_merge, f->a, "-i", "--at-least", "2", NULL),
                      STATUS_USAGE);
+    assert_int_equal(run(&cmd_order_merge, f->a, "-i", "--at-least", "0", NULL),
+                     STATUS_USAGE);
+    assert_int_equal(
+        run(&cmd_order_trim, f->a, "-i", "--pages", "-1", "--time", "0s", NULL),
+        STATUS_USAGE);
+    assert_int_equal(run(&cmd_order_trim, f->a, "-i", "--phases", "-5",
+                         "--time", "0s", NULL),
+                     STATUS_USAGE);
     assert_pages(f->a, "1000+4@0 900+4@2000");
 }
 

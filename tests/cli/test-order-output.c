@@ -113,6 +113,19 @@ static void a_backup_is_what_the_file_was(void **state)
     assert_files(f, "a.order a.order~");
 }
 
+static void through_a_link_the_backup_is_what_it_led_to(void **state)
+{
+    Fixture *f = *state;
+    g_autofree char *link = g_build_filename(f->directory, "link", NULL);
+    OrderOutput to = {.in_place = TRUE, .backup = TRUE};
+
+    assert_int_equal(symlink("a.order", link), 0);
+    assert_true(order_output_write(&to, f->changed, link, NULL));
+    assert_file(f, "a.order", f->changed);
+    assert_file(f, "link~", f->old);
+    assert_files(f, "a.order link link~");
+}
+
 static void a_backup_that_is_the_file_itself_is_no_matter(void **state)
 {
     Fixture *f = *state;
@@ -151,6 +164,7 @@ int main(void)
         with_files(in_place_replaces_the_file),
         with_files(another_file_leaves_the_first_alone),
         with_files(a_backup_is_what_the_file_was),
+        with_files(through_a_link_the_backup_is_what_it_led_to),
         with_files(a_backup_that_is_the_file_itself_is_no_matter),
         with_files(without_its_backup_the_file_is_left_alone),
     };

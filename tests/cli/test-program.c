@@ -326,6 +326,29 @@ static void a_mistake_in_json_is_told_with_its_line(void **state)
     assert_false(g_file_test(orders->again, G_FILE_TEST_EXISTS));
 }
 
+/* In any locale: "LC_ALL=C" is what cron and SSH give. */
+static void a_block_is_found_by_a_name_that_is_not_ascii(void **state)
+{
+    const Orders *orders = *state;
+    g_autoptr(PageOrder) order = page_order_new();
+    PageExtent extent = {.n_pages = 1};
+    g_autofree char *old = g_strdup(g_getenv("LC_ALL"));
+
+    page_order_add_block(order, "mémoire", 1 << 20, 4096);
+    page_order_append(order, &extent);
+    assert_true(page_order_save(order, orders->order, NULL));
+    g_setenv("LC_ALL", "C", TRUE);
+    g_auto(Run) run = preheat_order("drop %s --range mémoire -o %s",
+                                    orders->order, orders->again);
+    if (old) {
+        g_setenv("LC_ALL", old, TRUE);
+    } else {
+        g_unsetenv("LC_ALL");
+    }
+    assert_string_equal(run.err, "");
+    assert_int_equal(run.status, 0);
+}
+
 static void a_valid_order_is_told_to_be_one(void **state)
 {
     Orders *orders = *state;
@@ -365,6 +388,7 @@ int main(void)
         ORDER_TEST(show_has_a_line_for_each_extent),
         ORDER_TEST(show_as_json_is_the_export),
         ORDER_TEST(a_mistake_in_json_is_told_with_its_line),
+        ORDER_TEST(a_block_is_found_by_a_name_that_is_not_ascii),
         ORDER_TEST(a_valid_order_is_told_to_be_one),
         ORDER_TEST(a_torn_order_is_not_valid),
     };

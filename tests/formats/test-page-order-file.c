@@ -5,6 +5,7 @@
 
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* A directory of its own for each test, with a path in it. */
@@ -106,6 +107,63 @@ static void saving_where_there_is_no_directory_is_an_error(void **state)
                  "/nonexistent/vm.order: cannot write it");
 }
 
+static void saving_over_what_is_no_regular_file_leaves_it(void **state)
+{
+    const Place *place = *state;
+    g_autoptr(PageOrder) order = sample_order();
+    GError *error = NULL;
+    struct stat st;
+
+    assert_int_equal(mkfifo(place->path, 0600), 0);
+    assert_false(page_order_save(order, place->path, &error));
+    assert_error(error, FORMATS_ERROR_UNSUPPORTED, "vm.order: cannot write it");
+    assert_int_equal(lstat(place->path, &st), 0);
+    assert_true(S_ISFIFO(st.st_mode));
+}
+
+static void saving_keeps_permissions(void **state)
+{
+    const Place *place = *state;
+    struct stat st;
+
+    assert_true(g_file_set_contents(place->path, "old", 3, NULL));
+    assert_int_equal(chmod(place->path, 0600), 0);
+    save_sample(place->path);
+    assert_int_equal(stat(place->path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+}
+
+static void saving_keeps_the_owner(void **state)
+{
+    const Place *place = *state;
+    struct stat st;
+
+    if (geteuid() != 0) {
+        skip(); /* only root may give files away */
+    }
+    assert_true(g_file_set_contents(place->path, "old", 3, NULL));
+    assert_int_equal(chown(place->path, 4711, 4712), 0);
+    save_sample(place->path);
+    assert_int_equal(stat(place->path, &st), 0);
+    assert_int_equal(st.st_uid, 4711);
+    assert_int_equal(st.st_gid, 4712);
+}
+
+static void saving_through_a_link_replaces_what_it_leads_to(void **state)
+{
+    const Place *place = *state;
+    g_autofree char *target = g_build_filename(place->dir, "target", NULL);
+    g_autoptr(PageOrder) loaded = NULL;
+
+    assert_true(g_file_set_contents(target, "old", 3, NULL));
+    assert_int_equal(symlink("target", place->path), 0);
+    save_sample(place->path);
+    assert_true(g_file_test(place->path, G_FILE_TEST_IS_SYMLINK));
+    loaded = page_order_load(target, NULL);
+    assert_non_null(loaded);
+    unlink(target);
+}
+
 static void loading_a_missing_file_is_an_error(void **state)
 {
     const Place *place = *state;
@@ -145,6 +203,10 @@ int main(void)
         IN_A_PLACE(saving_replaces_the_file_and_leaves_no_other),
         IN_A_PLACE(an_order_that_is_not_valid_is_not_saved),
         cmocka_unit_test(saving_where_there_is_no_directory_is_an_error),
+        IN_A_PLACE(saving_over_what_is_no_regular_file_leaves_it),
+        IN_A_PLACE(saving_keeps_permissions),
+        IN_A_PLACE(saving_keeps_the_owner),
+        IN_A_PLACE(saving_through_a_link_replaces_what_it_leads_to),
         IN_A_PLACE(loading_a_missing_file_is_an_error),
         IN_A_PLACE(loading_an_empty_file_finds_it_torn),
         IN_A_PLACE(loading_a_huge_file_is_refused_unread),

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include <cairo.h>
 #include <glib/gstdio.h>
 
 #include "formats/error.h"
@@ -114,6 +115,19 @@ static void test_map_leaves_out_blocks_that_nobody_touched(void **state)
     map = plot_map_layout(blocks, 3, &sheet);
     assert_int_equal(map.n_bands, 3);
     assert_int_equal(map.n_hidden_blocks, 0);
+}
+
+static void test_map_of_the_largest_pages_has_a_cell_for_each(void **state)
+{
+    uint64_t bytes = UINT64_C(1) << 62;
+    PlotBlock block = {bytes, bytes, bytes};
+    PlotMap map = plot_map_layout(&block, 1, &sheet);
+
+    assert_int_equal(map.n_bands, 1);
+    assert_true(map.bands[0].n_cells > 0);
+    assert_true(map.cell_bytes * map.n_columns / map.n_columns ==
+                map.cell_bytes);
+    assert_fits(&map);
 }
 
 static void test_map_without_a_block_has_no_band(void **state)
@@ -408,6 +422,17 @@ test_statistics_that_are_no_json_are_refused_with_the_line(void **state)
     g_unlink(path);
 }
 
+static void test_statistics_that_are_missing_are_told_so(void **state)
+{
+    g_autoptr(GError) error = NULL;
+
+    assert_null(plot_stats_load("/nonexistent/load.json", &error));
+    assert_true(g_error_matches(error, FORMATS_ERROR, FORMATS_ERROR_IO));
+    assert_string_equal(error->message,
+                        "/nonexistent/load.json: cannot open it: "
+                        "No such file or directory");
+}
+
 /* Draw the request into a file with the ending; its content, for g_free(). */
 static char *draw(const PlotRequest *request, const char *ending)
 {
@@ -470,6 +495,35 @@ static void test_picture_that_cannot_be_written_is_an_error(void **state)
     assert_non_null(strstr(error->message, "/nonexistent/map.png"));
 }
 
+static void test_smallest_picture_cuts_no_title_off(void **state)
+{
+    g_autoptr(PageOrder) order = new_order();
+    PlotRequest request = request_of(order, NULL);
+    g_autofree char *path = NULL;
+    cairo_surface_t *picture;
+
+    /* Half at once, the other half late: the time is logarithmic. */
+    add(order, 0, 9, 1);
+    add(order, 20, 9, 900);
+    request.width = PLOT_MIN_WIDTH;
+    request.height = PLOT_MIN_HEIGHT;
+    close(g_file_open_tmp("preheat-XXXXXX.png", &path, NULL));
+    assert_true(order_plot(&request, path, NULL));
+    picture = cairo_image_surface_create_from_png(path);
+    assert_int_equal(cairo_image_surface_get_width(picture), PLOT_MIN_WIDTH);
+    for (int y = 0; y < PLOT_MIN_HEIGHT; y++) {
+        const uint8_t *row = cairo_image_surface_get_data(picture) +
+                             y * cairo_image_surface_get_stride(picture);
+
+        /* Four bytes a pixel; eight columns of margin are white. */
+        for (int i = 4 * (PLOT_MIN_WIDTH - 8); i < 4 * PLOT_MIN_WIDTH; i++) {
+            assert_int_equal(row[i] | (i % 4 == 3 ? 255 : 0), 255);
+        }
+    }
+    cairo_surface_destroy(picture);
+    g_unlink(path);
+}
+
 static void test_odd_orders_are_drawn_too(void **state)
 {
     g_autoptr(PageOrder) none = page_order_new();
@@ -504,6 +558,7 @@ int main(void)
         cmocka_unit_test(test_map_of_a_small_guest_has_a_cell_for_each_page),
         cmocka_unit_test(test_map_shows_the_most_touched_of_many_blocks),
         cmocka_unit_test(test_map_leaves_out_blocks_that_nobody_touched),
+        cmocka_unit_test(test_map_of_the_largest_pages_has_a_cell_for_each),
         cmocka_unit_test(test_map_without_a_block_has_no_band),
         cmocka_unit_test(test_row_labels_do_not_touch_each_other),
         cmocka_unit_test(test_bytes_fall_into_the_cells_that_they_touch),
@@ -524,9 +579,11 @@ int main(void)
             test_statistics_without_a_field_are_refused_by_its_name),
         cmocka_unit_test(
             test_statistics_that_are_no_json_are_refused_with_the_line),
+        cmocka_unit_test(test_statistics_that_are_missing_are_told_so),
         cmocka_unit_test(test_ending_tells_the_kind_of_picture),
         cmocka_unit_test(test_unknown_ending_is_refused),
         cmocka_unit_test(test_picture_that_cannot_be_written_is_an_error),
+        cmocka_unit_test(test_smallest_picture_cuts_no_title_off),
         cmocka_unit_test(test_odd_orders_are_drawn_too),
     };
 

@@ -514,6 +514,36 @@ static void test_block_too_large_to_simulate_is_refused(void **state)
     assert_true(g_error_matches(error, FORMATS_ERROR, FORMATS_ERROR_TOO_LARGE));
 }
 
+static void test_pages_too_large_to_simulate_are_refused(void **state)
+{
+    SimulateParams params = slow_params();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(PageOrder) trace = page_order_new();
+    PageExtent extent = {.n_pages = 1};
+    SimulateResult result;
+
+    page_order_add_block(trace, "ram", UINT64_C(1) << 40, UINT64_C(1) << 40);
+    page_order_append(trace, &extent);
+    assert_false(simulate_load(NULL, trace, NULL, &params, SIMULATE_DEMAND,
+                               &result, &error));
+    assert_true(g_error_matches(error, FORMATS_ERROR, FORMATS_ERROR_TOO_LARGE));
+}
+
+static void test_pages_of_very_different_sizes_can_be_simulated(void **state)
+{
+    SimulateParams params;
+    g_autoptr(PageOrder) trace = page_order_new();
+    PageExtent extent = {.block = 1, .n_pages = 4096};
+
+    simulate_params_init(&params);
+    params.storage = slow_params().storage;
+    page_order_add_block(trace, "small", 512, 512);
+    page_order_add_block(trace, "large", UINT64_C(8) << 30, 2 << 20);
+    page_order_append(trace, &extent);
+    assert_int_equal(run(trace, trace, &params, SIMULATE_FULL).bytes_read,
+                     (UINT64_C(8) << 30) + 512);
+}
+
 /* A guest of 64 MiB that touches bursts of neighbours, with pauses. */
 static PageOrder *random_trace(GRand *rand, size_t n_bursts)
 {
@@ -676,6 +706,8 @@ int main(void)
         cmocka_unit_test(test_page_not_in_the_file_is_never_read),
         cmocka_unit_test(test_snapshot_of_another_machine_is_refused),
         cmocka_unit_test(test_block_too_large_to_simulate_is_refused),
+        cmocka_unit_test(test_pages_too_large_to_simulate_are_refused),
+        cmocka_unit_test(test_pages_of_very_different_sizes_can_be_simulated),
         cmocka_unit_test(test_more_bandwidth_is_never_slower),
         cmocka_unit_test(test_less_latency_is_never_slower),
         cmocka_unit_test(test_own_order_never_faults_more_than_demand),
