@@ -221,7 +221,11 @@ static bool take_over(Pager *pager, GError **error)
         return false;
     }
     begin_loading(pager);
-    if (!register_all(pager, error) || !discard_all(pager, error)) {
+    if (!register_all(pager, error)) {
+        return false;
+    }
+    pager->discarded = true;
+    if (!discard_all(pager, error)) {
         return false;
     }
     int rc = fault_loop_start(pager->uffd, pager->config.n_fault_threads,
@@ -280,6 +284,13 @@ bool pager_attach(Pager *pager, const PagerRange *ranges, size_t n_ranges,
     if (again) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
                     "guest RAM was taken over before");
+        return false;
+    }
+    /* A fault thread may have placed pages meanwhile, which are gone. */
+    if (pager->discarded) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                    "guest RAM was lost when taking it over failed; start "
+                    "QEMU again, with --policy full");
         return false;
     }
     load_stats_set_vcpus(pager->config.stats, thread_ids, n_threads);

@@ -114,6 +114,7 @@ struct Pager {
     PagerBlock *blocks;  /* one for each of the snapshot's; constant but for
                             the bits and what pager_attach() sets */
     int uffd;            /* set by pager_attach() */
+    bool discarded;      /* the same: memory may have been discarded */
     FaultLoop *fault_loop;
     GArray *held;     /* of HeldPiece; constant until the learning is over,
                          then of the eager thread that releases them */

@@ -4,6 +4,7 @@
  * Taking over memory that is being touched meanwhile.  The linker's --wrap
  * draws out the moment between registering and discarding.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -25,6 +26,9 @@
 
 static _Atomic bool end_touching;
 
+/* What discarding is answered with, unless 0. */
+static int discard_rc;
+
 int __real_ram_range_discard(RamKind kind, uint64_t start,
                              uint64_t len_bytes);
 int __wrap_ram_range_discard(RamKind kind, uint64_t start,
@@ -32,6 +36,9 @@ int __wrap_ram_range_discard(RamKind kind, uint64_t start,
 
 int __wrap_ram_range_discard(RamKind kind, uint64_t start, uint64_t len_bytes)
 {
+    if (discard_rc != 0) {
+        return discard_rc;
+    }
     /* Time enough for whoever touches pages now to get them, if anybody
      * gave them any. */
     for (int i = 0; i < 5000; i++) {
@@ -111,10 +118,37 @@ static void pages_touched_while_memory_is_taken_over_are_right(void **state)
     fake_snapshot_free(snapshot);
 }
 
+static void after_an_attach_that_failed_there_is_no_other(void **state)
+{
+    Snapshot *snapshot = fake_snapshot_new(1, N_PAGES, 6, 11);
+    FakeSource *source = fake_source_new(snapshot);
+    LoadStats *stats = load_stats_new(monotonic_us());
+    Pager *pager = start_pager(snapshot, source, stats);
+    void *memory = mmap(NULL, N_PAGES * FAKE_PAGE_BYTES, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const PagerRange range = {snapshot->blocks[0].name, (uintptr_t)memory,
+                              snapshot->blocks[0].len_bytes};
+    g_autoptr(GError) first = NULL;
+    g_autoptr(GError) second = NULL;
+
+    discard_rc = -EINVAL;
+    assert_false(pager_attach(pager, &range, 1, NULL, 0, &first));
+    assert_true(g_error_matches(first, PAGER_ERROR, PAGER_ERROR_RAM));
+    discard_rc = 0;
+    assert_false(pager_attach(pager, &range, 1, NULL, 0, &second));
+    assert_true(g_error_matches(second, PAGER_ERROR, PAGER_ERROR_STATE));
+    pager_free(pager);
+    munmap(memory, N_PAGES * FAKE_PAGE_BYTES);
+    load_stats_free(stats);
+    fake_source_free(source);
+    fake_snapshot_free(snapshot);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages_touched_while_memory_is_taken_over_are_right),
+        cmocka_unit_test(after_an_attach_that_failed_there_is_no_other),
     };
 
     if (!have_userfaultfd(0)) {
