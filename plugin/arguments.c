@@ -7,6 +7,8 @@
 
 #include "plugin/pager.h"
 
+#define MAX_MS (INT64_C(30) * 24 * 3600 * 1000)
+
 static bool bad(GError **error, const char *name, const char *what)
 {
     g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE, "argument %s: %s",
@@ -27,6 +29,14 @@ static bool take_value(const Argument *argument, json_t *value,
     case ARGUMENT_COUNT:
         if (!json_is_integer(value) || json_integer_value(value) < 0) {
             return bad(error, argument->name, "not a whole number from 0 on");
+        }
+        *(uint64_t *)argument->value = (uint64_t)json_integer_value(value);
+        return true;
+    case ARGUMENT_MS:
+        if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+            json_integer_value(value) > MAX_MS) {
+            return bad(error, argument->name,
+                       "not a number of milliseconds from 0 to 30 days");
         }
         *(uint64_t *)argument->value = (uint64_t)json_integer_value(value);
         return true;

@@ -13,6 +13,7 @@
 typedef enum {
     ARGUMENT_STRING, /* to a const char *, borrowed */
     ARGUMENT_COUNT,  /* a whole number from 0 on, to a uint64_t */
+    ARGUMENT_MS,     /* the same for milliseconds: at most 30 days */
     ARGUMENT_ANY,    /* to a json_t *, borrowed */
 } ArgumentType;
 

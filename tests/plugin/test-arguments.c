@@ -18,10 +18,11 @@
 typedef struct Values {
     const char *text;
     uint64_t count;
+    uint64_t ms;
     json_t *any;
 } Values;
 
-static const Values untouched = {"untouched", 77, NULL};
+static const Values untouched = {"untouched", 77, 77, NULL};
 
 static json_t *parse_json(const char *text)
 {
@@ -39,6 +40,7 @@ static bool parse(const json_t *json, Values *ret_values, GError **error)
     const Argument known[] = {
         {"text", ARGUMENT_STRING, true, &ret_values->text},
         {"count", ARGUMENT_COUNT, false, &ret_values->count},
+        {"ms", ARGUMENT_MS, false, &ret_values->ms},
         {"any", ARGUMENT_ANY, false, &ret_values->any},
         {NULL},
     };
@@ -143,6 +145,21 @@ static void a_count_must_be_a_whole_number_from_0_on(void **state)
     for (size_t i = 0; i < G_N_ELEMENTS(wrong); i++) {
         assert_refused(wrong[i], "argument count: not a whole number");
     }
+}
+
+static void a_time_is_at_most_30_days(void **state)
+{
+    g_autoptr(GError) error = NULL;
+    json_t *json = parse_json("{\"text\": \"\", \"ms\": 2592000000}");
+    Values values;
+
+    assert_true(parse(json, &values, &error));
+    assert_int_equal(values.ms, 2592000000);
+    json_decref(json);
+    assert_refused("{\"text\": \"\", \"ms\": 2592000001}",
+                   "argument ms: not a number of milliseconds");
+    assert_refused("{\"text\": \"\", \"ms\": -1}",
+                   "argument ms: not a number of milliseconds");
 }
 
 /* ---- RAM blocks ---- */
@@ -283,6 +300,7 @@ int main(void)
         cmocka_unit_test(an_unknown_argument_is_named),
         cmocka_unit_test(a_string_must_be_a_string),
         cmocka_unit_test(a_count_must_be_a_whole_number_from_0_on),
+        cmocka_unit_test(a_time_is_at_most_30_days),
         cmocka_unit_test(a_list_of_ram_blocks_is_taken_in_its_sequence),
         cmocka_unit_test(an_empty_list_of_ram_blocks_is_one),
         cmocka_unit_test(what_is_no_list_of_ram_blocks_is_refused),
