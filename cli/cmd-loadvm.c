@@ -156,6 +156,29 @@ static bool check_readable(const char *path, GError **error)
     return true;
 }
 
+/* The same for what is written in the end; NULL is fine. */
+static bool check_replaceable(const char *path, GError **error)
+{
+    g_autofree char *directory = path ? g_path_get_dirname(path) : NULL;
+
+    if (!path) {
+        return true;
+    }
+    if (access(directory, W_OK | X_OK) < 0) {
+        cli_error_set_errno(error, errno, "%s: cannot write there", path);
+        return false;
+    }
+    if (g_file_test(path, G_FILE_TEST_EXISTS) &&
+        !g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
+        g_set_error(error, CLI_ERROR, CLI_ERROR_FAILED,
+                    "%s: there is something that is not a regular file, which "
+                    "would be lost; give another name",
+                    path);
+        return false;
+    }
+    return true;
+}
+
 static bool parse_given(Given *given, LoadOptions *options, GError **error)
 {
     if (!given->snapshot) {
@@ -193,7 +216,9 @@ static int load(Given *given, LoadOptions *options)
     if (!parse_given(given, options, &error)) {
         return command_fail(error);
     }
-    if (check_readable(given->snapshot, &error)) {
+    if (check_readable(given->snapshot, &error) &&
+        check_replaceable(given->record, &error) &&
+        check_replaceable(given->stats, &error)) {
         plugin = qemu_args_find_plugin(&error);
     }
     if (!plugin) {

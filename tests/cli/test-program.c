@@ -188,6 +188,14 @@ static void a_load_that_cannot_be_has_status_2(void **state)
     assert_run("loadvm --snapshot s -- qemu -incoming x", 2, "-incoming");
 }
 
+static void what_a_load_cannot_write_is_told_before_it(void **state)
+{
+    assert_run("loadvm --snapshot /dev/null --record /dev/null -- qemu", 1,
+               "/dev/null: there is something that is not a regular file");
+    assert_run("loadvm --snapshot /dev/null --stats /missing/s.json -- qemu", 1,
+               "/missing/s.json: cannot write there");
+}
+
 static void failures_have_status_1(void **state)
 {
     assert_run("snapshot info /missing/vm.snap", 1, "/missing/vm.snap");
@@ -383,6 +391,7 @@ int main(void)
         cmocka_unit_test(the_version_is_told),
         cmocka_unit_test(mistakes_in_the_command_line_have_status_2),
         cmocka_unit_test(a_load_that_cannot_be_has_status_2),
+        cmocka_unit_test(what_a_load_cannot_write_is_told_before_it),
         cmocka_unit_test(failures_have_status_1),
         ORDER_TEST(an_exported_order_is_imported_without_loss),
         ORDER_TEST(show_has_a_line_for_each_extent),
