@@ -114,6 +114,28 @@ static bool write_whole(const char *path, const void *data, size_t len_bytes,
     return true;
 }
 
+/* Give the file that was just written at path the mode and the owner of the
+ * one before.  By descriptor, and only a file that can be no other than ours:
+ * whoever owns the directory might put something else there meanwhile. */
+static void hand_on(const char *path, const struct stat *before)
+{
+    struct stat now;
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+    if (fd < 0) {
+        return;
+    }
+    if (fstat(fd, &now) == 0 && S_ISREG(now.st_mode) && now.st_nlink == 1 &&
+        now.st_uid == geteuid()) {
+        /* Who may not give files away, as most but root, keeps it; and then
+         * a mode that let others in might let in the wrong ones. */
+        if (fchown(fd, before->st_uid, before->st_gid) == 0) {
+            (void)fchmod(fd, before->st_mode & 0777);
+        }
+    }
+    close(fd);
+}
+
 bool file_replace(const char *path, const void *data, size_t len_bytes,
                   GError **error)
 {
@@ -131,11 +153,10 @@ bool file_replace(const char *path, const void *data, size_t len_bytes,
     }
     /* free(), not g_free(): the C library has allocated it. */
     char *target = realpath(path, NULL);
-    bool ok = write_whole(target ? target : path, data, len_bytes,
-                          st.st_mode & 0777, error);
-    /* Who may not give files away, as most but root, keeps it. */
-    if (ok && chown(target ? target : path, st.st_uid, st.st_gid) < 0) {
-        g_debug("%s: cannot change the owner: %s", path, g_strerror(errno));
+    const char *at = target ? target : path;
+    bool ok = write_whole(at, data, len_bytes, st.st_mode & 0777, error);
+    if (ok) {
+        hand_on(at, &st);
     }
     free(target);
     return ok;

@@ -56,8 +56,8 @@
 #define CONTROL_CMD_MILESTONE "milestone"
 
 /* Answer when it is so: for = "hot" (the order is in), "all" (everything is)
- * or "recording" (the recording, or learning, has ended and is written).  An error when
- * that can no more come to be. */
+ * or "recording" (the recording, or learning, has ended and is written).  An
+ * error when that can no more come to be. */
 #define CONTROL_CMD_WAIT "wait"
 
 /* The statistics, as in docs/statistics.md. */

@@ -98,7 +98,7 @@ static void draw_waste(cairo_t *cr, const PlotData *data,
                   "if B is what this load touched: %s of A never used, %s "
                   "not foreseen",
                   unused, missed);
-    } else if (isnan(stats->unused)) {
+    } else if (!plot_stats_has_learned(stats)) {
         plot_set_colour(cr, plot_dim);
         draw_line(cr, box, y,
                   "how much was never used: loadvm --learn estimates it, "
@@ -115,7 +115,7 @@ void plot_draw_stats(cairo_t *cr, const PlotData *data, const PlotStats *stats,
                      const PlotBox *box)
 {
     uint64_t unused = plot_stats_unused(stats);
-    bool learned = !isnan(stats->unused);
+    bool learned = plot_stats_has_learned(stats);
     const Share shares[] = {
         {plot_blue, "on time: read ahead by the order",
          stats->by_order - unused},

@@ -164,7 +164,7 @@ double plot_stats_mean_fault_us(const PlotStats *stats)
 }
 
 /* False for NAN, too. */
-static bool has_learned(const PlotStats *stats)
+bool plot_stats_has_learned(const PlotStats *stats)
 {
     return stats->held_back > 0 && stats->unused >= 0 &&
            stats->unused <= stats->held_back;
@@ -172,15 +172,17 @@ static bool has_learned(const PlotStats *stats)
 
 uint64_t plot_stats_held_and_used(const PlotStats *stats)
 {
-    return has_learned(stats) ? (uint64_t)(stats->held_back - stats->unused)
-                              : 0;
+    return plot_stats_has_learned(stats)
+               ? (uint64_t)(stats->held_back - stats->unused)
+               : 0;
 }
 
 uint64_t plot_stats_unused(const PlotStats *stats)
 {
-    return has_learned(stats) ? (uint64_t)((double)stats->by_order *
-                                           stats->unused / stats->held_back)
-                              : 0;
+    return plot_stats_has_learned(stats)
+               ? (uint64_t)((double)stats->by_order * stats->unused /
+                            stats->held_back)
+               : 0;
 }
 
 uint64_t plot_stats_not_foreseen(const PlotStats *stats)

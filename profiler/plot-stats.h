@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <glib.h>
@@ -37,6 +38,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PlotStats, plot_stats_free)
 
 /* What one fault blocked its vCPU for, on average; 0 without a fault. */
 double plot_stats_mean_fault_us(const PlotStats *stats);
+
+/* Whether the load has held something back, and come to the end of it. */
+bool plot_stats_has_learned(const PlotStats *stats);
 
 /* How many pages were held back and then used. */
 uint64_t plot_stats_held_and_used(const PlotStats *stats);

@@ -126,11 +126,17 @@ static void saving_keeps_permissions(void **state)
     const Place *place = *state;
     struct stat st;
 
+    static const mode_t modes[] = {0600, 0664};
+    mode_t before = umask(022);
+
     assert_true(g_file_set_contents(place->path, "old", 3, NULL));
-    assert_int_equal(chmod(place->path, 0600), 0);
-    save_sample(place->path);
-    assert_int_equal(stat(place->path, &st), 0);
-    assert_int_equal(st.st_mode & 0777, 0600);
+    for (size_t i = 0; i < G_N_ELEMENTS(modes); i++) {
+        assert_int_equal(chmod(place->path, modes[i]), 0);
+        save_sample(place->path);
+        assert_int_equal(stat(place->path, &st), 0);
+        assert_int_equal(st.st_mode & 0777, modes[i]);
+    }
+    umask(before);
 }
 
 static void saving_keeps_the_owner(void **state)

@@ -379,9 +379,19 @@ static void test_unused_pages_are_estimated_from_those_held_back(void **state)
 
     assert_int_equal(plot_stats_unused(&stats), 150);
     assert_int_equal(plot_stats_held_and_used(&stats), 30);
+    assert_true(plot_stats_has_learned(&stats));
     stats.unused = 80;
     assert_int_equal(plot_stats_unused(&stats), 0);
     assert_int_equal(plot_stats_held_and_used(&stats), 0);
+}
+
+static void test_nothing_held_back_is_nothing_learned(void **state)
+{
+    PlotStats stats = {.held_back = 0, .unused = 0};
+
+    assert_false(plot_stats_has_learned(&stats));
+    stats.held_back = stats.unused = NAN;
+    assert_false(plot_stats_has_learned(&stats));
 }
 
 static void
@@ -573,6 +583,7 @@ int main(void)
         cmocka_unit_test(test_orders_with_other_page_sizes_are_refused),
         cmocka_unit_test(test_statistics_of_a_load_are_read),
         cmocka_unit_test(test_unused_pages_are_estimated_from_those_held_back),
+        cmocka_unit_test(test_nothing_held_back_is_nothing_learned),
         cmocka_unit_test(
             test_not_foreseen_are_faults_on_none_of_the_orders_pages),
         cmocka_unit_test(
