@@ -26,6 +26,7 @@ struct Profiling {
     ProfileTime time;
     json_t *blocks;
     json_t *vcpu_threads;
+    bool is_pc;
 };
 
 bool profile_time_parse(const char *text, ProfileTime *ret_time,
@@ -95,6 +96,23 @@ static json_t *query_blocks(Rpc *qmp, GError **error)
     return list;
 }
 
+static bool is_pc(Rpc *qmp)
+{
+    json_t *type;
+    bool is;
+
+    if (!rpc_execute(qmp, "qom-get",
+                     json_pack("{s:s, s:s}", "path", "/machine", "property",
+                               "type"),
+                     &type, NULL)) {
+        return false;
+    }
+    is = json_is_string(type) &&
+         g_str_has_prefix(json_string_value(type), "pc-");
+    json_decref(type);
+    return is;
+}
+
 Profiling *profiling_new(Rpc *qmp, Rpc *control, const ProfileTime *time,
                          GError **error)
 {
@@ -108,6 +126,7 @@ Profiling *profiling_new(Rpc *qmp, Rpc *control, const ProfileTime *time,
         !qmp_vcpu_threads(qmp, &profiling->vcpu_threads, error)) {
         return NULL;
     }
+    profiling->is_pc = is_pc(qmp);
     return g_steal_pointer(&profiling);
 }
 
@@ -135,23 +154,6 @@ bool profiling_start(Profiling *profiling, const char *snapshot_path,
         NULL, error);
 }
 
-static bool is_pc(Rpc *qmp)
-{
-    json_t *type;
-    bool is;
-
-    if (!rpc_execute(qmp, "qom-get",
-                     json_pack("{s:s, s:s}", "path", "/machine", "property",
-                               "type"),
-                     &type, NULL)) {
-        return false;
-    }
-    is = json_is_string(type) &&
-         g_str_has_prefix(json_string_value(type), "pc-");
-    json_decref(type);
-    return is;
-}
-
 /* Source: QEMU, vapic_map_rom_writable() and the reading of rom_state in
  * hw/i386/vapic.c, which is where pmemsave looks as well. */
 static void read_option_roms(Rpc *qmp)
@@ -174,7 +176,7 @@ static void announce(Rpc *qmp)
 
 void profiling_act_loaded(Profiling *profiling)
 {
-    if (is_pc(profiling->qmp)) {
+    if (profiling->is_pc) {
         read_option_roms(profiling->qmp);
     }
     announce(profiling->qmp);

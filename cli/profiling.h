@@ -56,8 +56,8 @@ bool profiling_start(Profiling *profiling, const char *snapshot_path,
 /* A guest that was loaded touches a few pages that one that runs on does not:
  * QEMU looks into the option ROMs of a PC while it loads the devices' state,
  * and tells the guest to announce its network addresses.  Have the same done
- * in the window, so that the order has these pages; where that fails, it
- * lacks them. */
+ * in the window, before the guest runs, as at a load; so the order has these
+ * pages.  Where that fails, it lacks them. */
 void profiling_act_loaded(Profiling *profiling);
 
 /* Wait until the window is closed and its order written.  When interrupt_fd

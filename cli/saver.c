@@ -321,9 +321,6 @@ static bool continue_guest(Save *save, GError **error)
     if (save->stopped_at_us == 0) {
         return true;
     }
-    if (!wait_until_finalized(save->qmp, error)) {
-        return false;
-    }
     if (!rpc_execute(save->qmp, "cont", NULL, NULL, error)) {
         g_prefix_error(error, "the guest stays stopped: ");
         return false;
@@ -332,18 +329,30 @@ static bool continue_guest(Save *save, GError **error)
     return true;
 }
 
-/* Everything as it was, also after a failure: both steps are tried, the first
- * failure is reported. */
+/*
+ * Everything as it was, also after a failure: both steps are tried, and a
+ * guest that stays stopped is what is reported.
+ *
+ * "cont" is the last that this QEMU hears from us: it may end as soon as the
+ * guest runs, and up to 10.0 at the least it crashes, with its orders and
+ * statistics unwritten, when a command comes while its monitors are cleaned
+ * up.
+ */
 static bool restore(Save *save, GError **error)
 {
-    GError *second = NULL;
-    bool continued = continue_guest(save, error);
-    bool restored = !save->settings ||
-                    migration_settings_restore(save->settings, save->qmp,
-                                               continued ? error : &second);
+    g_autoptr(GError) local = NULL;
+    bool restored =
+        wait_until_finalized(save->qmp, &local) &&
+        (!save->settings ||
+         migration_settings_restore(save->settings, save->qmp, &local));
 
-    g_clear_error(&second);
-    return continued && restored;
+    if (!continue_guest(save, error)) {
+        return false;
+    }
+    if (!restored) {
+        g_propagate_error(error, g_steal_pointer(&local));
+    }
+    return restored;
 }
 
 static bool save_ram(Save *save, GError **error)
@@ -357,11 +366,14 @@ static bool save_ram(Save *save, GError **error)
  * end: the save is worth more. */
 static void start_profiling(Save *save, GError **ret_error)
 {
-    if (save->profiling &&
-        !profiling_start(save->profiling, output_file_temporary(save->file),
-                         save->order, ret_error)) {
-        profiling_free(save->profiling);
-        save->profiling = NULL;
+    if (!save->profiling) {
+        return;
+    }
+    if (profiling_start(save->profiling, output_file_temporary(save->file),
+                        save->order, ret_error)) {
+        profiling_act_loaded(save->profiling);
+    } else {
+        g_clear_pointer(&save->profiling, profiling_free);
     }
 }
 
@@ -433,9 +445,6 @@ static bool run(Save *save, SaveResult *ret_result, GError **error)
     }
     start_profiling(save, &profile_error);
     restored = restore(save, &restore_error);
-    if (restored && save->profiling) {
-        profiling_act_loaded(save->profiling);
-    }
     if (!publish(save, &ret_result->stored_bytes, error)) {
         return false;
     }

@@ -72,10 +72,7 @@ static json_t *answer_control(FakePeer *peer, const char *command,
 static int set_up(void **state)
 {
     Fixture *fixture = g_new0(Fixture, 1);
-    const ProfileTime time = {.max_ms = 1000};
-    GError *error = NULL;
     json_t *greeting;
-    int fds[2];
     int fd;
 
     fixture->machine.type = "pc-i440fx-10.0-machine";
@@ -83,12 +80,6 @@ static int set_up(void **state)
     fixture->qmp = qmp_new(fd);
     assert_true(rpc_greeting(fixture->qmp, "QMP", -1, &greeting, NULL));
     json_decref(greeting);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    fixture->plugin = fake_peer_new(fds[1], NULL, answer_control, NULL);
-    fixture->profiling =
-        profiling_new(fixture->qmp, rpc_new(fds[0], 1 << 20, "the plugin"),
-                      &time, &error);
-    assert_no_error(error);
     *state = fixture;
     return 0;
 }
@@ -103,6 +94,21 @@ static int tear_down(void **state)
     fake_peer_free(fixture->plugin);
     g_free(fixture);
     return 0;
+}
+
+static void act_loaded(Fixture *fixture)
+{
+    const ProfileTime time = {.max_ms = 1000};
+    GError *error = NULL;
+    int fds[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    fixture->plugin = fake_peer_new(fds[1], NULL, answer_control, NULL);
+    fixture->profiling =
+        profiling_new(fixture->qmp, rpc_new(fds[0], 1 << 20, "the plugin"),
+                      &time, &error);
+    assert_no_error(error);
+    profiling_act_loaded(fixture->profiling);
 }
 
 static void assert_time(const char *text, ProfileTime expected)
@@ -141,7 +147,7 @@ static void a_pc_reads_its_option_roms_and_is_announced(void **state)
 {
     Fixture *fixture = *state;
 
-    profiling_act_loaded(fixture->profiling);
+    act_loaded(fixture);
     assert_true(fixture->machine.read_option_roms);
     assert_int_equal(fixture->machine.rounds, 5);
 }
@@ -151,7 +157,7 @@ static void another_machine_is_announced_only(void **state)
     Fixture *fixture = *state;
 
     fixture->machine.type = "virt-10.0-machine";
-    profiling_act_loaded(fixture->profiling);
+    act_loaded(fixture);
     assert_false(fixture->machine.read_option_roms);
     assert_int_equal(fixture->machine.rounds, 5);
 }
@@ -162,7 +168,7 @@ static void a_qemu_that_refuses_it_is_profiled_without(void **state)
     g_autofree char *log = NULL;
 
     fixture->machine.refuses = true;
-    profiling_act_loaded(fixture->profiling);
+    act_loaded(fixture);
     log = fake_peer_log(fixture->qemu);
     assert_non_null(strstr(log, "announce-self"));
 }

@@ -5,11 +5,14 @@
 
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "cli/qmp.h"
 #include "cli/saver.h"
+#include "plugin/control-protocol.h"
 #include "tests/cli/fake-peer.h"
 #include "tests/formats/image.h"
 
@@ -180,8 +183,49 @@ static json_t *answer(FakePeer *peer, const char *command,
             return NULL;
         }
         machine->run_state = "running";
+    } else if (g_str_equal(command, "query-cpus-fast")) {
+        return json_array();
+    } else if (g_str_equal(command, "human-monitor-command")) {
+        return json_string("  Block Name    PSize  Offset  Used  Total\n");
     }
     return json_object();
+}
+
+/* ---- the plugin ---- */
+
+static json_t *answer_as_plugin(FakePeer *peer, const char *command,
+                                const json_t *arguments,
+                                const char **ret_refusal, void *opaque)
+{
+    return g_str_equal(command, CONTROL_CMD_PROFILE_QUERY)
+               ? json_pack("{s:s}", "state", "done")
+               : json_pack("{s:s}", "state", "idle");
+}
+
+/* This process is who serves the fake QMP, so its plugin is looked for here. */
+static int listen_as_plugin(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int len = snprintf(address.sun_path + 1, sizeof address.sun_path - 1,
+                       CONTROL_SOCKET_NAME_FORMAT, (int)getpid());
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&address,
+                          (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+                                      1 + (size_t)len)),
+                     0);
+    assert_int_equal(listen(fd, 1), 0);
+    return fd;
+}
+
+/* Be the plugin for who connects to the listener.  A GThreadFunc. */
+static void *serve_as_plugin(void *listener)
+{
+    int fd = accept4(GPOINTER_TO_INT(listener), NULL, NULL, SOCK_CLOEXEC);
+    json_t *greeting = json_pack("{s:{s:s, s:i}}", "preheat", "version", "1",
+                                 "pid", (int)getpid());
+
+    return fake_peer_new(fd, greeting, answer_as_plugin, NULL);
 }
 
 /* ---- a save ---- */
@@ -192,6 +236,8 @@ typedef struct Fixture {
     Machine machine;
     FakePeer *peer;
     Rpc *qmp;
+    const ProfileTime *profile; /* NULL: without */
+    int listener;               /* the plugin's, or -1 */
     int interrupt_fd;
 } Fixture;
 
@@ -211,6 +257,7 @@ static int set_up(void **state)
 
     fixture->directory = make_directory();
     fixture->output = g_build_filename(fixture->directory, "vm.snap", NULL);
+    fixture->listener = -1;
     fixture->machine = (Machine){
         .run_state = "running",
         .has_mapped_ram = true,
@@ -235,6 +282,9 @@ static int tear_down(void **state)
 
     rpc_free(fixture->qmp);
     fake_peer_free(fixture->peer);
+    if (fixture->listener >= 0) {
+        close(fixture->listener);
+    }
     close(fixture->interrupt_fd);
     g_free(fixture->output);
     remove_directory(fixture->directory);
@@ -247,6 +297,7 @@ static bool save(Fixture *fixture, SaveResult *ret_result, GError **error)
 {
     const SaveOptions options = {
         .output = fixture->output,
+        .profile = fixture->profile,
         .interrupt_fd = fixture->interrupt_fd,
         .say = say,
     };
@@ -278,6 +329,13 @@ static bool log_has(Fixture *fixture, const char *commands)
     g_autofree char *log = fake_peer_log(fixture->peer);
 
     return strstr(log, commands) != NULL;
+}
+
+static void assert_last_command(Fixture *fixture, const char *command)
+{
+    g_autofree char *log = fake_peer_log(fixture->peer);
+
+    assert_true(g_str_has_suffix(g_strchomp(log), command));
 }
 
 static void assert_files(Fixture *fixture, const char *names)
@@ -322,6 +380,31 @@ static void a_running_guest_is_stopped_saved_and_runs_on(void **state)
     assert_settings_are_back(fixture);
     assert_true(result.stored_bytes > 0);
     assert_string_equal(said->str, "");
+}
+
+/* It may end as soon as it runs: see restore() in cli/saver.c. */
+static void a_guest_that_runs_again_hears_no_more(void **state)
+{
+    Fixture *fixture = *state;
+
+    save_well(fixture);
+    assert_last_command(fixture, " cont");
+}
+
+static void a_guest_that_is_profiled_hears_no_more(void **state)
+{
+    Fixture *fixture = *state;
+    const ProfileTime time = {.max_ms = 1000};
+    GThread *plugin;
+
+    fixture->listener = listen_as_plugin();
+    plugin = g_thread_new("fake-plugin", serve_as_plugin,
+                          GINT_TO_POINTER(fixture->listener));
+    fixture->profile = &time;
+    json_decref(save_well(fixture).profile);
+    fake_peer_free(g_thread_join(plugin));
+    assert_true(log_has(fixture, " announce-self "));
+    assert_last_command(fixture, " cont");
 }
 
 static void the_snapshot_is_for_its_owner_only(void **state)
@@ -489,6 +572,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_running_guest_is_stopped_saved_and_runs_on),
+        TEST(a_guest_that_runs_again_hears_no_more),
+        TEST(a_guest_that_is_profiled_hears_no_more),
         TEST(the_snapshot_is_for_its_owner_only),
         TEST(a_paused_guest_is_saved_and_stays_paused),
         TEST(a_guest_whose_migration_is_not_final_yet_is_waited_for),
