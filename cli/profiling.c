@@ -182,6 +182,12 @@ void profiling_act_loaded(Profiling *profiling)
     announce(profiling->qmp);
 }
 
+void profiling_discard(Profiling *profiling)
+{
+    (void)rpc_execute(profiling->control, CONTROL_CMD_PROFILE_STOP,
+                      json_pack("{s:b}", "discard", 1), NULL, NULL);
+}
+
 static void show(Progress *progress, const json_t *info, int64_t begin_us)
 {
     g_autofree char *text = g_strdup_printf(

@@ -60,6 +60,10 @@ bool profiling_start(Profiling *profiling, const char *snapshot_path,
  * pages.  Where that fails, it lacks them. */
 void profiling_act_loaded(Profiling *profiling);
 
+/* The snapshot could not be published: close the window, and leave what order
+ * there is. */
+void profiling_discard(Profiling *profiling);
+
 /* Wait until the window is closed and its order written.  When interrupt_fd
  * (-1: none) becomes readable, it is closed at once.  ret_result (a new
  * reference): what the control protocol's query-profile tells. */

@@ -446,6 +446,9 @@ static bool run(Save *save, SaveResult *ret_result, GError **error)
     start_profiling(save, &profile_error);
     restored = restore(save, &restore_error);
     if (!publish(save, &ret_result->stored_bytes, error)) {
+        if (save->profiling) {
+            profiling_discard(save->profiling);
+        }
         return false;
     }
     if (!restored) {

@@ -87,8 +87,10 @@
  *   min-time     milliseconds (optional, 0): but not before */
 #define CONTROL_CMD_PROFILE_START "profile-start"
 
-/* Close the window now; or wait until it is closed; or just look.  Each
- * returns {"state": "none", "profiling", "closing" or "done",
+/* Close the window now; or wait until it is closed; or just look.
+ * profile-stop takes
+ *   discard      true (optional): write no order
+ * Each returns {"state": "none", "profiling", "closing" or "done",
  * "first-touches", "dropped-touches", "blocktime-ms", "vcpu-blocktime-ms",
  * "other-blocktime-ms", "latency-us", "latency-dist"} and, once done,
  * "window-ms", "open-us", "close-us", "pinned-pages", "copied-pages",

@@ -36,7 +36,8 @@ struct Profile {
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t changed;
     ProfileState state;
-    bool stop; /* asked to close the window now */
+    bool stop;    /* asked to close the window now */
+    bool discard; /* … and to write nothing */
 
     /* Of the present or the last window: set before it opens, and constant
      * while its thread runs. */
@@ -146,6 +147,11 @@ static PageOrder *keep_pages_in_file(const PageOrder *order,
 
 static bool write_order(const Profile *profile, GError **error)
 {
+    if (profile->discard) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                    "%s: not written, as was asked for", profile->output);
+        return false;
+    }
     g_autoptr(PageOrder) all = recorder_to_order(
         profile->recorder, profile->blocks, profile->opened_us,
         profile->snapshot->identity, PAGE_ORDER_ORIGIN_SAVE, error);
@@ -180,7 +186,7 @@ static void *profile_thread(void *opaque)
     profile->state = PROFILE_DONE;
     pthread_cond_broadcast(&profile->changed);
     pthread_mutex_unlock(&profile->lock);
-    if (!ok) {
+    if (!ok && !profile->discard) {
         profile->warn(error->message);
     }
     return NULL;
@@ -211,6 +217,7 @@ static void forget_locked(Profile *profile)
     memset(&profile->cost, 0, sizeof profile->cost);
     profile->state = PROFILE_NONE;
     profile->stop = false;
+    profile->discard = false;
 }
 
 /* name: the snapshot's own string, as those in blocks. */
@@ -430,17 +437,23 @@ static bool is_active_locked(const Profile *profile)
            profile->state == PROFILE_CLOSING;
 }
 
-static json_t *await_and_query(Profile *profile, bool stop)
+static json_t *await_and_query_locked(Profile *profile)
 {
-    pthread_mutex_lock(&profile->lock);
-    if (stop && profile->state == PROFILE_OPEN) {
-        profile->stop = true;
-        pthread_cond_broadcast(&profile->changed);
-    }
     while (is_active_locked(profile)) {
         pthread_cond_wait(&profile->changed, &profile->lock);
     }
-    json_t *json = query_locked(profile);
+    return query_locked(profile);
+}
+
+static json_t *stop(Profile *profile, bool discard)
+{
+    pthread_mutex_lock(&profile->lock);
+    if (profile->state == PROFILE_OPEN && !profile->stop) {
+        profile->stop = true;
+        profile->discard = discard;
+        pthread_cond_broadcast(&profile->changed);
+    }
+    json_t *json = await_and_query_locked(profile);
     pthread_mutex_unlock(&profile->lock);
     return json;
 }
@@ -448,13 +461,24 @@ static json_t *await_and_query(Profile *profile, bool stop)
 json_t *profile_stop(Profile *profile, const json_t *arguments,
                      GError **error)
 {
-    return await_and_query(profile, true);
+    json_t *discard = NULL;
+    const Argument known[] = {
+        {"discard", ARGUMENT_ANY, false, &discard},
+        {NULL},
+    };
+
+    return arguments_parse(arguments, known, error)
+               ? stop(profile, json_is_true(discard))
+               : NULL;
 }
 
 json_t *profile_wait(Profile *profile, const json_t *arguments,
                      GError **error)
 {
-    return await_and_query(profile, false);
+    pthread_mutex_lock(&profile->lock);
+    json_t *json = await_and_query_locked(profile);
+    pthread_mutex_unlock(&profile->lock);
+    return json;
 }
 
 json_t *profile_query(Profile *profile, const json_t *arguments,
@@ -468,5 +492,5 @@ json_t *profile_query(Profile *profile, const json_t *arguments,
 
 void profile_end(Profile *profile)
 {
-    json_decref(await_and_query(profile, true));
+    json_decref(stop(profile, false));
 }

@@ -191,43 +191,6 @@ static json_t *answer(FakePeer *peer, const char *command,
     return json_object();
 }
 
-/* ---- the plugin ---- */
-
-static json_t *answer_as_plugin(FakePeer *peer, const char *command,
-                                const json_t *arguments,
-                                const char **ret_refusal, void *opaque)
-{
-    return g_str_equal(command, CONTROL_CMD_PROFILE_QUERY)
-               ? json_pack("{s:s}", "state", "done")
-               : json_pack("{s:s}", "state", "idle");
-}
-
-/* This process is who serves the fake QMP, so its plugin is looked for here. */
-static int listen_as_plugin(void)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int len = snprintf(address.sun_path + 1, sizeof address.sun_path - 1,
-                       CONTROL_SOCKET_NAME_FORMAT, (int)getpid());
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    assert_int_equal(bind(fd, (struct sockaddr *)&address,
-                          (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
-                                      1 + (size_t)len)),
-                     0);
-    assert_int_equal(listen(fd, 1), 0);
-    return fd;
-}
-
-/* Be the plugin for who connects to the listener.  A GThreadFunc. */
-static void *serve_as_plugin(void *listener)
-{
-    int fd = accept4(GPOINTER_TO_INT(listener), NULL, NULL, SOCK_CLOEXEC);
-    json_t *greeting = json_pack("{s:{s:s, s:i}}", "preheat", "version", "1",
-                                 "pid", (int)getpid());
-
-    return fake_peer_new(fd, greeting, answer_as_plugin, NULL);
-}
-
 /* ---- a save ---- */
 
 typedef struct Fixture {
@@ -238,6 +201,7 @@ typedef struct Fixture {
     Rpc *qmp;
     const ProfileTime *profile; /* NULL: without */
     int listener;               /* the plugin's, or -1 */
+    bool discarded;             /* the plugin was told to */
     int interrupt_fd;
 } Fixture;
 
@@ -303,6 +267,64 @@ static bool save(Fixture *fixture, SaveResult *ret_result, GError **error)
     };
 
     return saver_run(fixture->qmp, &options, ret_result, error);
+}
+
+/* ---- the plugin ---- */
+
+static json_t *answer_as_plugin(FakePeer *peer, const char *command,
+                                const json_t *arguments,
+                                const char **ret_refusal, void *opaque)
+{
+    Fixture *fixture = opaque;
+
+    if (json_is_true(json_object_get(arguments, "discard"))) {
+        fixture->discarded = true;
+    }
+    return g_str_equal(command, CONTROL_CMD_PROFILE_QUERY)
+               ? json_pack("{s:s}", "state", "done")
+               : json_pack("{s:s}", "state", "idle");
+}
+
+/* This process is who serves the fake QMP, so its plugin is looked for here. */
+static int listen_as_plugin(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int len = snprintf(address.sun_path + 1, sizeof address.sun_path - 1,
+                       CONTROL_SOCKET_NAME_FORMAT, (int)getpid());
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&address,
+                          (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+                                      1 + (size_t)len)),
+                     0);
+    assert_int_equal(listen(fd, 1), 0);
+    return fd;
+}
+
+/* Be the plugin for who connects.  A GThreadFunc. */
+static void *serve_as_plugin(void *opaque)
+{
+    Fixture *fixture = opaque;
+    int fd = accept4(fixture->listener, NULL, NULL, SOCK_CLOEXEC);
+    json_t *greeting = json_pack("{s:{s:s, s:i}}", "preheat", "version", "1",
+                                 "pid", (int)getpid());
+
+    return fake_peer_new(fd, greeting, answer_as_plugin, fixture);
+}
+
+static bool save_with_profile(Fixture *fixture, SaveResult *ret_result,
+                              GError **error)
+{
+    const ProfileTime time = {.max_ms = 1000};
+    GThread *plugin;
+    bool ok;
+
+    fixture->listener = listen_as_plugin();
+    plugin = g_thread_new("fake-plugin", serve_as_plugin, fixture);
+    fixture->profile = &time;
+    ok = save(fixture, ret_result, error);
+    fake_peer_free(g_thread_join(plugin));
+    return ok;
 }
 
 static SaveResult save_well(Fixture *fixture)
@@ -394,17 +416,13 @@ static void a_guest_that_runs_again_hears_no_more(void **state)
 static void a_guest_that_is_profiled_hears_no_more(void **state)
 {
     Fixture *fixture = *state;
-    const ProfileTime time = {.max_ms = 1000};
-    GThread *plugin;
+    SaveResult result;
 
-    fixture->listener = listen_as_plugin();
-    plugin = g_thread_new("fake-plugin", serve_as_plugin,
-                          GINT_TO_POINTER(fixture->listener));
-    fixture->profile = &time;
-    json_decref(save_well(fixture).profile);
-    fake_peer_free(g_thread_join(plugin));
+    assert_true(save_with_profile(fixture, &result, NULL));
+    json_decref(result.profile);
     assert_true(log_has(fixture, " announce-self "));
     assert_last_command(fixture, " cont");
+    assert_false(fixture->discarded);
 }
 
 static void the_snapshot_is_for_its_owner_only(void **state)
@@ -502,6 +520,16 @@ static void what_cannot_be_read_again_replaces_no_snapshot(void **state)
     assert_old_file_is_untouched(fixture);
 }
 
+static void the_order_of_what_is_no_snapshot_is_discarded(void **state)
+{
+    Fixture *fixture = *state;
+    SaveResult result;
+
+    fixture->machine.writes_garbage = true;
+    assert_false(save_with_profile(fixture, &result, NULL));
+    assert_true(fixture->discarded);
+}
+
 static void a_qemu_without_mapped_ram_is_refused_before_the_stop(void **state)
 {
     Fixture *fixture = *state;
@@ -582,6 +610,7 @@ int main(void)
         TEST(an_interrupted_save_is_cancelled_and_the_guest_runs_on),
         TEST(a_qemu_that_ends_meanwhile_leaves_no_file),
         TEST(what_cannot_be_read_again_replaces_no_snapshot),
+        TEST(the_order_of_what_is_no_snapshot_is_discarded),
         TEST(a_qemu_without_mapped_ram_is_refused_before_the_stop),
         TEST(a_qemu_that_waits_for_a_guest_is_refused),
         TEST(a_guest_that_migrated_away_is_not_run_again),

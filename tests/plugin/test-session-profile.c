@@ -180,6 +180,39 @@ static void an_order_that_cannot_be_written_is_told(void **state)
     json_decref(answer);
 }
 
+static void an_order_that_is_not_wanted_leaves_the_old_one(void **state)
+{
+    World *world = world_new();
+    g_autofree char *output = world_file(world, "vm.order");
+    g_autofree char *text = NULL;
+
+    assert_true(g_file_set_contents(output, "old", 3, NULL));
+    start_profile(world, output);
+    world_page(world, WORLD_RAM, 1)[0] = 1;
+    json_t *answer = world_call(world, CONTROL_CMD_PROFILE_STOP,
+                                json_pack("{s:b}", "discard", 1));
+    assert_string_equal(text_in(answer, "state"), "done");
+    assert_non_null(strstr(text_in(answer, "error"), "as was asked for"));
+    assert_true(g_file_get_contents(output, &text, NULL, NULL));
+    assert_string_equal(text, "old");
+    json_decref(answer);
+}
+
+static void after_one_that_is_not_wanted_the_next_is_written(void **state)
+{
+    World *world = world_new();
+    g_autofree char *output = world_file(world, "vm.order");
+    json_t *arguments = world_profile_arguments(world, output);
+
+    start_profile(world, output);
+    json_decref(world_call(world, CONTROL_CMD_PROFILE_STOP,
+                           json_pack("{s:b}", "discard", 1)));
+    json_object_set_new(arguments, "max-time", json_integer(1));
+    world_do(world, CONTROL_CMD_PROFILE_START, arguments);
+    world_assert_state(world, CONTROL_CMD_PROFILE_WAIT, "done");
+    page_order_free(world_load_order(output));
+}
+
 /* ---- what is refused ---- */
 
 static void a_second_window_is_refused_while_one_is_open(void **state)
@@ -284,6 +317,8 @@ int main(void)
         cmocka_unit_test(a_window_ends_and_is_written_when_the_session_ends),
         cmocka_unit_test(windows_can_follow_each_other),
         cmocka_unit_test(an_order_that_cannot_be_written_is_told),
+        cmocka_unit_test(an_order_that_is_not_wanted_leaves_the_old_one),
+        cmocka_unit_test(after_one_that_is_not_wanted_the_next_is_written),
         cmocka_unit_test(a_second_window_is_refused_while_one_is_open),
         cmocka_unit_test(a_window_is_refused_until_all_is_loaded),
         cmocka_unit_test(memory_that_does_not_fit_is_refused_and_unharmed),
