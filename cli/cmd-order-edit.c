@@ -141,13 +141,19 @@ static int finish(const Edit *edit, const PageOrder *edited)
     return STATUS_OK;
 }
 
+static bool is_first_text(const Edit *edit, const char *text, size_t len)
+{
+    return len == strlen(edit->text) && memcmp(text, edit->text, len) == 0;
+}
+
 /* Whether the temporary file has the text that it began with. */
 static bool is_untouched(const Edit *edit)
 {
     g_autofree char *text = NULL;
+    size_t len;
 
-    return g_file_get_contents(edit->temporary, &text, NULL, NULL) &&
-           strcmp(text, edit->text) == 0;
+    return g_file_get_contents(edit->temporary, &text, &len, NULL) &&
+           is_first_text(edit, text, len);
 }
 
 static int end_without_editor(const Edit *edit, GError *error)
@@ -173,7 +179,7 @@ static int edit_until_valid(const Edit *edit)
         if (!g_file_get_contents(edit->temporary, &text, &len, &error)) {
             return end_kept(edit, error);
         }
-        if (strcmp(text, edit->text) == 0 && !edit->to->path) {
+        if (is_first_text(edit, text, len) && !edit->to->path) {
             return end_unchanged(edit);
         }
         edited = parse(text, len, &error);

@@ -179,6 +179,14 @@ static void a_mistake_is_told_with_its_place(void **state)
     assert_non_null(strstr(meaning, "extents[0].page: 9999999"));
 }
 
+static void what_follows_a_nul_is_a_mistake(void **state)
+{
+    Fixture *f = *state;
+    g_autofree char *told = edit_and_listen(f, "printf '\\0x' >>\"$1\"");
+
+    assert_non_null(strstr(told, "line "));
+}
+
 static void a_mistake_can_be_discarded(void **state)
 {
     Fixture *f = *state;
@@ -257,6 +265,7 @@ int main(void)
         with_files(an_unchanged_order_is_not_touched),
         with_files(after_a_mistake_one_can_edit_again),
         with_files(a_mistake_is_told_with_its_place),
+        with_files(what_follows_a_nul_is_a_mistake),
         with_files(a_mistake_can_be_discarded),
         with_files(a_mistake_can_be_kept),
         with_files(a_mistake_without_an_answer_loses_nothing),
