@@ -73,7 +73,8 @@ static void note(ProfileWindow *window, size_t range, uint64_t off,
 
 /* Bring a page back by copying it.  Under the lock, so that of two that want
  * to, the second finds the shadow's page gone, and the memory's page present
- * or rightly zero. */
+ * or rightly zero.  What cannot be read, since its memory has failed, fails
+ * for the guest as it would have without a window. */
 static int copy_back(ProfileWindow *window, const WatchedRange *range,
                      uint64_t off)
 {
@@ -88,6 +89,9 @@ static int copy_back(ProfileWindow *window, const WatchedRange *range,
         (void)madvise(src, window->page_bytes, MADV_DONTNEED);
         atomic_fetch_add_explicit(&window->copied_pages, 1,
                                   memory_order_relaxed);
+    }
+    if (rc == -EFAULT) {
+        rc = uffd_poison(window->uffd, range->host + off, window->page_bytes);
     }
     pthread_mutex_unlock(&window->copy_lock);
     if (rc == 0 || rc == UFFD_EXISTS) {
@@ -114,7 +118,7 @@ static int answer_anonymous(ProfileWindow *window, const WatchedRange *range,
     if (rc == UFFD_EXISTS) {
         return uffd_wake(window->uffd, host, window->page_bytes);
     }
-    if (rc == -EBUSY) {
+    if (rc == -EBUSY || rc == -EFAULT) {
         *ret_touched = true;
         return copy_back(window, range, off);
     }
@@ -224,12 +228,12 @@ static uint64_t huge_bytes(const ProfileWindow *window)
 /* ---- moving ---- */
 
 /* Move what src has to dst.  A page that cannot be moved is given to
- * stuck(), which says whether to go on. */
+ * stuck(), which says whether to go on.  Returns 0 or -errno. */
 typedef bool StuckPage(ProfileWindow *window, size_t range, uint64_t off,
                        int rc);
 
-static bool move_range(ProfileWindow *window, size_t index, uint64_t dst,
-                       uint64_t src, StuckPage *stuck)
+static int move_range(ProfileWindow *window, size_t index, uint64_t dst,
+                      uint64_t src, StuckPage *stuck)
 {
     uint64_t len = window->ranges[index].len_bytes;
     uint64_t off = 0;
@@ -253,19 +257,20 @@ static bool move_range(ProfileWindow *window, size_t index, uint64_t dst,
             off += window->page_bytes;
             piece = window->page_bytes;
         } else {
-            return false;
+            return rc;
         }
     }
-    return true;
+    return 0;
 }
 
-/* A page that will not leave is pinned or shared: in use.  One that is in the
- * shadow already has left: only this moving fills the shadow, and the kernel
- * may have moved more than it told when it said "again". */
+/* A page that will not leave is pinned or shared: in use; or its memory has
+ * failed, and it stays where that is known.  One that is in the shadow already
+ * has left: only this moving fills the shadow, and the kernel may have moved
+ * more than it told when it said "again". */
 static bool stuck_in_memory(ProfileWindow *window, size_t index, uint64_t off,
                             int rc)
 {
-    if (rc == UFFD_EXISTS) {
+    if (rc == UFFD_EXISTS || rc == -EFAULT) {
         return true;
     }
     if (rc != -EBUSY) {
@@ -362,21 +367,25 @@ static void unregister_shadow(ProfileWindow *window, WatchedRange *range)
 static bool take_away(ProfileWindow *window, size_t index, GError **error)
 {
     WatchedRange *range = &window->ranges[index];
+    int rc;
 
-    bool taken =
-        range->kind == RAM_SHARED
-            /* Drops the page tables only: the pages are the file's. */
-            ? madvise((void *)(uintptr_t)range->host, range->len_bytes,
-                      MADV_DONTNEED) == 0
-            : move_range(window, index, range->shadow, range->host,
-                         stuck_in_memory);
-
-    if (!taken) {
+    if (range->kind == RAM_SHARED) {
+        /* Drops the page tables only: the pages are the file's. */
+        rc = madvise((void *)(uintptr_t)range->host, range->len_bytes,
+                     MADV_DONTNEED) == 0
+                 ? 0
+                 : -errno;
+    } else {
+        rc = move_range(window, index, range->shadow, range->host,
+                        stuck_in_memory);
+    }
+    if (rc != 0) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_RAM,
-                    "RAM block %s: its pages cannot be taken away (locked by "
-                    "-overcommit mem-lock=on?); record at a load instead, "
-                    "with preheat loadvm --record",
-                    range->name);
+                    "RAM block %s: its pages cannot be taken away (%s); "
+                    "record at a load instead, with preheat loadvm --record",
+                    range->name,
+                    rc == -EINVAL ? "locked by -overcommit mem-lock=on?"
+                                  : g_strerror(-rc));
         return false;
     }
     unregister_shadow(window, range);

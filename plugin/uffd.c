@@ -28,6 +28,15 @@ struct uffdio_move {
 #define UFFDIO_MOVE _IOWR(UFFDIO, 0x05, struct uffdio_move)
 #endif
 
+#ifndef UFFDIO_POISON
+struct uffdio_poison {
+    struct uffdio_range range;
+    __u64 mode;
+    __s64 updated;
+};
+#define UFFDIO_POISON _IOWR(UFFDIO, 0x08, struct uffdio_poison)
+#endif
+
 static int call(int fd, unsigned long request, void *argument)
 {
     return ioctl(fd, request, argument) == 0 ? 0 : -errno;
@@ -171,6 +180,17 @@ int uffd_zero(int fd, uint64_t start, uint64_t len)
     int rc = call(fd, UFFDIO_ZEROPAGE, &argument);
 
     return batch_result(rc, argument.zeropage, &done);
+}
+
+int uffd_poison(int fd, uint64_t start, uint64_t len)
+{
+    struct uffdio_poison argument = {
+        .range = {.start = start, .len = len},
+    };
+    uint64_t done;
+    int rc = call(fd, UFFDIO_POISON, &argument);
+
+    return batch_result(rc, argument.updated, &done);
 }
 
 int uffd_wake(int fd, uint64_t start, uint64_t len)

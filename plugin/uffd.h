@@ -61,7 +61,8 @@ int uffd_copy(int fd, uint64_t dst, const void *src, uint64_t len,
 /* Move page tables from src (private anonymous memory that nobody shares)
  * to the missing pages at dst, waking who waits.  With skip_holes, pages
  * that src does not have are skipped.  *ret_done as for uffd_copy().
- * -EBUSY: the page cannot be moved (pinned, or shared by fork). */
+ * -EBUSY: the page cannot be moved (pinned, or shared by fork); -EFAULT: the
+ * memory it was in has failed. */
 int uffd_move(int fd, uint64_t dst, uint64_t src, uint64_t len,
               bool skip_holes, uint64_t *ret_done);
 
@@ -71,6 +72,10 @@ int uffd_continue(int fd, uint64_t start, uint64_t len, uint64_t *ret_done);
 
 /* Fill missing pages with zeroes, waking who waits. */
 int uffd_zero(int fd, uint64_t start, uint64_t len);
+
+/* Have who touches the missing page at start, of len bytes, get SIGBUS, as of
+ * memory that has failed. */
+int uffd_poison(int fd, uint64_t start, uint64_t len);
 
 int uffd_wake(int fd, uint64_t start, uint64_t len);
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -34,6 +35,9 @@ static _Atomic int fails_with;
 /* Let moves of several pages tell of half of what they did. */
 static _Atomic bool understates;
 
+/* What would have come to this page cannot be read; 0: none. */
+static _Atomic uint64_t failed_page;
+
 /* Whether this call is the one; it is then answered with *ret_rc.  Only a move
  * can be answered with a condition, all else just with an error. */
 static bool is_to_fail(int *ret_rc, bool is_move)
@@ -53,6 +57,10 @@ int __real_uffd_open(int *ret_fd, UffdCaps *ret_caps);
 int __wrap_uffd_open(int *ret_fd, UffdCaps *ret_caps);
 int __real_uffd_register(int fd, uint64_t start, uint64_t len, UffdMode mode);
 int __wrap_uffd_register(int fd, uint64_t start, uint64_t len, UffdMode mode);
+int __real_uffd_copy(int fd, uint64_t dst, const void *src, uint64_t len,
+                     uint64_t *ret_done);
+int __wrap_uffd_copy(int fd, uint64_t dst, const void *src, uint64_t len,
+                     uint64_t *ret_done);
 int __real_uffd_move(int fd, uint64_t dst, uint64_t src, uint64_t len,
                      bool skip_holes, uint64_t *ret_done);
 int __wrap_uffd_move(int fd, uint64_t dst, uint64_t src, uint64_t len,
@@ -78,14 +86,31 @@ int __wrap_uffd_register(int fd, uint64_t start, uint64_t len, UffdMode mode)
     return is_to_fail(&rc, false) ? rc : __real_uffd_register(fd, start, len, mode);
 }
 
+int __wrap_uffd_copy(int fd, uint64_t dst, const void *src, uint64_t len,
+                     uint64_t *ret_done)
+{
+    if (dst == atomic_load(&failed_page)) {
+        return -EFAULT;
+    }
+    return __real_uffd_copy(fd, dst, src, len, ret_done);
+}
+
 int __wrap_uffd_move(int fd, uint64_t dst, uint64_t src, uint64_t len,
                      bool skip_holes, uint64_t *ret_done)
 {
+    uint64_t failed = atomic_load(&failed_page);
     int rc;
 
     *ret_done = 0;
     if (is_to_fail(&rc, true)) {
         return rc;
+    }
+    if (dst == failed) {
+        return -EFAULT;
+    }
+    if (dst < failed && failed < dst + len) {
+        rc = __real_uffd_move(fd, dst, src, failed - dst, skip_holes, ret_done);
+        return rc == 0 ? UFFD_AGAIN : rc;
     }
     rc = __real_uffd_move(fd, dst, src, len, skip_holes, ret_done);
     if (rc == 0 && len > PAGE_BYTES && atomic_load(&understates)) {
@@ -252,6 +277,77 @@ static void a_window_opens_though_more_was_moved_than_is_told(void **state)
     load_stats_free(stats);
 }
 
+/* ---- memory that has failed ---- */
+
+static sigjmp_buf after_sigbus;
+
+static void on_sigbus(int number)
+{
+    siglongjmp(after_sigbus, number);
+}
+
+static bool raises_sigbus(const volatile uint8_t *byte)
+{
+    const struct sigaction action = {.sa_handler = on_sigbus};
+    struct sigaction before;
+    volatile bool raised = true;
+
+    assert_int_equal(sigaction(SIGBUS, &action, &before), 0);
+    if (sigsetjmp(after_sigbus, 1) == 0) {
+        (void)*byte;
+        raised = false;
+    }
+    assert_int_equal(sigaction(SIGBUS, &before, NULL), 0);
+    return raised;
+}
+
+/* In the window or after it, only who reads the failed page gets a SIGBUS. */
+static void a_page_fails_alone(bool in_window)
+{
+    const uint64_t len = N_PAGES * PAGE_BYTES;
+    const uint64_t bad = N_PAGES / 2 + 3;
+    uint8_t *memory = mmap(NULL, len, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const PagerRange range = {"ram", (uintptr_t)memory, len};
+    Recorder *recorder = recorder_new(1 << 20);
+    LoadStats *stats = load_stats_new(monotonic_us());
+    ProfileWindowCost cost;
+    g_autoptr(GError) error = NULL;
+
+    assert_ptr_not_equal(memory, MAP_FAILED);
+    for (uint64_t page = 0; page < N_PAGES; page++) {
+        memory[page * PAGE_BYTES] = (uint8_t)(page % 251 + 1);
+    }
+    ProfileWindow *window =
+        profile_window_open(&range, 1, recorder, stats, &error);
+    assert_non_null(window);
+    atomic_store(&failed_page, range.host + bad * PAGE_BYTES);
+    if (in_window) {
+        assert_true(raises_sigbus(memory + bad * PAGE_BYTES));
+    }
+    profile_window_close(window, &cost);
+    atomic_store(&failed_page, 0);
+    assert_true(raises_sigbus(memory + bad * PAGE_BYTES));
+    for (uint64_t page = 0; page < N_PAGES; page++) {
+        if (page != bad) {
+            assert_int_equal(memory[page * PAGE_BYTES], page % 251 + 1);
+        }
+    }
+    munmap(memory, len);
+    recorder_free(recorder);
+    load_stats_free(stats);
+}
+
+static void memory_that_fails_in_a_window_fails_for_who_touches_it(void **state)
+{
+    a_page_fails_alone(true);
+}
+
+static void memory_that_fails_in_a_window_lets_it_close(void **state)
+{
+    a_page_fails_alone(false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -260,6 +356,8 @@ int main(void)
         cmocka_unit_test(memory_is_right_whatever_step_is_invalid),
         cmocka_unit_test(memory_is_right_whatever_step_has_to_be_tried_again),
         cmocka_unit_test(a_window_opens_though_more_was_moved_than_is_told),
+        cmocka_unit_test(memory_that_fails_in_a_window_fails_for_who_touches_it),
+        cmocka_unit_test(memory_that_fails_in_a_window_lets_it_close),
     };
 
     if (!have_userfaultfd(UFFD_CAN_MOVE)) {
