@@ -132,9 +132,11 @@ class Load(Case):
     def test_memory_given_back_while_loading_is_had_again(self):
         vm = self.loadvm(machine.BALLOON, "--policy", "demand")
         vm.connect().wait_running()
+        self.assert_right(vm, machine.BALLOON, "USE 64")
         vm.balloon(160)
         self.assert_right(vm, machine.BALLOON, "SUM")
         vm.balloon(256)
+        self.assert_right(vm, machine.BALLOON, "USE 96")
         self.assert_right(vm, machine.BALLOON, "PUT 1")
         self.assert_right(vm, machine.BALLOON, "SUM", puts=[1])
         self.assertEqual(vm.quit(), 0)

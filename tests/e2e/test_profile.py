@@ -238,9 +238,11 @@ class Profile(Case):
         process = self.preheat("savevm", "--qmp", vm.qmp_path, "--output",
                                path, "--profile=3600")
         self.await_window(vm)
+        self.assert_right(vm, machine.BALLOON, "USE 64")
         vm.balloon(160)
         self.assert_right(vm, machine.BALLOON, "SUM")
         vm.balloon(256)
+        self.assert_right(vm, machine.BALLOON, "USE 96")
         self.assert_right(vm, machine.BALLOON, "PUT 1")
         self.run_preheat("profile", "stop", "--qmp", vm.qmp_path)
         self.assertEqual(process.wait(), 0, process.describe())

@@ -8,6 +8,7 @@
  *   SUM          read the whole store      -> OK checksum over it
  *   POKE offset  flip the byte at offset   -> OK its guest-physical address
  *   WHERE offset                           -> OK its guest-physical address
+ *   USE mib      write and read back that much free memory -> OK
  *   PING                                   -> PONG
  *
  * Numbers in requests are decimal, in answers hexadecimal.  A thread a
@@ -128,6 +129,28 @@ static bool answer_offset(FILE *stream, uint64_t off_bytes, bool flip)
     return fprintf(stream, "OK %" PRIx64 "\n", physical_address(off_bytes)) > 0;
 }
 
+/* Whether len_bytes of the kernel's free memory hold what is written there. */
+static bool use_memory(uint64_t len_bytes)
+{
+    uint64_t n_words = len_bytes / sizeof(uint64_t);
+    uint64_t *words = mmap(NULL, len_bytes, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint64_t n_right = 0;
+
+    if (words == MAP_FAILED) {
+        return false;
+    }
+    for (uint64_t i = 0; i < n_words; i++) {
+        n_right += words[i] == 0;
+        words[i] = ~i;
+    }
+    for (uint64_t i = 0; i < n_words; i++) {
+        n_right += words[i] == ~i;
+    }
+    munmap(words, len_bytes);
+    return n_right == 2 * n_words;
+}
+
 static bool answer(FILE *stream, const char *line)
 {
     char command[8] = "";
@@ -147,6 +170,10 @@ static bool answer(FILE *stream, const char *line)
     }
     if (strcmp(command, "POKE") == 0 || strcmp(command, "WHERE") == 0) {
         return answer_offset(stream, argument, command[0] == 'P');
+    }
+    if (strcmp(command, "USE") == 0) {
+        return fputs(use_memory(argument << 20) ? "OK\n" : "ERROR\n", stream) >=
+               0;
     }
     if (strcmp(command, "PING") == 0) {
         return fputs("PONG\n", stream) >= 0;
