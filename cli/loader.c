@@ -11,7 +11,6 @@
 #include "cli/loader.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>

@@ -6,8 +6,6 @@
 #pragma once
 
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 #include <cairo.h>
 #include <glib.h>

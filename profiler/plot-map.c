@@ -3,8 +3,6 @@
  */
 #include "profiler/plot-panels.h"
 
-#include <math.h>
-
 #include "profiler/plot-canvas.h"
 
 #define LABEL_WIDTH    74.0
