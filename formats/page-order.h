@@ -64,6 +64,10 @@ void page_order_free(PageOrder *order);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PageOrder, page_order_free)
 
+/* A new order without extents and with blocks, identity, origin and number of
+ * runs of order. */
+PageOrder *page_order_new_like(const PageOrder *order);
+
 PageOrder *page_order_copy(const PageOrder *order);
 
 /* Append a block (name is copied); returns its index.  The caller keeps to
