@@ -348,8 +348,8 @@ static bool load_device_state(Load *load, GError **error)
         qmp_file_uri(load->full ? load->options->snapshot : skeleton,
                      load->options->image_off_bytes);
 
-    return qmp_set_mapped_ram(load->qmp, true, error) &&
-           qmp_set_capability(load->qmp, "events", true, error) &&
+    return qmp_use_mapped_ram(load->qmp, error) &&
+           qmp_use_capability(load->qmp, "events", error) &&
            begin_migration(load, uri, error) && wait_for_migration(load, error);
 }
 
