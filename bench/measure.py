@@ -8,6 +8,7 @@ starting it, every answer checked.
 
 import ctypes
 import json
+import mmap
 import os
 import statistics
 import subprocess
@@ -19,6 +20,8 @@ from harness.processes import Process
 from harness.snapshots import boot
 from harness.virtual import Virtual
 
+LIBC = ctypes.CDLL(None, use_errno=True)
+LIBC.mmap.restype = ctypes.c_void_p
 PR_SET_THP_DISABLE = 41
 REQUEST = "GET 1"
 RECORD_S = 5
@@ -29,6 +32,10 @@ POLICIES = ("full", "full-4k", "sequential", "demand", "order")
 
 # By an order that was recorded at a load, beside one of the save.
 ORDER_AT_LOAD = "order-at-load"
+
+
+class NoProfile(Exception):
+    """This host cannot record in place; the text is preheat's own."""
 
 
 class Bench:
@@ -55,10 +62,7 @@ class Bench:
         vm.close()
 
     def save_with_profile(self):
-        """Save the idle guest, and record on it what a request touches.
-
-        Raises OSError with preheat's message where this host cannot.
-        """
+        """Save the idle guest, and record on it what a request touches."""
         vm = self._boot([config.PREHEAT, "run", "--"])
         process = self._savevm(vm, f"--profile={RECORD_S}")
         try:
@@ -66,7 +70,7 @@ class Bench:
             vm.wait_running()
             self._ask(vm)
             if process.wait() != 0:
-                raise OSError(process.stderr.strip())
+                raise NoProfile(process.stderr.strip())
         finally:
             self._end(vm)
 
@@ -105,20 +109,30 @@ class Bench:
     def drop_caches(self):
         """Empty the page cache; the programs themselves stay warm, as on a
         host that runs more than one guest."""
+        os.sync()
         try:
-            os.sync()
             with open("/proc/sys/vm/drop_caches", "w") as knob:
                 knob.write("1\n")
-            for program in (config.QEMU, config.PREHEAT):
-                subprocess.run([program, "--version"], check=True,
-                               stdout=subprocess.DEVNULL)
-            for name in ("vmlinuz", "initrd.gz"):
-                (config.GUEST_DIR / name).read_bytes()
-        except PermissionError:
-            for path in (self.snapshot, self.order):
+        except OSError:  # not root, or a read-only /proc
+            for path in self._files():
                 with open(path, "rb") as file:
                     os.posix_fadvise(file.fileno(), 0, 0,
                                      os.POSIX_FADV_DONTNEED)
+            return
+        for program in (config.QEMU, config.PREHEAT):
+            subprocess.run([program, "--version"], check=True,
+                           stdout=subprocess.DEVNULL)
+        for name in ("vmlinuz", "initrd.gz"):
+            (config.GUEST_DIR / name).read_bytes()
+
+    def fill_caches(self):
+        """Have all of what is loaded in the page cache."""
+        for path in self._files():
+            read_data(path)
+
+    def _files(self):
+        return [path for path in (self.snapshot, self.order,
+                                  self.order_at_load) if path.exists()]
 
     def load(self, policy, cold):
         """Load by policy and ask one question; all in milliseconds."""
@@ -132,6 +146,7 @@ class Bench:
             options += ["--order", order]
         if cold:
             self.drop_caches()
+        cached = cached_share(self.snapshot)
         set_huge_pages(policy != "full-4k")
         start_us = time.monotonic_ns() // 1000
         vm = self._start(options)
@@ -143,6 +158,7 @@ class Bench:
         stats = json.loads(stats_path.read_text())
         return {
             "policy": policy,
+            "cached": cached,
             "qemu-ready-ms": stats["qemu-ready-ms"],
             "resumed-ms": stats["resumed-ms"],
             "ready-to-resumed-ms": (stats["resumed-ms"] -
@@ -154,13 +170,49 @@ class Bench:
         }
 
 
+def read_data(path):
+    """Read a file from end to end, but for its holes."""
+    with open(path, "rb", buffering=0) as file:
+        fd = file.fileno()
+        position, length = 0, os.fstat(fd).st_size
+        while position < length:
+            try:
+                position = os.lseek(fd, position, os.SEEK_DATA)
+            except OSError:  # nothing but a hole from here on
+                return
+            hole = os.lseek(fd, position, os.SEEK_HOLE)
+            while position < hole:
+                position += len(os.pread(fd, min(hole - position, 1 << 20),
+                                         position))
+
+
+def cached_share(path):
+    """The part of a file's contents that is in the page cache, 0 to 1."""
+    with open(path, "rb") as file:
+        stat = os.fstat(file.fileno())
+        length = ctypes.c_size_t(stat.st_size)
+        in_core = bytearray(-(-stat.st_size // mmap.PAGESIZE))
+        start = LIBC.mmap(None, length, mmap.PROT_READ, mmap.MAP_SHARED,
+                          file.fileno(), ctypes.c_long(0))
+        rc = LIBC.mincore(ctypes.c_void_p(start), length,
+                          (ctypes.c_char * len(in_core)).from_buffer(in_core))
+        error = ctypes.get_errno()
+        LIBC.munmap(ctypes.c_void_p(start), length)
+    if rc != 0:
+        raise OSError(error, f"mincore of {path}: {os.strerror(error)}")
+    cached = sum(byte & 1 for byte in in_core) * mmap.PAGESIZE
+    return min(cached / (stat.st_blocks * 512), 1)
+
+
 def set_huge_pages(allowed):
     """Whether programs started from now on may have huge pages."""
-    ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, int(not allowed), 0, 0, 0)
+    LIBC.prctl(PR_SET_THP_DISABLE, int(not allowed), 0, 0, 0)
 
 
 def rounds(bench, policies, n_rounds, cold):
     """Loads by all policies, interleaved; yields each as it is done."""
+    if not cold:
+        bench.fill_caches()
     for i in range(n_rounds):
         for policy in policies:
             yield {"round": i, "cold": cold, **bench.load(policy, cold)}

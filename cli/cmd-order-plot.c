@@ -1,8 +1,6 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include <stdio.h>
-
 #include "cli/commands.h"
 #include "cli/error.h"
 #include "cli/order-set.h"

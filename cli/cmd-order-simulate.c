@@ -281,8 +281,7 @@ static int run(int argc, char **argv)
          "Reading begins so long before the guest (0s)", "TIME"},
         {"force", 'f', 0, G_OPTION_ARG_NONE, &options.force,
          "Mix orders of different snapshots", NULL},
-        {"json", 0, 0, G_OPTION_ARG_NONE, &options.json,
-         "Print the prediction as JSON", NULL},
+        COMMAND_JSON_OPTION(&options.json),
         {NULL},
     };
     GError *error = NULL;

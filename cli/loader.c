@@ -11,7 +11,6 @@
 #include "cli/loader.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -349,8 +348,8 @@ static bool load_device_state(Load *load, GError **error)
         qmp_file_uri(load->full ? load->options->snapshot : skeleton,
                      load->options->image_off_bytes);
 
-    return qmp_set_mapped_ram(load->qmp, true, error) &&
-           qmp_set_capability(load->qmp, "events", true, error) &&
+    return qmp_use_mapped_ram(load->qmp, error) &&
+           qmp_use_capability(load->qmp, "events", error) &&
            begin_migration(load, uri, error) && wait_for_migration(load, error);
 }
 

@@ -3,8 +3,6 @@
  */
 #include "cli/migration-settings.h"
 
-#include <string.h>
-
 #include "cli/error.h"
 
 /* QEMU's own, which is meant for networks. */

@@ -4,6 +4,7 @@
 #include "cli/range-options.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "cli/error.h"

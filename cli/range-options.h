@@ -6,8 +6,6 @@
  */
 #pragma once
 
-#include <stdbool.h>
-
 #include <glib.h>
 
 #include "formats/page-order.h"

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "formats/error.h"
 
 #define FORMAT_NAME "preheat-page-order"
@@ -143,10 +145,6 @@ static bool get_string(const Object *object, const char *key,
 
     if (!check_type(object, key, value, JSON_STRING, error)) {
         return false;
-    }
-    if (strlen(json_string_value(value)) != json_string_length(value)) {
-        return fail(object, key, FORMATS_ERROR_MALFORMED, error,
-                    "has a NUL character in it");
     }
     *ret_string = json_string_value(value);
     return true;
@@ -381,7 +379,7 @@ static bool read_list(const Object *root, const char *key, ReadItem *read_item,
     return true;
 }
 
-PageOrder *page_order_from_json(const json_t *root, GError **error)
+static PageOrder *order_of_json(const json_t *root, GError **error)
 {
     g_autoptr(PageOrder) order = page_order_new();
     /* Name, borrowed from root, to index. */
@@ -412,34 +410,12 @@ PageOrder *page_order_from_json_text(const char *text, size_t len_bytes,
                     mistake.text);
         return NULL;
     }
-    PageOrder *order = page_order_from_json(root, error);
+    PageOrder *order = order_of_json(root, error);
     json_decref(root);
     return order;
 }
 
 typedef json_t *ItemToJson(const PageOrder *order, size_t i);
-
-static json_t *list_to_json(const PageOrder *order, const GArray *items,
-                            ItemToJson *item_to_json)
-{
-    json_t *list = json_array();
-
-    for (size_t i = 0; i < items->len; i++) {
-        json_array_append_new(list, item_to_json(order, i));
-    }
-    return list;
-}
-
-json_t *page_order_to_json(const PageOrder *order)
-{
-    json_t *root = scalars_to_json(order);
-
-    json_object_set_new(root, "blocks",
-                        list_to_json(order, order->blocks, block_to_json));
-    json_object_set_new(root, "extents",
-                        list_to_json(order, order->extents, extent_to_json));
-    return root;
-}
 
 static void append_value(GString *out, const json_t *value)
 {

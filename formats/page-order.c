@@ -54,20 +54,28 @@ void page_order_free(PageOrder *order)
     g_free(order);
 }
 
-PageOrder *page_order_copy(const PageOrder *order)
+PageOrder *page_order_new_like(const PageOrder *order)
 {
-    PageOrder *copy = page_order_new();
+    PageOrder *like = page_order_new();
 
     for (size_t i = 0; i < order->blocks->len; i++) {
         const PageOrderBlock *block = page_order_block(order, i);
-        page_order_add_block(copy, block->name, block->len_bytes,
+
+        page_order_add_block(like, block->name, block->len_bytes,
                              block->page_bytes);
     }
+    like->identity = g_strdup(order->identity);
+    like->origin = order->origin;
+    like->n_runs = order->n_runs;
+    return like;
+}
+
+PageOrder *page_order_copy(const PageOrder *order)
+{
+    PageOrder *copy = page_order_new_like(order);
+
     g_array_append_vals(copy->extents, order->extents->data,
                         order->extents->len);
-    copy->identity = g_strdup(order->identity);
-    copy->origin = order->origin;
-    copy->n_runs = order->n_runs;
     return copy;
 }
 

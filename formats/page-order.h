@@ -11,7 +11,6 @@
 #include <stdint.h>
 
 #include <glib.h>
-#include <jansson.h>
 
 #define PAGE_ORDER_VERSION         1
 #define PAGE_ORDER_MAX_BLOCKS      4096
@@ -65,6 +64,10 @@ void page_order_free(PageOrder *order);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PageOrder, page_order_free)
 
+/* A new order without extents and with blocks, identity, origin and number of
+ * runs of order. */
+PageOrder *page_order_new_like(const PageOrder *order);
+
 PageOrder *page_order_copy(const PageOrder *order);
 
 /* Append a block (name is copied); returns its index.  The caller keeps to
@@ -105,16 +108,12 @@ GBytes *page_order_encode(const PageOrder *order);
 PageOrder *page_order_decode(const void *data, size_t len_bytes,
                              GError **error);
 
-/* The JSON form; to_json: a new reference.  A mistake is reported by its
- * path, as in "extents[3].block". */
-json_t *page_order_to_json(const PageOrder *order);
-PageOrder *page_order_from_json(const json_t *root, GError **error);
-
-/* Parse JSON text; a syntax error is reported with line and column. */
+/* Parse the JSON form.  A syntax error is reported with line and column, any
+ * other mistake by its path, as in "extents[3].block". */
 PageOrder *page_order_from_json_text(const char *text, size_t len_bytes,
                                      GError **error);
 
-/* The JSON text, for people: indented, one extent a line.  For g_free(). */
+/* The JSON form, for people: indented, one extent a line.  For g_free(). */
 char *page_order_to_json_text(const PageOrder *order);
 
 /* Read the binary form from path.  Errors are prefixed with the path. */

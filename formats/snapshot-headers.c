@@ -8,8 +8,6 @@
 
 #include <string.h>
 
-#include "formats/block-name.h"
-
 #define STREAM_MAGIC          0x5145564d /* "QEVM" */
 #define STREAM_VERSION        3
 #define SECTION_START         0x01

@@ -108,14 +108,13 @@ static bool parse_range(const json_t *json, PagerRange *ret_range,
     return true;
 }
 
-GArray *arguments_ranges(const json_t *arguments, const char *name,
-                         GError **error)
+GArray *arguments_ranges(const json_t *arguments, GError **error)
 {
-    const json_t *list = json_object_get(arguments, name);
+    const json_t *list = json_object_get(arguments, "blocks");
     g_autoptr(GArray) ranges = g_array_new(FALSE, FALSE, sizeof(PagerRange));
 
     if (!json_is_array(list)) {
-        bad(error, name, "not a list of RAM blocks");
+        bad(error, "blocks", "not a list of RAM blocks");
         return NULL;
     }
     for (size_t i = 0; i < json_array_size(list); i++) {
@@ -123,7 +122,7 @@ GArray *arguments_ranges(const json_t *arguments, const char *name,
         PagerRange range;
 
         if (!json_is_object(item)) {
-            bad(error, name, "an entry is not an object");
+            bad(error, "blocks", "an entry is not an object");
             return NULL;
         }
         if (!parse_range(item, &range, error)) {
@@ -134,14 +133,13 @@ GArray *arguments_ranges(const json_t *arguments, const char *name,
     return g_steal_pointer(&ranges);
 }
 
-GArray *arguments_thread_ids(const json_t *arguments, const char *name,
-                             GError **error)
+static GArray *parse_threads(const json_t *arguments, GError **error)
 {
-    const json_t *list = json_object_get(arguments, name);
+    const json_t *list = json_object_get(arguments, "vcpu-threads");
     g_autoptr(GArray) threads = g_array_new(FALSE, FALSE, sizeof(uint32_t));
 
     if (!json_is_array(list)) {
-        bad(error, name, "not a list of thread IDs");
+        bad(error, "vcpu-threads", "not a list of thread IDs");
         return NULL;
     }
     for (size_t i = 0; i < json_array_size(list); i++) {
@@ -150,7 +148,7 @@ GArray *arguments_thread_ids(const json_t *arguments, const char *name,
         uint32_t thread_id = (uint32_t)id;
 
         if (!json_is_integer(item) || id <= 0 || id > INT32_MAX) {
-            bad(error, name, "an entry is not a thread ID");
+            bad(error, "vcpu-threads", "an entry is not a thread ID");
             return NULL;
         }
         g_array_append_val(threads, thread_id);
@@ -161,9 +159,8 @@ GArray *arguments_thread_ids(const json_t *arguments, const char *name,
 bool arguments_guest(const json_t *arguments, GArray **ret_ranges,
                      GArray **ret_threads, GError **error)
 {
-    g_autoptr(GArray) ranges = arguments_ranges(arguments, "blocks", error);
-    GArray *threads =
-        ranges ? arguments_thread_ids(arguments, "vcpu-threads", error) : NULL;
+    g_autoptr(GArray) ranges = arguments_ranges(arguments, error);
+    GArray *threads = ranges ? parse_threads(arguments, error) : NULL;
 
     if (!threads) {
         return false;

@@ -29,16 +29,11 @@ typedef struct Argument {
 bool arguments_parse(const json_t *arguments, const Argument *known,
                      GError **error);
 
-/* The list of RAM blocks called name, as a GArray of PagerRange whose names
+/* The guest's RAM, the list "blocks", as a GArray of PagerRange whose names
  * are borrowed; NULL with PAGER_ERROR_STATE. */
-GArray *arguments_ranges(const json_t *arguments, const char *name,
-                         GError **error);
+GArray *arguments_ranges(const json_t *arguments, GError **error);
 
-/* The list of thread IDs called name, as a GArray of uint32_t. */
-GArray *arguments_thread_ids(const json_t *arguments, const char *name,
-                             GError **error);
-
-/* What tells of the guest: its RAM, the list "blocks", and its vCPUs, the
- * list "vcpu-threads". */
+/* The same, and the thread IDs of the guest's vCPUs, the list "vcpu-threads",
+ * as a GArray of uint32_t. */
 bool arguments_guest(const json_t *arguments, GArray **ret_ranges,
                      GArray **ret_threads, GError **error);

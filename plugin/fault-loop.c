@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -60,9 +61,9 @@ static void *fault_thread(void *opaque)
     }
 }
 
-static int watch(int epoll, int fd, uint32_t events)
+static int watch(int epoll, int fd)
 {
-    struct epoll_event event = {.events = events, .data.fd = fd};
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
 
     return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
 }
@@ -74,8 +75,8 @@ static int open_descriptors(FaultLoop *loop)
     if (loop->epoll < 0 || loop->quit < 0) {
         return -errno;
     }
-    int rc = watch(loop->epoll, loop->uffd, EPOLLIN);
-    return rc < 0 ? rc : watch(loop->epoll, loop->quit, EPOLLIN);
+    int rc = watch(loop->epoll, loop->uffd);
+    return rc < 0 ? rc : watch(loop->epoll, loop->quit);
 }
 
 static int start_threads(FaultLoop *loop, unsigned n_threads)

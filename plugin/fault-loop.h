@@ -7,9 +7,6 @@
  */
 #pragma once
 
-#include <stdbool.h>
-#include <stddef.h>
-
 #include "plugin/uffd.h"
 
 typedef struct FaultLoop FaultLoop;

@@ -4,7 +4,6 @@
 #include "plugin/load-stats.h"
 
 #include <pthread.h>
-#include <string.h>
 #include <time.h>
 
 #include <glib.h>

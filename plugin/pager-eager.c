@@ -228,11 +228,11 @@ void pager_free_staged(Pager *pager)
     }
 }
 
-static void place_piece(Pager *pager, StagedPiece *piece, PlacedBy by)
+static void place_piece(Pager *pager, StagedPiece *piece)
 {
     if (pager->blocks[piece->block].host != 0) {
         pager_place(pager, piece->block, &piece->window, piece->buf,
-                    piece->first_page, by);
+                    piece->first_page, PLACED_BY_ORDER);
     }
     free_piece(piece);
 }
@@ -309,7 +309,7 @@ static void stage_span(Pager *pager, const PageSpan *span)
                         piece->buf)) {
         free_piece(piece);
     } else if (!keep_piece(pager, piece)) {
-        place_piece(pager, piece, PLACED_BY_ORDER);
+        place_piece(pager, piece);
     }
 }
 
@@ -339,7 +339,7 @@ static void run_task(EagerThread *self, const Task *task)
         stage_span(pager, &task->span);
         break;
     case TASK_PLACE_STAGED:
-        place_piece(pager, task->piece, PLACED_BY_ORDER);
+        place_piece(pager, task->piece);
         break;
     case TASK_END_RECORDING:
         pager_end_recording(pager);

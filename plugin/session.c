@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -188,7 +189,7 @@ static json_t *execute_verify(Session *session, const json_t *arguments,
     if (!arguments_parse(arguments, known, error)) {
         return NULL;
     }
-    g_autoptr(GArray) ranges = arguments_ranges(arguments, "blocks", error);
+    g_autoptr(GArray) ranges = arguments_ranges(arguments, error);
     g_autoptr(Snapshot) snapshot =
         ranges ? snapshot_open(path, offset, error) : NULL;
     if (!snapshot ||

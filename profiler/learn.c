@@ -10,7 +10,6 @@
 #include "profiler/learn.h"
 
 #include "profiler/match.h"
-#include "profiler/normalise.h"
 #include "profiler/overlay.h"
 #include "profiler/radix-sort.h"
 #include "profiler/segments.h"

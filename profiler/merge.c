@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #include "profiler/match.h"
-#include "profiler/normalise.h"
 #include "profiler/overlay.h"
 #include "profiler/radix-sort.h"
 #include "profiler/segments.h"

@@ -7,10 +7,6 @@
 
 #include "formats/page-order.h"
 
-/* A new order without extents and with blocks, identity, origin and number of
- * runs of order. */
-PageOrder *order_new_like(const PageOrder *order);
-
 /* A new order of those pages of order that are in segments, in its sequence.
  * Sorts segments by sequence. */
 PageOrder *order_of_segments(const PageOrder *order, GArray *segments);

@@ -105,12 +105,12 @@ double plot_text(cairo_t *cr, double x, double y, PlotAlign align, double size,
     return draw_text(cr, x, y, align, size, max_width, text);
 }
 
-double plot_text_bold(cairo_t *cr, double x, double y, PlotAlign align,
-                      double size, double max_width, const char *text)
+double plot_text_bold(cairo_t *cr, double x, double y, double size,
+                      double max_width, const char *text)
 {
     cairo_select_font_face(cr, "sans-serif", CAIRO_FONT_SLANT_NORMAL,
                            CAIRO_FONT_WEIGHT_BOLD);
-    return draw_text(cr, x, y, align, size, max_width, text);
+    return draw_text(cr, x, y, PLOT_LEFT, size, max_width, text);
 }
 
 void plot_set_colour(cairo_t *cr, PlotColour colour)

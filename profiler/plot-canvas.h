@@ -6,8 +6,6 @@
 #pragma once
 
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 #include <cairo.h>
 #include <glib.h>
@@ -44,9 +42,9 @@ typedef enum {
 double plot_text(cairo_t *cr, double x, double y, PlotAlign align, double size,
                  double max_width, const char *text);
 
-/* The same, bold. */
-double plot_text_bold(cairo_t *cr, double x, double y, PlotAlign align,
-                      double size, double max_width, const char *text);
+/* The same, bold and left-aligned. */
+double plot_text_bold(cairo_t *cr, double x, double y, double size,
+                      double max_width, const char *text);
 
 void plot_set_colour(cairo_t *cr, PlotColour colour);
 void plot_fill_box(cairo_t *cr, const PlotBox *box, PlotColour colour);

@@ -135,7 +135,7 @@ void plot_draw_curves(cairo_t *cr, const PlotData *data, const PlotAxis *time,
     }
     bytes = plot_axis_bytes(max_bytes);
     plot_set_colour(cr, plot_black);
-    plot_text_bold(cr, area.x, box->y + 14, PLOT_LEFT, PLOT_HEADING_SIZE, 0,
+    plot_text_bold(cr, area.x, box->y + 14, PLOT_HEADING_SIZE, 0,
                    "Working set over time");
     draw_byte_axis(cr, &bytes, &area);
     draw_time_axis(cr, time, &area);

@@ -4,8 +4,9 @@
 #include "profiler/plot-layout.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include <glib.h>
 
 #define HEADING_HEIGHT  20.0
 #define BAND_GAP        10.0

@@ -10,8 +10,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <glib.h>
-
 typedef struct PlotBox {
     double x, y, width, height;
 } PlotBox;

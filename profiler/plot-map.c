@@ -3,8 +3,6 @@
  */
 #include "profiler/plot-panels.h"
 
-#include <math.h>
-
 #include "profiler/plot-canvas.h"
 
 #define LABEL_WIDTH    74.0
@@ -136,7 +134,7 @@ static void draw_heading(const MapPanel *panel, const PlotBand *band)
     double y = box->y + box->height - 6;
 
     plot_set_colour(panel->cr, plot_black);
-    plot_text_bold(panel->cr, box->x, y, PLOT_LEFT, PLOT_TEXT_SIZE,
+    plot_text_bold(panel->cr, box->x, y, PLOT_TEXT_SIZE,
                    box->width - COUNT_WIDTH, name);
     plot_set_colour(panel->cr, plot_dim);
     plot_text(panel->cr, box->x + box->width, y, PLOT_RIGHT, PLOT_SMALL_SIZE,
@@ -248,8 +246,8 @@ static void draw_title(const MapPanel *panel, const PlotBox *box)
     double x;
 
     plot_set_colour(panel->cr, plot_black);
-    x = 12 + plot_text_bold(panel->cr, map->x, box->y + 14, PLOT_LEFT,
-                            PLOT_HEADING_SIZE, 0, "Guest memory");
+    x = 12 + plot_text_bold(panel->cr, map->x, box->y + 14, PLOT_HEADING_SIZE,
+                            0, "Guest memory");
     plot_set_colour(panel->cr, plot_dim);
     plot_text(panel->cr, x, box->y + 14, PLOT_LEFT, PLOT_SMALL_SIZE,
               box->x + box->width - x, text);

@@ -136,8 +136,8 @@ void plot_draw_stats(cairo_t *cr, const PlotData *data, const PlotStats *stats,
     double y = bar.y + bar.height + 20;
 
     plot_set_colour(cr, plot_black);
-    plot_text_bold(cr, box->x, box->y + 14, PLOT_LEFT, PLOT_HEADING_SIZE,
-                   box->width, title);
+    plot_text_bold(cr, box->x, box->y + 14, PLOT_HEADING_SIZE, box->width,
+                   title);
     plot_fill_box(cr, &bar, plot_pale);
     draw_bar(cr, shares, G_N_ELEMENTS(shares), stats->in_file, &bar);
     for (size_t i = 0; i < G_N_ELEMENTS(shares); i++) {

@@ -63,8 +63,8 @@ static void draw_title(cairo_t *cr, const Picture *picture, double width)
             : g_strdup_printf("Page-access order %s", request->names[0]);
 
     plot_set_colour(cr, plot_black);
-    plot_text_bold(cr, MARGIN, MARGIN + 14, PLOT_LEFT, PLOT_TITLE_SIZE,
-                   width - 2 * MARGIN, title);
+    plot_text_bold(cr, MARGIN, MARGIN + 14, PLOT_TITLE_SIZE, width - 2 * MARGIN,
+                   title);
 }
 
 /* What both have of what either has. */

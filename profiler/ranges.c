@@ -34,7 +34,7 @@ bool page_range_of_bytes(const PageOrder *order, uint32_t i, uint64_t off_bytes,
 /* The ranges as extents of time 0. */
 static PageOrder *order_of_ranges(const PageOrder *order, const GArray *ranges)
 {
-    PageOrder *pinned = order_new_like(order);
+    PageOrder *pinned = page_order_new_like(order);
 
     for (guint i = 0; i < ranges->len; i++) {
         const PageRange *range = &g_array_index(ranges, PageRange, i);

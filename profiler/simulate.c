@@ -9,8 +9,6 @@
  */
 #include "profiler/simulate.h"
 
-#include <string.h>
-
 #include "profiler/replay.h"
 #include "profiler/simulate-eager.h"
 #include "profiler/simulate-image.h"

@@ -30,7 +30,7 @@ static size_t n_extents_in_phases(const PageOrder *order, const OrderTrim *trim)
 PageOrder *order_trim(const PageOrder *order, const OrderTrim *trim)
 {
     g_autoptr(PageOrder) normal = order_normalise(order);
-    PageOrder *trimmed = order_new_like(order);
+    PageOrder *trimmed = page_order_new_like(order);
     size_t n_extents = n_extents_in_phases(normal, trim);
     uint64_t bytes_left = trim->max_bytes;
     uint64_t pages_left = trim->max_pages;

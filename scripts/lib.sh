@@ -22,6 +22,16 @@ as_root() {
     fi
 }
 
+# Make the build directory, unless there is one: configure DIR [OPTION...].
+# meson tells its errors on standard output.
+configure() {
+    local directory=$1 said
+    shift
+    if [ ! -e "$directory/build.ninja" ]; then
+        said=$(meson setup "$directory" "$@") || die "$said"
+    fi
+}
+
 apt_install() {
     as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get -qq -y --no-install-recommends install "$@" >&2

@@ -5,9 +5,6 @@
  */
 #pragma once
 
-#include <stddef.h>
-
-#include <glib.h>
 #include <jansson.h>
 
 typedef struct FakePeer FakePeer;

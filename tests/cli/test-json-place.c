@@ -4,6 +4,8 @@
 #include "tests/cli/support.h"
 
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "cli/json-place.h"
 
@@ -56,20 +58,28 @@ static void what_is_not_there_has_no_place(void **state)
     }
 }
 
-/* Each copy has just its own length, for AddressSanitizer to watch. */
+/* Its end is the end of the memory that can be read. */
 static void a_torn_text_is_not_read_beyond_its_end(void **state)
 {
     const char *const paths[] = {"format", "extents[1].page", "empty[3].x"};
+    const size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+    char *pages = mmap(NULL, 2 * page_bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
+    assert_ptr_not_equal(pages, MAP_FAILED);
+    assert_int_equal(mprotect(pages + page_bytes, page_bytes, PROT_NONE), 0);
     for (size_t len = 0; len < strlen(TEXT); len++) {
-        g_autofree char *torn = g_strndup(TEXT, len);
+        char *torn = pages + page_bytes - len - 1;
 
+        memcpy(torn, TEXT, len);
+        torn[len] = '\0';
         for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
             JsonPlace place;
 
             json_place_find(torn, paths[i], &place);
         }
     }
+    munmap(pages, 2 * page_bytes);
 }
 
 int main(void)

@@ -3,8 +3,6 @@
  */
 #include "tests/cli/support.h"
 
-#include <string.h>
-
 #include "cli/commands.h"
 #include "formats/page-order.h"
 

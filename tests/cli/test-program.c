@@ -106,6 +106,7 @@ static void check_options(const char *command, const char *help)
 {
     g_autoptr(GPtrArray) options = find_all(help, "^  (?:-., )?(--[a-z-]+)");
 
+    assert_true(options->len > 0);
     for (guint i = 0; i < options->len; i++) {
         if (strcmp(options->pdata[i], "--help") != 0) {
             assert_page_has(command, options->pdata[i]);

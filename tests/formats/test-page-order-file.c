@@ -3,8 +3,6 @@
  */
 #include "tests/formats/support.h"
 
-#include <glib/gstdio.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 

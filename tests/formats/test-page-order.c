@@ -3,8 +3,6 @@
  */
 #include "tests/formats/support.h"
 
-#include <string.h>
-
 static PageOrder *order_of_one_block(void)
 {
     PageOrder *order = page_order_new();

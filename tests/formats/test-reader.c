@@ -3,8 +3,6 @@
  */
 #include "tests/formats/support.h"
 
-#include <string.h>
-
 #include "formats/reader.h"
 
 static void big_endian_numbers_are_read_in_sequence(void **state)

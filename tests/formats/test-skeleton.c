@@ -3,7 +3,6 @@
  */
 #include "tests/formats/support.h"
 
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>

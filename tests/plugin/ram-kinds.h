@@ -11,7 +11,8 @@
 #include "plugin/ram-range.h"
 #include "plugin/uffd.h"
 
-/* Whether userfaultfd is to be had, and can do what is needed. */
+/* Whether userfaultfd is to be had, and can do what is needed.  If not, it
+ * says why the tests are skipped. */
 bool have_userfaultfd(UffdCaps needed);
 
 /* Two entries of a CMUnitTest table. */

@@ -187,7 +187,8 @@ void world_mend_file(const World *world)
     assert_int_equal(pwrite(world->fd, bytes, len, 0), len);
 }
 
-json_t *world_blocks(const World *world)
+/* The argument "blocks". */
+static json_t *list_blocks(const World *world)
 {
     json_t *blocks = json_array();
 
@@ -221,14 +222,14 @@ json_t *world_load_arguments_with(const World *world, const char *policy,
 
 json_t *world_attach_arguments(const World *world)
 {
-    return json_pack("{s:o, s:[i]}", "blocks", world_blocks(world),
+    return json_pack("{s:o, s:[i]}", "blocks", list_blocks(world),
                      "vcpu-threads", (int)gettid());
 }
 
 json_t *world_verify_arguments(const World *world)
 {
     return json_pack("{s:s, s:o}", "snapshot", world->path, "blocks",
-                     world_blocks(world));
+                     list_blocks(world));
 }
 
 json_t *world_profile_arguments(const World *world, const char *output)
@@ -238,14 +239,6 @@ json_t *world_profile_arguments(const World *world, const char *output)
     json_object_set_new(arguments, "snapshot", json_string(world->path));
     json_object_set_new(arguments, "output", json_string(output));
     json_object_set_new(arguments, "max-time", json_integer(3600000));
-    return arguments;
-}
-
-json_t *world_change_vram(json_t *arguments, const char *name, json_t *value)
-{
-    json_t *blocks = json_object_get(arguments, "blocks");
-
-    json_object_set_new(json_array_get(blocks, WORLD_VRAM), name, value);
     return arguments;
 }
 
@@ -286,9 +279,17 @@ void world_refuse(const World *world, const char *command, json_t *arguments,
 
     assert_null(answer);
     assert_non_null(error);
-    if (!strstr(error->message, text)) {
-        fail_msg("\"%s\" does not say \"%s\"", error->message, text);
-    }
+    assert_says(error->message, text);
+}
+
+void world_refuse_vram(const World *world, const char *command,
+                       json_t *arguments, const char *name, json_t *value,
+                       const char *text)
+{
+    json_t *blocks = json_object_get(arguments, "blocks");
+
+    json_object_set_new(json_array_get(blocks, WORLD_VRAM), name, value);
+    world_refuse(world, command, arguments, text);
 }
 
 void world_load(const World *world, const char *policy)
@@ -306,6 +307,21 @@ void world_await(const World *world, const char *goal)
     world_do(world, CONTROL_CMD_WAIT, json_pack("{s:s}", "for", goal));
 }
 
+char *world_load_warned(const World *world, json_t *arguments)
+{
+    json_t *answer = world_call(world, CONTROL_CMD_LOAD, arguments);
+    char *warning = g_strdup(text_in(answer, "warning"));
+
+    json_decref(answer);
+    return warning;
+}
+
+void world_end_recording(const World *world)
+{
+    world_do(world, CONTROL_CMD_LOAD_REST, NULL);
+    world_await(world, "recording");
+}
+
 void world_assert_equal(const World *world)
 {
     json_t *answer =
@@ -316,6 +332,12 @@ void world_assert_equal(const World *world)
     assert_true(json_is_true(json_object_get(answer, "equal")));
     assert_int_equal(number_in(answer, "pages-differing"), 0);
     json_decref(answer);
+}
+
+void world_assert_loads(const World *world)
+{
+    world_await(world, "all");
+    world_assert_equal(world);
 }
 
 PageOrder *world_load_order(const char *path)
@@ -337,6 +359,13 @@ void world_assert_extent(const PageOrder *order, guint i, const char *block,
     assert_string_equal(page_order_block(order, extent->block)->name, block);
     assert_int_equal(extent->first_page, page);
     assert_int_equal(extent->n_pages, 1);
+}
+
+void assert_says(const char *message, const char *text)
+{
+    if (!strstr(message, text)) {
+        fail_msg("\"%s\" does not say \"%s\"", message, text);
+    }
 }
 
 json_int_t number_in(const json_t *object, const char *name)

@@ -74,9 +74,6 @@ void world_fill(const World *world);
 void world_cut_file(const World *world, WorldBlock block, uint64_t n_pages);
 void world_mend_file(const World *world);
 
-/* The argument "blocks". */
-json_t *world_blocks(const World *world);
-
 /* The arguments of "load", with policy; of the other commands. */
 json_t *world_load_arguments(const World *world, const char *policy);
 json_t *world_attach_arguments(const World *world);
@@ -86,9 +83,6 @@ json_t *world_profile_arguments(const World *world, const char *output);
 /* The arguments of "load", with one more, a text. */
 json_t *world_load_arguments_with(const World *world, const char *policy,
                                   const char *name, const char *value);
-
-/* arguments after one value of its block for the video memory was set. */
-json_t *world_change_vram(json_t *arguments, const char *name, json_t *value);
 
 /* Execute the command, which must work; arguments: stolen, NULL: none. */
 json_t *world_call(const World *world, const char *command, json_t *arguments);
@@ -100,12 +94,24 @@ void world_do(const World *world, const char *command, json_t *arguments);
 void world_refuse(const World *world, const char *command, json_t *arguments,
                   const char *text);
 
+/* The same after one value of the video memory in "blocks" was changed. */
+void world_refuse_vram(const World *world, const char *command,
+                       json_t *arguments, const char *name, json_t *value,
+                       const char *text);
+
 void world_load(const World *world, const char *policy);
 void world_attach(const World *world);
 void world_await(const World *world, const char *goal);
 
-/* "verify" says that all memory is the snapshot's. */
+/* "load", which must work but warn; returns the warning, for g_free(). */
+char *world_load_warned(const World *world, json_t *arguments);
+
+/* End a recording, or learning, and wait until its order is written. */
+void world_end_recording(const World *world);
+
+/* "verify" says that all memory is the snapshot's; once all is loaded. */
 void world_assert_equal(const World *world);
+void world_assert_loads(const World *world);
 
 /* Load the order, which must work. */
 PageOrder *world_load_order(const char *path);
@@ -113,6 +119,9 @@ PageOrder *world_load_order(const char *path);
 /* The i-th extent is this one page. */
 void world_assert_extent(const PageOrder *order, guint i, const char *block,
                          uint64_t page);
+
+/* message has text in it. */
+void assert_says(const char *message, const char *text);
 
 /* object.name, a number or a text. */
 json_int_t number_in(const json_t *object, const char *name);

@@ -164,11 +164,6 @@ static void a_time_is_at_most_30_days(void **state)
 
 /* ---- RAM blocks ---- */
 
-static GArray *ranges_of(const json_t *json, GError **error)
-{
-    return arguments_ranges(json, "blocks", error);
-}
-
 static void a_list_of_ram_blocks_is_taken_in_its_sequence(void **state)
 {
     json_t *json = parse_json(
@@ -176,7 +171,7 @@ static void a_list_of_ram_blocks_is_taken_in_its_sequence(void **state)
         "\"length\": 4096, \"page-size\": 4096}, {\"name\": \"vram\", "
         "\"host\": \"0xFFFFFFFFFFFFFFFF\", \"length\": 0}]}");
     g_autoptr(GError) error = NULL;
-    g_autoptr(GArray) ranges = ranges_of(json, &error);
+    g_autoptr(GArray) ranges = arguments_ranges(json, &error);
 
     assert_null(error);
     assert_int_equal(ranges->len, 2);
@@ -193,7 +188,7 @@ static void a_list_of_ram_blocks_is_taken_in_its_sequence(void **state)
 static void an_empty_list_of_ram_blocks_is_one(void **state)
 {
     json_t *json = parse_json("{\"blocks\": []}");
-    g_autoptr(GArray) ranges = ranges_of(json, NULL);
+    g_autoptr(GArray) ranges = arguments_ranges(json, NULL);
 
     assert_int_equal(ranges->len, 0);
     json_decref(json);
@@ -204,7 +199,7 @@ static void assert_ranges_refused(const char *text, const char *message)
     g_autoptr(GError) error = NULL;
     json_t *json = parse_json(text);
 
-    assert_null(ranges_of(json, &error));
+    assert_null(arguments_ranges(json, &error));
     assert_message(error, message);
     json_decref(json);
 }
@@ -257,10 +252,14 @@ static void what_is_no_address_is_refused(void **state)
 
 static void a_list_of_thread_ids_is_taken_in_its_sequence(void **state)
 {
-    json_t *json = parse_json("{\"threads\": [3, 1, 2147483647, 3]}");
-    g_autoptr(GArray) threads = arguments_thread_ids(json, "threads", NULL);
+    json_t *json = parse_json(
+        "{\"blocks\": [], \"vcpu-threads\": [3, 1, 2147483647, 3]}");
+    g_autoptr(GArray) ranges = NULL;
+    g_autoptr(GArray) threads = NULL;
     static const uint32_t expected[] = {3, 1, INT32_MAX, 3};
 
+    assert_true(arguments_guest(json, &ranges, &threads, NULL));
+    assert_int_equal(ranges->len, 0);
     assert_int_equal(threads->len, 4);
     assert_memory_equal(threads->data, expected, sizeof expected);
     json_decref(json);
@@ -269,23 +268,27 @@ static void a_list_of_thread_ids_is_taken_in_its_sequence(void **state)
 static void what_is_no_thread_id_is_refused(void **state)
 {
     static const char *const wrong[] = {
-        "{}",
-        "{\"threads\": 1}",
-        "{\"threads\": [0]}",
-        "{\"threads\": [-1]}",
-        "{\"threads\": [2147483648]}",
-        "{\"threads\": [4294967297]}",
-        "{\"threads\": [1.0]}",
-        "{\"threads\": [1, \"2\"]}",
-        "{\"threads\": [null]}",
+        "{\"blocks\": []}",
+        "{\"blocks\": [], \"vcpu-threads\": 1}",
+        "{\"blocks\": [], \"vcpu-threads\": [0]}",
+        "{\"blocks\": [], \"vcpu-threads\": [-1]}",
+        "{\"blocks\": [], \"vcpu-threads\": [2147483648]}",
+        "{\"blocks\": [], \"vcpu-threads\": [4294967297]}",
+        "{\"blocks\": [], \"vcpu-threads\": [1.0]}",
+        "{\"blocks\": [], \"vcpu-threads\": [1, \"2\"]}",
+        "{\"blocks\": [], \"vcpu-threads\": [null]}",
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(wrong); i++) {
         g_autoptr(GError) error = NULL;
         json_t *json = parse_json(wrong[i]);
+        GArray *ranges = NULL;
+        GArray *threads = NULL;
 
-        assert_null(arguments_thread_ids(json, "threads", &error));
-        assert_message(error, "argument threads: ");
+        assert_false(arguments_guest(json, &ranges, &threads, &error));
+        assert_message(error, "argument vcpu-threads: ");
+        assert_null(ranges);
+        assert_null(threads);
         json_decref(json);
     }
 }

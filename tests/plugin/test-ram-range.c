@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "plugin/pager.h"
+#include "plugin/ram-range.h"
 
 static void memory_mapped_from_an_ordinary_file_is_refused(void **state)
 {

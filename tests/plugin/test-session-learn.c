@@ -7,9 +7,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <cmocka.h>
 
@@ -33,18 +30,6 @@ static json_t *improve_arguments(const World *world, const char *path)
 
     json_object_set_new(arguments, "order", json_string(path));
     return arguments;
-}
-
-static void end_learning(const World *world)
-{
-    world_do(world, CONTROL_CMD_LOAD_REST, NULL);
-    world_await(world, "recording");
-}
-
-static void assert_loads(const World *world)
-{
-    world_await(world, "all");
-    world_assert_equal(world);
 }
 
 /* An order of identity at path: n_pages of video memory, each by itself. */
@@ -82,7 +67,7 @@ static void a_load_without_an_order_makes_one_of_what_was_missed(void **state)
     world_touch(world, WORLD_VRAM, 3);
     world_touch(world, WORLD_RAM, 7); /* zero: not in the file */
     world_touch(world, WORLD_RAM, 0);
-    end_learning(world);
+    world_end_recording(world);
 
     g_autoptr(PageOrder) order = world_load_order(path);
     assert_int_equal(order->origin, PAGE_ORDER_ORIGIN_LEARNED);
@@ -91,7 +76,7 @@ static void a_load_without_an_order_makes_one_of_what_was_missed(void **state)
     world_assert_extent(order, 0, "pc.ram", 5);
     world_assert_extent(order, 1, "vga.vram", 3);
     world_assert_extent(order, 2, "pc.ram", 0);
-    assert_loads(world);
+    world_assert_loads(world);
 }
 
 static void a_page_that_the_order_lacked_is_in_it_afterwards(void **state)
@@ -108,7 +93,7 @@ static void a_page_that_the_order_lacked_is_in_it_afterwards(void **state)
     json_decref(
         line_client_read_event(world->events, CONTROL_EVENT_READ_ERROR));
     world_touch(world, WORLD_VRAM, 3);
-    end_learning(world);
+    world_end_recording(world);
 
     g_autoptr(PageOrder) order = world_load_order(path);
     assert_int_equal(order->origin, PAGE_ORDER_ORIGIN_LEARNED);
@@ -118,7 +103,7 @@ static void a_page_that_the_order_lacked_is_in_it_afterwards(void **state)
     world_assert_extent(order, 1, "vga.vram", 3);
     world_mend_file(world);
     world_do(world, CONTROL_CMD_RETRY, NULL);
-    assert_loads(world);
+    world_assert_loads(world);
 }
 
 static bool has_idle_page(const PageOrder *order)
@@ -159,9 +144,9 @@ static void pages_of_the_order_that_nobody_touches_become_idle(void **state)
 
         world_do(again, CONTROL_CMD_LOAD, improve_arguments(again, path));
         world_attach(again);
-        end_learning(again);
+        world_end_recording(again);
         held_back += assert_none_used(again);
-        assert_loads(again);
+        world_assert_loads(again);
     }
     assert_true(held_back > 0);
     g_autoptr(PageOrder) order = world_load_order(path);
@@ -223,17 +208,14 @@ static void assert_left_alone(const World *world, const char *path,
 
     assert_true(g_file_get_contents(path, &bytes, &len, NULL));
     before = g_bytes_new_take(bytes, len);
-    json_t *answer =
-        world_call(world, CONTROL_CMD_LOAD, improve_arguments(world, path));
-    const char *warning = text_in(answer, "warning");
-    if (!strstr(warning, "nothing will be learned") || !strstr(warning, path) ||
-        !strstr(warning, text)) {
-        fail_msg("\"%s\" does not say \"%s\"", warning, text);
-    }
-    json_decref(answer);
+    g_autofree char *warning =
+        world_load_warned(world, improve_arguments(world, path));
+    assert_says(warning, "nothing will be learned");
+    assert_says(warning, path);
+    assert_says(warning, text);
     world_attach(world);
-    end_learning(world);
-    assert_loads(world);
+    world_end_recording(world);
+    world_assert_loads(world);
     assert_true(g_file_get_contents(path, &bytes, &len, NULL));
     after = g_bytes_new_take(bytes, len);
     assert_true(g_bytes_equal(before, after));
@@ -278,9 +260,9 @@ static void an_order_that_cannot_be_written_is_warned_of(void **state)
              learn_arguments(world, "demand", "/nonexistent/vm.order"));
     world_attach(world);
     world_touch(world, WORLD_RAM, 5);
-    end_learning(world);
+    world_end_recording(world);
     assert_int_equal(world_n_warnings(), n_before + 1);
-    assert_loads(world);
+    world_assert_loads(world);
 }
 
 static void a_load_cannot_record_and_learn_at_once(void **state)
@@ -311,7 +293,6 @@ int main(void)
     };
 
     if (!have_userfaultfd(0)) {
-        printf("skipped: userfaultfd is not to be had here\n");
         return 77;
     }
     return cmocka_run_group_tests(tests, NULL, worlds_remove_files);

@@ -7,9 +7,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <cmocka.h>
 
@@ -28,11 +25,12 @@ static json_t *read_json(const char *path)
     return json;
 }
 
-/* The arguments of "attach", with one value of the video memory changed. */
-static json_t *attach_arguments_with(const World *world, const char *name,
-                                     json_t *value)
+/* "attach" fails with text once one value of the video memory was changed. */
+static void refuse_attach(const World *world, const char *name, json_t *value,
+                          const char *text)
 {
-    return world_change_vram(world_attach_arguments(world), name, value);
+    world_refuse_vram(world, CONTROL_CMD_ATTACH, world_attach_arguments(world),
+                      name, value, text);
 }
 
 /* ---- loading ---- */
@@ -97,8 +95,7 @@ static void the_rest_is_loaded_when_asked_for(void **state)
     world_load(world, "demand");
     world_attach(world);
     world_do(world, CONTROL_CMD_LOAD_REST, NULL);
-    world_await(world, "all");
-    world_assert_equal(world);
+    world_assert_loads(world);
 }
 
 /* ---- verifying ---- */
@@ -181,8 +178,7 @@ static char *record_order(const World *world)
     world_touch(world, WORLD_RAM, 9);
     world_touch(world, WORLD_VRAM, 3);
     world_touch(world, WORLD_RAM, 5);
-    world_do(world, CONTROL_CMD_LOAD_REST, NULL);
-    world_await(world, "recording");
+    world_end_recording(world);
     return path;
 }
 
@@ -198,8 +194,7 @@ static void first_touches_are_recorded_in_their_sequence(void **state)
     world_assert_extent(order, 0, "pc.ram", 5);
     world_assert_extent(order, 1, "pc.ram", 0);
     world_assert_extent(order, 2, "vga.vram", 3);
-    world_await(world, "all");
-    world_assert_equal(world);
+    world_assert_loads(world);
 }
 
 static void times_count_from_the_attach_that_worked(void **state)
@@ -209,9 +204,7 @@ static void times_count_from_the_attach_that_worked(void **state)
 
     world_do(world, CONTROL_CMD_LOAD, record_arguments(world, path));
     for (unsigned i = 0; i < 100; i++) {
-        world_refuse(world, CONTROL_CMD_ATTACH,
-                     attach_arguments_with(world, "length", json_integer(1)),
-                     "vga.vram");
+        refuse_attach(world, "length", json_integer(1), "vga.vram");
     }
     uint64_t begin_us = monotonic_us();
     world_attach(world);
@@ -219,8 +212,7 @@ static void times_count_from_the_attach_that_worked(void **state)
     uint64_t touched_us = monotonic_us() - begin_us;
     world_refuse(world, CONTROL_CMD_ATTACH, world_attach_arguments(world),
                  "before");
-    world_do(world, CONTROL_CMD_LOAD_REST, NULL);
-    world_await(world, "recording");
+    world_end_recording(world);
 
     g_autoptr(PageOrder) order = world_load_order(path);
     assert_int_equal(order->extents->len, 1);
@@ -271,8 +263,7 @@ static void a_recording_that_cannot_be_written_is_warned_of(void **state)
     world_do(world, CONTROL_CMD_LOAD,
              record_arguments(world, "/nonexistent/vm.order"));
     world_attach(world);
-    world_do(world, CONTROL_CMD_LOAD_REST, NULL);
-    world_await(world, "recording");
+    world_end_recording(world);
     assert_int_equal(world_n_warnings(), n_before + 1);
     world_await(world, "all");
 }
@@ -282,18 +273,13 @@ static void a_recording_that_cannot_be_written_is_warned_of(void **state)
 static void assert_load_warns(const World *world, const char *order_path,
                               const char *text)
 {
-    json_t *answer = world_call(
-        world, CONTROL_CMD_LOAD,
-        world_load_arguments_with(world, "order", "order", order_path));
-    const char *warning = text_in(answer, "warning");
+    g_autofree char *warning = world_load_warned(
+        world, world_load_arguments_with(world, "order", "order", order_path));
 
-    if (!strstr(warning, text) || !strstr(warning, order_path)) {
-        fail_msg("\"%s\" does not say \"%s\"", warning, text);
-    }
-    json_decref(answer);
+    assert_says(warning, order_path);
+    assert_says(warning, text);
     world_attach(world);
-    world_await(world, "all");
-    world_assert_equal(world);
+    world_assert_loads(world);
 }
 
 static void an_order_that_is_garbage_is_warned_of_and_left_out(void **state)
@@ -446,24 +432,15 @@ memory_that_does_not_fit_is_refused_and_the_right_one_taken(void **state)
     World *world = world_new();
 
     world_load(world, "sequential");
-    world_refuse(world, CONTROL_CMD_ATTACH,
-                 attach_arguments_with(world, "length", json_integer(4096)),
-                 "vga.vram");
-    world_refuse(world, CONTROL_CMD_ATTACH,
-                 attach_arguments_with(world, "host", json_string("0x1001")),
-                 "0x1001");
-    world_refuse(world, CONTROL_CMD_ATTACH,
-                 attach_arguments_with(world, "host", json_string("0x1000")),
-                 "0x1000");
+    refuse_attach(world, "length", json_integer(4096), "vga.vram");
+    refuse_attach(world, "host", json_string("0x1001"), "0x1001");
+    refuse_attach(world, "host", json_string("0x1000"), "0x1000");
     /* So high up that the block's end is beyond the last address. */
-    world_refuse(
-        world, CONTROL_CMD_ATTACH,
-        attach_arguments_with(world, "host", json_string("0xfffffffffffff000")),
-        "0xfffffffffffff000");
+    refuse_attach(world, "host", json_string("0xfffffffffffff000"),
+                  "0xfffffffffffff000");
     assert_int_equal(world_page(world, WORLD_RAM, 0)[0], 0xee);
     world_attach(world);
-    world_await(world, "all");
-    world_assert_equal(world);
+    world_assert_loads(world);
 }
 
 int main(void)
@@ -496,7 +473,6 @@ int main(void)
     };
 
     if (!have_userfaultfd(0)) {
-        printf("skipped: userfaultfd is not to be had here\n");
         return 77;
     }
     return cmocka_run_group_tests(tests, NULL, worlds_remove_files);

@@ -6,7 +6,6 @@
 #include <math.h>
 
 #include "profiler/error.h"
-#include "profiler/normalise.h"
 #include "tests/profiler/orders.h"
 
 static void assert_close(double is, double should)

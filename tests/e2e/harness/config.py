@@ -13,6 +13,7 @@ import hashlib
 import os
 import pathlib
 import subprocess
+import sys
 
 SOURCE_DIR = pathlib.Path(__file__).resolve().parents[3]
 BUILD_DIR = pathlib.Path(
@@ -25,6 +26,13 @@ DEADLINE_S = float(os.environ.get("PREHEAT_DEADLINE", 120))
 PREHEAT = BUILD_DIR / "cli" / "preheat"
 GUEST_CLIENT = BUILD_DIR / "tests" / "guest" / "preheat-guest-client"
 GUEST_DIR = CACHE_DIR / "guest"
+
+
+def require_preheat():
+    """End this program where there is no preheat to run."""
+    if not PREHEAT.exists():
+        sys.exit(f"{PREHEAT} is missing: build first, or set "
+                 "PREHEAT_BUILD_DIR")
 
 
 def build_guest():

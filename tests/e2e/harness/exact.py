@@ -37,9 +37,10 @@ def assert_exact(case, vm, machine, path=None, n_samples=None):
         for name, address, offset, length in pieces:
             vm.qmp.execute("pmemsave", val=address, size=length,
                            filename=str(dump))
+            content = dump.read_bytes()
+            case.assertEqual(len(content), length)
             block = find_block(ram, name)
-            differing = list(ram.differing_pages(block, offset,
-                                                 dump.read_bytes()))
+            differing = list(ram.differing_pages(block, offset, content))
             case.assertEqual([], differing[:10],
                              f"{len(differing)} pages of {block.name}")
             dump.unlink()

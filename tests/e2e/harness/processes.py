@@ -93,6 +93,14 @@ def kill_all(pids):
         kill_all(below)
 
 
+def end_children():
+    """SIGKILL all that was started from here, and wait until it is gone."""
+    while pids := children(os.getpid()):
+        kill_all(pids)
+        for pid in pids:
+            wait_for_end(pid, "what was killed")
+
+
 def reap_adopted(started):
     """Reap ended children that were adopted, not started, by us."""
     for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
