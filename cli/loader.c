@@ -341,6 +341,8 @@ static bool wait_for_migration(Load *load, GError **error)
     return true;
 }
 
+/* Without mapped-ram afterwards: what QEMU saves later, and for whom, is not
+ * ours to decide. */
 static bool load_device_state(Load *load, GError **error)
 {
     g_autofree char *skeleton =
@@ -351,7 +353,9 @@ static bool load_device_state(Load *load, GError **error)
 
     return qmp_set_mapped_ram(load->qmp, true, error) &&
            qmp_set_capability(load->qmp, "events", true, error) &&
-           begin_migration(load, uri, error) && wait_for_migration(load, error);
+           begin_migration(load, uri, error) &&
+           wait_for_migration(load, error) &&
+           qmp_set_mapped_ram(load->qmp, false, error);
 }
 
 /* ---- the guest runs ---- */

@@ -149,6 +149,19 @@ static void the_guest_is_resumed_when_the_device_state_is_loaded(void **state)
     assert_string_equal(said->str, "");
 }
 
+/* Else nobody could have QEMU migrate through a socket, say. */
+static void qemu_migrates_in_its_own_way_again_before_it_resumes(void **state)
+{
+    Fixture *fixture = *state;
+
+    load_well(fixture, "");
+    assert_sequence(fixture, "\"mapped-ram\", \"state\": true",
+                    "qmp migrate-incoming");
+    assert_sequence(fixture, "qmp migrate-incoming",
+                    "\"mapped-ram\", \"state\": false");
+    assert_sequence(fixture, "\"mapped-ram\", \"state\": false", "qmp cont");
+}
+
 static void the_plugin_is_told_what_was_asked_for(void **state)
 {
     Fixture *fixture = *state;
@@ -283,6 +296,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_guest_is_resumed_when_the_device_state_is_loaded),
+        TEST(qemu_migrates_in_its_own_way_again_before_it_resumes),
         TEST(the_plugin_is_told_what_was_asked_for),
         TEST(a_guest_asked_to_stay_paused_is_not_resumed),
         TEST(the_guest_waits_for_the_pages_it_is_to_wait_for),
