@@ -329,30 +329,33 @@ static bool continue_guest(Save *save, GError **error)
     return true;
 }
 
+/* Before a profiling window opens: QEMU switches background-snapshot on only
+ * where nobody else watches guest RAM. */
+static bool restore_settings(Save *save, GError **error)
+{
+    return wait_until_finalized(save->qmp, error) &&
+           (!save->settings ||
+            migration_settings_restore(save->settings, save->qmp, error));
+}
+
 /*
- * Everything as it was, also after a failure: both steps are tried, and a
- * guest that stays stopped is what is reported.
+ * Let the guest run again, also after a failure, which is in *error then: a
+ * guest that stays stopped is reported instead.  Returns whether all is well.
  *
  * "cont" is the last that this QEMU hears from us: it may end as soon as the
  * guest runs, and up to 10.0 at the least it crashes, with its orders and
  * statistics unwritten, when a command comes while its monitors are cleaned
  * up.
  */
-static bool restore(Save *save, GError **error)
+static bool run_on(Save *save, GError **error)
 {
-    g_autoptr(GError) local = NULL;
-    bool restored =
-        wait_until_finalized(save->qmp, &local) &&
-        (!save->settings ||
-         migration_settings_restore(save->settings, save->qmp, &local));
+    GError *local = NULL;
 
-    if (!continue_guest(save, error)) {
-        return false;
+    if (!continue_guest(save, &local)) {
+        g_clear_error(error);
+        g_propagate_error(error, local);
     }
-    if (!restored) {
-        g_propagate_error(error, g_steal_pointer(&local));
-    }
-    return restored;
+    return *error == NULL;
 }
 
 static bool save_ram(Save *save, GError **error)
@@ -425,7 +428,8 @@ static void restore_after(Save *save, GError **error)
 {
     g_autoptr(GError) second = NULL;
 
-    if (!restore(save, &second) && !rpc_is_closed(save->qmp)) {
+    restore_settings(save, &second);
+    if (!run_on(save, &second) && !rpc_is_closed(save->qmp)) {
         g_prefix_error(error, "%s; before that, ", second->message);
     }
 }
@@ -443,8 +447,9 @@ static bool run(Save *save, SaveResult *ret_result, GError **error)
         restore_after(save, error);
         return false;
     }
+    restore_settings(save, &restore_error);
     start_profiling(save, &profile_error);
-    restored = restore(save, &restore_error);
+    restored = run_on(save, &restore_error);
     if (!publish(save, &ret_result->stored_bytes, error)) {
         if (save->profiling) {
             profiling_discard(save->profiling);

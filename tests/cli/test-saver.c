@@ -202,6 +202,8 @@ typedef struct Fixture {
     const ProfileTime *profile; /* NULL: without */
     int listener;               /* the plugin's, or -1 */
     bool discarded;             /* the plugin was told to */
+    char *told_before_window;   /* what QEMU was told before the plugin was to
+                                   open a window; NULL: it was not */
     int interrupt_fd;
 } Fixture;
 
@@ -250,6 +252,7 @@ static int tear_down(void **state)
         close(fixture->listener);
     }
     close(fixture->interrupt_fd);
+    g_free(fixture->told_before_window);
     g_free(fixture->output);
     remove_directory(fixture->directory);
     g_free(fixture);
@@ -279,6 +282,9 @@ static json_t *answer_as_plugin(FakePeer *peer, const char *command,
 
     if (json_is_true(json_object_get(arguments, "discard"))) {
         fixture->discarded = true;
+    }
+    if (g_str_equal(command, CONTROL_CMD_PROFILE_START)) {
+        fixture->told_before_window = fake_peer_log(fixture->peer);
     }
     return g_str_equal(command, CONTROL_CMD_PROFILE_QUERY)
                ? json_pack("{s:s}", "state", "done")
@@ -404,7 +410,7 @@ static void a_running_guest_is_stopped_saved_and_runs_on(void **state)
     assert_string_equal(said->str, "");
 }
 
-/* It may end as soon as it runs: see restore() in cli/saver.c. */
+/* It may end as soon as it runs: see run_on() in cli/saver.c. */
 static void a_guest_that_runs_again_hears_no_more(void **state)
 {
     Fixture *fixture = *state;
@@ -423,6 +429,20 @@ static void a_guest_that_is_profiled_hears_no_more(void **state)
     assert_true(log_has(fixture, " announce-self "));
     assert_last_command(fixture, " cont");
     assert_false(fixture->discarded);
+}
+
+/* Some cannot be set while guest RAM is watched. */
+static void the_settings_are_back_when_the_window_opens(void **state)
+{
+    Fixture *fixture = *state;
+    SaveResult result;
+
+    assert_true(save_with_profile(fixture, &result, NULL));
+    json_decref(result.profile);
+    assert_settings_are_back(fixture);
+    assert_true(g_str_has_suffix(
+        g_strchomp(fixture->told_before_window),
+        " migrate-set-parameters migrate-set-capabilities"));
 }
 
 static void the_snapshot_is_for_its_owner_only(void **state)
@@ -602,6 +622,7 @@ int main(void)
         TEST(a_running_guest_is_stopped_saved_and_runs_on),
         TEST(a_guest_that_runs_again_hears_no_more),
         TEST(a_guest_that_is_profiled_hears_no_more),
+        TEST(the_settings_are_back_when_the_window_opens),
         TEST(the_snapshot_is_for_its_owner_only),
         TEST(a_paused_guest_is_saved_and_stays_paused),
         TEST(a_guest_whose_migration_is_not_final_yet_is_waited_for),

@@ -9,6 +9,7 @@ import threading
 
 from harness import config, machine
 from harness.case import Case
+from harness.jsonsocket import CommandError
 from harness.processes import Deadline
 
 ROUNDS = 10
@@ -206,6 +207,18 @@ class Profile(Case):
         self.assertEqual(first.wait(), 0, first.describe())
         self.save(vm, self.tmp / "second.snap", "--profile=0.2")
         self.assert_right(vm, machine.SMALL, "SUM")
+
+    def test_a_window_opens_where_background_snapshot_is_switched_on(self):
+        vm = self.with_plugin(machine.SMALL)
+        on = {"capability": "background-snapshot", "state": True}
+        try:
+            vm.qmp.execute("migrate-set-capabilities", capabilities=[on])
+        except CommandError as error:
+            self.skipTest(str(error))
+        path = self.tmp / "vm.snap"
+        self.save(vm, path, "--profile=0.2")
+        self.check_order(path)
+        self.assertIn(on, vm.qmp.execute("query-migrate-capabilities"))
 
     def test_somebody_elses_migration_in_the_window_is_whole(self):
         vm = self.with_plugin(machine.SMALL)
