@@ -26,6 +26,9 @@ static const struct {
     {"pause-before-switchover", false},
     {"postcopy-ram", false},
     {"return-path", false},
+    /* QEMU takes them only together with one of the two before. */
+    {"postcopy-preempt", false},
+    {"switchover-ack", false},
     {"x-ignore-shared", false},
     {"xbzrle", false},
 };
