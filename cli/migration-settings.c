@@ -130,6 +130,20 @@ static bool change_bandwidth(MigrationSettings *settings, Rpc *qmp,
     return set_max_bandwidth(qmp, 0, error);
 }
 
+bool migration_settings_are_left(Rpc *qmp)
+{
+    json_t *list;
+    bool on;
+
+    if (!rpc_execute(qmp, "query-migrate-capabilities", NULL, &list, NULL)) {
+        return false;
+    }
+    on = json_is_true(
+        json_object_get(find_capability(list, "mapped-ram"), "state"));
+    json_decref(list);
+    return on;
+}
+
 MigrationSettings *migration_settings_apply(Rpc *qmp, bool cut_short,
                                             GError **error)
 {

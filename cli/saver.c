@@ -26,7 +26,7 @@ typedef struct Save {
     Profiling *profiling; /* NULL: not asked for */
     char *order;          /* where its order goes */
     bool was_running;
-    bool revived; /* an earlier save was killed */
+    bool revived;          /* an earlier save was killed and left it stopped */
     int64_t stopped_at_us; /* 0: not stopped by us */
     int64_t stopped_us;
 } Save;
@@ -171,6 +171,13 @@ static bool look_at_disks(Save *save, GError **error)
     return true;
 }
 
+static void say_revived(Save *save)
+{
+    save->revived = true;
+    save->options->say("an earlier save was cut short and left the guest "
+                       "stopped; it will run after this one");
+}
+
 /* A guest that stands still because it was saved or has migrated away, and
  * that QEMU saves again only when it has run in between.  Only where a save of
  * ours was cut short do we know that it may run here. */
@@ -182,8 +189,7 @@ static bool revive(Save *save, GError **error)
                     "QEMU saves it again only when it has run (QMP cont)");
         return false;
     }
-    save->options->say("an earlier save was cut short and left the guest "
-                       "stopped; it will run after this one");
+    say_revived(save);
     return rpc_execute(save->qmp, "cont", NULL, NULL, error);
 }
 
@@ -200,11 +206,15 @@ static bool look_at_guest(Save *save, GError **error)
                     "is no guest to save yet");
         return false;
     }
-    if (strcmp(state, "postmigrate") == 0) {
-        if (!revive(save, error)) {
-            return false;
-        }
-        save->revived = true;
+    if (strcmp(state, "postmigrate") == 0 && !revive(save, error)) {
+        return false;
+    }
+    /* Cut short after its "stop", before it let QEMU migrate.  Who pauses a
+     * guest later finds the settings as they were. */
+    if (strcmp(state, "paused") == 0 &&
+        output_file_replaces_stale(save->file) &&
+        migration_settings_are_left(save->qmp)) {
+        say_revived(save);
     }
     save->was_running = save->revived || strcmp(state, "running") == 0;
     return true;
@@ -360,8 +370,8 @@ static bool run_on(Save *save, GError **error)
 
 static bool save_ram(Save *save, GError **error)
 {
-    save->settings =
-        migration_settings_apply(save->qmp, save->revived, error);
+    save->settings = migration_settings_apply(
+        save->qmp, output_file_replaces_stale(save->file), error);
     return save->settings && stop_guest(save, error) && migrate(save, error);
 }
 

@@ -380,6 +380,13 @@ static void put_old_file(Fixture *fixture, const char *name)
     assert_true(g_file_set_contents(path, "old", 3, NULL));
 }
 
+static void put_what_a_killed_save_leaves(Fixture *fixture)
+{
+    put_old_file(fixture, "vm.snap.preheat-tmp");
+    fixture->machine.mapped_ram = true;
+    fixture->machine.max_bandwidth = 0;
+}
+
 static void assert_old_file_is_untouched(Fixture *fixture)
 {
     g_autofree char *text = NULL;
@@ -440,9 +447,9 @@ static void the_settings_are_back_when_the_window_opens(void **state)
     assert_true(save_with_profile(fixture, &result, NULL));
     json_decref(result.profile);
     assert_settings_are_back(fixture);
-    assert_true(g_str_has_suffix(
-        g_strchomp(fixture->told_before_window),
-        " migrate-set-parameters migrate-set-capabilities"));
+    assert_true(
+        g_str_has_suffix(g_strchomp(fixture->told_before_window),
+                         " migrate-set-parameters migrate-set-capabilities"));
 }
 
 static void the_snapshot_is_for_its_owner_only(void **state)
@@ -583,15 +590,47 @@ static void a_guest_stopped_by_a_save_that_was_killed_is_saved(void **state)
 {
     Fixture *fixture = *state;
 
-    put_old_file(fixture, "vm.snap.preheat-tmp");
+    put_what_a_killed_save_leaves(fixture);
     fixture->machine.run_state = "postmigrate";
-    fixture->machine.mapped_ram = true;
-    fixture->machine.max_bandwidth = 0;
     save_well(fixture);
     assert_non_null(strstr(said->str, "cut short"));
     assert_settings_are_back(fixture);
     assert_string_equal(fixture->machine.run_state, "running");
     assert_files(fixture, "vm.snap");
+}
+
+static void
+a_guest_stopped_by_a_save_that_saved_nothing_runs_again(void **state)
+{
+    Fixture *fixture = *state;
+
+    put_what_a_killed_save_leaves(fixture);
+    fixture->machine.run_state = "paused";
+    save_well(fixture);
+    assert_non_null(strstr(said->str, "cut short"));
+    assert_settings_are_back(fixture);
+    assert_string_equal(fixture->machine.run_state, "running");
+}
+
+static void a_guest_paused_after_a_save_was_killed_stays_paused(void **state)
+{
+    Fixture *fixture = *state;
+
+    put_old_file(fixture, "vm.snap.preheat-tmp");
+    fixture->machine.run_state = "paused";
+    save_well(fixture);
+    assert_false(log_has(fixture, "cont"));
+    assert_string_equal(said->str, "");
+}
+
+static void settings_that_a_killed_save_left_are_not_taken_over(void **state)
+{
+    Fixture *fixture = *state;
+
+    put_what_a_killed_save_leaves(fixture);
+    save_well(fixture);
+    assert_settings_are_back(fixture);
+    assert_string_equal(said->str, "");
 }
 
 static void a_writable_disk_is_spoken_of(void **state)
@@ -636,6 +675,9 @@ int main(void)
         TEST(a_qemu_that_waits_for_a_guest_is_refused),
         TEST(a_guest_that_migrated_away_is_not_run_again),
         TEST(a_guest_stopped_by_a_save_that_was_killed_is_saved),
+        TEST(a_guest_stopped_by_a_save_that_saved_nothing_runs_again),
+        TEST(a_guest_paused_after_a_save_was_killed_stays_paused),
+        TEST(settings_that_a_killed_save_left_are_not_taken_over),
         TEST(a_writable_disk_is_spoken_of),
         TEST(a_directory_that_is_missing_fails_before_the_stop),
     };
