@@ -445,6 +445,11 @@ static bool qemu_has_ended(Load *load)
 /* What QEMU said about it is on standard error already. */
 static void explain_end(const Load *load, int status)
 {
+    if (status > 128) {
+        say(load, "QEMU was ended by a signal (%s) before the guest was loaded",
+            g_strsignal(status - 128));
+        return;
+    }
     if (load->ready_us != 0) {
         say(load, "QEMU ended with status %d before the guest was loaded",
             status);
