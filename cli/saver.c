@@ -12,6 +12,7 @@
 #include "cli/progress.h"
 #include "cli/qmp.h"
 #include "cli/unix-socket.h"
+#include "formats/page-order.h"
 #include "formats/snapshot.h"
 
 /* The longest time between two looks at a migration; its events come at
@@ -390,6 +391,39 @@ static void start_profiling(Save *save, GError **ret_error)
     }
 }
 
+/* Of a QEMU that has ended: the plugin writes its order down before. */
+static bool has_order(const Save *save)
+{
+    g_autoptr(Snapshot) snapshot =
+        snapshot_open(save->options->output, 0, NULL);
+    g_autoptr(PageOrder) order =
+        snapshot ? page_order_load(save->order, NULL) : NULL;
+
+    return order && g_strcmp0(order->identity, snapshot->identity) == 0;
+}
+
+static bool await_profile(Save *save, json_t **ret_profile, GError **error)
+{
+    g_autofree char *text = NULL;
+    GError *local = NULL;
+
+    if (profiling_finish(save->profiling, save->options->interrupt_fd,
+                         ret_profile, &local)) {
+        return true;
+    }
+    if (!g_error_matches(local, CLI_ERROR, CLI_ERROR_CLOSED) ||
+        !has_order(save)) {
+        g_propagate_error(error, local);
+        return false;
+    }
+    g_error_free(local);
+    text = g_strdup_printf("QEMU has ended; %s has the first touches until "
+                           "then",
+                           save->order);
+    save->options->say(text);
+    return true;
+}
+
 static bool finish_profiling(Save *save, const GError *start_error,
                              json_t **ret_profile, GError **error)
 {
@@ -398,8 +432,7 @@ static bool finish_profiling(Save *save, const GError *start_error,
     if (!ok) {
         g_propagate_error(error, g_error_copy(start_error));
     } else if (save->profiling) {
-        ok = profiling_finish(save->profiling, save->options->interrupt_fd,
-                              ret_profile, error);
+        ok = await_profile(save, ret_profile, error);
     }
     if (!ok) {
         g_prefix_error(error, "the snapshot is whole and in place, but it "

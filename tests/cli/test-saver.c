@@ -12,6 +12,8 @@
 
 #include "cli/qmp.h"
 #include "cli/saver.h"
+#include "formats/page-order.h"
+#include "formats/snapshot.h"
 #include "plugin/control-protocol.h"
 #include "tests/cli/fake-peer.h"
 #include "tests/formats/image.h"
@@ -202,8 +204,10 @@ typedef struct Fixture {
     const ProfileTime *profile; /* NULL: without */
     int listener;               /* the plugin's, or -1 */
     bool discarded;             /* the plugin was told to */
-    char *told_before_window;   /* what QEMU was told before the plugin was to
-                                   open a window; NULL: it was not */
+    bool ends_in_window;        /* QEMU does, with an order or without */
+    bool has_order;
+    char *told_before_window; /* what QEMU was told before the plugin was to
+                                 open a window; NULL: it was not */
     int interrupt_fd;
 } Fixture;
 
@@ -274,6 +278,26 @@ static bool save(Fixture *fixture, SaveResult *ret_result, GError **error)
 
 /* ---- the plugin ---- */
 
+/* An order of what was saved, however empty. */
+static void write_order(const Fixture *fixture)
+{
+    g_autofree char *path = profile_order_path(fixture->output);
+    g_autoptr(Snapshot) snapshot = snapshot_open(fixture->output, 0, NULL);
+    g_autoptr(PageOrder) order = page_order_new();
+
+    assert_non_null(snapshot);
+    order->identity = g_strdup(snapshot->identity);
+    assert_true(page_order_save(order, path, NULL));
+}
+
+static void end_in_window(const Fixture *fixture, FakePeer *plugin)
+{
+    if (fixture->has_order) {
+        write_order(fixture);
+    }
+    fake_peer_close(plugin);
+}
+
 static json_t *answer_as_plugin(FakePeer *peer, const char *command,
                                 const json_t *arguments,
                                 const char **ret_refusal, void *opaque)
@@ -285,6 +309,10 @@ static json_t *answer_as_plugin(FakePeer *peer, const char *command,
     }
     if (g_str_equal(command, CONTROL_CMD_PROFILE_START)) {
         fixture->told_before_window = fake_peer_log(fixture->peer);
+    }
+    if (g_str_equal(command, CONTROL_CMD_PROFILE_QUERY) &&
+        fixture->ends_in_window) {
+        end_in_window(fixture, peer);
     }
     return g_str_equal(command, CONTROL_CMD_PROFILE_QUERY)
                ? json_pack("{s:s}", "state", "done")
@@ -557,6 +585,32 @@ static void the_order_of_what_is_no_snapshot_is_discarded(void **state)
     assert_true(fixture->discarded);
 }
 
+static void the_order_of_a_qemu_that_ends_in_the_window_counts(void **state)
+{
+    Fixture *fixture = *state;
+    SaveResult result;
+    GError *error = NULL;
+
+    fixture->ends_in_window = true;
+    fixture->has_order = true;
+    save_with_profile(fixture, &result, &error);
+    assert_no_error(error);
+    assert_null(result.profile);
+    assert_non_null(strstr(said->str, "QEMU has ended"));
+}
+
+static void that_a_qemu_which_ended_left_no_order_is_told(void **state)
+{
+    Fixture *fixture = *state;
+    SaveResult result;
+    g_autoptr(GError) error = NULL;
+
+    fixture->ends_in_window = true;
+    assert_false(save_with_profile(fixture, &result, &error));
+    assert_non_null(strstr(error->message, "it has no order"));
+    assert_files(fixture, "vm.snap");
+}
+
 static void a_qemu_without_mapped_ram_is_refused_before_the_stop(void **state)
 {
     Fixture *fixture = *state;
@@ -671,6 +725,8 @@ int main(void)
         TEST(a_qemu_that_ends_meanwhile_leaves_no_file),
         TEST(what_cannot_be_read_again_replaces_no_snapshot),
         TEST(the_order_of_what_is_no_snapshot_is_discarded),
+        TEST(the_order_of_a_qemu_that_ends_in_the_window_counts),
+        TEST(that_a_qemu_which_ended_left_no_order_is_told),
         TEST(a_qemu_without_mapped_ram_is_refused_before_the_stop),
         TEST(a_qemu_that_waits_for_a_guest_is_refused),
         TEST(a_guest_that_migrated_away_is_not_run_again),

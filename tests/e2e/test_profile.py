@@ -280,7 +280,7 @@ class Profile(Case):
                                path, "--profile=3600")
         self.await_window(vm)
         self.assertEqual(vm.quit(), 0)
-        process.wait()
+        self.assertEqual(process.wait(), 0, process.describe())
         self.run_preheat("snapshot", "info", path)
         self.check_order(path)
 
