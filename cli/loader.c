@@ -340,6 +340,8 @@ static bool wait_for_migration(Load *load, GError **error)
     return true;
 }
 
+/* Without mapped-ram afterwards: what QEMU saves later, and for whom, is not
+ * ours to decide. */
 static bool load_device_state(Load *load, GError **error)
 {
     g_autofree char *skeleton =
@@ -349,8 +351,10 @@ static bool load_device_state(Load *load, GError **error)
                      load->options->image_off_bytes);
 
     return qmp_use_mapped_ram(load->qmp, error) &&
-           qmp_use_capability(load->qmp, "events", error) &&
-           begin_migration(load, uri, error) && wait_for_migration(load, error);
+           qmp_set_capability(load->qmp, "events", true, error) &&
+           begin_migration(load, uri, error) &&
+           wait_for_migration(load, error) &&
+           qmp_set_capability(load->qmp, "mapped-ram", false, error);
 }
 
 /* ---- the guest runs ---- */
@@ -440,6 +444,11 @@ static bool qemu_has_ended(Load *load)
 /* What QEMU said about it is on standard error already. */
 static void explain_end(const Load *load, int status)
 {
+    if (status > 128) {
+        say(load, "QEMU was ended by a signal (%s) before the guest was loaded",
+            g_strsignal(status - 128));
+        return;
+    }
     if (load->ready_us != 0) {
         say(load, "QEMU ended with status %d before the guest was loaded",
             status);

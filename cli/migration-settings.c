@@ -24,6 +24,9 @@ static const struct {
     {"pause-before-switchover", false},
     {"postcopy-ram", false},
     {"return-path", false},
+    /* QEMU takes them only together with one of the two before. */
+    {"postcopy-preempt", false},
+    {"switchover-ack", false},
     {"x-ignore-shared", false},
     {"xbzrle", false},
 };
@@ -107,8 +110,7 @@ static bool set_max_bandwidth(Rpc *qmp, json_int_t value, GError **error)
 }
 
 /* 0 is no limit. */
-static bool change_bandwidth(MigrationSettings *settings, Rpc *qmp,
-                             bool cut_short, GError **error)
+static bool get_max_bandwidth(Rpc *qmp, json_int_t *ret_value, GError **error)
 {
     json_t *parameters;
 
@@ -116,13 +118,38 @@ static bool change_bandwidth(MigrationSettings *settings, Rpc *qmp,
                      error)) {
         return false;
     }
-    settings->max_bandwidth =
+    *ret_value =
         json_integer_value(json_object_get(parameters, "max-bandwidth"));
     json_decref(parameters);
+    return true;
+}
+
+static bool change_bandwidth(MigrationSettings *settings, Rpc *qmp,
+                             bool cut_short, GError **error)
+{
+    if (!get_max_bandwidth(qmp, &settings->max_bandwidth, error)) {
+        return false;
+    }
     if (cut_short && settings->max_bandwidth == 0) {
         settings->max_bandwidth = DEFAULT_MAX_BANDWIDTH;
     }
     return set_max_bandwidth(qmp, 0, error);
+}
+
+bool migration_settings_are_left(Rpc *qmp)
+{
+    json_int_t max_bandwidth;
+    json_t *list;
+    bool on;
+
+    if (!get_max_bandwidth(qmp, &max_bandwidth, NULL) || max_bandwidth != 0 ||
+        !rpc_execute(qmp, "query-migrate-capabilities", NULL, &list, NULL)) {
+        return false;
+    }
+    on = json_is_true(
+        json_object_get(find_capability(list, "mapped-ram"), "state"));
+    json_decref(list);
+    return on;
 }
 
 MigrationSettings *migration_settings_apply(Rpc *qmp, bool cut_short,

@@ -14,6 +14,10 @@
 
 typedef struct MigrationSettings MigrationSettings;
 
+/* Whether they are set already, as a save that was killed leaves them:
+ * mapped-ram is on, and nothing limits the bandwidth. */
+bool migration_settings_are_left(Rpc *qmp);
+
 /* Set them.  To be called while no migration is under way.  cut_short: an
  * earlier save was killed; what it has left, mapped-ram and no limit of the
  * bandwidth, counts as having been what QEMU starts with. */

@@ -19,10 +19,12 @@ struct OutputFile {
     bool found_stale;
 };
 
-/* Remove what is at the temporary path, if it is there and nobody's. */
+/* Remove what is at the temporary path, if it is there and nobody's.  That it
+ * is there tells of a save that was killed, and who kills us as well should
+ * leave that sign: so it is emptied before, which is what takes time. */
 static bool remove_stale(const char *temporary, bool *ret_found, GError **error)
 {
-    int fd = open(temporary, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = open(temporary, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     bool ok;
 
     if (fd < 0 && errno == ENOENT) {
@@ -39,7 +41,8 @@ static bool remove_stale(const char *temporary, bool *ret_found, GError **error)
                     "%s: another preheat is writing it; wait until it is "
                     "done",
                     temporary);
-    } else if (!ok || (unlink(temporary) < 0 && errno != ENOENT)) {
+    } else if (!ok || ftruncate(fd, 0) < 0 ||
+               (unlink(temporary) < 0 && errno != ENOENT)) {
         cli_error_set_errno(error, errno, "%s: cannot remove", temporary);
         ok = false;
     }

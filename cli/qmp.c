@@ -126,17 +126,17 @@ bool qmp_vcpu_threads(Rpc *qmp, json_t **ret_threads, GError **error)
     return true;
 }
 
-bool qmp_use_capability(Rpc *qmp, const char *name, GError **error)
+bool qmp_set_capability(Rpc *qmp, const char *name, bool on, GError **error)
 {
     json_t *arguments = json_pack("{s:[{s:s, s:b}]}", "capabilities",
-                                  "capability", name, "state", 1);
+                                  "capability", name, "state", (int)on);
 
     return rpc_execute(qmp, "migrate-set-capabilities", arguments, NULL, error);
 }
 
 bool qmp_use_mapped_ram(Rpc *qmp, GError **error)
 {
-    if (!qmp_use_capability(qmp, "mapped-ram", error)) {
+    if (!qmp_set_capability(qmp, "mapped-ram", true, error)) {
         g_prefix_error(error, "cannot switch mapped-ram on (it needs QEMU "
                               "9.0 or later): ");
         return false;

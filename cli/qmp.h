@@ -39,10 +39,10 @@ bool qmp_run_state(Rpc *qmp, char **ret_state, GError **error);
  * reference. */
 bool qmp_vcpu_threads(Rpc *qmp, json_t **ret_threads, GError **error);
 
-/* Switch a migration capability on. */
-bool qmp_use_capability(Rpc *qmp, const char *name, GError **error);
+/* Switch a migration capability on or off. */
+bool qmp_set_capability(Rpc *qmp, const char *name, bool on, GError **error);
 
-/* The same for mapped-ram; says which QEMU has it. */
+/* Switch mapped-ram on; says which QEMU has it. */
 bool qmp_use_mapped_ram(Rpc *qmp, GError **error);
 
 /* The migration URI of the image off_bytes into the file at path, for

@@ -12,6 +12,7 @@
 #include "cli/progress.h"
 #include "cli/qmp.h"
 #include "cli/unix-socket.h"
+#include "formats/page-order.h"
 #include "formats/snapshot.h"
 
 /* The longest time between two looks at a migration; its events come at
@@ -26,7 +27,7 @@ typedef struct Save {
     Profiling *profiling; /* NULL: not asked for */
     char *order;          /* where its order goes */
     bool was_running;
-    bool revived; /* an earlier save was killed */
+    bool revived;          /* an earlier save was killed and left it stopped */
     int64_t stopped_at_us; /* 0: not stopped by us */
     int64_t stopped_us;
 } Save;
@@ -171,6 +172,13 @@ static bool look_at_disks(Save *save, GError **error)
     return true;
 }
 
+static void say_revived(Save *save)
+{
+    save->revived = true;
+    save->options->say("an earlier save was cut short and left the guest "
+                       "stopped; it will run after this one");
+}
+
 /* A guest that stands still because it was saved or has migrated away, and
  * that QEMU saves again only when it has run in between.  Only where a save of
  * ours was cut short do we know that it may run here. */
@@ -182,8 +190,7 @@ static bool revive(Save *save, GError **error)
                     "QEMU saves it again only when it has run (QMP cont)");
         return false;
     }
-    save->options->say("an earlier save was cut short and left the guest "
-                       "stopped; it will run after this one");
+    say_revived(save);
     return rpc_execute(save->qmp, "cont", NULL, NULL, error);
 }
 
@@ -200,11 +207,15 @@ static bool look_at_guest(Save *save, GError **error)
                     "is no guest to save yet");
         return false;
     }
-    if (strcmp(state, "postmigrate") == 0) {
-        if (!revive(save, error)) {
-            return false;
-        }
-        save->revived = true;
+    if (strcmp(state, "postmigrate") == 0 && !revive(save, error)) {
+        return false;
+    }
+    /* Cut short after its "stop", before it let QEMU migrate.  Who pauses a
+     * guest later finds the settings as they were. */
+    if (strcmp(state, "paused") == 0 &&
+        output_file_replaces_stale(save->file) &&
+        migration_settings_are_left(save->qmp)) {
+        say_revived(save);
     }
     save->was_running = save->revived || strcmp(state, "running") == 0;
     return true;
@@ -329,36 +340,39 @@ static bool continue_guest(Save *save, GError **error)
     return true;
 }
 
+/* Before a profiling window opens: QEMU switches background-snapshot on only
+ * where nobody else watches guest RAM. */
+static bool restore_settings(Save *save, GError **error)
+{
+    return wait_until_finalized(save->qmp, error) &&
+           (!save->settings ||
+            migration_settings_restore(save->settings, save->qmp, error));
+}
+
 /*
- * Everything as it was, also after a failure: both steps are tried, and a
- * guest that stays stopped is what is reported.
+ * Let the guest run again, also after a failure, which is in *error then: a
+ * guest that stays stopped is reported instead.  Returns whether all is well.
  *
  * "cont" is the last that this QEMU hears from us: it may end as soon as the
  * guest runs, and up to 10.0 at the least it crashes, with its orders and
  * statistics unwritten, when a command comes while its monitors are cleaned
  * up.
  */
-static bool restore(Save *save, GError **error)
+static bool run_on(Save *save, GError **error)
 {
-    g_autoptr(GError) local = NULL;
-    bool restored =
-        wait_until_finalized(save->qmp, &local) &&
-        (!save->settings ||
-         migration_settings_restore(save->settings, save->qmp, &local));
+    GError *local = NULL;
 
-    if (!continue_guest(save, error)) {
-        return false;
+    if (!continue_guest(save, &local)) {
+        g_clear_error(error);
+        g_propagate_error(error, local);
     }
-    if (!restored) {
-        g_propagate_error(error, g_steal_pointer(&local));
-    }
-    return restored;
+    return *error == NULL;
 }
 
 static bool save_ram(Save *save, GError **error)
 {
-    save->settings =
-        migration_settings_apply(save->qmp, save->revived, error);
+    save->settings = migration_settings_apply(
+        save->qmp, output_file_replaces_stale(save->file), error);
     return save->settings && stop_guest(save, error) && migrate(save, error);
 }
 
@@ -377,6 +391,39 @@ static void start_profiling(Save *save, GError **ret_error)
     }
 }
 
+/* Of a QEMU that has ended: the plugin writes its order down before. */
+static bool has_order(const Save *save)
+{
+    g_autoptr(Snapshot) snapshot =
+        snapshot_open(save->options->output, 0, NULL);
+    g_autoptr(PageOrder) order =
+        snapshot ? page_order_load(save->order, NULL) : NULL;
+
+    return order && g_strcmp0(order->identity, snapshot->identity) == 0;
+}
+
+static bool await_profile(Save *save, json_t **ret_profile, GError **error)
+{
+    g_autofree char *text = NULL;
+    GError *local = NULL;
+
+    if (profiling_finish(save->profiling, save->options->interrupt_fd,
+                         ret_profile, &local)) {
+        return true;
+    }
+    if (!g_error_matches(local, CLI_ERROR, CLI_ERROR_CLOSED) ||
+        !has_order(save)) {
+        g_propagate_error(error, local);
+        return false;
+    }
+    g_error_free(local);
+    text = g_strdup_printf("QEMU has ended; %s has the first touches until "
+                           "then",
+                           save->order);
+    save->options->say(text);
+    return true;
+}
+
 static bool finish_profiling(Save *save, const GError *start_error,
                              json_t **ret_profile, GError **error)
 {
@@ -385,8 +432,7 @@ static bool finish_profiling(Save *save, const GError *start_error,
     if (!ok) {
         g_propagate_error(error, g_error_copy(start_error));
     } else if (save->profiling) {
-        ok = profiling_finish(save->profiling, save->options->interrupt_fd,
-                              ret_profile, error);
+        ok = await_profile(save, ret_profile, error);
     }
     if (!ok) {
         g_prefix_error(error, "the snapshot is whole and in place, but it "
@@ -425,7 +471,8 @@ static void restore_after(Save *save, GError **error)
 {
     g_autoptr(GError) second = NULL;
 
-    if (!restore(save, &second) && !rpc_is_closed(save->qmp)) {
+    restore_settings(save, &second);
+    if (!run_on(save, &second) && !rpc_is_closed(save->qmp)) {
         g_prefix_error(error, "%s; before that, ", second->message);
     }
 }
@@ -443,8 +490,9 @@ static bool run(Save *save, SaveResult *ret_result, GError **error)
         restore_after(save, error);
         return false;
     }
+    restore_settings(save, &restore_error);
     start_profiling(save, &profile_error);
-    restored = restore(save, &restore_error);
+    restored = run_on(save, &restore_error);
     if (!publish(save, &ret_result->stored_bytes, error)) {
         if (save->profiling) {
             profiling_discard(save->profiling);

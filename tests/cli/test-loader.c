@@ -149,6 +149,19 @@ static void the_guest_is_resumed_when_the_device_state_is_loaded(void **state)
     assert_string_equal(said->str, "");
 }
 
+/* Else nobody could have QEMU migrate through a socket, say. */
+static void qemu_migrates_in_its_own_way_again_before_it_resumes(void **state)
+{
+    Fixture *fixture = *state;
+
+    load_well(fixture, "");
+    assert_sequence(fixture, "\"mapped-ram\", \"state\": true",
+                    "qmp migrate-incoming");
+    assert_sequence(fixture, "qmp migrate-incoming",
+                    "\"mapped-ram\", \"state\": false");
+    assert_sequence(fixture, "\"mapped-ram\", \"state\": false", "qmp cont");
+}
+
 static void the_plugin_is_told_what_was_asked_for(void **state)
 {
     Fixture *fixture = *state;
@@ -210,6 +223,15 @@ static void a_qemu_that_ends_at_once_passes_its_status_on(void **state)
     assert_int_equal(load_well(fixture, "ends-at-once"), 3);
     assert_non_null(strstr(said->str, "before its monitor answered"));
     assert_non_null(strstr(said->str, "--plugin-api"));
+}
+
+static void a_signal_that_ends_qemu_is_not_laid_on_the_plugin(void **state)
+{
+    Fixture *fixture = *state;
+
+    assert_int_equal(load_well(fixture, "is-ended"), 128 + SIGINT);
+    assert_non_null(strstr(said->str, "ended by a signal (Interrupt)"));
+    assert_null(strstr(said->str, "plugin"));
 }
 
 static void another_machine_is_refused_before_anything_is_lost(void **state)
@@ -283,11 +305,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_guest_is_resumed_when_the_device_state_is_loaded),
+        TEST(qemu_migrates_in_its_own_way_again_before_it_resumes),
         TEST(the_plugin_is_told_what_was_asked_for),
         TEST(a_guest_asked_to_stay_paused_is_not_resumed),
         TEST(the_guest_waits_for_the_pages_it_is_to_wait_for),
         TEST(with_policy_full_qemu_loads_the_snapshot_itself),
         TEST(a_qemu_that_ends_at_once_passes_its_status_on),
+        TEST(a_signal_that_ends_qemu_is_not_laid_on_the_plugin),
         TEST(another_machine_is_refused_before_anything_is_lost),
         TEST(ram_that_the_plugin_refuses_is_not_loaded),
         TEST(a_device_state_that_fails_is_told_with_qemus_reason),

@@ -114,6 +114,20 @@ static void a_file_that_a_killed_process_left_is_replaced(void **state)
     assert_files(fixture, "");
 }
 
+/* Removing a large file takes long enough for a second kill, after which there
+ * would be no sign of the first. */
+static void what_is_removed_is_emptied_before(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree char *stale = g_strconcat(fixture->path, ".preheat-tmp", NULL);
+    g_autofree char *same = g_strconcat(fixture->path, ".same", NULL);
+
+    write_text(stale, "half of something old");
+    assert_int_equal(link(stale, same), 0);
+    output_file_free(create(fixture));
+    assert_text(same, "");
+}
+
 static void a_new_file_replaces_nothing(void **state)
 {
     Fixture *fixture = *state;
@@ -160,6 +174,7 @@ int main(void)
         TEST(a_published_file_replaces_the_old_one),
         TEST(an_unpublished_file_leaves_nothing),
         TEST(a_file_that_a_killed_process_left_is_replaced),
+        TEST(what_is_removed_is_emptied_before),
         TEST(a_new_file_replaces_nothing),
         TEST(a_file_that_somebody_still_writes_is_left_alone),
         TEST(a_link_at_the_temporary_name_is_not_followed),

@@ -12,6 +12,8 @@
 
 #include "cli/qmp.h"
 #include "cli/saver.h"
+#include "formats/page-order.h"
+#include "formats/snapshot.h"
 #include "plugin/control-protocol.h"
 #include "tests/cli/fake-peer.h"
 #include "tests/formats/image.h"
@@ -202,6 +204,10 @@ typedef struct Fixture {
     const ProfileTime *profile; /* NULL: without */
     int listener;               /* the plugin's, or -1 */
     bool discarded;             /* the plugin was told to */
+    bool ends_in_window;        /* QEMU does, with an order or without */
+    bool has_order;
+    char *told_before_window; /* what QEMU was told before the plugin was to
+                                 open a window; NULL: it was not */
     int interrupt_fd;
 } Fixture;
 
@@ -250,6 +256,7 @@ static int tear_down(void **state)
         close(fixture->listener);
     }
     close(fixture->interrupt_fd);
+    g_free(fixture->told_before_window);
     g_free(fixture->output);
     remove_directory(fixture->directory);
     g_free(fixture);
@@ -271,6 +278,26 @@ static bool save(Fixture *fixture, SaveResult *ret_result, GError **error)
 
 /* ---- the plugin ---- */
 
+/* An order of what was saved, however empty. */
+static void write_order(const Fixture *fixture)
+{
+    g_autofree char *path = profile_order_path(fixture->output);
+    g_autoptr(Snapshot) snapshot = snapshot_open(fixture->output, 0, NULL);
+    g_autoptr(PageOrder) order = page_order_new();
+
+    assert_non_null(snapshot);
+    order->identity = g_strdup(snapshot->identity);
+    assert_true(page_order_save(order, path, NULL));
+}
+
+static void end_in_window(const Fixture *fixture, FakePeer *plugin)
+{
+    if (fixture->has_order) {
+        write_order(fixture);
+    }
+    fake_peer_close(plugin);
+}
+
 static json_t *answer_as_plugin(FakePeer *peer, const char *command,
                                 const json_t *arguments,
                                 const char **ret_refusal, void *opaque)
@@ -279,6 +306,13 @@ static json_t *answer_as_plugin(FakePeer *peer, const char *command,
 
     if (json_is_true(json_object_get(arguments, "discard"))) {
         fixture->discarded = true;
+    }
+    if (g_str_equal(command, CONTROL_CMD_PROFILE_START)) {
+        fixture->told_before_window = fake_peer_log(fixture->peer);
+    }
+    if (g_str_equal(command, CONTROL_CMD_PROFILE_QUERY) &&
+        fixture->ends_in_window) {
+        end_in_window(fixture, peer);
     }
     return g_str_equal(command, CONTROL_CMD_PROFILE_QUERY)
                ? json_pack("{s:s}", "state", "done")
@@ -374,6 +408,13 @@ static void put_old_file(Fixture *fixture, const char *name)
     assert_true(g_file_set_contents(path, "old", 3, NULL));
 }
 
+static void put_what_a_killed_save_leaves(Fixture *fixture)
+{
+    put_old_file(fixture, "vm.snap.preheat-tmp");
+    fixture->machine.mapped_ram = true;
+    fixture->machine.max_bandwidth = 0;
+}
+
 static void assert_old_file_is_untouched(Fixture *fixture)
 {
     g_autofree char *text = NULL;
@@ -404,7 +445,7 @@ static void a_running_guest_is_stopped_saved_and_runs_on(void **state)
     assert_string_equal(said->str, "");
 }
 
-/* It may end as soon as it runs: see restore() in cli/saver.c. */
+/* It may end as soon as it runs: see run_on() in cli/saver.c. */
 static void a_guest_that_runs_again_hears_no_more(void **state)
 {
     Fixture *fixture = *state;
@@ -423,6 +464,20 @@ static void a_guest_that_is_profiled_hears_no_more(void **state)
     assert_true(log_has(fixture, " announce-self "));
     assert_last_command(fixture, " cont");
     assert_false(fixture->discarded);
+}
+
+/* Some cannot be set while guest RAM is watched. */
+static void the_settings_are_back_when_the_window_opens(void **state)
+{
+    Fixture *fixture = *state;
+    SaveResult result;
+
+    assert_true(save_with_profile(fixture, &result, NULL));
+    json_decref(result.profile);
+    assert_settings_are_back(fixture);
+    assert_true(
+        g_str_has_suffix(g_strchomp(fixture->told_before_window),
+                         " migrate-set-parameters migrate-set-capabilities"));
 }
 
 static void the_snapshot_is_for_its_owner_only(void **state)
@@ -530,6 +585,32 @@ static void the_order_of_what_is_no_snapshot_is_discarded(void **state)
     assert_true(fixture->discarded);
 }
 
+static void the_order_of_a_qemu_that_ends_in_the_window_counts(void **state)
+{
+    Fixture *fixture = *state;
+    SaveResult result;
+    GError *error = NULL;
+
+    fixture->ends_in_window = true;
+    fixture->has_order = true;
+    save_with_profile(fixture, &result, &error);
+    assert_no_error(error);
+    assert_null(result.profile);
+    assert_non_null(strstr(said->str, "QEMU has ended"));
+}
+
+static void that_a_qemu_which_ended_left_no_order_is_told(void **state)
+{
+    Fixture *fixture = *state;
+    SaveResult result;
+    g_autoptr(GError) error = NULL;
+
+    fixture->ends_in_window = true;
+    assert_false(save_with_profile(fixture, &result, &error));
+    assert_non_null(strstr(error->message, "it has no order"));
+    assert_files(fixture, "vm.snap");
+}
+
 static void a_qemu_without_mapped_ram_is_refused_before_the_stop(void **state)
 {
     Fixture *fixture = *state;
@@ -563,15 +644,49 @@ static void a_guest_stopped_by_a_save_that_was_killed_is_saved(void **state)
 {
     Fixture *fixture = *state;
 
-    put_old_file(fixture, "vm.snap.preheat-tmp");
+    put_what_a_killed_save_leaves(fixture);
     fixture->machine.run_state = "postmigrate";
-    fixture->machine.mapped_ram = true;
-    fixture->machine.max_bandwidth = 0;
     save_well(fixture);
     assert_non_null(strstr(said->str, "cut short"));
     assert_settings_are_back(fixture);
     assert_string_equal(fixture->machine.run_state, "running");
     assert_files(fixture, "vm.snap");
+}
+
+static void
+a_guest_stopped_by_a_save_that_saved_nothing_runs_again(void **state)
+{
+    Fixture *fixture = *state;
+
+    put_what_a_killed_save_leaves(fixture);
+    fixture->machine.run_state = "paused";
+    save_well(fixture);
+    assert_non_null(strstr(said->str, "cut short"));
+    assert_settings_are_back(fixture);
+    assert_string_equal(fixture->machine.run_state, "running");
+}
+
+/* Also where mapped-ram is on since QEMU itself loaded the guest. */
+static void a_guest_paused_after_a_save_was_killed_stays_paused(void **state)
+{
+    Fixture *fixture = *state;
+
+    put_old_file(fixture, "vm.snap.preheat-tmp");
+    fixture->machine.mapped_ram = true;
+    fixture->machine.run_state = "paused";
+    save_well(fixture);
+    assert_false(log_has(fixture, "cont"));
+    assert_string_equal(said->str, "");
+}
+
+static void settings_that_a_killed_save_left_are_not_taken_over(void **state)
+{
+    Fixture *fixture = *state;
+
+    put_what_a_killed_save_leaves(fixture);
+    save_well(fixture);
+    assert_settings_are_back(fixture);
+    assert_string_equal(said->str, "");
 }
 
 static void a_writable_disk_is_spoken_of(void **state)
@@ -602,6 +717,7 @@ int main(void)
         TEST(a_running_guest_is_stopped_saved_and_runs_on),
         TEST(a_guest_that_runs_again_hears_no_more),
         TEST(a_guest_that_is_profiled_hears_no_more),
+        TEST(the_settings_are_back_when_the_window_opens),
         TEST(the_snapshot_is_for_its_owner_only),
         TEST(a_paused_guest_is_saved_and_stays_paused),
         TEST(a_guest_whose_migration_is_not_final_yet_is_waited_for),
@@ -611,10 +727,15 @@ int main(void)
         TEST(a_qemu_that_ends_meanwhile_leaves_no_file),
         TEST(what_cannot_be_read_again_replaces_no_snapshot),
         TEST(the_order_of_what_is_no_snapshot_is_discarded),
+        TEST(the_order_of_a_qemu_that_ends_in_the_window_counts),
+        TEST(that_a_qemu_which_ended_left_no_order_is_told),
         TEST(a_qemu_without_mapped_ram_is_refused_before_the_stop),
         TEST(a_qemu_that_waits_for_a_guest_is_refused),
         TEST(a_guest_that_migrated_away_is_not_run_again),
         TEST(a_guest_stopped_by_a_save_that_was_killed_is_saved),
+        TEST(a_guest_stopped_by_a_save_that_saved_nothing_runs_again),
+        TEST(a_guest_paused_after_a_save_was_killed_stays_paused),
+        TEST(settings_that_a_killed_save_left_are_not_taken_over),
         TEST(a_writable_disk_is_spoken_of),
         TEST(a_directory_that_is_missing_fails_before_the_stop),
     };

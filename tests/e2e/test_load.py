@@ -148,6 +148,16 @@ class Load(Case):
         vm.serial.wait_for("preheat-guest: ready")
         self.assert_right(vm, machine.SMALL, "SUM")
 
+    def test_a_guest_can_migrate_to_another_qemu_while_it_loads(self):
+        vm = self.loadvm(machine.SMALL, "--policy", "demand")
+        vm.connect().wait_running()
+        target = self.qemu([*machine.SMALL.arguments(self.tmp),
+                            "-incoming", f"unix:{self.tmp}/migration"])
+        target.connect()
+        vm.qmp.execute("migrate", uri=f"unix:{self.tmp}/migration")
+        target.wait_running()
+        self.assert_right(target, machine.SMALL, "SUM")
+
     def test_wait_all_resumes_a_guest_that_faults_no_more(self):
         stats = self.tmp / "stats.json"
         vm = self.loadvm(machine.SMALL, "--wait", "all", "--stats", stats)

@@ -9,6 +9,7 @@ import threading
 
 from harness import config, machine
 from harness.case import Case
+from harness.jsonsocket import CommandError
 from harness.processes import Deadline
 
 ROUNDS = 10
@@ -207,6 +208,18 @@ class Profile(Case):
         self.save(vm, self.tmp / "second.snap", "--profile=0.2")
         self.assert_right(vm, machine.SMALL, "SUM")
 
+    def test_a_window_opens_where_background_snapshot_is_switched_on(self):
+        vm = self.with_plugin(machine.SMALL)
+        on = {"capability": "background-snapshot", "state": True}
+        try:
+            vm.qmp.execute("migrate-set-capabilities", capabilities=[on])
+        except CommandError as error:
+            self.skipTest(str(error))
+        path = self.tmp / "vm.snap"
+        self.save(vm, path, "--profile=0.2")
+        self.check_order(path)
+        self.assertIn(on, vm.qmp.execute("query-migrate-capabilities"))
+
     def test_somebody_elses_migration_in_the_window_is_whole(self):
         vm = self.with_plugin(machine.SMALL)
         path = self.tmp / "vm.snap"
@@ -267,7 +280,7 @@ class Profile(Case):
                                path, "--profile=3600")
         self.await_window(vm)
         self.assertEqual(vm.quit(), 0)
-        process.wait()
+        self.assertEqual(process.wait(), 0, process.describe())
         self.run_preheat("snapshot", "info", path)
         self.check_order(path)
 

@@ -40,6 +40,17 @@ class Save(Case):
         self.assertFalse(vm.qmp.execute("query-status")["running"])
         self.assertTrue(path.exists())
 
+    def test_what_was_set_for_another_kind_of_migration_is_set_aside(self):
+        vm = self.running(machine.SMALL)
+        vm.qmp.execute("migrate-set-capabilities", capabilities=[
+            {"capability": name, "state": name != "mapped-ram"}
+            for name in ("mapped-ram", "return-path", "switchover-ack",
+                         "postcopy-ram", "postcopy-preempt")])
+        before = vm.qmp.execute("query-migrate-capabilities")
+        path = self.tmp / "vm.snap"
+        self.run_preheat("savevm", "--qmp", vm.qmp_path, "--output", path)
+        self.assertEqual(vm.qmp.execute("query-migrate-capabilities"), before)
+
     def test_a_guest_can_be_saved_twice_in_a_row(self):
         vm = self.running(machine.SMALL)
         path = self.tmp / "vm.snap"
