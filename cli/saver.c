@@ -29,6 +29,7 @@ typedef struct Save {
     bool revived; /* an earlier save was killed */
     int64_t stopped_at_us; /* 0: not stopped by us */
     int64_t stopped_us;
+    int64_t published_at_us;
 } Save;
 
 /* ---- a migration's progress ---- */
@@ -451,6 +452,7 @@ static bool run(Save *save, SaveResult *ret_result, GError **error)
         }
         return false;
     }
+    save->published_at_us = g_get_monotonic_time();
     if (!restored) {
         g_propagate_prefixed_error(error, g_steal_pointer(&restore_error),
                                    "the snapshot is whole and in place, "
@@ -470,7 +472,7 @@ bool saver_run(Rpc *qmp, const SaveOptions *options, SaveResult *ret_result,
 
     if (ok) {
         result.stopped_us = save.stopped_us;
-        result.total_us = g_get_monotonic_time() - start_us;
+        result.total_us = save.published_at_us - start_us;
         *ret_result = result;
     }
     output_file_free(save.file);

@@ -202,6 +202,7 @@ typedef struct Fixture {
     const ProfileTime *profile; /* NULL: without */
     int listener;               /* the plugin's, or -1 */
     bool discarded;             /* the plugin was told to */
+    int64_t looked_at_us;       /* at the window, last */
     int interrupt_fd;
 } Fixture;
 
@@ -280,9 +281,11 @@ static json_t *answer_as_plugin(FakePeer *peer, const char *command,
     if (json_is_true(json_object_get(arguments, "discard"))) {
         fixture->discarded = true;
     }
-    return g_str_equal(command, CONTROL_CMD_PROFILE_QUERY)
-               ? json_pack("{s:s}", "state", "done")
-               : json_pack("{s:s}", "state", "idle");
+    if (g_str_equal(command, CONTROL_CMD_PROFILE_QUERY)) {
+        fixture->looked_at_us = g_get_monotonic_time();
+        return json_pack("{s:s}", "state", "done");
+    }
+    return json_pack("{s:s}", "state", "idle");
 }
 
 /* This process is who serves the fake QMP, so its plugin is looked for here. */
@@ -411,6 +414,17 @@ static void a_guest_that_runs_again_hears_no_more(void **state)
 
     save_well(fixture);
     assert_last_command(fixture, " cont");
+}
+
+static void the_profile_is_not_in_the_time_that_the_save_took(void **state)
+{
+    Fixture *fixture = *state;
+    int64_t start_us = g_get_monotonic_time();
+    SaveResult result;
+
+    assert_true(save_with_profile(fixture, &result, NULL));
+    assert_true(start_us + result.total_us <= fixture->looked_at_us);
+    json_decref(result.profile);
 }
 
 static void a_guest_that_is_profiled_hears_no_more(void **state)
@@ -601,6 +615,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_running_guest_is_stopped_saved_and_runs_on),
         TEST(a_guest_that_runs_again_hears_no_more),
+        TEST(the_profile_is_not_in_the_time_that_the_save_took),
         TEST(a_guest_that_is_profiled_hears_no_more),
         TEST(the_snapshot_is_for_its_owner_only),
         TEST(a_paused_guest_is_saved_and_stays_paused),
