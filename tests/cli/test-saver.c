@@ -416,6 +416,29 @@ static void a_guest_that_runs_again_hears_no_more(void **state)
     assert_last_command(fixture, " cont");
 }
 
+/* A GThreadFunc. */
+static void *hang_up_as_plugin(void *opaque)
+{
+    Fixture *fixture = opaque;
+
+    close(accept4(fixture->listener, NULL, NULL, SOCK_CLOEXEC));
+    return NULL;
+}
+
+static void
+a_plugin_that_hangs_up_is_said_to_answer_its_user_alone(void **state)
+{
+    Fixture *fixture = *state;
+    const ProfileTime time = {.max_ms = 1000};
+    GThread *plugin;
+
+    fixture->listener = listen_as_plugin();
+    plugin = g_thread_new("fake-plugin", hang_up_as_plugin, fixture);
+    fixture->profile = &time;
+    save_badly(fixture, CLI_ERROR_CLOSED, "the user that QEMU runs as");
+    g_thread_join(plugin);
+}
+
 static void the_profile_is_not_in_the_time_that_the_save_took(void **state)
 {
     Fixture *fixture = *state;
@@ -615,6 +638,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_running_guest_is_stopped_saved_and_runs_on),
         TEST(a_guest_that_runs_again_hears_no_more),
+        TEST(a_plugin_that_hangs_up_is_said_to_answer_its_user_alone),
         TEST(the_profile_is_not_in_the_time_that_the_save_took),
         TEST(a_guest_that_is_profiled_hears_no_more),
         TEST(the_snapshot_is_for_its_owner_only),
