@@ -244,6 +244,10 @@ static bool prepare_plugin(Save *save, GError **error)
         return false;
     }
     if (save->options->profile) {
+        if (!save->was_running) {
+            save->options->say("warning: the guest is paused: there is "
+                               "nothing to record until it runs (QMP cont)");
+        }
         save->order = profile_order_path(save->options->output);
         save->profiling = profiling_new(save->qmp, g_steal_pointer(&control),
                                         save->options->profile, error);

@@ -439,6 +439,17 @@ a_plugin_that_hangs_up_is_said_to_answer_its_user_alone(void **state)
     g_thread_join(plugin);
 }
 
+static void a_paused_guest_is_said_to_have_nothing_to_record(void **state)
+{
+    Fixture *fixture = *state;
+    SaveResult result;
+
+    fixture->machine.run_state = "paused";
+    assert_true(save_with_profile(fixture, &result, NULL));
+    assert_non_null(strstr(said->str, "the guest is paused"));
+    json_decref(result.profile);
+}
+
 static void the_profile_is_not_in_the_time_that_the_save_took(void **state)
 {
     Fixture *fixture = *state;
@@ -639,6 +650,7 @@ int main(void)
         TEST(a_running_guest_is_stopped_saved_and_runs_on),
         TEST(a_guest_that_runs_again_hears_no_more),
         TEST(a_plugin_that_hangs_up_is_said_to_answer_its_user_alone),
+        TEST(a_paused_guest_is_said_to_have_nothing_to_record),
         TEST(the_profile_is_not_in_the_time_that_the_save_took),
         TEST(a_guest_that_is_profiled_hears_no_more),
         TEST(the_snapshot_is_for_its_owner_only),
