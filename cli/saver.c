@@ -215,7 +215,7 @@ static bool create_file(Save *save, GError **error)
 {
     struct ucred peer;
 
-    if (!unix_socket_peer(rpc_fd(save->qmp), &peer, error)) {
+    if (!unix_socket_peer_now(rpc_fd(save->qmp), &peer, error)) {
         return false;
     }
     save->file =
