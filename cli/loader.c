@@ -441,17 +441,21 @@ static bool qemu_has_ended(Load *load)
 /* What QEMU said about it is on standard error already. */
 static void explain_end(const Load *load, int status)
 {
+    const char *hint = "";
+
     if (load->ready_us != 0) {
         say(load, "QEMU ended with status %d before the guest was loaded",
             status);
         return;
     }
-    say(load,
-        "QEMU ended with status %d before its monitor answered.  If it "
-        "refused the plugin: the plugin knows the versions 2 (QEMU 9.0 to "
-        "10.2) and 7 (QEMU 11.1) of QEMU's plugin interface; try another "
-        "with --plugin-api N",
-        status);
+    /* Not if a signal ended it, such as Ctrl-C's. */
+    if (status < 128) {
+        hint = ".  If it refused the plugin: the plugin knows the versions 2 "
+               "(QEMU 9.0 to 10.2) and 7 (QEMU 11.1) of QEMU's plugin "
+               "interface; try another with --plugin-api N";
+    }
+    say(load, "QEMU ended with status %d before its monitor answered%s", status,
+        hint);
 }
 
 static void signal_qemu(Load *load, int signal)

@@ -5,6 +5,7 @@
  * preheat loadvm can tell.  $FAKE_QEMU says how it behaves, $FAKE_QEMU_LOG
  * where it writes down what it was told.
  */
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -183,6 +184,9 @@ int main(int argc, char **argv)
 {
     behaviour = g_getenv("FAKE_QEMU");
     log_file = fopen(g_getenv("FAKE_QEMU_LOG"), "w");
+    if (behaves("is-killed-at-once")) {
+        raise(SIGKILL);
+    }
     if (behaves("ends-at-once")) {
         return 3;
     }

@@ -212,6 +212,15 @@ static void a_qemu_that_ends_at_once_passes_its_status_on(void **state)
     assert_non_null(strstr(said->str, "--plugin-api"));
 }
 
+static void a_qemu_that_is_killed_did_not_refuse_the_plugin(void **state)
+{
+    Fixture *fixture = *state;
+
+    assert_int_equal(load_well(fixture, "is-killed-at-once"), 128 + SIGKILL);
+    assert_non_null(strstr(said->str, "before its monitor answered"));
+    assert_null(strstr(said->str, "--plugin-api"));
+}
+
 static void another_machine_is_refused_before_anything_is_lost(void **state)
 {
     Fixture *fixture = *state;
@@ -288,6 +297,7 @@ int main(void)
         TEST(the_guest_waits_for_the_pages_it_is_to_wait_for),
         TEST(with_policy_full_qemu_loads_the_snapshot_itself),
         TEST(a_qemu_that_ends_at_once_passes_its_status_on),
+        TEST(a_qemu_that_is_killed_did_not_refuse_the_plugin),
         TEST(another_machine_is_refused_before_anything_is_lost),
         TEST(ram_that_the_plugin_refuses_is_not_loaded),
         TEST(a_device_state_that_fails_is_told_with_qemus_reason),
