@@ -11,6 +11,7 @@
 #include "cli/image-offset.h"
 #include "cli/loader.h"
 #include "cli/qemu-args.h"
+#include "formats/file.h"
 
 #define DEFAULT_RECORD_S 10.0
 #define MAX_RECORD_S     86400.0
@@ -159,21 +160,8 @@ static bool check_readable(const char *path, GError **error)
 /* The same for what is written in the end; NULL is fine. */
 static bool check_replaceable(const char *path, GError **error)
 {
-    g_autofree char *directory = path ? g_path_get_dirname(path) : NULL;
-
-    if (!path) {
-        return true;
-    }
-    if (access(directory, W_OK | X_OK) < 0) {
-        cli_error_set_errno(error, errno, "%s: cannot write there", path);
-        return false;
-    }
-    if (g_file_test(path, G_FILE_TEST_EXISTS) &&
-        !g_file_test(path, G_FILE_TEST_IS_REGULAR)) {
-        g_set_error(error, CLI_ERROR, CLI_ERROR_FAILED,
-                    "%s: there is something that is not a regular file, which "
-                    "would be lost; give another name",
-                    path);
+    if (path && !file_check_replaceable(path, error)) {
+        g_prefix_error(error, "%s: ", path);
         return false;
     }
     return true;
@@ -218,6 +206,7 @@ static int load(Given *given, LoadOptions *options)
     }
     if (check_readable(given->snapshot, &error) &&
         check_replaceable(given->record, &error) &&
+        check_replaceable(given->learn ? given->order : NULL, &error) &&
         check_replaceable(given->stats, &error)) {
         plugin = qemu_args_find_plugin(&error);
     }

@@ -61,6 +61,15 @@ static bool check_listener(int fd, pid_t pid, uid_t owner, GError **error)
     return trusted;
 }
 
+/* The plugin hangs up on whom it does not serve, without a word. */
+static void explain_hanging_up(const Rpc *control, GError **error)
+{
+    if (rpc_is_closed(control)) {
+        g_prefix_error(error, "only root and the user that QEMU runs as are "
+                              "answered, or QEMU has ended: ");
+    }
+}
+
 Rpc *control_connect(pid_t pid, uid_t owner, GError **error)
 {
     g_autofree char *name =
@@ -78,6 +87,7 @@ Rpc *control_connect(pid_t pid, uid_t owner, GError **error)
     control = control_new(fd);
     if (!check_listener(fd, pid, owner, error) ||
         !control_greeting(control, NULL, error)) {
+        explain_hanging_up(control, error);
         g_prefix_error(error, "process %d: ", (int)pid);
         return NULL;
     }

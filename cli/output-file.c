@@ -19,6 +19,22 @@ struct OutputFile {
     bool found_stale;
 };
 
+/* A symbolic link is no loss: it is what it leads to that stays. */
+static bool check_replaceable(const char *path, GError **error)
+{
+    struct stat status;
+
+    if (lstat(path, &status) < 0 || S_ISREG(status.st_mode) ||
+        S_ISLNK(status.st_mode)) {
+        return true;
+    }
+    g_set_error(error, CLI_ERROR, CLI_ERROR_FAILED,
+                "%s: there is something that is not a regular file, which "
+                "would be lost; give another name",
+                path);
+    return false;
+}
+
 /* Remove what is at the temporary path, if it is there and nobody's.  That it
  * is there tells of a save that was killed, and who kills us as well should
  * leave that sign: so it is emptied before, which is what takes time. */
@@ -76,8 +92,12 @@ static bool create(OutputFile *file, uid_t owner, gid_t group, GError **error)
 OutputFile *output_file_new(const char *path, uid_t owner, gid_t group,
                             GError **error)
 {
-    OutputFile *file = g_new0(OutputFile, 1);
+    OutputFile *file;
 
+    if (!check_replaceable(path, error)) {
+        return NULL;
+    }
+    file = g_new0(OutputFile, 1);
     file->fd = -1;
     file->path = g_strdup(path);
     file->temporary = g_strdup_printf("%s.preheat-tmp", path);

@@ -16,7 +16,8 @@ typedef struct OutputFile OutputFile;
 
 /* Make an empty file PATH.preheat-tmp, for nobody but owner (given away to it
  * where we are root).  One that an earlier process has left there is removed;
- * one that a process still holds is an error. */
+ * one that a process still holds is an error, and so is anything at path but a
+ * regular file or a symbolic link. */
 OutputFile *output_file_new(const char *path, uid_t owner, gid_t group,
                             GError **error);
 

@@ -30,6 +30,7 @@ typedef struct Save {
     bool revived;          /* an earlier save was killed and left it stopped */
     int64_t stopped_at_us; /* 0: not stopped by us */
     int64_t stopped_us;
+    int64_t published_at_us;
 } Save;
 
 /* ---- a migration's progress ---- */
@@ -225,7 +226,7 @@ static bool create_file(Save *save, GError **error)
 {
     struct ucred peer;
 
-    if (!unix_socket_peer(rpc_fd(save->qmp), &peer, error)) {
+    if (!unix_socket_peer_now(rpc_fd(save->qmp), &peer, error)) {
         return false;
     }
     save->file =
@@ -254,6 +255,10 @@ static bool prepare_plugin(Save *save, GError **error)
         return false;
     }
     if (save->options->profile) {
+        if (!save->was_running) {
+            save->options->say("warning: the guest is paused: there is "
+                               "nothing to record until it runs (QMP cont)");
+        }
         save->order = profile_order_path(save->options->output);
         save->profiling = profiling_new(save->qmp, g_steal_pointer(&control),
                                         save->options->profile, error);
@@ -499,6 +504,7 @@ static bool run(Save *save, SaveResult *ret_result, GError **error)
         }
         return false;
     }
+    save->published_at_us = g_get_monotonic_time();
     if (!restored) {
         g_propagate_prefixed_error(error, g_steal_pointer(&restore_error),
                                    "the snapshot is whole and in place, "
@@ -518,7 +524,7 @@ bool saver_run(Rpc *qmp, const SaveOptions *options, SaveResult *ret_result,
 
     if (ok) {
         result.stopped_us = save.stopped_us;
-        result.total_us = g_get_monotonic_time() - start_us;
+        result.total_us = save.published_at_us - start_us;
         *ret_result = result;
     }
     output_file_free(save.file);

@@ -28,8 +28,8 @@ typedef struct SaveResult {
     uint64_t stored_bytes; /* what the file takes on disk */
     int64_t stopped_us;    /* how long the guest stood still; 0: it was
                               paused before */
-    int64_t total_us;
-    json_t *profile; /* of query-profile, a new reference; NULL: none */
+    int64_t total_us;      /* until the snapshot was in place */
+    json_t *profile;       /* of query-profile, a new reference; NULL: none */
 } SaveResult;
 
 /* Save the machine behind qmp.  The file at output is only ever replaced by a

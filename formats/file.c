@@ -136,6 +136,13 @@ static void hand_on(const char *path, const struct stat *before)
     close(fd);
 }
 
+static void set_not_regular(GError **error)
+{
+    g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_UNSUPPORTED,
+                "cannot write it: there is something that is not a regular "
+                "file, which would be lost; give another name");
+}
+
 bool file_replace(const char *path, const void *data, size_t len_bytes,
                   GError **error)
 {
@@ -146,9 +153,7 @@ bool file_replace(const char *path, const void *data, size_t len_bytes,
         return write_whole(path, data, len_bytes, 0666, error);
     }
     if (!S_ISREG(st.st_mode)) {
-        g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_UNSUPPORTED,
-                    "cannot write it: there is something that is not a "
-                    "regular file, which would be lost; give another name");
+        set_not_regular(error);
         return false;
     }
     /* free(), not g_free(): the C library has allocated it. */
@@ -160,4 +165,23 @@ bool file_replace(const char *path, const void *data, size_t len_bytes,
     }
     free(target);
     return ok;
+}
+
+bool file_check_replaceable(const char *path, GError **error)
+{
+    char *target = realpath(path, NULL);
+    g_autofree char *directory = g_path_get_dirname(target ? target : path);
+    struct stat st;
+
+    free(target);
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+        set_not_regular(error);
+        return false;
+    }
+    if (access(directory, W_OK | X_OK) < 0) {
+        g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_IO,
+                    "cannot write there: %s", g_strerror(errno));
+        return false;
+    }
+    return true;
 }

@@ -33,3 +33,7 @@ bool file_write_at(int fd, const void *buffer, size_t len_bytes,
  * is no regular file, which is left alone. */
 bool file_replace(const char *path, const void *data, size_t len_bytes,
                   GError **error);
+
+/* Whether file_replace() may go well, as far as can be told beforehand; errors
+ * as there. */
+bool file_check_replaceable(const char *path, GError **error);

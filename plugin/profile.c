@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "formats/file.h"
 #include "formats/page-order.h"
 #include "formats/snapshot.h"
 #include "plugin/arguments.h"
@@ -297,6 +298,16 @@ static bool parse_start(const json_t *arguments, StartRequest *ret_request,
     return true;
 }
 
+/* Told before a window of minutes, rather than after it. */
+static bool check_output(const char *path, GError **error)
+{
+    if (!file_check_replaceable(path, error)) {
+        g_prefix_error(error, "%s: ", path);
+        return false;
+    }
+    return true;
+}
+
 static bool open_locked(Profile *profile, const StartRequest *request,
                         const GArray *ranges, const GArray *threads,
                         GError **error)
@@ -345,6 +356,7 @@ json_t *profile_start(Profile *profile, const json_t *arguments,
     g_autoptr(GArray) threads = NULL;
 
     if (!parse_start(arguments, &request, error) ||
+        !check_output(request.output, error) ||
         !arguments_guest(arguments, &ranges, &threads, error)) {
         return NULL;
     }

@@ -45,7 +45,7 @@ static void draw_share(cairo_t *cr, const Share *share, uint64_t whole,
         g_strdup_printf("%.1f %%", percent(share->n_pages, whole));
 
     plot_legend_entry(cr, x, y, share->colour, share->text);
-    plot_text(cr, x + width - 70, y, PLOT_RIGHT, PLOT_SMALL_SIZE, 0, count);
+    plot_text(cr, x + width - 52, y, PLOT_RIGHT, PLOT_SMALL_SIZE, 0, count);
     plot_text(cr, x + width, y, PLOT_RIGHT, PLOT_SMALL_SIZE, 0, part);
 }
 
@@ -68,8 +68,7 @@ static void draw_line(cairo_t *cr, const PlotBox *box, double *y,
 static void add_moment(GString *text, const char *what, double moment_ms)
 {
     if (!isnan(moment_ms)) {
-        g_string_append_printf(text, "%s  %s %.2f s",
-                               g_str_has_suffix(text->str, ":") ? "" : ",",
+        g_string_append_printf(text, "%s%s %.2f s", text->len > 0 ? ", " : "",
                                what, moment_ms / 1000);
     }
 }
@@ -77,11 +76,11 @@ static void add_moment(GString *text, const char *what, double moment_ms)
 static void draw_moments(cairo_t *cr, const PlotStats *stats,
                          const PlotBox *box, double *y)
 {
-    g_autoptr(GString) text = g_string_new("since the start:");
+    g_autoptr(GString) text = g_string_new(NULL);
 
-    add_moment(text, "guest resumed", stats->resumed_ms);
+    add_moment(text, "resumed after", stats->resumed_ms);
     add_moment(text, "order in", stats->order_done_ms);
-    add_moment(text, "all loaded", stats->loaded_ms);
+    add_moment(text, "all in", stats->loaded_ms);
     draw_line(cr, box, y, "%s", text->str);
 }
 
@@ -94,19 +93,14 @@ static void draw_waste(cairo_t *cr, const PlotData *data,
     g_autofree char *missed = plot_format_size(data->shared_bytes[PLOT_HAS_B]);
 
     if (data->n_orders > 1) {
-        draw_line(cr, box, y,
-                  "if B is what this load touched: %s of A never used, %s "
-                  "not foreseen",
-                  unused, missed);
+        draw_line(cr, box, y, "if B was touched: %s unused, %s missed", unused,
+                  missed);
     } else if (!plot_stats_has_learned(stats)) {
         plot_set_colour(cr, plot_dim);
-        draw_line(cr, box, y,
-                  "how much was never used: loadvm --learn estimates it, "
-                  "a recorded second order tells it");
+        draw_line(cr, box, y, "never used: not known; loadvm --learn tells");
     } else {
         draw_line(cr, box, y,
-                  "never used: estimated, since %.0f of %.0f pages held back "
-                  "were not touched",
+                  "estimate: %.0f of %.0f pages held back were unused",
                   stats->unused, stats->held_back);
     }
 }
@@ -122,7 +116,7 @@ void plot_draw_stats(cairo_t *cr, const PlotData *data, const PlotStats *stats,
         {plot_black, "wasted: read ahead, never used", unused, !learned},
         {plot_green, "held back to learn, and used",
          plot_stats_held_and_used(stats), !learned},
-        {plot_vermilion, "late: the guest was ahead of the order", stats->late},
+        {plot_vermilion, "late: the guest was there first", stats->late},
         {plot_orange, "not foreseen: demand faults",
          plot_stats_not_foreseen(stats)},
         {plot_sky, "with the rest of the load", stats->by_rest},
@@ -130,8 +124,8 @@ void plot_draw_stats(cairo_t *cr, const PlotData *data, const PlotStats *stats,
     };
     g_autofree char *in_file = plot_format_count(stats->in_file);
     g_autofree char *faults = plot_format_count(stats->demand_faults);
-    g_autofree char *title = g_strdup_printf("How %s pages came in (policy %s)",
-                                             in_file, stats->policy);
+    g_autofree char *title =
+        g_strdup_printf("%s pages by policy %s", in_file, stats->policy);
     PlotBox bar = {box->x, box->y + 24, box->width, BAR_HEIGHT};
     double y = bar.y + bar.height + 20;
 
@@ -149,9 +143,7 @@ void plot_draw_stats(cairo_t *cr, const PlotData *data, const PlotStats *stats,
     y += 6;
     draw_line(cr, box, &y, "%s demand faults, blocked for %.0f ms in all",
               faults, stats->blocktime_ms);
-    draw_line(cr, box, &y,
-              "each fault:  median %.2f ms,  99th percentile %.2f ms,  "
-              "longest %.2f ms",
+    draw_line(cr, box, &y, "median %.2f, 99th percentile %.2f, longest %.2f ms",
               stats->p50_us / 1000, stats->p99_us / 1000, stats->max_us / 1000);
     draw_moments(cr, stats, box, &y);
     draw_waste(cr, data, stats, box, &y);

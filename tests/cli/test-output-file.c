@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/output-file.h"
@@ -166,6 +167,38 @@ static void a_link_at_the_temporary_name_is_not_followed(void **state)
     assert_text(victim, "precious");
 }
 
+static void a_device_is_left_alone(void **state)
+{
+    Fixture *fixture = *state;
+    GError *error = NULL;
+
+    /* Stands for /dev/null; a FIFO takes no privilege. */
+    assert_int_equal(mkfifo(fixture->path, 0600), 0);
+    assert_null(output_file_new(fixture->path, getuid(), getgid(), &error));
+    assert_cli_error(error, CLI_ERROR_FAILED, "not a regular file");
+    assert_files(fixture, "it");
+}
+
+static void a_link_at_the_path_is_replaced_and_not_followed(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree char *target =
+        g_build_filename(fixture->directory, "target", NULL);
+    OutputFile *file;
+    uint64_t stored_bytes = 0;
+    GError *error = NULL;
+
+    write_text(target, "precious");
+    assert_int_equal(symlink(target, fixture->path), 0);
+    file = create(fixture);
+    write_text(output_file_temporary(file), "new");
+    output_file_publish(file, &stored_bytes, &error);
+    assert_no_error(error);
+    output_file_free(file);
+    assert_text(fixture->path, "new");
+    assert_text(target, "precious");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -178,6 +211,8 @@ int main(void)
         TEST(a_new_file_replaces_nothing),
         TEST(a_file_that_somebody_still_writes_is_left_alone),
         TEST(a_link_at_the_temporary_name_is_not_followed),
+        TEST(a_device_is_left_alone),
+        TEST(a_link_at_the_path_is_replaced_and_not_followed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -192,9 +192,12 @@ static void a_load_that_cannot_be_has_status_2(void **state)
 static void what_a_load_cannot_write_is_told_before_it(void **state)
 {
     assert_run("loadvm --snapshot /dev/null --record /dev/null -- qemu", 1,
-               "/dev/null: there is something that is not a regular file");
+               "/dev/null: cannot write it: there is something that is not a "
+               "regular file");
     assert_run("loadvm --snapshot /dev/null --stats /missing/s.json -- qemu", 1,
                "/missing/s.json: cannot write there");
+    assert_run("loadvm --snapshot /dev/null --order /missing/o --learn -- qemu",
+               1, "/missing/o: cannot write there");
 }
 
 static void failures_have_status_1(void **state)

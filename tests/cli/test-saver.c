@@ -208,6 +208,7 @@ typedef struct Fixture {
     bool has_order;
     char *told_before_window; /* what QEMU was told before the plugin was to
                                  open a window; NULL: it was not */
+    int64_t looked_at_us;       /* at the window, last */
     int interrupt_fd;
 } Fixture;
 
@@ -310,13 +311,14 @@ static json_t *answer_as_plugin(FakePeer *peer, const char *command,
     if (g_str_equal(command, CONTROL_CMD_PROFILE_START)) {
         fixture->told_before_window = fake_peer_log(fixture->peer);
     }
-    if (g_str_equal(command, CONTROL_CMD_PROFILE_QUERY) &&
-        fixture->ends_in_window) {
+    if (!g_str_equal(command, CONTROL_CMD_PROFILE_QUERY)) {
+        return json_pack("{s:s}", "state", "idle");
+    }
+    fixture->looked_at_us = g_get_monotonic_time();
+    if (fixture->ends_in_window) {
         end_in_window(fixture, peer);
     }
-    return g_str_equal(command, CONTROL_CMD_PROFILE_QUERY)
-               ? json_pack("{s:s}", "state", "done")
-               : json_pack("{s:s}", "state", "idle");
+    return json_pack("{s:s}", "state", "done");
 }
 
 /* This process is who serves the fake QMP, so its plugin is looked for here. */
@@ -452,6 +454,51 @@ static void a_guest_that_runs_again_hears_no_more(void **state)
 
     save_well(fixture);
     assert_last_command(fixture, " cont");
+}
+
+/* A GThreadFunc. */
+static void *hang_up_as_plugin(void *opaque)
+{
+    Fixture *fixture = opaque;
+
+    close(accept4(fixture->listener, NULL, NULL, SOCK_CLOEXEC));
+    return NULL;
+}
+
+static void
+a_plugin_that_hangs_up_is_said_to_answer_its_user_alone(void **state)
+{
+    Fixture *fixture = *state;
+    const ProfileTime time = {.max_ms = 1000};
+    GThread *plugin;
+
+    fixture->listener = listen_as_plugin();
+    plugin = g_thread_new("fake-plugin", hang_up_as_plugin, fixture);
+    fixture->profile = &time;
+    save_badly(fixture, CLI_ERROR_CLOSED, "the user that QEMU runs as");
+    g_thread_join(plugin);
+}
+
+static void a_paused_guest_is_said_to_have_nothing_to_record(void **state)
+{
+    Fixture *fixture = *state;
+    SaveResult result;
+
+    fixture->machine.run_state = "paused";
+    assert_true(save_with_profile(fixture, &result, NULL));
+    assert_non_null(strstr(said->str, "the guest is paused"));
+    json_decref(result.profile);
+}
+
+static void the_profile_is_not_in_the_time_that_the_save_took(void **state)
+{
+    Fixture *fixture = *state;
+    int64_t start_us = g_get_monotonic_time();
+    SaveResult result;
+
+    assert_true(save_with_profile(fixture, &result, NULL));
+    assert_true(start_us + result.total_us <= fixture->looked_at_us);
+    json_decref(result.profile);
 }
 
 static void a_guest_that_is_profiled_hears_no_more(void **state)
@@ -716,6 +763,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_running_guest_is_stopped_saved_and_runs_on),
         TEST(a_guest_that_runs_again_hears_no_more),
+        TEST(a_plugin_that_hangs_up_is_said_to_answer_its_user_alone),
+        TEST(a_paused_guest_is_said_to_have_nothing_to_record),
+        TEST(the_profile_is_not_in_the_time_that_the_save_took),
         TEST(a_guest_that_is_profiled_hears_no_more),
         TEST(the_settings_are_back_when_the_window_opens),
         TEST(the_snapshot_is_for_its_owner_only),

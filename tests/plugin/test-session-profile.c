@@ -167,15 +167,18 @@ static void windows_can_follow_each_other(void **state)
     }
 }
 
-static void an_order_that_cannot_be_written_is_told(void **state)
+static void an_order_that_could_not_be_written_in_the_end_is_told(void **state)
 {
     World *world = world_new();
+    g_autofree char *output = world_file(world, "vm.order");
 
-    start_profile(world, "/nonexistent/vm.order");
+    start_profile(world, output);
     world_page(world, WORLD_RAM, 1)[0] = 1;
+    assert_int_equal(mkdir(output, 0700), 0);
     json_t *answer = stop_profile(world);
-    assert_says(text_in(answer, "error"), "/nonexistent");
+    assert_says(text_in(answer, "error"), output);
     json_decref(answer);
+    assert_int_equal(rmdir(output), 0);
 }
 
 static void an_order_that_is_not_wanted_leaves_the_old_one(void **state)
@@ -286,6 +289,19 @@ static void a_block_given_twice_is_refused_and_unharmed(void **state)
     world_assert_equal(world);
 }
 
+static void an_order_that_cannot_be_written_is_refused_at_once(void **state)
+{
+    World *world = world_new();
+
+    world_refuse(world, CONTROL_CMD_PROFILE_START,
+                 world_profile_arguments(world, "/nonexistent/vm.order"),
+                 "/nonexistent/vm.order: cannot write there");
+    world_refuse(world, CONTROL_CMD_PROFILE_START,
+                 world_profile_arguments(world, "/dev/null"),
+                 "/dev/null: cannot write it");
+    world_assert_state(world, CONTROL_CMD_PROFILE_QUERY, "none");
+}
+
 static void a_snapshot_that_is_none_is_refused(void **state)
 {
     World *world = world_new();
@@ -308,13 +324,14 @@ int main(void)
         cmocka_unit_test(a_window_ends_when_nothing_new_is_touched),
         cmocka_unit_test(a_window_ends_and_is_written_when_the_session_ends),
         cmocka_unit_test(windows_can_follow_each_other),
-        cmocka_unit_test(an_order_that_cannot_be_written_is_told),
+        cmocka_unit_test(an_order_that_could_not_be_written_in_the_end_is_told),
         cmocka_unit_test(an_order_that_is_not_wanted_leaves_the_old_one),
         cmocka_unit_test(after_one_that_is_not_wanted_the_next_is_written),
         cmocka_unit_test(a_second_window_is_refused_while_one_is_open),
         cmocka_unit_test(a_window_is_refused_until_all_is_loaded),
         cmocka_unit_test(memory_that_does_not_fit_is_refused_and_unharmed),
         cmocka_unit_test(a_block_given_twice_is_refused_and_unharmed),
+        cmocka_unit_test(an_order_that_cannot_be_written_is_refused_at_once),
         cmocka_unit_test(a_snapshot_that_is_none_is_refused),
     };
 

@@ -16,6 +16,7 @@
 #include "profiler/error.h"
 #include "profiler/plot-data.h"
 #include "profiler/plot-layout.h"
+#include "profiler/plot-panels.h"
 #include "profiler/plot-stats.h"
 #include "profiler/plot.h"
 
@@ -247,6 +248,78 @@ static void test_smallest_picture_cuts_no_title_off(void **state)
     g_unlink(path);
 }
 
+/* The width that the smallest picture has for its statistics, and where in
+ * their panel the title ends and the text below a table of n rows begins. */
+#define PANEL_WIDTH        322
+#define PANEL_HEIGHT       300
+#define PANEL_TITLE_BOTTOM 24
+#define PANEL_TEXT_TOP(n)  (56 + 19 * (n))
+
+/* The statistics' panel in a box of that width; to be destroyed. */
+static cairo_surface_t *draw_panel(const PlotData *data, const PlotStats *stats,
+                                   double width)
+{
+    cairo_surface_t *picture =
+        cairo_image_surface_create(CAIRO_FORMAT_ARGB32, 1000, PANEL_HEIGHT);
+    const PlotBox box = {0, 0, width, PANEL_HEIGHT};
+    cairo_t *cr = cairo_create(picture);
+
+    plot_draw_stats(cr, data, stats, &box);
+    cairo_destroy(cr);
+    cairo_surface_flush(picture);
+    return picture;
+}
+
+/* No text is cut: what stands in the narrow box stands in a wide one. */
+static void assert_text_fits(const PlotData *data, const PlotStats *stats,
+                             int n_rows)
+{
+    cairo_surface_t *narrow = draw_panel(data, stats, PANEL_WIDTH);
+    cairo_surface_t *wide = draw_panel(data, stats, 1000);
+    int stride = cairo_image_surface_get_stride(narrow);
+
+    for (int y = 0; y < PANEL_HEIGHT; y++) {
+        if (y < PANEL_TITLE_BOTTOM || y >= PANEL_TEXT_TOP(n_rows)) {
+            assert_memory_equal(cairo_image_surface_get_data(narrow) +
+                                    y * stride,
+                                cairo_image_surface_get_data(wide) + y * stride,
+                                4 * PANEL_WIDTH);
+        }
+    }
+    cairo_surface_destroy(narrow);
+    cairo_surface_destroy(wide);
+}
+
+static void test_smallest_picture_cuts_no_statistics_off(void **state)
+{
+    g_autoptr(PageOrder) order = new_order();
+    const PageOrder *orders[] = {order, order};
+    g_autoptr(PlotData) one = plot_data_new(orders, 1, NULL);
+    g_autoptr(PlotData) two = plot_data_new(orders, 2, NULL);
+    char policy[] = "sequential";
+    PlotStats stats = {
+        .policy = policy,
+        .in_file = 12345678,
+        .held_back = NAN,
+        .unused = NAN,
+        .demand_faults = 1234567,
+        .blocktime_ms = 23456,
+        .p50_us = 120,
+        .p99_us = 12340,
+        .max_us = 23450,
+        .resumed_ms = 1230,
+        .order_done_ms = 12340,
+        .loaded_ms = 23450,
+    };
+
+    two->shared_bytes[PLOT_HAS_A] = two->shared_bytes[PLOT_HAS_B] = 123456789;
+    assert_text_fits(one, &stats, 5);
+    assert_text_fits(two, &stats, 5);
+    stats.held_back = 12345;
+    stats.unused = 12344;
+    assert_text_fits(one, &stats, 7);
+}
+
 static void test_odd_orders_are_drawn_too(void **state)
 {
     g_autoptr(PageOrder) none = page_order_new();
@@ -302,6 +375,7 @@ int main(void)
         cmocka_unit_test(test_unknown_ending_is_refused),
         cmocka_unit_test(test_picture_that_cannot_be_written_is_an_error),
         cmocka_unit_test(test_smallest_picture_cuts_no_title_off),
+        cmocka_unit_test(test_smallest_picture_cuts_no_statistics_off),
         cmocka_unit_test(test_odd_orders_are_drawn_too),
     };
 
