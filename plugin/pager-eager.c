@@ -35,9 +35,10 @@ static uint64_t piece_pages(const Pager *pager)
 {
     uint64_t last_us = atomic_load_explicit(&pager->last_fault_us,
                                             memory_order_relaxed);
-    bool busy = last_us != 0 && monotonic_us() - last_us < BUSY_US;
+    bool busy = last_us != 0 && monotonic_us() - last_us < READ_AHEAD_BUSY_US;
 
-    return (busy ? PIECE_BYTES_BUSY : PIECE_BYTES_QUIET) / pager->page_bytes;
+    return (busy ? READ_AHEAD_BUSY_PIECE_BYTES : READ_AHEAD_PIECE_BYTES) /
+           pager->page_bytes;
 }
 
 static bool is_loadable_locked(const Pager *pager, size_t block)
