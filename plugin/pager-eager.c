@@ -82,10 +82,12 @@ static bool next_of_rest_locked(Pager *pager, PageSpan *ret_span)
         uint64_t page =
             page_states_next_pending(&block->states, pager->rest_page);
         if (page < block->layout->n_pages) {
+            /* Once: MIN() would ask twice, and time goes by in between. */
+            uint64_t max_pages = piece_pages(pager);
+
             ret_span->block = index;
             ret_span->first_page = page;
-            ret_span->n_pages =
-                MIN(piece_pages(pager), block->layout->n_pages - page);
+            ret_span->n_pages = MIN(max_pages, block->layout->n_pages - page);
             pager->rest_page = page + ret_span->n_pages;
             return true;
         }
