@@ -2,7 +2,6 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -41,11 +40,6 @@ static void clear_given(Given *given)
     g_free(given->wait);
     g_free(given->record);
     g_free(given->stats);
-}
-
-static void say(const char *text)
-{
-    fprintf(stderr, "preheat: %s\n", text);
 }
 
 static bool usage(GError **error, const char *text)
@@ -172,12 +166,9 @@ static bool parse_given(Given *given, LoadOptions *options, GError **error)
     if (!given->snapshot) {
         return usage(error, "--snapshot is needed");
     }
-    if (!options->qemu_argv || !options->qemu_argv[0]) {
-        return usage(error, "QEMU's command line is missing: write it after "
-                            "\"--\"");
-    }
     given->absolute_snapshot = g_strdup(given->snapshot);
-    if (!make_absolute(&given->absolute_snapshot, error) ||
+    if (!qemu_args_check_given(options->qemu_argv, error) ||
+        !make_absolute(&given->absolute_snapshot, error) ||
         !make_absolute(&given->order, error) ||
         !make_absolute(&given->record, error) ||
         !make_absolute(&given->stats, error)) {
@@ -243,11 +234,11 @@ static int run(int argc, char **argv)
          NULL},
         {"stats", 0, 0, G_OPTION_ARG_FILENAME, &given.stats,
          "Write the load's statistics, as JSON", "FILE"},
-        {"plugin-api", 0, 0, G_OPTION_ARG_INT, &given.plugin_api,
-         "Version of QEMU's plugin interface to claim", "N"},
+        PLUGIN_API_OPTION(&given.plugin_api),
         {NULL},
     };
-    LoadOptions options = {.start_us = g_get_monotonic_time(), .say = say};
+    LoadOptions options = {.start_us = g_get_monotonic_time(),
+                           .say = command_say};
     int status;
 
     options.qemu_argv = command_split(&argc, argv);

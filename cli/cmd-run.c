@@ -11,9 +11,12 @@
 static int start(char **qemu_argv, int plugin_api)
 {
     GError *error = NULL;
-    g_autofree char *plugin = qemu_args_find_plugin(&error);
+    g_autofree char *plugin = NULL;
     g_auto(GStrv) argv = NULL;
 
+    if (qemu_args_check_given(qemu_argv, &error)) {
+        plugin = qemu_args_find_plugin(&error);
+    }
     if (!plugin) {
         return command_fail(error);
     }
@@ -28,8 +31,7 @@ static int run(int argc, char **argv)
 {
     int plugin_api = 0;
     const GOptionEntry entries[] = {
-        {"plugin-api", 0, 0, G_OPTION_ARG_INT, &plugin_api,
-         "Version of QEMU's plugin interface to claim", "N"},
+        PLUGIN_API_OPTION(&plugin_api),
         {NULL},
     };
     char **qemu_argv = command_split(&argc, argv);
@@ -37,10 +39,6 @@ static int run(int argc, char **argv)
 
     if (!command_parse(&cmd_run, entries, 0, 0, &argc, &argv, &status)) {
         return status;
-    }
-    if (!qemu_argv || !qemu_argv[0]) {
-        return command_usage_error("QEMU's command line is missing: write it "
-                                   "after \"--\"");
     }
     return start(qemu_argv, plugin_api);
 }

@@ -11,11 +11,6 @@
 #include "cli/saver.h"
 #include "cli/units.h"
 
-static void say(const char *text)
-{
-    fprintf(stderr, "preheat: %s\n", text);
-}
-
 /* The signals that ask to end, as something to poll(). */
 static int open_interrupts(void)
 {
@@ -79,7 +74,7 @@ static int save(const char *socket_path, const char *output,
 {
     g_autoptr(Rpc) qmp = NULL;
     g_autofree char *path = NULL;
-    SaveOptions options = {.profile = profile, .say = say};
+    SaveOptions options = {.profile = profile, .say = command_say};
     SaveResult result;
     GError *error = NULL;
     int status;

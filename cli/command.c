@@ -125,10 +125,15 @@ int command_fail(GError *error)
         error->domain == G_OPTION_ERROR) {
         status = command_usage_error("%s", error->message);
     } else {
-        fprintf(stderr, "preheat: %s\n", error->message);
+        command_say(error->message);
     }
     g_error_free(error);
     return status;
+}
+
+void command_say(const char *text)
+{
+    fprintf(stderr, "preheat: %s\n", text);
 }
 
 void command_warn(const char *format, ...)

@@ -53,6 +53,9 @@ int command_usage_error(const char *format, ...) G_GNUC_PRINTF(1, 2);
 /* Report error, and free it.  Returns the exit status for it. */
 int command_fail(GError *error);
 
+/* Tell the user how it goes. */
+void command_say(const char *text);
+
 /* Tell the user something that is no error. */
 void command_warn(const char *format, ...) G_GNUC_PRINTF(1, 2);
 

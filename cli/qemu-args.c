@@ -23,6 +23,16 @@ bool qemu_args_have(char *const *argv, const char *option)
     return false;
 }
 
+bool qemu_args_check_given(char *const *argv, GError **error)
+{
+    if (!argv || !argv[0]) {
+        g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+                    "QEMU's command line is missing: write it after \"--\"");
+        return false;
+    }
+    return true;
+}
+
 bool qemu_args_check_loadable(char *const *argv, GError **error)
 {
     static const char *const ours[] = {"-incoming", "-loadvm"};

@@ -9,6 +9,17 @@
 
 #include <glib.h>
 
+/* The option, for a command's table of them; version: an int *, for
+ * qemu_args_set_plugin_api(). */
+/* clang-format off */
+#define PLUGIN_API_OPTION(version)                          \
+    {"plugin-api", 0, 0, G_OPTION_ARG_INT, version,         \
+     "Version of QEMU's plugin interface to claim", "N"}
+/* clang-format on */
+
+/* Refuse an argv that is NULL or empty.  CLI_ERROR_USAGE. */
+bool qemu_args_check_given(char *const *argv, GError **error);
+
 /* Whether argv has the option, "-S", with one or with two dashes. */
 bool qemu_args_have(char *const *argv, const char *option);
 

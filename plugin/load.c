@@ -13,7 +13,7 @@
 #include "plugin/control-protocol.h"
 #include "plugin/thread.h"
 #include "profiler/learn.h"
-#include "profiler/replay.h"
+#include "profiler/read-ahead.h"
 
 #define N_FAULT_THREADS   4
 #define MAX_STAGED_BYTES  (UINT64_C(512) << 20)
@@ -357,7 +357,7 @@ static bool start_pager(Load *load, const LoadRequest *request,
         .learning = {load->missed, load->unused, request->learn_ms * 1000},
         .max_staged_bytes = MAX_STAGED_BYTES,
         .n_fault_threads = N_FAULT_THREADS,
-        .n_eager_threads = REPLAY_N_EAGER_THREADS,
+        .n_eager_threads = READ_AHEAD_N_THREADS,
         .callbacks = {on_failed, on_recorded, on_learned, on_loaded, load},
     };
     load->pager = pager_new(&config, error);

@@ -8,10 +8,7 @@
 #include <unistd.h>
 
 #include "formats/error.h"
-
-/* Holes up to this size are read through rather than skipped: a request
- * costs more than these bytes. */
-#define MAX_HOLE_BYTES (UINT64_C(64) << 10)
+#include "profiler/read-ahead.h"
 
 typedef struct FileSource {
     PageSource base;
@@ -50,11 +47,12 @@ static uint64_t skip_holes(const SnapshotBlock *block, uint64_t page,
 }
 
 /* The end of the stretch that begins at page (which is in the file) and has
- * no hole larger than MAX_HOLE_BYTES; its last page is in the file. */
+ * no hole that is too large to be read through; its last page is in the
+ * file. */
 static uint64_t stretch_end(const SnapshotBlock *block, uint64_t page,
                             uint64_t end)
 {
-    uint64_t max_hole = MAX_HOLE_BYTES / block->page_bytes;
+    uint64_t max_hole = READ_AHEAD_MAX_HOLE_BYTES / block->page_bytes;
     uint64_t last = page;
 
     for (uint64_t i = page + 1; i < end && i - last <= max_hole + 1; i++) {

@@ -28,17 +28,29 @@ static bool fail(GError **error, PagerError code, int rc, const char *what,
     return false;
 }
 
+const SnapshotBlock *pager_range_block(const PagerRange *range,
+                                       const Snapshot *snapshot,
+                                       GError **error)
+{
+    const SnapshotBlock *block = snapshot_find_block(snapshot, range->name);
+
+    if (!block || block->len_bytes != range->len_bytes) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_SNAPSHOT,
+                    "%s: RAM block %s is not in it with this length",
+                    snapshot->path, range->name);
+        return NULL;
+    }
+    return block;
+}
+
 /* Find each range's block and see that it can be loaded lazily. */
 static bool check_range(Pager *pager, const PagerRange *range,
                         PagerBlock **ret_block, GError **error)
 {
     const Snapshot *snapshot = pager->config.snapshot;
-    const SnapshotBlock *layout = snapshot_find_block(snapshot, range->name);
+    const SnapshotBlock *layout = pager_range_block(range, snapshot, error);
 
-    if (!layout || layout->len_bytes != range->len_bytes) {
-        g_set_error(error, PAGER_ERROR, PAGER_ERROR_SNAPSHOT,
-                    "%s: RAM block %s is not in it with this length",
-                    snapshot->path, range->name);
+    if (!layout) {
         return false;
     }
     if (layout->page_bytes != pager->page_bytes) {

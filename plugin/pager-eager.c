@@ -35,9 +35,10 @@ static uint64_t piece_pages(const Pager *pager)
 {
     uint64_t last_us = atomic_load_explicit(&pager->last_fault_us,
                                             memory_order_relaxed);
-    bool busy = last_us != 0 && monotonic_us() - last_us < BUSY_US;
+    bool busy = last_us != 0 && monotonic_us() - last_us < READ_AHEAD_BUSY_US;
 
-    return (busy ? PIECE_BYTES_BUSY : PIECE_BYTES_QUIET) / pager->page_bytes;
+    return (busy ? READ_AHEAD_BUSY_PIECE_BYTES : READ_AHEAD_PIECE_BYTES) /
+           pager->page_bytes;
 }
 
 static bool is_loadable_locked(const Pager *pager, size_t block)
@@ -81,10 +82,12 @@ static bool next_of_rest_locked(Pager *pager, PageSpan *ret_span)
         uint64_t page =
             page_states_next_pending(&block->states, pager->rest_page);
         if (page < block->layout->n_pages) {
+            /* Once: MIN() would ask twice, and time goes by in between. */
+            uint64_t max_pages = piece_pages(pager);
+
             ret_span->block = index;
             ret_span->first_page = page;
-            ret_span->n_pages =
-                MIN(piece_pages(pager), block->layout->n_pages - page);
+            ret_span->n_pages = MIN(max_pages, block->layout->n_pages - page);
             pager->rest_page = page + ret_span->n_pages;
             return true;
         }

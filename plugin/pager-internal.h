@@ -43,14 +43,8 @@
 #include "plugin/fault-loop.h"
 #include "plugin/page-states.h"
 #include "plugin/pager.h"
+#include "profiler/read-ahead.h"
 #include "profiler/replay.h"
-
-/* The eager threads' pieces: small while the guest waits for faults, so that
- * these need not wait long; large otherwise. */
-#define PIECE_BYTES_BUSY  (UINT64_C(64) << 10)
-#define PIECE_BYTES_QUIET (UINT64_C(1) << 20)
-/* So long after a fault the guest counts as waiting. */
-#define BUSY_US           UINT64_C(3000)
 
 typedef enum {
     STAGE_ORDER,
@@ -83,7 +77,7 @@ typedef struct StagedPiece {
 
 typedef struct EagerThread {
     Pager *pager;
-    void *buf;      /* of PIECE_BYTES_QUIET; this and the next: its own */
+    void *buf;      /* of READ_AHEAD_PIECE_BYTES; this and the next: its own */
     bool gives_way; /* runs at a lower priority */
     pthread_t thread;
 } EagerThread;
@@ -164,7 +158,7 @@ void pager_place_zero(Pager *pager, size_t block, uint64_t page);
 
 /* pager-learn.c: claim some of the order's pages, so that they are not
  * prefetched; note which of them nobody has touched; load these, with buf for
- * PIECE_BYTES_BUSY. */
+ * READ_AHEAD_BUSY_PIECE_BYTES. */
 void pager_hold_back(Pager *pager, const PageOrder *order);
 void pager_note_unused(Pager *pager);
 void pager_release_held(Pager *pager, void *buf);

@@ -69,13 +69,13 @@ static bool start_eager_thread(Pager *pager)
     EagerThread *self = &pager->eager_threads[pager->n_eager_started];
 
     self->pager = pager;
-    self->buf = map_buffer(PIECE_BYTES_QUIET);
+    self->buf = map_buffer(READ_AHEAD_PIECE_BYTES);
     if (!self->buf) {
         return false;
     }
     if (thread_start(&self->thread, "preheat-eager", pager_eager_thread,
                      self) < 0) {
-        munmap(self->buf, PIECE_BYTES_QUIET);
+        munmap(self->buf, READ_AHEAD_PIECE_BYTES);
         return false;
     }
     pager->n_eager_started++;
@@ -292,7 +292,7 @@ static void stop_eager_threads(Pager *pager)
     pthread_mutex_unlock(&pager->lock);
     for (unsigned i = 0; i < pager->n_eager_started; i++) {
         pthread_join(pager->eager_threads[i].thread, NULL);
-        munmap(pager->eager_threads[i].buf, PIECE_BYTES_QUIET);
+        munmap(pager->eager_threads[i].buf, READ_AHEAD_PIECE_BYTES);
     }
     pager->n_eager_started = 0;
     g_clear_pointer(&pager->eager_threads, g_free);

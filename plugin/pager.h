@@ -80,6 +80,12 @@ typedef struct PagerRange {
     uint64_t len_bytes; /* as the snapshot's block */
 } PagerRange;
 
+/* The snapshot's block that range is.  Returns NULL with PAGER_ERROR_SNAPSHOT
+ * where there is none of its name and length. */
+const SnapshotBlock *pager_range_block(const PagerRange *range,
+                                       const Snapshot *snapshot,
+                                       GError **error);
+
 /* Create the pager and start its eager threads: they read the order's pages
  * ahead, up to max_staged_bytes.
  * Returns NULL with PAGER_ERROR_SYSTEM. */

@@ -141,13 +141,9 @@ bool verify_ram(const Snapshot *snapshot, const PagerRange *ranges,
         return false;
     }
     for (size_t i = 0; ok && i < n_ranges; i++) {
-        verify.block = snapshot_find_block(snapshot, ranges[i].name);
-        if (!verify.block || verify.block->len_bytes != ranges[i].len_bytes) {
-            g_set_error(error, PAGER_ERROR, PAGER_ERROR_SNAPSHOT,
-                        "%s: RAM block %s is not in it with this length",
-                        snapshot->path, ranges[i].name);
-            ok = false;
-        } else {
+        verify.block = pager_range_block(&ranges[i], snapshot, error);
+        ok = verify.block != NULL;
+        if (ok) {
             verify.block_index = (size_t)(verify.block - snapshot->blocks);
             ok = compare_block(&verify, ranges[i].host, error);
         }

@@ -17,9 +17,6 @@
 
 #include "formats/page-order.h"
 
-/* So many threads read what the replay gives, and then the rest. */
-#define REPLAY_N_EAGER_THREADS 4
-
 /* A block whose pages are to be read. */
 typedef struct ReplayBlock {
     const char *name; /* borrowed while the replay is made */

@@ -9,6 +9,7 @@
  */
 #include "profiler/simulate.h"
 
+#include "profiler/read-ahead.h"
 #include "profiler/replay.h"
 #include "profiler/simulate-eager.h"
 #include "profiler/simulate-image.h"
@@ -37,11 +38,11 @@ void simulate_params_init(SimulateParams *params)
     *params = (SimulateParams){
         .fault_ns = 20 * NS_PER_US,
         .trace_fault_ns = 20 * NS_PER_US,
-        .piece_bytes = 1 << 20,
-        .busy_piece_bytes = 64 << 10,
-        .busy_ns = 3000 * NS_PER_US,
-        .read_hole_bytes = 64 << 10,
-        .n_eager_threads = REPLAY_N_EAGER_THREADS,
+        .piece_bytes = READ_AHEAD_PIECE_BYTES,
+        .busy_piece_bytes = READ_AHEAD_BUSY_PIECE_BYTES,
+        .busy_ns = READ_AHEAD_BUSY_US * NS_PER_US,
+        .read_hole_bytes = READ_AHEAD_MAX_HOLE_BYTES,
+        .n_eager_threads = READ_AHEAD_N_THREADS,
     };
 }
 

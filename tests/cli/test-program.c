@@ -168,6 +168,7 @@ static void mistakes_in_the_command_line_have_status_2(void **state)
     assert_run("order show a b", 2, "\"b\" is one argument too many");
     assert_run("order show --colour a", 2, "--colour");
     assert_run("savevm --qmp q", 2, "--output");
+    assert_run("run", 2, "after \"--\"");
     assert_run("control --qmp q --pid 1 retry", 2, "--qmp or --pid");
     assert_run("control --pid 1 retry []", 2, "no JSON object");
     assert_run("snapshot info --offset 1X vm", 2, "\"1X\" is no size");

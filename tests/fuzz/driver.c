@@ -97,17 +97,18 @@ static void put_number(GByteArray *input, GRand *random)
 static void cut_out(GByteArray *input, GRand *random)
 {
     const guint start = pick(random, input->len);
+    const guint len_bytes = 1 + pick(random, MAX_RUN_BYTES);
 
-    g_byte_array_remove_range(
-        input, start, MIN(input->len - start, 1 + pick(random, MAX_RUN_BYTES)));
+    g_byte_array_remove_range(input, start,
+                              MIN(input->len - start, len_bytes));
 }
 
 /* Twice the same run of bytes: also what repeats a name or an extent. */
 static void repeat(GByteArray *input, GRand *random)
 {
     const guint start = pick(random, input->len);
-    const guint len_bytes =
-        MIN(input->len - start, 1 + pick(random, 8 * MAX_RUN_BYTES));
+    const guint max_bytes = 1 + pick(random, 8 * MAX_RUN_BYTES);
+    const guint len_bytes = MIN(input->len - start, max_bytes);
     const guint old_len_bytes = input->len;
 
     g_byte_array_set_size(input, old_len_bytes + len_bytes);

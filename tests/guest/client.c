@@ -146,7 +146,8 @@ static int connect_to_guest(int port, int64_t deadline_us)
 /* A stream on fd that stops waiting at deadline_us.  Takes fd over. */
 static FILE *stream_new(int fd, int64_t deadline_us)
 {
-    int64_t left_us = MAX(deadline_us - g_get_monotonic_time(), 1);
+    int64_t until_us = deadline_us - g_get_monotonic_time();
+    int64_t left_us = MAX(until_us, 1);
     struct timeval timeout = {.tv_sec = left_us / G_USEC_PER_SEC,
                               .tv_usec = left_us % G_USEC_PER_SEC};
 

@@ -17,6 +17,18 @@
 
 #include "tests/plugin/pager-world.h"
 
+/* Between any two looks at the clock 2 ms go by, as for threads that are held
+ * up everywhere.  (The linker's --wrap puts this between.) */
+uint64_t __real_monotonic_us(void);
+uint64_t __wrap_monotonic_us(void);
+
+uint64_t __wrap_monotonic_us(void)
+{
+    static _Atomic uint64_t held_up_us;
+
+    return __real_monotonic_us() + atomic_fetch_add(&held_up_us, 2000);
+}
+
 /* What one page of the guest may be: its snapshot's bytes (or a word that
  * some thread wrote), or zeroes once somebody has discarded it. */
 typedef struct Storm {
