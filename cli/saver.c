@@ -250,9 +250,12 @@ static bool prepare_plugin(Save *save, GError **error)
             "preheat run, or with -plugin libpreheat-plugin.so): ");
         return false;
     }
+    /* A load may take long. */
+    rpc_set_interrupt_fd(control, save->options->interrupt_fd);
     if (!profiling_make_quiet(control, error)) {
         return false;
     }
+    rpc_set_interrupt_fd(control, -1);
     if (save->options->profile) {
         save->order = profile_order_path(save->options->output);
         save->profiling = profiling_new(save->qmp, g_steal_pointer(&control),
