@@ -71,6 +71,13 @@ bool profiling_make_quiet(Rpc *control, GError **error)
     if (g_strcmp0(state, "idle") == 0 || g_strcmp0(state, "loaded") == 0) {
         return true;
     }
+    if (g_strcmp0(state, "failed") == 0) {
+        g_set_error(error, CLI_ERROR, CLI_ERROR_FAILED,
+                    "this guest is still being loaded, and what it is loaded "
+                    "from cannot be read: when that is mended, go on with "
+                    "preheat control retry, and save it then");
+        return false;
+    }
     return rpc_execute(control, CONTROL_CMD_LOAD_REST, NULL, NULL, error) &&
            rpc_execute(control, CONTROL_CMD_WAIT,
                        json_pack("{s:s}", "for", "all"), NULL, error);

@@ -33,7 +33,7 @@ bool profile_time_parse(const char *text, ProfileTime *ret_time,
 char *profile_order_path(const char *snapshot_path);
 
 /* Let what the plugin is at come to its end before a save: a load is loaded
- * to its end, at full speed; a window is closed. */
+ * to its end, at full speed, unless it has failed; a window is closed. */
 bool profiling_make_quiet(Rpc *control, GError **error);
 
 typedef struct Profiling Profiling;

@@ -251,9 +251,12 @@ static bool prepare_plugin(Save *save, GError **error)
             "preheat run, or with -plugin libpreheat-plugin.so): ");
         return false;
     }
+    /* A load may take long. */
+    rpc_set_interrupt_fd(control, save->options->interrupt_fd);
     if (!profiling_make_quiet(control, error)) {
         return false;
     }
+    rpc_set_interrupt_fd(control, -1);
     if (save->options->profile) {
         if (!save->was_running) {
             save->options->say("warning: the guest is paused: there is "

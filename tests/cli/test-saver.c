@@ -204,6 +204,8 @@ typedef struct Fixture {
     const ProfileTime *profile; /* NULL: without */
     int listener;               /* the plugin's, or -1 */
     bool discarded;             /* the plugin was told to */
+    const char *load_state;     /* as the plugin tells it */
+    bool interrupt_on_wait;     /* for the load's end */
     bool ends_in_window;        /* QEMU does, with an order or without */
     bool has_order;
     char *told_before_window; /* what QEMU was told before the plugin was to
@@ -229,6 +231,7 @@ static int set_up(void **state)
     fixture->directory = make_directory();
     fixture->output = g_build_filename(fixture->directory, "vm.snap", NULL);
     fixture->listener = -1;
+    fixture->load_state = "idle";
     fixture->machine = (Machine){
         .run_state = "running",
         .has_mapped_ram = true,
@@ -311,8 +314,11 @@ static json_t *answer_as_plugin(FakePeer *peer, const char *command,
     if (g_str_equal(command, CONTROL_CMD_PROFILE_START)) {
         fixture->told_before_window = fake_peer_log(fixture->peer);
     }
+    if (g_str_equal(command, CONTROL_CMD_WAIT) && fixture->interrupt_on_wait) {
+        eventfd_write(fixture->interrupt_fd, 1);
+    }
     if (!g_str_equal(command, CONTROL_CMD_PROFILE_QUERY)) {
-        return json_pack("{s:s}", "state", "idle");
+        return json_pack("{s:s}", "state", fixture->load_state);
     }
     fixture->looked_at_us = g_get_monotonic_time();
     if (fixture->ends_in_window) {
@@ -632,6 +638,35 @@ static void the_order_of_what_is_no_snapshot_is_discarded(void **state)
     assert_true(fixture->discarded);
 }
 
+static void assert_not_saved_while(Fixture *fixture, const char *load_state,
+                                   CliError code, const char *text)
+{
+    SaveResult result;
+    GError *error = NULL;
+
+    fixture->load_state = load_state;
+    assert_false(save_with_profile(fixture, &result, &error));
+    assert_cli_error(error, code, text);
+    assert_false(log_has(fixture, "stop"));
+    assert_files(fixture, "");
+}
+
+static void
+waiting_for_a_guest_that_still_loads_can_be_interrupted(void **state)
+{
+    Fixture *fixture = *state;
+
+    fixture->interrupt_on_wait = true;
+    assert_not_saved_while(fixture, "loading", CLI_ERROR_INTERRUPTED,
+                           "interrupted");
+}
+
+static void a_guest_whose_load_has_failed_is_not_waited_for(void **state)
+{
+    assert_not_saved_while(*state, "failed", CLI_ERROR_FAILED,
+                           "preheat control retry");
+}
+
 static void the_order_of_a_qemu_that_ends_in_the_window_counts(void **state)
 {
     Fixture *fixture = *state;
@@ -777,6 +812,8 @@ int main(void)
         TEST(a_qemu_that_ends_meanwhile_leaves_no_file),
         TEST(what_cannot_be_read_again_replaces_no_snapshot),
         TEST(the_order_of_what_is_no_snapshot_is_discarded),
+        TEST(waiting_for_a_guest_that_still_loads_can_be_interrupted),
+        TEST(a_guest_whose_load_has_failed_is_not_waited_for),
         TEST(the_order_of_a_qemu_that_ends_in_the_window_counts),
         TEST(that_a_qemu_which_ended_left_no_order_is_told),
         TEST(a_qemu_without_mapped_ram_is_refused_before_the_stop),
