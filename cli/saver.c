@@ -382,6 +382,18 @@ static void start_profiling(Save *save, GError **ret_error)
     }
 }
 
+/* A plugin writes what it has when its QEMU ends, but tells nobody then. */
+static void prefix_lost_profile(GError **error)
+{
+    const char *lost = "it has no order";
+
+    if (error && g_error_matches(*error, CLI_ERROR, CLI_ERROR_CLOSED)) {
+        lost = "QEMU ended in the middle of profiling, and its order has what "
+               "was recorded until then, if anything";
+    }
+    g_prefix_error(error, "the snapshot is whole and in place, but %s: ", lost);
+}
+
 static bool finish_profiling(Save *save, const GError *start_error,
                              json_t **ret_profile, GError **error)
 {
@@ -394,8 +406,7 @@ static bool finish_profiling(Save *save, const GError *start_error,
                               ret_profile, error);
     }
     if (!ok) {
-        g_prefix_error(error, "the snapshot is whole and in place, but it "
-                              "has no order: ");
+        prefix_lost_profile(error);
     }
     return ok;
 }

@@ -203,6 +203,7 @@ typedef struct Fixture {
     int listener;               /* the plugin's, or -1 */
     bool discarded;             /* the plugin was told to */
     int64_t looked_at_us;       /* at the window, last */
+    bool quits_in_window;       /* the plugin, with its QEMU */
     int interrupt_fd;
 } Fixture;
 
@@ -283,6 +284,9 @@ static json_t *answer_as_plugin(FakePeer *peer, const char *command,
     }
     if (g_str_equal(command, CONTROL_CMD_PROFILE_QUERY)) {
         fixture->looked_at_us = g_get_monotonic_time();
+        if (fixture->quits_in_window) {
+            fake_peer_close(peer);
+        }
         return json_pack("{s:s}", "state", "done");
     }
     return json_pack("{s:s}", "state", "idle");
@@ -448,6 +452,19 @@ static void a_paused_guest_is_said_to_have_nothing_to_record(void **state)
     assert_true(save_with_profile(fixture, &result, NULL));
     assert_non_null(strstr(said->str, "the guest is paused"));
     json_decref(result.profile);
+}
+
+static void
+a_qemu_that_ends_in_the_window_is_not_said_to_leave_no_order(void **state)
+{
+    Fixture *fixture = *state;
+    SaveResult result;
+    GError *error = NULL;
+
+    fixture->quits_in_window = true;
+    assert_false(save_with_profile(fixture, &result, &error));
+    assert_null(strstr(error->message, "no order"));
+    assert_cli_error(error, CLI_ERROR_CLOSED, "what was recorded until then");
 }
 
 static void the_profile_is_not_in_the_time_that_the_save_took(void **state)
@@ -651,6 +668,7 @@ int main(void)
         TEST(a_guest_that_runs_again_hears_no_more),
         TEST(a_plugin_that_hangs_up_is_said_to_answer_its_user_alone),
         TEST(a_paused_guest_is_said_to_have_nothing_to_record),
+        TEST(a_qemu_that_ends_in_the_window_is_not_said_to_leave_no_order),
         TEST(the_profile_is_not_in_the_time_that_the_save_took),
         TEST(a_guest_that_is_profiled_hears_no_more),
         TEST(the_snapshot_is_for_its_owner_only),
