@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "profiler/read-ahead.h"
+
 #define REST_NICE 10
 
 typedef enum {

@@ -43,7 +43,6 @@
 #include "plugin/fault-loop.h"
 #include "plugin/page-states.h"
 #include "plugin/pager.h"
-#include "profiler/read-ahead.h"
 #include "profiler/replay.h"
 
 typedef enum {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "plugin/thread.h"
+#include "profiler/read-ahead.h"
 
 /* ---- start ---- */
 
