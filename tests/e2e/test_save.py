@@ -4,7 +4,7 @@
 
 import subprocess
 
-from harness import machine
+from harness import host, machine
 from harness.case import Case
 from harness.mappedram import MappedRam
 from harness.snapshots import digest
@@ -58,6 +58,17 @@ class Save(Case):
                          "--output", directory / "vm.snap")
         self.assertEqual([directory / "vm.snap"],
                          list(directory.iterdir()))
+
+    def test_a_qemu_that_gave_up_root_can_be_saved(self):
+        self.skip_if(host.lacks_root())
+        # To be passed through by that user.
+        self.tmp.chmod(0o711)
+        vm = self.qemu(["-accel", "tcg", "-nodefaults", "-display", "none",
+                        "-m", "64M", "-run-with", "user=nobody"])
+        vm.connect().wait_running()
+        path = self.tmp / "vm.snap"
+        self.run_preheat("savevm", "--qmp", vm.qmp_path, "--output", path)
+        self.assertEqual(path.owner(), "nobody")
 
     def test_a_directory_that_is_missing_fails_and_the_guest_runs_on(self):
         vm = self.running(machine.SMALL)
