@@ -4,7 +4,7 @@
 
 import subprocess
 
-from harness import host, machine
+from harness import config, host, machine
 from harness.case import Case
 from harness.mappedram import MappedRam
 from harness.snapshots import digest
@@ -58,6 +58,17 @@ class Save(Case):
                          "--output", directory / "vm.snap")
         self.assertEqual([directory / "vm.snap"],
                          list(directory.iterdir()))
+
+    def test_a_closed_standard_output_is_not_taken_for_the_monitor(self):
+        vm = self.running(machine.SMALL)
+        path = self.tmp / "vm.snap"
+        process = subprocess.run(
+            ["sh", "-c", 'exec "$@" >&-', "sh", config.PREHEAT, "savevm",
+             "--qmp", vm.qmp_path, "--output", path],
+            stderr=subprocess.PIPE, text=True, check=False)
+        self.assertIn("cannot write to standard output", process.stderr)
+        self.assertEqual(process.returncode, 1)
+        self.assertTrue(vm.qmp.execute("query-status")["running"])
 
     def test_a_qemu_that_gave_up_root_can_be_saved(self):
         self.skip_if(host.lacks_root())
