@@ -1,9 +1,11 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
 
@@ -18,10 +20,23 @@ static const Command *const commands[] = {
     NULL,
 };
 
+/* Where a standard descriptor is closed, none of ours may take its place, or
+ * what we print would go to QEMU's monitor.  Using it fails as it did: what is
+ * to be written to can only be read, and the other way round. */
+static void occupy_standard_fds(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0) {
+            (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     static char name[] = "preheat";
 
+    occupy_standard_fds();
     setlocale(LC_ALL, "");
     if (argc > 0) {
         argv[0] = name;

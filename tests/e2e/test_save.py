@@ -4,7 +4,7 @@
 
 import subprocess
 
-from harness import machine
+from harness import config, host, machine
 from harness.case import Case
 from harness.mappedram import MappedRam
 from harness.snapshots import digest
@@ -69,6 +69,28 @@ class Save(Case):
                          "--output", directory / "vm.snap")
         self.assertEqual([directory / "vm.snap"],
                          list(directory.iterdir()))
+
+    def test_a_closed_standard_output_is_not_taken_for_the_monitor(self):
+        vm = self.running(machine.SMALL)
+        path = self.tmp / "vm.snap"
+        process = subprocess.run(
+            ["sh", "-c", 'exec "$@" >&-', "sh", config.PREHEAT, "savevm",
+             "--qmp", vm.qmp_path, "--output", path],
+            stderr=subprocess.PIPE, text=True, check=False)
+        self.assertIn("cannot write to standard output", process.stderr)
+        self.assertEqual(process.returncode, 1)
+        self.assertTrue(vm.qmp.execute("query-status")["running"])
+
+    def test_a_qemu_that_gave_up_root_can_be_saved(self):
+        self.skip_if(host.lacks_root())
+        # To be passed through by that user.
+        self.tmp.chmod(0o711)
+        vm = self.qemu(["-accel", "tcg", "-nodefaults", "-display", "none",
+                        "-m", "64M", "-run-with", "user=nobody"])
+        vm.connect().wait_running()
+        path = self.tmp / "vm.snap"
+        self.run_preheat("savevm", "--qmp", vm.qmp_path, "--output", path)
+        self.assertEqual(path.owner(), "nobody")
 
     def test_a_directory_that_is_missing_fails_and_the_guest_runs_on(self):
         vm = self.running(machine.SMALL)

@@ -19,6 +19,12 @@ def lacks_qemu():
     return None
 
 
+def lacks_root():
+    if os.geteuid() != 0:
+        return "not run by root"
+    return None
+
+
 @functools.cache
 def lacks_userfaultfd():
     """Faults that the kernel raises need more than user-mode-only ones."""
