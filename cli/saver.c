@@ -31,7 +31,35 @@ typedef struct Save {
     int64_t stopped_at_us; /* 0: not stopped by us */
     int64_t stopped_us;
     int64_t published_at_us;
+    bool qemu_ends;
 } Save;
+
+/* ---- the end of QEMU ---- */
+
+static void on_event(const char *name, const json_t *data, void *opaque)
+{
+    Save *save = opaque;
+    const char *reason = json_string_value(json_object_get(data, "reason"));
+
+    if (strcmp(name, "SHUTDOWN") == 0 &&
+        (g_strcmp0(reason, "host-signal") == 0 ||
+         g_strcmp0(reason, "host-qmp-quit") == 0)) {
+        save->qemu_ends = true;
+    }
+}
+
+/* Wait for something to come from QEMU.  One that ends is told nothing any
+ * more: up to 10.0 at the least it crashes when it carries out query-migrate
+ * after it has given its migration up. */
+static bool pump(Save *save, int timeout_ms, GError **error)
+{
+    bool ok = rpc_pump(save->qmp, timeout_ms, error);
+
+    while (ok && save->qemu_ends) {
+        ok = rpc_pump(save->qmp, -1, error);
+    }
+    return ok;
+}
 
 /* ---- a migration's progress ---- */
 
@@ -76,7 +104,7 @@ static void show_progress(Progress *progress, const json_t *info)
 
 /* Wait until no migration is under way; ret_info: the last query-migrate, a
  * new reference. */
-static bool wait_for_migration(Rpc *qmp, const char *what,
+static bool wait_for_migration(Save *save, const char *what,
                                MigrationState *ret_state, json_t **ret_info,
                                GError **error)
 {
@@ -86,7 +114,7 @@ static bool wait_for_migration(Rpc *qmp, const char *what,
         json_t *info;
         MigrationState state;
 
-        if (!rpc_execute(qmp, "query-migrate", NULL, &info, error)) {
+        if (!rpc_execute(save->qmp, "query-migrate", NULL, &info, error)) {
             return false;
         }
         state =
@@ -98,7 +126,7 @@ static bool wait_for_migration(Rpc *qmp, const char *what,
         }
         show_progress(progress, info);
         json_decref(info);
-        if (!rpc_pump(qmp, POLL_MS, error)) {
+        if (!pump(save, POLL_MS, error)) {
             return false;
         }
     }
@@ -106,18 +134,18 @@ static bool wait_for_migration(Rpc *qmp, const char *what,
 
 /* A migration counts as completed a moment before QEMU takes "cont"; and QEMU
  * 11.1 aborts when it is given another one in that moment. */
-static bool wait_until_finalized(Rpc *qmp, GError **error)
+static bool wait_until_finalized(Save *save, GError **error)
 {
     for (;;) {
         g_autofree char *state = NULL;
 
-        if (!qmp_run_state(qmp, &state, error)) {
+        if (!qmp_run_state(save->qmp, &state, error)) {
             return false;
         }
         if (strcmp(state, "finish-migrate") != 0) {
             return true;
         }
-        if (!rpc_pump(qmp, 1, error)) {
+        if (!pump(save, 1, error)) {
             return false;
         }
     }
@@ -128,12 +156,12 @@ static bool wait_for_others(Save *save, GError **error)
     MigrationState state;
     json_t *info;
 
-    if (!wait_for_migration(save->qmp, "waiting for a migration", &state, &info,
+    if (!wait_for_migration(save, "waiting for a migration", &state, &info,
                             error)) {
         return false;
     }
     json_decref(info);
-    return wait_until_finalized(save->qmp, error);
+    return wait_until_finalized(save, error);
 }
 
 /* ---- before ---- */
@@ -288,7 +316,7 @@ static void cancel(Save *save)
 
     rpc_set_interrupt_fd(save->qmp, -1);
     if (rpc_execute(save->qmp, "migrate_cancel", NULL, NULL, NULL) &&
-        wait_for_migration(save->qmp, "cancelling", &state, &info, NULL)) {
+        wait_for_migration(save, "cancelling", &state, &info, NULL)) {
         json_decref(info);
     }
 }
@@ -322,7 +350,7 @@ static bool migrate(Save *save, GError **error)
         return false;
     }
     rpc_set_interrupt_fd(save->qmp, save->options->interrupt_fd);
-    if (!wait_for_migration(save->qmp, "saving", &state, &info, &local)) {
+    if (!wait_for_migration(save, "saving", &state, &info, &local)) {
         if (g_error_matches(local, CLI_ERROR, CLI_ERROR_INTERRUPTED)) {
             cancel(save);
         }
@@ -341,7 +369,9 @@ static bool continue_guest(Save *save, GError **error)
         return true;
     }
     if (!rpc_execute(save->qmp, "cont", NULL, NULL, error)) {
-        g_prefix_error(error, "the guest stays stopped: ");
+        g_prefix_error(error, "%s",
+                       rpc_is_closed(save->qmp) ? ""
+                                                : "the guest stays stopped: ");
         return false;
     }
     save->stopped_us = g_get_monotonic_time() - save->stopped_at_us;
@@ -352,7 +382,7 @@ static bool continue_guest(Save *save, GError **error)
  * where nobody else watches guest RAM. */
 static bool restore_settings(Save *save, GError **error)
 {
-    return wait_until_finalized(save->qmp, error) &&
+    return wait_until_finalized(save, error) &&
            (!save->settings ||
             migration_settings_restore(save->settings, save->qmp, error));
 }
@@ -523,8 +553,11 @@ bool saver_run(Rpc *qmp, const SaveOptions *options, SaveResult *ret_result,
     int64_t start_us = g_get_monotonic_time();
     Save save = {.qmp = qmp, .options = options};
     SaveResult result = {0};
-    bool ok = prepare(&save, error) && run(&save, &result, error);
+    bool ok;
 
+    rpc_on_event(qmp, on_event, &save);
+    ok = prepare(&save, error) && run(&save, &result, error);
+    rpc_on_event(qmp, NULL, NULL);
     if (ok) {
         result.stopped_us = save.stopped_us;
         result.total_us = save.published_at_us - start_us;

@@ -118,7 +118,8 @@ static int answer_anonymous(ProfileWindow *window, const WatchedRange *range,
     if (rc == UFFD_EXISTS) {
         return uffd_wake(window->uffd, host, window->page_bytes);
     }
-    if (rc == -EBUSY || rc == -EFAULT) {
+    /* -EINVAL: locked since, unlike the shadow. */
+    if (rc == -EBUSY || rc == -EFAULT || rc == -EINVAL) {
         *ret_touched = true;
         return copy_back(window, range, off);
     }

@@ -116,6 +116,11 @@ void fake_peer_event(FakePeer *peer, const char *name, json_t *data)
     send_message(peer, message);
 }
 
+void fake_peer_close_output(FakePeer *peer)
+{
+    shutdown(json_line_fd(peer->line), SHUT_WR);
+}
+
 void fake_peer_close(FakePeer *peer)
 {
     shutdown(json_line_fd(peer->line), SHUT_RDWR);

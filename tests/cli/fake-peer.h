@@ -29,6 +29,9 @@ void fake_peer_event(FakePeer *peer, const char *name, json_t *data);
 /* Hang up.  Any thread. */
 void fake_peer_close(FakePeer *peer);
 
+/* Say no more; what comes is still taken in.  Any thread. */
+void fake_peer_close_output(FakePeer *peer);
+
 /* The commands so far, with blanks between them.  For g_free(). */
 char *fake_peer_log(FakePeer *peer);
 

@@ -3,6 +3,7 @@
  */
 #include "tests/cli/support.h"
 
+#include <limits.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -34,6 +35,9 @@ typedef struct Machine {
     const char *outcome;   /* how our migration ends */
     int interrupt_on_poll; /* an eventfd to raise when we are asked, or -1 */
     bool hangs_up_on_poll;
+    bool ends_on_poll;
+    bool has_said_so; /* … in an event */
+    bool told_late;   /* … something after that */
 } Machine;
 
 /* ---- the fake's commands ---- */
@@ -119,6 +123,11 @@ static json_t *query_migrate(FakePeer *peer, Machine *machine)
     if (ours && machine->hangs_up_on_poll) {
         fake_peer_close(peer);
     }
+    if (ours && machine->ends_on_poll) {
+        fake_peer_event(peer, "SHUTDOWN",
+                        json_pack("{s:s}", "reason", "host-signal"));
+        machine->has_said_so = true;
+    }
     if (ours && machine->interrupt_on_poll >= 0) {
         eventfd_write(machine->interrupt_on_poll, 1);
     } else {
@@ -157,6 +166,7 @@ static json_t *answer(FakePeer *peer, const char *command,
 {
     Machine *machine = opaque;
 
+    machine->told_late |= machine->has_said_so;
     if (g_str_equal(command, "query-migrate")) {
         return query_migrate(peer, machine);
     } else if (g_str_equal(command, "query-status")) {
@@ -255,7 +265,9 @@ static int tear_down(void **state)
     Fixture *fixture = *state;
 
     rpc_free(fixture->qmp);
-    fake_peer_free(fixture->peer);
+    if (fixture->peer) {
+        fake_peer_free(fixture->peer);
+    }
     if (fixture->listener >= 0) {
         close(fixture->listener);
     }
@@ -614,6 +626,36 @@ static void a_qemu_that_ends_meanwhile_leaves_no_file(void **state)
     assert_old_file_is_untouched(fixture);
 }
 
+/* When our poll has been answered: another event, and the end.  A
+ * GThreadFunc. */
+static void *end_after_poll(void *opaque)
+{
+    FakePeer *peer = opaque;
+
+    fake_peer_await(peer, "query-migrate", 2);
+    fake_peer_event(peer, "MIGRATION", NULL);
+    fake_peer_close_output(peer);
+    return NULL;
+}
+
+/* It could crash: see pump() in cli/saver.c. */
+static void a_qemu_that_says_that_it_ends_hears_no_more(void **state)
+{
+    Fixture *fixture = *state;
+    GThread *end;
+
+    fixture->machine.ends_on_poll = true;
+    fixture->machine.polls_left = INT_MAX;
+    end = g_thread_new("end", end_after_poll, fixture->peer);
+    save_badly(fixture, CLI_ERROR_CLOSED, "QEMU");
+    g_thread_join(end);
+    /* Its thread takes in what it was told before it sees the end. */
+    g_clear_pointer(&fixture->qmp, rpc_free);
+    g_clear_pointer(&fixture->peer, fake_peer_free);
+    assert_false(fixture->machine.told_late);
+    assert_files(fixture, "");
+}
+
 static void what_cannot_be_read_again_replaces_no_snapshot(void **state)
 {
     Fixture *fixture = *state;
@@ -810,6 +852,7 @@ int main(void)
         TEST(a_failed_save_leaves_the_guest_running_and_no_file),
         TEST(an_interrupted_save_is_cancelled_and_the_guest_runs_on),
         TEST(a_qemu_that_ends_meanwhile_leaves_no_file),
+        TEST(a_qemu_that_says_that_it_ends_hears_no_more),
         TEST(what_cannot_be_read_again_replaces_no_snapshot),
         TEST(the_order_of_what_is_no_snapshot_is_discarded),
         TEST(waiting_for_a_guest_that_still_loads_can_be_interrupted),

@@ -225,6 +225,19 @@ static void memory_that_cannot_be_moved_is_left_alone(void **state)
     world_free(world);
 }
 
+/* A page cannot move between memory that is locked and memory that is not. */
+static void memory_that_is_locked_in_a_window_comes_back(void **state)
+{
+    World *world = world_new(state);
+
+    world_open(world);
+    assert_int_equal(mlock(word_at(world, 30, 0), 8 * PAGE_BYTES), 0);
+    assert_int_equal(*word_at(world, 31, 511), 32);
+    world_close(world);
+    assert_all_right(world);
+    world_free(world);
+}
+
 static void locked_memory_is_refused_and_unharmed(void **state)
 {
     World *world = world_new(state);
@@ -382,6 +395,7 @@ int main(void)
         FOR_BOTH_KINDS(a_page_shared_by_fork_stays_and_counts_as_touched),
         FOR_BOTH_KINDS(memory_that_cannot_be_moved_is_left_alone),
         FOR_BOTH_KINDS(locked_memory_is_refused_and_unharmed),
+        FOR_BOTH_KINDS(memory_that_is_locked_in_a_window_comes_back),
         FOR_BOTH_KINDS(a_process_that_locks_all_its_memory_needs_no_more_of_it),
         FOR_BOTH_KINDS(no_word_is_lost_while_windows_open_and_close),
     };
