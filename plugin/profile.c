@@ -178,7 +178,11 @@ static void *profile_thread(void *opaque)
     uint64_t closed_us = monotonic_us();
     profile_window_close(profile->window, &cost);
     bool ok = write_order(profile, &error);
+    if (!ok && !profile->discard) {
+        profile->warn(error->message);
+    }
 
+    /* From DONE on the profile is the next window's. */
     pthread_mutex_lock(&profile->lock);
     profile->window = NULL;
     profile->cost = cost;
@@ -187,9 +191,6 @@ static void *profile_thread(void *opaque)
     profile->state = PROFILE_DONE;
     pthread_cond_broadcast(&profile->changed);
     pthread_mutex_unlock(&profile->lock);
-    if (!ok && !profile->discard) {
-        profile->warn(error->message);
-    }
     return NULL;
 }
 
