@@ -73,10 +73,13 @@ static void note(ProfileWindow *window, size_t range, uint64_t off,
 
 /* Bring a page back by copying it.  Under the lock, so that of two that want
  * to, the second finds the shadow's page gone, and the memory's page present
- * or rightly zero.  What cannot be read, since its memory has failed, fails
- * for the guest as it would have without a window. */
+ * or rightly zero.
+ *
+ * move_rc: why the page does not move.  Where the kernel says that its memory
+ * has failed, and it cannot be read either, it fails for the guest as it would
+ * have without a window.  Reading alone may also fail for want of memory. */
 static int copy_back(ProfileWindow *window, const WatchedRange *range,
-                     uint64_t off)
+                     uint64_t off, int move_rc)
 {
     void *src = (void *)(uintptr_t)(range->shadow + off);
     uint64_t done;
@@ -90,7 +93,7 @@ static int copy_back(ProfileWindow *window, const WatchedRange *range,
         atomic_fetch_add_explicit(&window->copied_pages, 1,
                                   memory_order_relaxed);
     }
-    if (rc == -EFAULT) {
+    if (rc == -EFAULT && move_rc == -EFAULT) {
         rc = uffd_poison(window->uffd, range->host + off, window->page_bytes);
     }
     pthread_mutex_unlock(&window->copy_lock);
@@ -121,7 +124,7 @@ static int answer_anonymous(ProfileWindow *window, const WatchedRange *range,
     /* -EINVAL: locked since, unlike the shadow. */
     if (rc == -EBUSY || rc == -EFAULT || rc == -EINVAL) {
         *ret_touched = true;
-        return copy_back(window, range, off);
+        return copy_back(window, range, off, rc);
     }
     return rc;
 }
@@ -288,13 +291,14 @@ static bool stuck_in_shadow(ProfileWindow *window, size_t index, uint64_t off,
     if (rc == UFFD_EXISTS) {
         return true;
     }
-    while ((rc = copy_back(window, &window->ranges[index], off)) != 0) {
-        if (rc == -ENOENT) {
+    for (;;) {
+        int copied = copy_back(window, &window->ranges[index], off, rc);
+
+        if (copied == 0 || copied == -ENOENT) {
             return true;
         }
         short_pause();
     }
-    return true;
 }
 
 /* ---- open and close ---- */

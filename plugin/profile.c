@@ -243,12 +243,9 @@ static GArray *order_blocks(const Snapshot *snapshot, const GArray *ranges,
 
     for (guint i = 0; i < ranges->len; i++) {
         const PagerRange *range = &g_array_index(ranges, PagerRange, i);
-        const SnapshotBlock *found = snapshot_find_block(snapshot, range->name);
+        const SnapshotBlock *found = pager_range_block(range, snapshot, error);
 
-        if (!found || found->len_bytes != range->len_bytes) {
-            g_set_error(error, PAGER_ERROR, PAGER_ERROR_SNAPSHOT,
-                        "%s: RAM block %s is not in it with this length",
-                        snapshot->path, range->name);
+        if (!found) {
             return NULL;
         }
         if (has_block(blocks, found->name)) {

@@ -37,6 +37,11 @@ static _Atomic bool understates;
 /* What would have come to this page cannot be read; 0: none. */
 static _Atomic uint64_t failed_page;
 
+/* What would have come to this page does not move, and cannot be copied for so
+ * many times; 0: none. */
+static _Atomic uint64_t busy_page;
+static _Atomic int n_unreadable;
+
 /* Whether this call is the one; it is then answered with *ret_rc.  Only a move
  * can be answered with a condition, all else just with an error. */
 static bool is_to_fail(int *ret_rc, bool is_move)
@@ -91,24 +96,29 @@ int __wrap_uffd_copy(int fd, uint64_t dst, const void *src, uint64_t len,
     if (dst == atomic_load(&failed_page)) {
         return -EFAULT;
     }
+    if (dst == atomic_load(&busy_page) && atomic_load(&n_unreadable) > 0) {
+        atomic_fetch_sub(&n_unreadable, 1);
+        return -EFAULT;
+    }
     return __real_uffd_copy(fd, dst, src, len, ret_done);
 }
 
 int __wrap_uffd_move(int fd, uint64_t dst, uint64_t src, uint64_t len,
                      bool skip_holes, uint64_t *ret_done)
 {
-    uint64_t failed = atomic_load(&failed_page);
+    uint64_t busy = atomic_load(&busy_page);
+    uint64_t stays = busy != 0 ? busy : atomic_load(&failed_page);
     int rc;
 
     *ret_done = 0;
     if (is_to_fail(&rc, true)) {
         return rc;
     }
-    if (dst == failed) {
-        return -EFAULT;
+    if (dst == stays) {
+        return busy != 0 ? -EBUSY : -EFAULT;
     }
-    if (dst < failed && failed < dst + len) {
-        rc = __real_uffd_move(fd, dst, src, failed - dst, skip_holes, ret_done);
+    if (dst < stays && stays < dst + len) {
+        rc = __real_uffd_move(fd, dst, src, stays - dst, skip_holes, ret_done);
         return rc == 0 ? UFFD_AGAIN : rc;
     }
     rc = __real_uffd_move(fd, dst, src, len, skip_holes, ret_done);
@@ -242,38 +252,80 @@ static void memory_is_right_whatever_step_has_to_be_tried_again(void **state)
     memory_is_right_whatever_step_fails_with(UFFD_AGAIN);
 }
 
+/* Memory with a byte of its own in each page, and a window over it. */
+typedef struct Watched {
+    uint8_t *memory;
+    Recorder *recorder;
+    LoadStats *stats;
+    ProfileWindow *window;
+} Watched;
+
+static uint8_t byte_of(uint64_t page)
+{
+    return (uint8_t)(page % 251 + 1);
+}
+
+static Watched watch_memory(void)
+{
+    Watched watched = {
+        .memory = mmap(NULL, N_PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+        .recorder = recorder_new(1 << 20),
+        .stats = load_stats_new(monotonic_us()),
+    };
+    const PagerRange range = {"ram", (uintptr_t)watched.memory,
+                              N_PAGES * PAGE_BYTES};
+    GError *error = NULL;
+
+    assert_ptr_not_equal(watched.memory, MAP_FAILED);
+    for (uint64_t page = 0; page < N_PAGES; page++) {
+        watched.memory[page * PAGE_BYTES] = byte_of(page);
+    }
+    watched.window = profile_window_open(&range, 1, watched.recorder,
+                                         watched.stats, &error);
+    assert_null(error);
+    return watched;
+}
+
+static ProfileWindowCost close_window(Watched *watched)
+{
+    ProfileWindowCost cost;
+
+    profile_window_close(watched->window, &cost);
+    return cost;
+}
+
+/* except: a page that has failed; N_PAGES: none. */
+static void assert_memory_is_right(const Watched *watched, uint64_t except)
+{
+    for (uint64_t page = 0; page < N_PAGES; page++) {
+        if (page != except) {
+            assert_int_equal(watched->memory[page * PAGE_BYTES],
+                             byte_of(page));
+        }
+    }
+}
+
+static void forget_memory(Watched *watched)
+{
+    munmap(watched->memory, N_PAGES * PAGE_BYTES);
+    recorder_free(watched->recorder);
+    load_stats_free(watched->stats);
+}
+
 /* As Linux 6.18 does when it meets a page that somebody else holds. */
 static void a_window_opens_though_more_was_moved_than_is_told(void **state)
 {
-    const uint64_t len = N_PAGES * PAGE_BYTES;
-    uint8_t *memory = mmap(NULL, len, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    const PagerRange range = {"ram", (uintptr_t)memory, len};
-    Recorder *recorder = recorder_new(1 << 20);
-    LoadStats *stats = load_stats_new(monotonic_us());
-    ProfileWindowCost cost;
-    g_autoptr(GError) error = NULL;
-
-    assert_ptr_not_equal(memory, MAP_FAILED);
-    for (uint64_t page = 0; page < N_PAGES; page++) {
-        memory[page * PAGE_BYTES] = (uint8_t)(page % 251 + 1);
-    }
     atomic_store(&understates, true);
-    ProfileWindow *window =
-        profile_window_open(&range, 1, recorder, stats, &error);
-    assert_non_null(window);
-    assert_int_equal(memory[(N_PAGES - 1) * PAGE_BYTES],
-                     (N_PAGES - 1) % 251 + 1);
-    profile_window_close(window, &cost);
+    Watched watched = watch_memory();
+    assert_int_equal(watched.memory[(N_PAGES - 1) * PAGE_BYTES],
+                     byte_of(N_PAGES - 1));
+    ProfileWindowCost cost = close_window(&watched);
     atomic_store(&understates, false);
-    assert_int_equal(recorder_count(recorder), 1);
-    for (uint64_t page = 0; page < N_PAGES; page++) {
-        assert_int_equal(memory[page * PAGE_BYTES], page % 251 + 1);
-    }
+    assert_int_equal(recorder_count(watched.recorder), 1);
+    assert_memory_is_right(&watched, N_PAGES);
     assert_int_equal(cost.pinned_pages, 0);
-    munmap(memory, len);
-    recorder_free(recorder);
-    load_stats_free(stats);
+    forget_memory(&watched);
 }
 
 /* ---- memory that has failed ---- */
@@ -303,38 +355,38 @@ static bool raises_sigbus(const volatile uint8_t *byte)
 /* In the window or after it, only who reads the failed page gets a SIGBUS. */
 static void a_page_fails_alone(bool in_window)
 {
-    const uint64_t len = N_PAGES * PAGE_BYTES;
     const uint64_t bad = N_PAGES / 2 + 3;
-    uint8_t *memory = mmap(NULL, len, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    const PagerRange range = {"ram", (uintptr_t)memory, len};
-    Recorder *recorder = recorder_new(1 << 20);
-    LoadStats *stats = load_stats_new(monotonic_us());
-    ProfileWindowCost cost;
-    g_autoptr(GError) error = NULL;
+    Watched watched = watch_memory();
+    uint8_t *page = watched.memory + bad * PAGE_BYTES;
 
-    assert_ptr_not_equal(memory, MAP_FAILED);
-    for (uint64_t page = 0; page < N_PAGES; page++) {
-        memory[page * PAGE_BYTES] = (uint8_t)(page % 251 + 1);
-    }
-    ProfileWindow *window =
-        profile_window_open(&range, 1, recorder, stats, &error);
-    assert_non_null(window);
-    atomic_store(&failed_page, range.host + bad * PAGE_BYTES);
+    atomic_store(&failed_page, (uintptr_t)page);
     if (in_window) {
-        assert_true(raises_sigbus(memory + bad * PAGE_BYTES));
+        assert_true(raises_sigbus(page));
     }
-    profile_window_close(window, &cost);
+    close_window(&watched);
     atomic_store(&failed_page, 0);
-    assert_true(raises_sigbus(memory + bad * PAGE_BYTES));
-    for (uint64_t page = 0; page < N_PAGES; page++) {
-        if (page != bad) {
-            assert_int_equal(memory[page * PAGE_BYTES], page % 251 + 1);
-        }
+    assert_true(raises_sigbus(page));
+    assert_memory_is_right(&watched, bad);
+    forget_memory(&watched);
+}
+
+/* A page that is only busy, and cannot be read at first. */
+static void a_page_is_waited_for(bool in_window)
+{
+    const uint64_t busy = N_PAGES / 2 + 3;
+    Watched watched = watch_memory();
+    uint8_t *page = watched.memory + busy * PAGE_BYTES;
+
+    atomic_store(&busy_page, (uintptr_t)page);
+    atomic_store(&n_unreadable, 3);
+    if (in_window) {
+        assert_false(raises_sigbus(page));
     }
-    munmap(memory, len);
-    recorder_free(recorder);
-    load_stats_free(stats);
+    close_window(&watched);
+    assert_int_equal(atomic_load(&n_unreadable), 0);
+    atomic_store(&busy_page, 0);
+    assert_memory_is_right(&watched, N_PAGES);
+    forget_memory(&watched);
 }
 
 static void memory_that_fails_in_a_window_fails_for_who_touches_it(void **state)
@@ -347,6 +399,12 @@ static void memory_that_fails_in_a_window_lets_it_close(void **state)
     a_page_fails_alone(false);
 }
 
+static void a_page_that_cannot_be_read_just_now_is_waited_for(void **state)
+{
+    a_page_is_waited_for(true);
+    a_page_is_waited_for(false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -357,6 +415,7 @@ int main(void)
         cmocka_unit_test(a_window_opens_though_more_was_moved_than_is_told),
         cmocka_unit_test(memory_that_fails_in_a_window_fails_for_who_touches_it),
         cmocka_unit_test(memory_that_fails_in_a_window_lets_it_close),
+        cmocka_unit_test(a_page_that_cannot_be_read_just_now_is_waited_for),
     };
 
     if (!have_userfaultfd(UFFD_CAN_MOVE)) {
