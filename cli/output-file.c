@@ -35,6 +35,16 @@ static bool check_replaceable(const char *path, GError **error)
     return false;
 }
 
+/* Empty a file that is to be removed, unless it has another name as well, by
+ * which it stays. */
+static bool empty(int fd)
+{
+    struct stat status;
+
+    return fstat(fd, &status) == 0 &&
+           (status.st_nlink > 1 || ftruncate(fd, 0) == 0);
+}
+
 /* Remove what is at the temporary path, if it is there and nobody's.  That it
  * is there tells of a save that was killed, and who kills us as well should
  * leave that sign: so it is emptied before, which is what takes time. */
@@ -57,7 +67,7 @@ static bool remove_stale(const char *temporary, bool *ret_found, GError **error)
                     "%s: another preheat is writing it; wait until it is "
                     "done",
                     temporary);
-    } else if (!ok || ftruncate(fd, 0) < 0 ||
+    } else if (!ok || !empty(fd) ||
                (unlink(temporary) < 0 && errno != ENOENT)) {
         cli_error_set_errno(error, errno, "%s: cannot remove", temporary);
         ok = false;

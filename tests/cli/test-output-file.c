@@ -121,12 +121,27 @@ static void what_is_removed_is_emptied_before(void **state)
 {
     Fixture *fixture = *state;
     g_autofree char *stale = g_strconcat(fixture->path, ".preheat-tmp", NULL);
-    g_autofree char *same = g_strconcat(fixture->path, ".same", NULL);
+    struct stat status;
+    int fd;
 
     write_text(stale, "half of something old");
-    assert_int_equal(link(stale, same), 0);
+    fd = open(stale, O_RDONLY | O_CLOEXEC);
     output_file_free(create(fixture));
-    assert_text(same, "");
+    assert_int_equal(fstat(fd, &status), 0);
+    assert_int_equal(status.st_size, 0);
+    close(fd);
+}
+
+static void what_has_another_name_is_kept_there(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree char *stale = g_strconcat(fixture->path, ".preheat-tmp", NULL);
+    g_autofree char *other = g_strconcat(fixture->path, ".other", NULL);
+
+    write_text(stale, "precious");
+    assert_int_equal(link(stale, other), 0);
+    output_file_free(create(fixture));
+    assert_text(other, "precious");
 }
 
 static void a_new_file_replaces_nothing(void **state)
@@ -208,6 +223,7 @@ int main(void)
         TEST(an_unpublished_file_leaves_nothing),
         TEST(a_file_that_a_killed_process_left_is_replaced),
         TEST(what_is_removed_is_emptied_before),
+        TEST(what_has_another_name_is_kept_there),
         TEST(a_new_file_replaces_nothing),
         TEST(a_file_that_somebody_still_writes_is_left_alone),
         TEST(a_link_at_the_temporary_name_is_not_followed),
