@@ -12,7 +12,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "plugin/profile-window.h"
+#include "plugin/pager/profile-window.h"
+#include "util/clock.h"
 
 #define PAGE_BYTES 4096
 #define MAX_NOTED  (1u << 22)

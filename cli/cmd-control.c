@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
-#include "cli/control.h"
-#include "cli/error.h"
+#include "host/plugin-client.h"
+#include "util/error.h"
 
 /* NULL text: no arguments. */
 static bool parse_arguments(const char *text, json_t **ret_arguments,
@@ -20,7 +20,7 @@ static bool parse_arguments(const char *text, json_t **ret_arguments,
     }
     arguments = json_loads(text, JSON_REJECT_DUPLICATES, &json_error);
     if (!json_is_object(arguments)) {
-        g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
                     "the arguments are no JSON object: %s",
                     arguments ? text : json_error.text);
         json_decref(arguments);
@@ -40,8 +40,8 @@ static int execute(const char *socket_path, int pid, const char *command,
     if (!parse_arguments(arguments_text, &arguments, &error)) {
         return command_fail(error);
     }
-    control = socket_path ? control_connect_by_qmp(socket_path, &error)
-                          : control_connect(pid, geteuid(), &error);
+    control = socket_path ? plugin_client_connect_by_qmp(socket_path, &error)
+                          : plugin_client_connect(pid, geteuid(), &error);
     if (!control) {
         json_decref(arguments);
         return command_fail(error);
@@ -52,7 +52,7 @@ static int execute(const char *socket_path, int pid, const char *command,
     return command_print_json(answer);
 }
 
-static int run(int argc, char **argv)
+static int cmd_control_run(int argc, char **argv)
 {
     g_autofree char *socket_path = NULL;
     int pid = 0;
@@ -81,5 +81,5 @@ const Command cmd_control = {
     .name = "control",
     .synopsis = "(--qmp SOCKET|--pid PID) COMMAND [JSON-ARGUMENTS]",
     .summary = "Send a command to the plugin in a running QEMU",
-    .run = run,
+    .run = cmd_control_run,
 };

@@ -6,11 +6,11 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
-#include "cli/error.h"
 #include "cli/image-offset.h"
-#include "cli/loader.h"
-#include "cli/qemu-args.h"
 #include "formats/file.h"
+#include "host/loader.h"
+#include "host/qemu-args.h"
+#include "util/error.h"
 
 #define DEFAULT_RECORD_S 10.0
 #define MAX_RECORD_S     86400.0
@@ -44,7 +44,7 @@ static void clear_given(Given *given)
 
 static bool usage(GError **error, const char *text)
 {
-    g_set_error_literal(error, CLI_ERROR, CLI_ERROR_USAGE, text);
+    g_set_error_literal(error, UTIL_ERROR, UTIL_ERROR_USAGE, text);
     return false;
 }
 
@@ -145,7 +145,7 @@ static bool parse_record(const Given *given, LoadOptions *options,
 static bool check_readable(const char *path, GError **error)
 {
     if (access(path, R_OK) < 0) {
-        cli_error_set_errno(error, errno, "%s: cannot read", path);
+        util_error_set_errno(error, errno, "%s: cannot read", path);
         return false;
     }
     return true;
@@ -209,7 +209,7 @@ static int load(Given *given, LoadOptions *options)
     return loader_run(options, &status, &error) ? status : command_fail(error);
 }
 
-static int run(int argc, char **argv)
+static int cmd_loadvm_run(int argc, char **argv)
 {
     Given given = {.record_s = DEFAULT_RECORD_S};
     const GOptionEntry entries[] = {
@@ -253,5 +253,5 @@ const Command cmd_loadvm = {
     .name = "loadvm",
     .synopsis = "--snapshot FILE [--order FILE] -- QEMU ARGUMENTS…",
     .summary = "Start QEMU from a snapshot, lazily",
-    .run = run,
+    .run = cmd_loadvm_run,
 };

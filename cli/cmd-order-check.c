@@ -66,7 +66,7 @@ static int check(const char *path, const char *snapshot_path,
     return print_result(path, order, snapshot_path ? &fit : NULL, json);
 }
 
-static int run(int argc, char **argv)
+static int cmd_order_check_run(int argc, char **argv)
 {
     g_autofree char *snapshot_path = NULL;
     g_autofree char *offset = NULL;
@@ -96,5 +96,5 @@ const Command cmd_order_check = {
     .name = "check",
     .synopsis = "FILE [--snapshot FILE]",
     .summary = "Check an order, also against a snapshot",
-    .run = run,
+    .run = cmd_order_check_run,
 };

@@ -7,7 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/order-set.h"
-#include "profiler/diff.h"
+#include "profiler/orders/diff.h"
 
 static void print_pages(const char *title, const PageOrder *order)
 {
@@ -81,7 +81,7 @@ static int print_json(const OrderDiff *diff, bool list)
     return command_print_json(result);
 }
 
-static int run(int argc, char **argv)
+static int cmd_order_diff_run(int argc, char **argv)
 {
     gboolean force = FALSE, list = FALSE, json = FALSE;
     const GOptionEntry entries[] = {
@@ -114,5 +114,5 @@ const Command cmd_order_diff = {
     .name = "diff",
     .synopsis = "FILE FILE",
     .summary = "Compare two orders",
-    .run = run,
+    .run = cmd_order_diff_run,
 };

@@ -3,9 +3,9 @@
  */
 #include "cli/commands.h"
 #include "cli/range-command.h"
-#include "profiler/ranges.h"
+#include "profiler/orders/ranges.h"
 
-static int run(int argc, char **argv)
+static int cmd_order_drop_run(int argc, char **argv)
 {
     return range_command_run(&cmd_order_drop, order_drop, argc, argv);
 }
@@ -14,5 +14,5 @@ const Command cmd_order_drop = {
     .name = "drop",
     .synopsis = "FILE",
     .summary = "Take pages out of an order",
-    .run = run,
+    .run = cmd_order_drop_run,
 };

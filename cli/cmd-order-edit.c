@@ -11,9 +11,9 @@
 
 #include "cli/commands.h"
 #include "cli/editor.h"
-#include "cli/error.h"
-#include "cli/json-place.h"
 #include "cli/order-output.h"
+#include "util/error.h"
+#include "util/json-place.h"
 
 typedef struct Edit {
     const char *path; /* of the order file */
@@ -121,7 +121,7 @@ static bool changed_meanwhile(const Edit *edit, GError **error)
     if (!now || page_order_equal(now, edit->order)) {
         return !now;
     }
-    g_set_error(error, CLI_ERROR, CLI_ERROR_FAILED,
+    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                 "somebody else has changed the file meanwhile");
     return true;
 }
@@ -198,7 +198,7 @@ static int edit_until_valid(const Edit *edit)
     }
 }
 
-static int run(int argc, char **argv)
+static int cmd_order_edit_run(int argc, char **argv)
 {
     g_auto(OrderOutput) to = {0};
     g_auto(Edit) edit = {.to = &to};
@@ -224,5 +224,5 @@ const Command cmd_order_edit = {
     .name = "edit",
     .synopsis = "FILE",
     .summary = "Edit an order in a text editor",
-    .run = run,
+    .run = cmd_order_edit_run,
 };

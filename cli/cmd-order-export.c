@@ -24,7 +24,7 @@ static int export(const PageOrder *order, const char *output)
     return STATUS_OK;
 }
 
-static int run(int argc, char **argv)
+static int cmd_order_export_run(int argc, char **argv)
 {
     g_autofree char *output = NULL;
     const GOptionEntry entries[] = {
@@ -48,5 +48,5 @@ const Command cmd_order_export = {
     .name = "export",
     .synopsis = "FILE",
     .summary = "Write an order as JSON",
-    .run = run,
+    .run = cmd_order_export_run,
 };

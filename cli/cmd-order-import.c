@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "cli/commands.h"
-#include "cli/error.h"
 #include "formats/page-order.h"
+#include "util/error.h"
 
 #define READ_CHUNK_BYTES 65536
 
@@ -21,7 +21,7 @@ static GString *read_stdin(GError **error)
         g_string_append_len(text, chunk, (gssize)n);
     }
     if (ferror(stdin)) {
-        g_set_error(error, CLI_ERROR, CLI_ERROR_FAILED,
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                     "cannot read standard input");
         return NULL;
     }
@@ -55,7 +55,7 @@ static PageOrder *read_json(const char *path, GError **error)
     return order;
 }
 
-static int run(int argc, char **argv)
+static int cmd_order_import_run(int argc, char **argv)
 {
     g_autofree char *output = NULL;
     const GOptionEntry entries[] = {
@@ -85,5 +85,5 @@ const Command cmd_order_import = {
     .name = "import",
     .synopsis = "-o FILE [JSON-FILE|-]",
     .summary = "Make an order file from JSON",
-    .run = run,
+    .run = cmd_order_import_run,
 };

@@ -2,10 +2,10 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "cli/commands.h"
-#include "cli/error.h"
 #include "cli/order-output.h"
 #include "cli/order-set.h"
-#include "profiler/merge.h"
+#include "profiler/orders/merge.h"
+#include "util/error.h"
 
 #define NOT_GIVEN G_MININT64
 
@@ -21,13 +21,13 @@ static bool find_min_orders(const MergeOptions *options, size_t n,
     bool has_at_least = options->at_least != NOT_GIVEN;
 
     if (options->intersection && has_at_least) {
-        g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
                     "--intersection and --at-least exclude each other");
         return false;
     }
     if (has_at_least &&
         (options->at_least < 1 || (guint64)options->at_least > n)) {
-        g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
                     "--at-least: of %zu orders, 1 to %zu can have a page", n,
                     n);
         return false;
@@ -58,7 +58,7 @@ static bool merge(char **paths, size_t n, const MergeOptions *options,
     return merged && order_output_write(to, merged, paths[0], error);
 }
 
-static int run(int argc, char **argv)
+static int cmd_order_merge_run(int argc, char **argv)
 {
     MergeOptions options = {.at_least = NOT_GIVEN};
     g_auto(OrderOutput) to = {0};
@@ -89,5 +89,5 @@ const Command cmd_order_merge = {
     .name = "merge",
     .synopsis = "FILE…",
     .summary = "Make one order of several runs",
-    .run = run,
+    .run = cmd_order_merge_run,
 };

@@ -3,9 +3,9 @@
  */
 #include "cli/commands.h"
 #include "cli/range-command.h"
-#include "profiler/ranges.h"
+#include "profiler/orders/ranges.h"
 
-static int run(int argc, char **argv)
+static int cmd_order_pin_run(int argc, char **argv)
 {
     return range_command_run(&cmd_order_pin, order_pin, argc, argv);
 }
@@ -14,5 +14,5 @@ const Command cmd_order_pin = {
     .name = "pin",
     .synopsis = "FILE",
     .summary = "Put pages first in an order",
-    .run = run,
+    .run = cmd_order_pin_run,
 };

@@ -2,9 +2,9 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "cli/commands.h"
-#include "cli/error.h"
 #include "cli/order-set.h"
-#include "profiler/plot.h"
+#include "profiler/plot/plot.h"
+#include "util/error.h"
 
 typedef struct PlotOptions {
     char *output;
@@ -31,7 +31,7 @@ static bool parse_size(const char *text, PlotRequest *request, GError **error)
     if (text && (sscanf(text, "%5ux%5u%c", &width, &height, &rest) != 2 ||
                  width < PLOT_MIN_WIDTH || height < PLOT_MIN_HEIGHT ||
                  width > PLOT_MAX_SIZE || height > PLOT_MAX_SIZE)) {
-        g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
                     "--size: \"%s\" is no size from %dx%d to %dx%d", text,
                     PLOT_MIN_WIDTH, PLOT_MIN_HEIGHT, PLOT_MAX_SIZE,
                     PLOT_MAX_SIZE);
@@ -80,7 +80,7 @@ static bool plot(char *const *paths, size_t n_orders,
     return plot_with_stats(&request, options, error);
 }
 
-static int run(int argc, char **argv)
+static int cmd_order_plot_run(int argc, char **argv)
 {
     g_auto(PlotOptions) options = {0};
     const GOptionEntry entries[] = {
@@ -114,5 +114,5 @@ const Command cmd_order_plot = {
     .name = "plot",
     .synopsis = "FILE [FILE] -o PICTURE",
     .summary = "Draw an order, or what tells two apart, as SVG or PNG",
-    .run = run,
+    .run = cmd_order_plot_run,
 };

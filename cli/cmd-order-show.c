@@ -5,8 +5,8 @@
 #include <stdio.h>
 
 #include "cli/commands.h"
-#include "cli/units.h"
 #include "formats/page-order.h"
+#include "util/units.h"
 
 static void print_blocks(const PageOrder *order)
 {
@@ -72,7 +72,7 @@ static int show(const PageOrder *order, bool json)
     return command_flush();
 }
 
-static int run(int argc, char **argv)
+static int cmd_order_show_run(int argc, char **argv)
 {
     gboolean json = FALSE;
     const GOptionEntry entries[] = {
@@ -94,5 +94,5 @@ const Command cmd_order_show = {
     .name = "show",
     .synopsis = "FILE",
     .summary = "Print an order as a table",
-    .run = run,
+    .run = cmd_order_show_run,
 };

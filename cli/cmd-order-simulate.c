@@ -5,13 +5,13 @@
 #include <stdio.h>
 
 #include "cli/commands.h"
-#include "cli/error.h"
 #include "cli/image-offset.h"
 #include "cli/order-set.h"
-#include "cli/units.h"
 #include "formats/snapshot.h"
-#include "profiler/plot-stats.h"
-#include "profiler/simulate.h"
+#include "profiler/plot/plot-stats.h"
+#include "profiler/simulate/simulate.h"
+#include "util/error.h"
+#include "util/units.h"
 
 #define NS_PER_US 1000
 #define NS_PER_MS 1e6
@@ -102,7 +102,7 @@ static bool parse_policies(char **names, Task *task, GError **error)
         SimulatePolicy policy;
 
         if (!simulate_policy_from_name(names[i], &policy)) {
-            g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+            g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
                         "--policy: \"%s\" is none of order, sequential, "
                         "demand and full",
                         names[i]);
@@ -256,7 +256,7 @@ static int print_json(const Task *task)
         policies));
 }
 
-static int run(int argc, char **argv)
+static int cmd_order_simulate_run(int argc, char **argv)
 {
     g_auto(SimulateOptions) options = {0};
     g_auto(Task) task = {0};
@@ -304,5 +304,5 @@ const Command cmd_order_simulate = {
     .name = "simulate",
     .synopsis = "FILE --trace FILE --storage MODEL",
     .summary = "Predict how a load with an order would go",
-    .run = run,
+    .run = cmd_order_simulate_run,
 };

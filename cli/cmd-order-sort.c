@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "cli/commands.h"
-#include "cli/error.h"
 #include "cli/order-output.h"
 #include "cli/phase-options.h"
-#include "profiler/sort.h"
+#include "profiler/orders/sort.h"
+#include "util/error.h"
 
 static bool parse_key(const char *text, OrderSortKey *ret_key, GError **error)
 {
@@ -26,7 +26,7 @@ static bool parse_key(const char *text, OrderSortKey *ret_key, GError **error)
             return true;
         }
     }
-    g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+    g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
                 "say what to sort by: --by time, address or phase");
     return false;
 }
@@ -50,7 +50,7 @@ static bool sort(const char *path, const char *by, PhaseOptions *phase,
     return order_output_write(to, sorted, path, error);
 }
 
-static int run(int argc, char **argv)
+static int cmd_order_sort_run(int argc, char **argv)
 {
     g_autofree char *by = NULL;
     g_auto(PhaseOptions) phase = {0};
@@ -80,5 +80,5 @@ const Command cmd_order_sort = {
     .name = "sort",
     .synopsis = "FILE",
     .summary = "Sort the pages of an order",
-    .run = run,
+    .run = cmd_order_sort_run,
 };

@@ -7,8 +7,8 @@
 #include "cli/commands.h"
 #include "cli/order-fit.h"
 #include "cli/phase-options.h"
-#include "cli/units.h"
-#include "profiler/stat.h"
+#include "profiler/orders/stat.h"
+#include "util/units.h"
 
 #define N_TIMELINE 20
 #define BAR_WIDTH  40
@@ -233,7 +233,7 @@ static int stat_order(const char *path, const char *snapshot_path, bool force,
                 : print_text(order, stat, snapshot != NULL);
 }
 
-static int run(int argc, char **argv)
+static int cmd_order_stat_run(int argc, char **argv)
 {
     g_autofree char *snapshot_path = NULL;
     gboolean force = FALSE, json = FALSE;
@@ -259,5 +259,5 @@ const Command cmd_order_stat = {
     .name = "stat",
     .synopsis = "FILE",
     .summary = "Print numbers on an order",
-    .run = run,
+    .run = cmd_order_stat_run,
 };

@@ -2,11 +2,11 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "cli/commands.h"
-#include "cli/error.h"
 #include "cli/order-output.h"
 #include "cli/phase-options.h"
-#include "cli/units.h"
-#include "profiler/trim.h"
+#include "profiler/orders/trim.h"
+#include "util/error.h"
+#include "util/units.h"
 
 #define NOT_GIVEN G_MININT64
 
@@ -32,14 +32,14 @@ static bool parse_limits(const TrimOptions *options, PhaseOptions *phase,
     bool has_phases = options->n_phases != NOT_GIVEN;
 
     if (!options->bytes && !options->time && !has_pages && !has_phases) {
-        g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
                     "say how much is to be left: --bytes, --pages, --time "
                     "or --phases");
         return false;
     }
     if ((has_pages && options->n_pages < 0) ||
         (has_phases && options->n_phases < 0)) {
-        g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
                     "--pages and --phases take a number from 0");
         return false;
     }
@@ -80,7 +80,7 @@ static bool trim(const char *path, const TrimOptions *options,
     return order_output_write(to, trimmed, path, error);
 }
 
-static int run(int argc, char **argv)
+static int cmd_order_trim_run(int argc, char **argv)
 {
     g_auto(TrimOptions) options = {.n_pages = NOT_GIVEN, .n_phases = NOT_GIVEN};
     g_auto(PhaseOptions) phase = {0};
@@ -114,5 +114,5 @@ const Command cmd_order_trim = {
     .name = "trim",
     .synopsis = "FILE",
     .summary = "Cut an order down to its hottest part",
-    .run = run,
+    .run = cmd_order_trim_run,
 };

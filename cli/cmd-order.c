@@ -21,7 +21,7 @@ static const Command *const commands[] = {
     NULL,
 };
 
-static int run(int argc, char **argv)
+static int cmd_order_run(int argc, char **argv)
 {
     return command_dispatch(commands, argc, argv);
 }
@@ -30,5 +30,5 @@ const Command cmd_order = {
     .name = "order",
     .synopsis = "COMMAND",
     .summary = "Look into page-access orders and edit them",
-    .run = run,
+    .run = cmd_order_run,
 };

@@ -2,8 +2,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "cli/commands.h"
-#include "cli/control.h"
-#include "plugin/control-protocol.h"
+#include "formats/control-protocol.h"
+#include "host/plugin-client.h"
 
 static int execute(const char *socket_path, const char *command)
 {
@@ -11,7 +11,7 @@ static int execute(const char *socket_path, const char *command)
     GError *error = NULL;
     json_t *answer;
 
-    control = control_connect_by_qmp(socket_path, &error);
+    control = plugin_client_connect_by_qmp(socket_path, &error);
     if (!control || !rpc_execute(control, command, NULL, &answer, &error)) {
         return command_fail(error);
     }
@@ -67,7 +67,7 @@ static const Command cmd_profile_stop = {
     .run = run_stop,
 };
 
-static int run(int argc, char **argv)
+static int cmd_profile_run(int argc, char **argv)
 {
     static const Command *const table[] = {
         &cmd_profile_stop,
@@ -82,5 +82,5 @@ const Command cmd_profile = {
     .name = "profile",
     .synopsis = "COMMAND",
     .summary = "Look after the profiling that savevm --profile began",
-    .run = run,
+    .run = cmd_profile_run,
 };

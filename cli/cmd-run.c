@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
-#include "cli/error.h"
-#include "cli/qemu-args.h"
+#include "host/qemu-args.h"
+#include "util/error.h"
 
 static int start(char **qemu_argv, int plugin_api)
 {
@@ -23,11 +23,11 @@ static int start(char **qemu_argv, int plugin_api)
     qemu_args_set_plugin_api(plugin_api);
     argv = qemu_args_for_run(qemu_argv, plugin);
     execvp(argv[0], argv);
-    cli_error_set_errno(&error, errno, "cannot start %s", argv[0]);
+    util_error_set_errno(&error, errno, "cannot start %s", argv[0]);
     return command_fail(error);
 }
 
-static int run(int argc, char **argv)
+static int cmd_run_run(int argc, char **argv)
 {
     int plugin_api = 0;
     const GOptionEntry entries[] = {
@@ -47,5 +47,5 @@ const Command cmd_run = {
     .name = "run",
     .synopsis = "-- QEMU ARGUMENTS…",
     .summary = "Start a fresh guest with the plugin in it",
-    .run = run,
+    .run = cmd_run_run,
 };

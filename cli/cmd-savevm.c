@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
-#include "cli/qmp.h"
-#include "cli/saver.h"
-#include "cli/units.h"
+#include "host/qmp.h"
+#include "host/saver.h"
+#include "util/units.h"
 
 /* The signals that ask to end, as something to poll(). */
 static int open_interrupts(void)
@@ -114,7 +114,7 @@ static gboolean parse_profile(const char *name, const char *value,
     return profile_time_parse(value, &profile_option.time, error);
 }
 
-static int run(int argc, char **argv)
+static int cmd_savevm_run(int argc, char **argv)
 {
     g_autofree char *socket_path = NULL;
     g_autofree char *output = NULL;
@@ -148,5 +148,5 @@ const Command cmd_savevm = {
     .name = "savevm",
     .synopsis = "--qmp SOCKET --output FILE [--profile[=SECONDS]]",
     .summary = "Save a running guest",
-    .run = run,
+    .run = cmd_savevm_run,
 };

@@ -6,8 +6,8 @@
 
 #include "cli/commands.h"
 #include "cli/image-offset.h"
-#include "cli/units.h"
 #include "formats/snapshot.h"
+#include "util/units.h"
 
 static void print_blocks(const Snapshot *snapshot)
 {
@@ -73,7 +73,7 @@ static int print_json(const Snapshot *snapshot)
                   blocks_json(snapshot)));
 }
 
-static int run(int argc, char **argv)
+static int cmd_snapshot_info_run(int argc, char **argv)
 {
     g_autofree char *offset = NULL;
     gboolean json = FALSE;
@@ -105,5 +105,5 @@ const Command cmd_snapshot_info = {
     .name = "info",
     .synopsis = "FILE",
     .summary = "Print what is in a snapshot",
-    .run = run,
+    .run = cmd_snapshot_info_run,
 };

@@ -6,13 +6,13 @@
 #include <string.h>
 
 #include "cli/commands.h"
-#include "cli/control.h"
-#include "cli/error.h"
 #include "cli/image-offset.h"
-#include "cli/machine-check.h"
-#include "cli/qmp.h"
-#include "cli/ram-blocks.h"
-#include "plugin/control-protocol.h"
+#include "formats/control-protocol.h"
+#include "host/machine-check.h"
+#include "host/plugin-client.h"
+#include "host/qmp.h"
+#include "host/ram-blocks.h"
+#include "util/error.h"
 
 static bool check_paused(Rpc *qmp, GError **error)
 {
@@ -24,7 +24,7 @@ static bool check_paused(Rpc *qmp, GError **error)
     if (strcmp(state, "running") != 0) {
         return true;
     }
-    g_set_error(error, CLI_ERROR, CLI_ERROR_FAILED,
+    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                 "the guest runs, and changes its RAM meanwhile; pause it "
                 "first (QMP stop)");
     return false;
@@ -59,7 +59,7 @@ static bool verify(Rpc *qmp, const Snapshot *snapshot, json_t **ret_answer,
     if (!blocks || !machine_check_blocks(snapshot, blocks, error)) {
         return false;
     }
-    control = control_connect_peer(qmp, error);
+    control = plugin_client_connect_peer(qmp, error);
     return control &&
            rpc_execute(control, CONTROL_CMD_VERIFY,
                        json_pack("{s:s, s:I, s:o}", "snapshot", snapshot->path,
@@ -121,7 +121,7 @@ static int verify_file(const char *socket_path, const char *file,
     return finish(answer, json);
 }
 
-static int run(int argc, char **argv)
+static int cmd_snapshot_verify_run(int argc, char **argv)
 {
     g_autofree char *socket_path = NULL;
     g_autofree char *offset = NULL;
@@ -154,5 +154,5 @@ const Command cmd_snapshot_verify = {
     .name = "verify",
     .synopsis = "--qmp SOCKET FILE",
     .summary = "Compare a paused guest's RAM with a snapshot",
-    .run = run,
+    .run = cmd_snapshot_verify_run,
 };

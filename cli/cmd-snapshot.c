@@ -9,7 +9,7 @@ static const Command *const commands[] = {
     NULL,
 };
 
-static int run(int argc, char **argv)
+static int cmd_snapshot_run(int argc, char **argv)
 {
     return command_dispatch(commands, argc, argv);
 }
@@ -18,5 +18,5 @@ const Command cmd_snapshot = {
     .name = "snapshot",
     .synopsis = "COMMAND",
     .summary = "Look into snapshots",
-    .run = run,
+    .run = cmd_snapshot_run,
 };

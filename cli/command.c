@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/error.h"
+#include "util/error.h"
 
 static void print_table(const Command *const *table, const char *name)
 {
@@ -121,7 +121,7 @@ int command_fail(GError *error)
 {
     int status = STATUS_FAILED;
 
-    if (g_error_matches(error, CLI_ERROR, CLI_ERROR_USAGE) ||
+    if (g_error_matches(error, UTIL_ERROR, UTIL_ERROR_USAGE) ||
         error->domain == G_OPTION_ERROR) {
         status = command_usage_error("%s", error->message);
     } else {
@@ -170,7 +170,7 @@ char *command_absolute_path(const char *path, GError **error)
     if (!g_utf8_validate(absolute, -1, NULL)) {
         g_autofree char *shown = g_filename_display_name(path);
 
-        g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
                     "%s: the path is not UTF-8, which QEMU's monitor cannot "
                     "carry; rename it",
                     shown);

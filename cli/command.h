@@ -67,6 +67,6 @@ int command_print_json(json_t *value);
  * standard output could not take it all. */
 int command_flush(void);
 
-/* path made absolute, for g_free().  CLI_ERROR_USAGE if it is not UTF-8, which
+/* path made absolute, for g_free().  UTIL_ERROR_USAGE if it is not UTF-8, which
  * neither JSON nor QEMU's monitor can carry. */
 char *command_absolute_path(const char *path, GError **error);

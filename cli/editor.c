@@ -6,7 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#include "cli/error.h"
+#include "util/error.h"
 
 static const char *find_editor(void)
 {
@@ -56,7 +56,7 @@ bool editor_run(const char *path, GError **error)
     signal(SIGINT, on_int);
     signal(SIGQUIT, on_quit);
     if (!done) {
-        g_set_error(error, CLI_ERROR, CLI_ERROR_FAILED,
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                     "the editor \"%s\" failed: %s", editor, reason->message);
         g_error_free(reason);
     }

@@ -10,6 +10,6 @@
 #include <glib.h>
 
 /* Let the user edit the file at path with $VISUAL, $EDITOR or vi, and wait
- * until that is done.  False with CLI_ERROR_FAILED if the editor cannot be
+ * until that is done.  False with UTIL_ERROR_FAILED if the editor cannot be
  * started or says that it failed. */
 bool editor_run(const char *path, GError **error);

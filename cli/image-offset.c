@@ -3,7 +3,7 @@
  */
 #include "cli/image-offset.h"
 
-#include "cli/units.h"
+#include "util/units.h"
 
 bool image_offset_parse(const char *text, uint64_t *ret_bytes, GError **error)
 {

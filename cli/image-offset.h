@@ -18,5 +18,5 @@
 /* clang-format on */
 
 /* What the option says; text NULL: it was not given, and the image begins
- * with the file.  CLI_ERROR_USAGE. */
+ * with the file.  UTIL_ERROR_USAGE. */
 bool image_offset_parse(const char *text, uint64_t *ret_bytes, GError **error);

@@ -6,8 +6,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "cli/error.h"
-#include "cli/units.h"
+#include "util/error.h"
+#include "util/units.h"
 
 static bool check_identity(const PageOrder *order, const Snapshot *snapshot,
                            GError **error)
@@ -15,7 +15,7 @@ static bool check_identity(const PageOrder *order, const Snapshot *snapshot,
     if (!order->identity || strcmp(order->identity, snapshot->identity) == 0) {
         return true;
     }
-    g_set_error(error, CLI_ERROR, CLI_ERROR_FAILED,
+    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                 "recorded for snapshot %.16s…, but this is %.16s…: it may "
                 "help little",
                 order->identity, snapshot->identity);
@@ -30,13 +30,13 @@ static bool check_block(const PageOrderBlock *block, const Snapshot *snapshot,
     g_autofree char *saved_size = NULL;
 
     if (!saved) {
-        g_set_error(error, CLI_ERROR, CLI_ERROR_FAILED,
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                     "RAM block %s is not in the snapshot", block->name);
         return false;
     }
     saved_size = units_format_size(saved->len_bytes);
     if (saved->len_bytes != block->len_bytes) {
-        g_set_error(error, CLI_ERROR, CLI_ERROR_FAILED,
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                     "RAM block %s is %s in the order but %s in the snapshot",
                     block->name, size, saved_size);
         return false;
@@ -74,7 +74,7 @@ static bool count_block(const PageOrder *order, uint32_t index,
         g_try_malloc0_n(saved->n_pages / 64 + 1, sizeof(uint64_t));
 
     if (!seen) {
-        g_set_error(error, CLI_ERROR, CLI_ERROR_FAILED,
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                     "out of memory: RAM block %s has %" PRIu64 " pages",
                     block->name, saved->n_pages);
         return false;

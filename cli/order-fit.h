@@ -19,7 +19,7 @@ typedef struct OrderFit {
     uint64_t n_in_file; /* those of them that are in the snapshot's file */
 } OrderFit;
 
-/* CLI_ERROR_FAILED where the order belongs to another snapshot: the identity
+/* UTIL_ERROR_FAILED where the order belongs to another snapshot: the identity
  * (if both know it), a block or a length differs. */
 bool order_fit_compare(const PageOrder *order, const Snapshot *snapshot,
                        OrderFit *ret_fit, GError **error);

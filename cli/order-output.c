@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "cli/error.h"
+#include "util/error.h"
 
 void order_output_clear(OrderOutput *to)
 {
@@ -18,12 +18,12 @@ void order_output_clear(OrderOutput *to)
 bool order_output_check(const OrderOutput *to, GError **error)
 {
     if (to->path != NULL && to->in_place) {
-        g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
                     "--output and --in-place exclude each other");
         return false;
     }
     if (to->path == NULL && !to->in_place) {
-        g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
                     "say where the changed order is to go: --output FILE or "
                     "--in-place");
         return false;
@@ -43,13 +43,13 @@ static bool keep_backup(const char *path, GError **error)
         if (errno == ENOENT) {
             return true;
         }
-        cli_error_set_errno(error, errno,
+        util_error_set_errno(error, errno,
                             "cannot keep %s as %s, so it is left as it was",
                             path, backup);
         return false;
     }
     if (rename(temporary, backup) != 0) {
-        cli_error_set_errno(error, errno,
+        util_error_set_errno(error, errno,
                             "cannot keep %s as %s, so it is left as it was",
                             path, backup);
         unlink(temporary);

@@ -32,7 +32,7 @@ void order_output_clear(OrderOutput *to);
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(OrderOutput, order_output_clear)
 
-/* Whether the options say where to write, in one way.  CLI_ERROR_USAGE. */
+/* Whether the options say where to write, in one way.  UTIL_ERROR_USAGE. */
 bool order_output_check(const OrderOutput *to, GError **error);
 
 /* Write order where the options say, in one step: whoever opens the file sees

@@ -3,7 +3,7 @@
  */
 #include "cli/order-set.h"
 
-#include "profiler/match.h"
+#include "profiler/orders/match.h"
 
 GPtrArray *order_set_load(char *const *paths, size_t n, bool force,
                           GError **error)

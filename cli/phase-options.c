@@ -3,8 +3,8 @@
  */
 #include "cli/phase-options.h"
 
-#include "cli/units.h"
-#include "profiler/phases.h"
+#include "profiler/orders/phases.h"
+#include "util/units.h"
 
 void phase_options_clear(PhaseOptions *phase)
 {

@@ -7,10 +7,10 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "cli/error.h"
-#include "cli/units.h"
-#include "profiler/machine-map.h"
-#include "profiler/ranges.h"
+#include "profiler/orders/machine-map.h"
+#include "profiler/orders/ranges.h"
+#include "util/error.h"
+#include "util/units.h"
 
 /* The block that has all of a PC's memory, unless memory backends were given
  * on QEMU's command line. */
@@ -39,7 +39,7 @@ static bool parse_address(const char *text, uint64_t *ret_address,
     errno = 0;
     *ret_address = g_ascii_strtoull(text + 2, &end, 16);
     if (!g_ascii_isxdigit(text[2]) || *end != '\0' || errno != 0) {
-        g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
                     "\"%s\" is no address of up to 64 bits", text);
         return false;
     }
@@ -58,7 +58,7 @@ static bool parse_addresses(const char *text, AddressRange *ret_range,
     uint64_t len;
 
     if (text[first_len] == '\0') {
-        g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
                     "\"%s\" is no range of addresses; write FIRST-LAST or "
                     "FIRST+LENGTH",
                     text);
@@ -70,7 +70,7 @@ static bool parse_addresses(const char *text, AddressRange *ret_range,
     }
     len = has_length ? last : last - first + 1;
     if ((!has_length && last < first) || len == 0) {
-        g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
                     "\"%s\" is no range of addresses: it is empty, or longer "
                     "than 64 bits",
                     text);
@@ -99,7 +99,7 @@ static bool parse_part(const char *text, const PageOrder *order,
     }
     block = colon ? page_order_find_block(order, name) : -1;
     if (block < 0) {
-        g_set_error(error, CLI_ERROR, CLI_ERROR_FAILED,
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                     "the order has no RAM block \"%s\"; \"preheat order "
                     "show\" lists those that it has",
                     colon ? name : text);
@@ -126,7 +126,7 @@ static bool add_machine(const char *name, MachineType type,
     int64_t main_ram = page_order_find_block(order, MAIN_RAM);
 
     if (main_ram < 0) {
-        g_set_error(error, CLI_ERROR, CLI_ERROR_FAILED,
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                     "the map of %s is known for a machine whose memory is "
                     "the block \"" MAIN_RAM "\", which this order lacks; "
                     "give --map BLOCK:FIRST-LAST@ADDRESS",
@@ -147,7 +147,7 @@ static bool add_mapping(const char *text, const PageOrder *order, GArray *map,
     PageRange unused;
 
     if (at == NULL) {
-        g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
                     "\"%s\" is no map; write pc, q35 or "
                     "BLOCK[:FIRST-LAST]@ADDRESS",
                     text);
@@ -172,7 +172,7 @@ static GArray *parse_maps(char *const *maps, const PageOrder *order,
     g_autoptr(GArray) map = g_array_new(FALSE, FALSE, sizeof(MachineMapping));
 
     if (maps == NULL) {
-        g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
                     "--guest-range needs --map: where the machine has its "
                     "RAM blocks");
         return NULL;
@@ -217,7 +217,7 @@ GArray *range_options_resolve(const RangeOptions *options,
     g_autoptr(GArray) ranges = g_array_new(FALSE, FALSE, sizeof(PageRange));
 
     if (options->ranges == NULL && options->guest_ranges == NULL) {
-        g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
                     "say which pages: --range or --guest-range");
         return NULL;
     }

@@ -43,7 +43,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(RangeOptions, range_options_clear)
  * or T, or hexadecimal with 0x.  A range is FIRST-LAST, which the last one
  * belongs to, or FIRST+LENGTH.
  *
- * Returns NULL with CLI_ERROR_USAGE or PROFILER_ERROR_RANGE.
+ * Returns NULL with UTIL_ERROR_USAGE or PROFILER_ERROR_RANGE.
  */
 GArray *range_options_resolve(const RangeOptions *options,
                               const PageOrder *order, GError **error);

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "plugin/pager.h"
+#include "plugin/pager/pager.h"
 
 #define MAX_MS (INT64_C(30) * 24 * 3600 * 1000)
 

@@ -14,8 +14,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "plugin/control-protocol.h"
-#include "plugin/thread.h"
+#include "formats/control-protocol.h"
+#include "util/thread.h"
 
 /* A client that does not read for so long is cut off: those who send events
  * have better things to do than wait for it. */

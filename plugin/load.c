@@ -7,13 +7,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "formats/control-protocol.h"
 #include "formats/file.h"
 #include "formats/page-order.h"
 #include "plugin/arguments.h"
-#include "plugin/control-protocol.h"
-#include "plugin/thread.h"
-#include "profiler/learn.h"
-#include "profiler/read-ahead.h"
+#include "profiler/orders/learn.h"
+#include "profiler/orders/read-ahead.h"
+#include "util/clock.h"
+#include "util/thread.h"
 
 #define N_FAULT_THREADS   4
 #define MAX_STAGED_BYTES  (UINT64_C(512) << 20)

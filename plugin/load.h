@@ -13,8 +13,8 @@
 #include <jansson.h>
 
 #include "plugin/control.h"
-#include "plugin/load-stats.h"
-#include "plugin/pager.h"
+#include "plugin/pager/load-stats.h"
+#include "plugin/pager/pager.h"
 
 typedef struct Load Load;
 

@@ -11,8 +11,9 @@
 #include "formats/page-order.h"
 #include "formats/snapshot.h"
 #include "plugin/arguments.h"
-#include "plugin/profile-window.h"
-#include "plugin/thread.h"
+#include "plugin/pager/profile-window.h"
+#include "util/clock.h"
+#include "util/thread.h"
 
 #define DEFAULT_MAX_MS 30000
 #define MAX_RECORDED   (UINT64_C(16) << 20)
@@ -61,14 +62,10 @@ struct Profile {
 Profile *profile_new(void (*warn)(const char *text))
 {
     Profile *profile = g_new0(Profile, 1);
-    pthread_condattr_t attr;
 
     profile->warn = warn;
     pthread_mutex_init(&profile->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&profile->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    clock_cond_init(&profile->changed);
     return profile;
 }
 
@@ -91,16 +88,6 @@ static bool is_settled(Settling *settling, size_t count, uint64_t now_us)
     return now_us - settling->since_us >= SETTLE_US;
 }
 
-static void sleep_locked(Profile *profile, uint64_t until_us)
-{
-    const struct timespec deadline = {
-        .tv_sec = (time_t)(until_us / 1000000),
-        .tv_nsec = (long)(until_us % 1000000) * 1000,
-    };
-
-    pthread_cond_timedwait(&profile->changed, &profile->lock, &deadline);
-}
-
 static void await_end_locked(Profile *profile)
 {
     Settling settling = {.since_us = profile->opened_us};
@@ -115,8 +102,10 @@ static void await_end_locked(Profile *profile)
             (profile->settle && settled && age_us >= profile->min_us)) {
             return;
         }
-        sleep_locked(profile, MIN(now_us + SETTLE_SAMPLE_US,
-                                  profile->opened_us + profile->max_us));
+        uint64_t end_us = profile->opened_us + profile->max_us;
+
+        clock_cond_wait_until(&profile->changed, &profile->lock,
+                              MIN(now_us + SETTLE_SAMPLE_US, end_us));
     }
 }
 

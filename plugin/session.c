@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "formats/control-protocol.h"
 #include "formats/snapshot.h"
 #include "plugin/arguments.h"
-#include "plugin/control-protocol.h"
 #include "plugin/load.h"
 #include "plugin/profile.h"
 #include "plugin/verify.h"

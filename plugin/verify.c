@@ -8,7 +8,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "plugin/page-source.h"
+#include "plugin/pager/page-source.h"
 
 /* How much is compared in one go. */
 #define PIECE_BYTES (UINT64_C(1) << 20)

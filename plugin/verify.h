@@ -12,7 +12,7 @@
 #include <glib.h>
 
 #include "formats/snapshot.h"
-#include "plugin/pager.h"
+#include "plugin/pager/pager.h"
 
 typedef struct VerifyResult {
     uint64_t n_pages;     /* compared */

@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "tests/cli/support.h"
+#include "tests/util/support.h"
 
 #include <stdio.h>
 #include <stdlib.h>

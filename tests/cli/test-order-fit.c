@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "tests/cli/support.h"
+#include "tests/util/support.h"
 
 #include "cli/order-fit.h"
 
@@ -62,7 +62,7 @@ static void assert_misfit(const PageOrder *order, const char *text)
     GError *error = NULL;
 
     assert_false(order_fit_compare(order, &snapshot, &fit, &error));
-    assert_cli_error(error, CLI_ERROR_FAILED, text);
+    assert_util_error(error, UTIL_ERROR_FAILED, text);
 }
 
 static void pages_in_the_file_are_counted(void **state)

@@ -5,7 +5,7 @@
  * pages know its options.  $PREHEAT_PROGRAM is its path, $PREHEAT_MAN_DIR
  * where the manual pages are.
  */
-#include "tests/cli/support.h"
+#include "tests/util/support.h"
 
 #include <string.h>
 #include <sys/wait.h>

@@ -1,11 +1,11 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "tests/cli/support.h"
+#include "tests/util/support.h"
 
 #include "cli/range-options.h"
-#include "profiler/error.h"
-#include "profiler/ranges.h"
+#include "profiler/orders/error.h"
+#include "profiler/orders/ranges.h"
 
 #define GIB (UINT64_C(1) << 30)
 
@@ -55,12 +55,12 @@ static void assert_resolves(const char *range, const char *guest_range,
 }
 
 static void assert_fails(const char *range, const char *guest_range,
-                         const char *map, CliError code, const char *text)
+                         const char *map, UtilError code, const char *text)
 {
     GError *error = NULL;
 
     assert_null(resolve(range, guest_range, map, &error));
-    assert_cli_error(error, code, text);
+    assert_util_error(error, code, text);
 }
 
 static void a_block_alone_is_all_of_it(void **state)
@@ -113,20 +113,20 @@ static void ranges_come_in_the_sequence_they_were_given(void **state)
 
 static void mistakes_are_told(void **state)
 {
-    assert_fails(NULL, NULL, NULL, CLI_ERROR_USAGE, "say which pages");
-    assert_fails("nope", NULL, NULL, CLI_ERROR_FAILED, "\"nope\"");
-    assert_fails("nope:1-2", NULL, NULL, CLI_ERROR_FAILED, "\"nope\"");
-    assert_fails("pc.ram:1", NULL, NULL, CLI_ERROR_USAGE, "FIRST-LAST");
-    assert_fails("pc.ram:2-1", NULL, NULL, CLI_ERROR_USAGE, "empty");
-    assert_fails("pc.ram:2+0", NULL, NULL, CLI_ERROR_USAGE, "empty");
-    assert_fails("pc.ram:0xg-1", NULL, NULL, CLI_ERROR_USAGE, "0xg");
-    assert_fails("pc.ram:0-0xffffffffffffffff", NULL, NULL, CLI_ERROR_USAGE,
+    assert_fails(NULL, NULL, NULL, UTIL_ERROR_USAGE, "say which pages");
+    assert_fails("nope", NULL, NULL, UTIL_ERROR_FAILED, "\"nope\"");
+    assert_fails("nope:1-2", NULL, NULL, UTIL_ERROR_FAILED, "\"nope\"");
+    assert_fails("pc.ram:1", NULL, NULL, UTIL_ERROR_USAGE, "FIRST-LAST");
+    assert_fails("pc.ram:2-1", NULL, NULL, UTIL_ERROR_USAGE, "empty");
+    assert_fails("pc.ram:2+0", NULL, NULL, UTIL_ERROR_USAGE, "empty");
+    assert_fails("pc.ram:0xg-1", NULL, NULL, UTIL_ERROR_USAGE, "0xg");
+    assert_fails("pc.ram:0-0xffffffffffffffff", NULL, NULL, UTIL_ERROR_USAGE,
                  "longer");
-    assert_fails("pc.ram:0-0x1ffffffffffffffff", NULL, NULL, CLI_ERROR_USAGE,
+    assert_fails("pc.ram:0-0x1ffffffffffffffff", NULL, NULL, UTIL_ERROR_USAGE,
                  "no address");
-    assert_fails(NULL, "0-1", NULL, CLI_ERROR_USAGE, "--map");
-    assert_fails(NULL, "0-1", "microvm", CLI_ERROR_USAGE, "no map");
-    assert_fails(NULL, "0-1", "nope@0", CLI_ERROR_FAILED, "\"nope\"");
+    assert_fails(NULL, "0-1", NULL, UTIL_ERROR_USAGE, "--map");
+    assert_fails(NULL, "0-1", "microvm", UTIL_ERROR_USAGE, "no map");
+    assert_fails(NULL, "0-1", "nope@0", UTIL_ERROR_FAILED, "\"nope\"");
 }
 
 static void addresses_beyond_the_block_are_told(void **state)

@@ -15,9 +15,10 @@
 #include <cmocka.h>
 #include <glib/gstdio.h>
 
-#include "plugin/control-protocol.h"
-#include "plugin/load-stats.h"
+#include "formats/control-protocol.h"
+#include "plugin/pager/load-stats.h"
 #include "tests/formats/image.h"
+#include "util/clock.h"
 
 #define MAX_WORLDS 64
 

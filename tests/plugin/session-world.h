@@ -16,8 +16,8 @@
 #include "formats/page-order.h"
 #include "formats/snapshot.h"
 #include "plugin/session.h"
+#include "tests/pager/ram-kinds.h"
 #include "tests/plugin/line-client.h"
-#include "tests/plugin/ram-kinds.h"
 
 #define WORLD_PAGE_BYTES UINT64_C(4096)
 

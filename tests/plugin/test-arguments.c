@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "plugin/arguments.h"
-#include "plugin/pager.h"
+#include "plugin/pager/pager.h"
 
 /* What the arguments below are parsed into; these are the values before. */
 typedef struct Values {

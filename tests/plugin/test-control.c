@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#include "plugin/control-protocol.h"
+#include "formats/control-protocol.h"
 #include "plugin/control.h"
 #include "tests/plugin/line-client.h"
 

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "plugin/control-protocol.h"
+#include "formats/control-protocol.h"
 #include "tests/plugin/session-world.h"
 
 static void assert_read_error(const World *world, WorldBlock block,

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "plugin/control-protocol.h"
+#include "formats/control-protocol.h"
 #include "tests/plugin/session-world.h"
 
 /* The arguments of "load", to learn at path until it is ended. */

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "plugin/control-protocol.h"
+#include "formats/control-protocol.h"
 #include "tests/plugin/session-world.h"
 
 static void start_profile(const World *world, const char *output)

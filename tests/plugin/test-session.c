@@ -10,9 +10,10 @@
 
 #include <cmocka.h>
 
-#include "plugin/control-protocol.h"
-#include "plugin/load-stats.h"
+#include "formats/control-protocol.h"
+#include "plugin/pager/load-stats.h"
 #include "tests/plugin/session-world.h"
+#include "util/clock.h"
 
 static json_t *read_json(const char *path)
 {

@@ -1,0 +1,156 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "host/json-line.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "util/error.h"
+
+#define READ_CHUNK_BYTES 65536
+
+struct JsonLine {
+    int fd;
+    size_t max_line_bytes;
+    GByteArray *input; /* read, but not taken */
+    size_t searched;   /* so many bytes of input have no newline */
+};
+
+JsonLine *json_line_new(int fd, size_t max_line_bytes)
+{
+    JsonLine *line = g_new0(JsonLine, 1);
+
+    line->fd = fd;
+    line->max_line_bytes = max_line_bytes;
+    line->input = g_byte_array_new();
+    return line;
+}
+
+void json_line_free(JsonLine *line)
+{
+    if (!line) {
+        return;
+    }
+    close(line->fd);
+    g_byte_array_unref(line->input);
+    g_free(line);
+}
+
+int json_line_fd(const JsonLine *line)
+{
+    return line->fd;
+}
+
+static bool send_all(int fd, const char *data, size_t len, GError **error)
+{
+    while (len > 0) {
+        ssize_t n = send(fd, data, len, MSG_NOSIGNAL);
+
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+            g_set_error(error, UTIL_ERROR, UTIL_ERROR_CLOSED,
+                        "the connection was closed");
+            return false;
+        }
+        if (n < 0) {
+            util_error_set_errno(error, errno, "cannot send");
+            return false;
+        }
+        data += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+bool json_line_send(JsonLine *line, const json_t *message, GError **error)
+{
+    char *text = json_dumps(message, JSON_COMPACT);
+    g_autoptr(GString) bytes = NULL;
+
+    g_assert(text);
+    bytes = g_string_new(text);
+    free(text);
+    g_string_append_c(bytes, '\n');
+    return send_all(line->fd, bytes->str, bytes->len, error);
+}
+
+bool json_line_fill(JsonLine *line, GError **error)
+{
+    guint old_len = line->input->len;
+    ssize_t n;
+
+    g_byte_array_set_size(line->input, old_len + READ_CHUNK_BYTES);
+    do {
+        n = recv(line->fd, line->input->data + old_len, READ_CHUNK_BYTES, 0);
+    } while (n < 0 && errno == EINTR);
+    g_byte_array_set_size(line->input, old_len + (n > 0 ? (guint)n : 0));
+
+    if (n == 0 || (n < 0 && errno == ECONNRESET)) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_CLOSED,
+                    "the connection was closed");
+        return false;
+    }
+    if (n < 0) {
+        util_error_set_errno(error, errno, "cannot receive");
+        return false;
+    }
+    return true;
+}
+
+static json_t *parse_object(const char *text, size_t len, GError **error)
+{
+    json_error_t json_error;
+    json_t *message =
+        json_loadb(text, len, JSON_REJECT_DUPLICATES, &json_error);
+
+    if (!message) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_PROTOCOL,
+                    "received what is not JSON: %s", json_error.text);
+        return NULL;
+    }
+    if (!json_is_object(message)) {
+        json_decref(message);
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_PROTOCOL,
+                    "received JSON that is not an object");
+        return NULL;
+    }
+    return message;
+}
+
+bool json_line_take(JsonLine *line, json_t **ret_message, GError **error)
+{
+    GByteArray *input = line->input;
+    const guint8 *end = NULL;
+    json_t *message;
+    size_t len;
+
+    if (input->len > line->searched) {
+        end = memchr(input->data + line->searched, '\n',
+                     input->len - line->searched);
+    }
+    len = end ? (size_t)(end - input->data) + 1 : input->len;
+    if (len > line->max_line_bytes) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_PROTOCOL,
+                    "received a line longer than %zu bytes",
+                    line->max_line_bytes);
+        return false;
+    }
+    if (!end) {
+        line->searched = input->len;
+        *ret_message = NULL;
+        return true;
+    }
+    message = parse_object((const char *)input->data, len, error);
+    if (!message) {
+        return false;
+    }
+    g_byte_array_remove_range(input, 0, (guint)len);
+    line->searched = 0;
+    *ret_message = message;
+    return true;
+}

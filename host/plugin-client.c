@@ -1,0 +1,126 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "host/plugin-client.h"
+
+#include <unistd.h>
+
+#include "formats/control-protocol.h"
+#include "host/unix-socket.h"
+#include "util/error.h"
+
+#define GREETING_TIMEOUT_MS 10000
+
+Rpc *plugin_client_new(int fd)
+{
+    return rpc_new(fd, CONTROL_MAX_LINE_BYTES, "the preheat plugin");
+}
+
+bool plugin_client_greeting(Rpc *control, pid_t *ret_pid, GError **error)
+{
+    json_t *greeting;
+    json_int_t pid = 0;
+
+    if (!rpc_greeting(control, "preheat", GREETING_TIMEOUT_MS, &greeting,
+                      error)) {
+        return false;
+    }
+    json_unpack(greeting, "{s:I}", "pid", &pid);
+    json_decref(greeting);
+    if (pid <= 0 || pid > G_MAXINT) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_PROTOCOL,
+                    "the preheat plugin's greeting has no process ID");
+        return false;
+    }
+    if (ret_pid) {
+        *ret_pid = (pid_t)pid;
+    }
+    return true;
+}
+
+/* Any process can listen on an abstract name: make sure that it is QEMU. */
+static bool check_listener(int fd, pid_t pid, uid_t owner, GError **error)
+{
+    struct ucred peer;
+    bool trusted;
+
+    if (!unix_socket_peer(fd, &peer, error)) {
+        return false;
+    }
+    if (peer.pid != pid) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                    "process %d listens in its place", (int)peer.pid);
+        return false;
+    }
+    trusted = geteuid() == 0 || peer.uid == geteuid() || peer.uid == 0 ||
+              peer.uid == owner;
+    if (!trusted) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                    "it belongs to another user (UID %u)", peer.uid);
+    }
+    return trusted;
+}
+
+/* The plugin hangs up on whom it does not serve, without a word. */
+static void explain_hanging_up(const Rpc *control, GError **error)
+{
+    if (rpc_is_closed(control)) {
+        g_prefix_error(error, "only root and the user that QEMU runs as are "
+                              "answered, or QEMU has ended: ");
+    }
+}
+
+Rpc *plugin_client_connect(pid_t pid, uid_t owner, GError **error)
+{
+    g_autofree char *name =
+        g_strdup_printf(CONTROL_SOCKET_NAME_FORMAT, (int)pid);
+    g_autoptr(Rpc) control = NULL;
+    int fd;
+
+    if (!unix_socket_connect_abstract(name, &fd, error)) {
+        g_prefix_error(error,
+                       "process %d: no preheat plugin answers (was QEMU "
+                       "started by preheat, or with -plugin?): ",
+                       (int)pid);
+        return NULL;
+    }
+    control = plugin_client_new(fd);
+    if (!check_listener(fd, pid, owner, error) ||
+        !plugin_client_greeting(control, NULL, error)) {
+        explain_hanging_up(control, error);
+        g_prefix_error(error, "process %d: ", (int)pid);
+        return NULL;
+    }
+    return g_steal_pointer(&control);
+}
+
+static Rpc *connect_peer(int qmp_fd, GError **error)
+{
+    struct ucred peer;
+
+    if (!unix_socket_peer(qmp_fd, &peer, error)) {
+        return NULL;
+    }
+    return plugin_client_connect(peer.pid, peer.uid, error);
+}
+
+Rpc *plugin_client_connect_by_qmp(const char *path, GError **error)
+{
+    Rpc *control;
+    int fd;
+
+    if (!unix_socket_connect(path, &fd, error)) {
+        return NULL;
+    }
+    control = connect_peer(fd, error);
+    close(fd);
+    if (!control) {
+        g_prefix_error(error, "%s: ", path);
+    }
+    return control;
+}
+
+Rpc *plugin_client_connect_peer(const Rpc *qmp, GError **error)
+{
+    return connect_peer(rpc_fd(qmp), error);
+}

@@ -1,0 +1,257 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "host/profiling.h"
+
+#include <string.h>
+
+#include "formats/control-protocol.h"
+#include "host/machine-check.h"
+#include "host/plugin-client.h"
+#include "host/qmp.h"
+#include "host/ram-blocks.h"
+#include "util/error.h"
+#include "util/progress.h"
+
+/* The longest time between two looks at an open window. */
+#define POLL_MS 100
+
+/* Where a PC has its option ROMs. */
+#define OPTION_ROMS_ADDR  0xc0000
+#define OPTION_ROMS_BYTES 0x20000
+
+struct Profiling {
+    Rpc *qmp; /* borrowed */
+    Rpc *control;
+    ProfileTime time;
+    json_t *blocks;
+    json_t *vcpu_threads;
+    bool is_pc;
+};
+
+bool profile_time_parse(const char *text, ProfileTime *ret_time,
+                        GError **error)
+{
+    ProfileTime time = {true, PROFILE_MIN_MS, PROFILE_MAX_MS};
+    char *end = NULL;
+    double seconds;
+
+    if (text) {
+        seconds = g_ascii_strtod(text, &end);
+        if (end == text || *end != '\0' ||
+            !(seconds > 0 && seconds <= 3600)) {
+            g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
+                        "--profile takes a number of seconds up to 3600, not "
+                        "%s",
+                        text);
+            return false;
+        }
+        time = (ProfileTime){false, 0, (int64_t)(seconds * 1000)};
+    }
+    *ret_time = time;
+    return true;
+}
+
+char *profile_order_path(const char *snapshot_path)
+{
+    return g_strconcat(snapshot_path, ".order", NULL);
+}
+
+bool profiling_make_quiet(Rpc *control, GError **error)
+{
+    g_autofree char *state = NULL;
+    json_t *stats;
+
+    if (!rpc_execute(control, CONTROL_CMD_PROFILE_STOP, NULL, NULL, error) ||
+        !rpc_execute(control, CONTROL_CMD_QUERY, NULL, &stats, error)) {
+        return false;
+    }
+    state = g_strdup(json_string_value(json_object_get(stats, "state")));
+    json_decref(stats);
+    if (g_strcmp0(state, "idle") == 0 || g_strcmp0(state, "loaded") == 0) {
+        return true;
+    }
+    if (g_strcmp0(state, "failed") == 0) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                    "this guest is still being loaded, and what it is loaded "
+                    "from cannot be read: when that is mended, go on with "
+                    "preheat control retry, and save it then");
+        return false;
+    }
+    return rpc_execute(control, CONTROL_CMD_LOAD_REST, NULL, NULL, error) &&
+           rpc_execute(control, CONTROL_CMD_WAIT,
+                       json_pack("{s:s}", "for", "all"), NULL, error);
+}
+
+/* Every block that would be loaded lazily. */
+static json_t *query_blocks(Rpc *qmp, GError **error)
+{
+    g_autoptr(GArray) blocks = ram_blocks_query(qmp, error);
+    json_t *list;
+
+    if (!blocks) {
+        return NULL;
+    }
+    list = json_array();
+    for (guint i = 0; i < blocks->len; i++) {
+        const RamBlock *block = &g_array_index(blocks, RamBlock, i);
+
+        if (machine_block_is_lazy(block)) {
+            json_array_append_new(list, ram_block_to_json(block));
+        }
+    }
+    return list;
+}
+
+static bool is_pc(Rpc *qmp)
+{
+    json_t *type;
+    bool is;
+
+    if (!rpc_execute(qmp, "qom-get",
+                     json_pack("{s:s, s:s}", "path", "/machine", "property",
+                               "type"),
+                     &type, NULL)) {
+        return false;
+    }
+    is = json_is_string(type) &&
+         g_str_has_prefix(json_string_value(type), "pc-");
+    json_decref(type);
+    return is;
+}
+
+Profiling *profiling_new(Rpc *qmp, Rpc *control, const ProfileTime *time,
+                         GError **error)
+{
+    g_autoptr(Profiling) profiling = g_new0(Profiling, 1);
+
+    profiling->qmp = qmp;
+    profiling->control = control;
+    profiling->time = *time;
+    profiling->blocks = query_blocks(qmp, error);
+    if (!profiling->blocks ||
+        !qmp_vcpu_threads(qmp, &profiling->vcpu_threads, error)) {
+        return NULL;
+    }
+    profiling->is_pc = is_pc(qmp);
+    return g_steal_pointer(&profiling);
+}
+
+void profiling_free(Profiling *profiling)
+{
+    if (profiling) {
+        rpc_free(profiling->control);
+        json_decref(profiling->blocks);
+        json_decref(profiling->vcpu_threads);
+        g_free(profiling);
+    }
+}
+
+bool profiling_start(Profiling *profiling, const char *snapshot_path,
+                     const char *order_path, GError **error)
+{
+    return rpc_execute(
+        profiling->control, CONTROL_CMD_PROFILE_START,
+        json_pack("{s:s, s:s, s:b, s:I, s:I, s:O, s:O}", "snapshot",
+                  snapshot_path, "output", order_path, "settle",
+                  profiling->time.settle, "min-time",
+                  (json_int_t)profiling->time.min_ms, "max-time",
+                  (json_int_t)profiling->time.max_ms, "blocks",
+                  profiling->blocks, "vcpu-threads", profiling->vcpu_threads),
+        NULL, error);
+}
+
+/* Source: QEMU, vapic_map_rom_writable() and the reading of rom_state in
+ * hw/i386/vapic.c, which is where pmemsave looks as well. */
+static void read_option_roms(Rpc *qmp)
+{
+    (void)rpc_execute(qmp, "pmemsave",
+                      json_pack("{s:i, s:i, s:s}", "val", OPTION_ROMS_ADDR,
+                                "size", OPTION_ROMS_BYTES, "filename",
+                                "/dev/null"),
+                      NULL, NULL);
+}
+
+/* Source: QEMU, the defaults of the migration parameters announce-*. */
+static void announce(Rpc *qmp)
+{
+    (void)rpc_execute(qmp, "announce-self",
+                      json_pack("{s:i, s:i, s:i, s:i}", "initial", 50, "max",
+                                550, "rounds", 5, "step", 100),
+                      NULL, NULL);
+}
+
+void profiling_act_loaded(Profiling *profiling)
+{
+    if (profiling->is_pc) {
+        read_option_roms(profiling->qmp);
+    }
+    announce(profiling->qmp);
+}
+
+void profiling_discard(Profiling *profiling)
+{
+    (void)rpc_execute(profiling->control, CONTROL_CMD_PROFILE_STOP,
+                      json_pack("{s:b}", "discard", 1), NULL, NULL);
+}
+
+static void show(Progress *progress, const json_t *info, int64_t begin_us)
+{
+    g_autofree char *text = g_strdup_printf(
+        "%" JSON_INTEGER_FORMAT " first touches in %.0f s",
+        json_integer_value(json_object_get(info, "first-touches")),
+        (double)(g_get_monotonic_time() - begin_us) / G_USEC_PER_SEC);
+
+    progress_note(progress, text);
+}
+
+/* Returns false when the window is closed, or with an error. */
+static bool is_open(Profiling *profiling, Progress *progress,
+                    int64_t begin_us, GError **error)
+{
+    json_t *info;
+    bool open;
+
+    if (!rpc_execute(profiling->control, CONTROL_CMD_PROFILE_QUERY, NULL,
+                     &info, error)) {
+        return false;
+    }
+    open = g_strcmp0(json_string_value(json_object_get(info, "state")),
+                     "profiling") == 0;
+    show(progress, info, begin_us);
+    json_decref(info);
+    return open;
+}
+
+bool profiling_finish(Profiling *profiling, int interrupt_fd,
+                      json_t **ret_result, GError **error)
+{
+    g_autoptr(Progress) progress = progress_new("profiling");
+    int64_t begin_us = g_get_monotonic_time();
+    GError *local = NULL;
+    const char *failure;
+    json_t *result;
+
+    rpc_set_interrupt_fd(profiling->control, interrupt_fd);
+    while (is_open(profiling, progress, begin_us, &local) &&
+           rpc_pump(profiling->control, POLL_MS, &local)) {
+    }
+    rpc_set_interrupt_fd(profiling->control, -1);
+    if (local && !g_error_matches(local, UTIL_ERROR, UTIL_ERROR_INTERRUPTED)) {
+        g_propagate_error(error, local);
+        return false;
+    }
+    g_clear_error(&local);
+    if (!rpc_execute(profiling->control, CONTROL_CMD_PROFILE_STOP, NULL,
+                     &result, error)) {
+        return false;
+    }
+    failure = json_string_value(json_object_get(result, "error"));
+    if (failure) {
+        g_set_error_literal(error, UTIL_ERROR, UTIL_ERROR_FAILED, failure);
+        json_decref(result);
+        return false;
+    }
+    *ret_result = result;
+    return true;
+}

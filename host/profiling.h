@@ -1,0 +1,71 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The program's side of profiling a guest in place: the window opens while
+ * the guest stands still after its save, and closes by itself.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <glib.h>
+#include <jansson.h>
+
+#include "formats/snapshot.h"
+#include "host/rpc.h"
+
+#define PROFILE_MAX_MS 30000 /* where nobody asked for another time */
+#define PROFILE_MIN_MS 3000  /* first touches cannot have died down before */
+
+typedef struct ProfileTime {
+    bool settle;    /* end when first touches have died down */
+    int64_t min_ms; /* but not before */
+    int64_t max_ms; /* and in any case then */
+} ProfileTime;
+
+/* Parse "SECONDS", or NULL for the default: settle, at most PROFILE_MAX_MS.
+ * UTIL_ERROR_USAGE. */
+bool profile_time_parse(const char *text, ProfileTime *ret_time,
+                        GError **error);
+
+/* Where the order of the snapshot at path goes, for g_free(). */
+char *profile_order_path(const char *snapshot_path);
+
+/* Let what the plugin is at come to its end before a save: a load is loaded
+ * to its end, at full speed, unless it has failed; a window is closed. */
+bool profiling_make_quiet(Rpc *control, GError **error);
+
+typedef struct Profiling Profiling;
+
+/* Ask QEMU and the plugin for what opening the window takes, while the guest
+ * still runs.  control (taken over) and qmp (borrowed) lead to one QEMU. */
+Profiling *profiling_new(Rpc *qmp, Rpc *control, const ProfileTime *time,
+                         GError **error);
+
+/* NULL is fine; a window that is open goes on. */
+void profiling_free(Profiling *profiling);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Profiling, profiling_free)
+
+/* Open the window for the snapshot that was just written to snapshot_path;
+ * the guest stands still.  Its order goes to order_path in the end. */
+bool profiling_start(Profiling *profiling, const char *snapshot_path,
+                     const char *order_path, GError **error);
+
+/* A guest that was loaded touches a few pages that one that runs on does not:
+ * QEMU looks into the option ROMs of a PC while it loads the devices' state,
+ * and tells the guest to announce its network addresses.  Have the same done
+ * in the window, before the guest runs, as at a load; so the order has these
+ * pages.  Where that fails, it lacks them. */
+void profiling_act_loaded(Profiling *profiling);
+
+/* The snapshot could not be published: close the window, and leave what order
+ * there is. */
+void profiling_discard(Profiling *profiling);
+
+/* Wait until the window is closed and its order written.  When interrupt_fd
+ * (-1: none) becomes readable, it is closed at once.  ret_result (a new
+ * reference): what the control protocol's query-profile tells. */
+bool profiling_finish(Profiling *profiling, int interrupt_fd,
+                      json_t **ret_result, GError **error);

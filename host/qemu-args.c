@@ -1,0 +1,156 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "host/qemu-args.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "util/error.h"
+
+#define PLUGIN_FILE "libpreheat-plugin.so"
+
+bool qemu_args_have(char *const *argv, const char *option)
+{
+    for (size_t i = 1; argv[0] && argv[i]; i++) {
+        const char *arg = argv[i];
+
+        if (strcmp(arg, option) == 0 ||
+            (arg[0] == '-' && strcmp(arg + 1, option) == 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool qemu_args_check_given(char *const *argv, GError **error)
+{
+    if (!argv || !argv[0]) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
+                    "QEMU's command line is missing: write it after \"--\"");
+        return false;
+    }
+    return true;
+}
+
+bool qemu_args_check_loadable(char *const *argv, GError **error)
+{
+    static const char *const ours[] = {"-incoming", "-loadvm"};
+
+    for (size_t i = 0; i < G_N_ELEMENTS(ours); i++) {
+        if (qemu_args_have(argv, ours[i])) {
+            g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
+                        "leave %s away: the guest comes from --snapshot",
+                        ours[i]);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The directory of this program's file, or NULL. */
+static char *own_directory(void)
+{
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+
+    return self ? g_path_get_dirname(self) : NULL;
+}
+
+char *qemu_args_find_plugin(GError **error)
+{
+    const char *given = g_getenv("PREHEAT_PLUGIN");
+    g_autofree char *installed =
+        g_build_filename(PREHEAT_PLUGIN_DIR, PLUGIN_FILE, NULL);
+    g_autofree char *directory = own_directory();
+    g_autofree char *built = NULL;
+
+    if (given && given[0]) {
+        return g_canonicalize_filename(given, NULL);
+    }
+    if (directory) {
+        built = g_build_filename(directory, "..", "plugin", PLUGIN_FILE, NULL);
+        if (access(built, R_OK) == 0) {
+            return g_canonicalize_filename(built, NULL);
+        }
+    }
+    if (access(installed, R_OK) == 0) {
+        return g_steal_pointer(&installed);
+    }
+    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                "the plugin for QEMU is not at %s; install it, or set "
+                "PREHEAT_PLUGIN to its path",
+                installed);
+    return NULL;
+}
+
+/* In QEMU's options a comma in a value is written twice. */
+static char *double_commas(const char *text)
+{
+    g_auto(GStrv) parts = g_strsplit(text, ",", -1);
+
+    return g_strjoinv(",,", parts);
+}
+
+static GPtrArray *copy_args(char *const *argv)
+{
+    GPtrArray *args = g_ptr_array_new_with_free_func(g_free);
+
+    for (size_t i = 0; argv[i]; i++) {
+        g_ptr_array_add(args, g_strdup(argv[i]));
+    }
+    return args;
+}
+
+static void add(GPtrArray *args, const char *option, char *value)
+{
+    g_ptr_array_add(args, g_strdup(option));
+    if (value) {
+        g_ptr_array_add(args, value);
+    }
+}
+
+static void add_plugin(GPtrArray *args, const char *plugin, const char *options)
+{
+    g_autofree char *escaped = double_commas(plugin);
+
+    add(args, "-plugin", g_strconcat(escaped, options, NULL));
+}
+
+static char **finish(GPtrArray *args)
+{
+    g_ptr_array_add(args, NULL);
+    return (char **)g_ptr_array_free(args, FALSE);
+}
+
+char **qemu_args_for_run(char *const *argv, const char *plugin)
+{
+    GPtrArray *args = copy_args(argv);
+
+    add_plugin(args, plugin, "");
+    return finish(args);
+}
+
+char **qemu_args_for_load(char *const *argv, const char *plugin, int control_fd,
+                          int qmp_fd)
+{
+    GPtrArray *args = copy_args(argv);
+    g_autofree char *options = g_strdup_printf(",control-fd=%d", control_fd);
+
+    add_plugin(args, plugin, options);
+    add(args, "-chardev",
+        g_strdup_printf("socket,id=preheat-qmp,fd=%d", qmp_fd));
+    /* Not -mon: QEMU 11.1 warns that it is deprecated. */
+    add(args, "-qmp", g_strdup("chardev:preheat-qmp"));
+    add(args, "-incoming", g_strdup("defer"));
+    add(args, "-S", NULL);
+    return finish(args);
+}
+
+void qemu_args_set_plugin_api(int version)
+{
+    g_autofree char *text = g_strdup_printf("%d", version);
+
+    if (version > 0) {
+        g_setenv("PREHEAT_PLUGIN_API", text, TRUE);
+    }
+}

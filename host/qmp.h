@@ -1,0 +1,50 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * QEMU's machine protocol: the handshake, and the commands that more than one
+ * subcommand needs.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+#include "host/rpc.h"
+
+typedef struct QmpVersion {
+    int major;
+    int minor;
+} QmpVersion;
+
+/* Take over fd, the socket of a QMP monitor; nothing is sent yet. */
+Rpc *qmp_new(int fd);
+
+/* Read the greeting and leave the negotiation mode.  ret_version may be
+ * NULL. */
+bool qmp_handshake(Rpc *qmp, int timeout_ms, QmpVersion *ret_version,
+                   GError **error);
+
+/* Connect to the monitor at path and shake hands. */
+Rpc *qmp_connect(const char *path, GError **error);
+
+/* What the human monitor answers to line, for g_free(). */
+bool qmp_human(Rpc *qmp, const char *line, char **ret_text, GError **error);
+
+/* The machine's state as query-status has it ("paused"), for g_free(). */
+bool qmp_run_state(Rpc *qmp, char **ret_state, GError **error);
+
+/* The threads that run the vCPUs, by vCPU index: a list of thread IDs, a new
+ * reference. */
+bool qmp_vcpu_threads(Rpc *qmp, json_t **ret_threads, GError **error);
+
+/* Switch a migration capability on or off. */
+bool qmp_set_capability(Rpc *qmp, const char *name, bool on, GError **error);
+
+/* Switch mapped-ram on; says which QEMU has it. */
+bool qmp_use_mapped_ram(Rpc *qmp, GError **error);
+
+/* The migration URI of the image off_bytes into the file at path, for
+ * g_free(). */
+char *qmp_file_uri(const char *path, uint64_t off_bytes);

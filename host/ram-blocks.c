@@ -1,0 +1,125 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "host/ram-blocks.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "host/qmp.h"
+#include "util/error.h"
+#include "util/units.h"
+
+/* QEMU, ram_block_format() in system/physmem.c.  The second field, the offset
+ * in QEMU's own numbering of RAM, says nothing to us. */
+static const char line_pattern[] =
+    "^((?<name>\\S+)\\s+)?(?<page>\\d+ ([KMGT]i)?B)\\s+0x[[:xdigit:]]+"
+    "\\s+0x(?<used>[[:xdigit:]]+)\\s+0x(?<total>[[:xdigit:]]+)"
+    "\\s+0x(?<host>[[:xdigit:]]+)\\s+(?<mode>r[ow])$";
+
+static void clear_block(void *data)
+{
+    RamBlock *block = data;
+
+    g_free(block->name);
+}
+
+static bool fetch_hex(const GMatchInfo *match, const char *field,
+                      uint64_t *ret_number)
+{
+    g_autofree char *digits = g_match_info_fetch_named(match, field);
+
+    return g_ascii_string_to_unsigned(digits, 16, 0, UINT64_MAX, ret_number,
+                                      NULL);
+}
+
+static bool fetch_page_bytes(const GMatchInfo *match, uint64_t *ret_bytes)
+{
+    g_autofree char *text = g_match_info_fetch_named(match, "page");
+    char *space = strchr(text, ' ');
+
+    memmove(space, space + 1, strlen(space));
+    return units_parse_size(text, ret_bytes, NULL);
+}
+
+static bool parse_line(const GRegex *regex, const char *line,
+                       RamBlock *ret_block)
+{
+    g_autoptr(GMatchInfo) match = NULL;
+    g_autofree char *mode = NULL;
+    RamBlock block;
+
+    if (!g_regex_match(regex, line, 0, &match) ||
+        !fetch_page_bytes(match, &block.page_bytes) ||
+        !fetch_hex(match, "used", &block.used_bytes) ||
+        !fetch_hex(match, "total", &block.total_bytes) ||
+        !fetch_hex(match, "host", &block.host)) {
+        return false;
+    }
+    mode = g_match_info_fetch_named(match, "mode");
+    block.writable = strcmp(mode, "rw") == 0;
+    block.name = g_match_info_fetch_named(match, "name");
+    *ret_block = block;
+    return true;
+}
+
+GArray *ram_blocks_parse(const char *text, GError **error)
+{
+    g_autoptr(GRegex) regex = g_regex_new(line_pattern, 0, 0, NULL);
+    g_autoptr(GArray) blocks = g_array_new(FALSE, FALSE, sizeof(RamBlock));
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+
+    g_assert(regex);
+    g_array_set_clear_func(blocks, clear_block);
+    for (size_t i = 0; lines[i]; i++) {
+        RamBlock block;
+
+        if ((i == 0 && strstr(lines[i], "Block Name")) ||
+            g_strstrip(lines[i])[0] == '\0') {
+            continue;
+        }
+        if (!parse_line(regex, lines[i], &block)) {
+            g_set_error(error, UTIL_ERROR, UTIL_ERROR_PROTOCOL,
+                        "cannot read this line of QEMU's `info ramblock`: "
+                        "%s",
+                        lines[i]);
+            return NULL;
+        }
+        g_array_append_val(blocks, block);
+    }
+    return g_steal_pointer(&blocks);
+}
+
+GArray *ram_blocks_query(Rpc *qmp, GError **error)
+{
+    g_autofree char *text = NULL;
+
+    if (!qmp_human(qmp, "info ramblock", &text, error)) {
+        return NULL;
+    }
+    return ram_blocks_parse(text, error);
+}
+
+const RamBlock *ram_blocks_find(const GArray *blocks, const char *name)
+{
+    for (guint i = 0; i < blocks->len; i++) {
+        const RamBlock *block = &g_array_index(blocks, RamBlock, i);
+
+        if (strcmp(block->name, name) == 0) {
+            return block;
+        }
+    }
+    return NULL;
+}
+
+json_t *ram_block_to_json(const RamBlock *block)
+{
+    g_autofree char *host = g_strdup_printf("0x%" PRIx64, block->host);
+    json_t *json =
+        json_pack("{s:s, s:s, s:I, s:I}", "name", block->name, "host", host,
+                  "length", (json_int_t)block->used_bytes, "page-size",
+                  (json_int_t)block->page_bytes);
+
+    g_assert(json);
+    return json;
+}

@@ -1,0 +1,292 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "host/rpc.h"
+
+#include <errno.h>
+#include <poll.h>
+
+#include "host/json-line.h"
+#include "util/error.h"
+
+struct Rpc {
+    JsonLine *line;
+    char *peer;
+    bool closed;
+    int interrupt_fd;
+    Rpc *companion;
+    RpcEventFunc on_event;
+    void *opaque;
+    uint64_t last_id;
+    GQueue inbox; /* of json_t: all that came and is no event, in sequence */
+};
+
+Rpc *rpc_new(int fd, size_t max_line_bytes, const char *peer)
+{
+    Rpc *rpc = g_new0(Rpc, 1);
+
+    rpc->line = json_line_new(fd, max_line_bytes);
+    rpc->peer = g_strdup(peer);
+    rpc->interrupt_fd = -1;
+    g_queue_init(&rpc->inbox);
+    return rpc;
+}
+
+void rpc_free(Rpc *rpc)
+{
+    if (!rpc) {
+        return;
+    }
+    g_queue_clear_full(&rpc->inbox, (GDestroyNotify)json_decref);
+    json_line_free(rpc->line);
+    g_free(rpc->peer);
+    g_free(rpc);
+}
+
+int rpc_fd(const Rpc *rpc)
+{
+    return json_line_fd(rpc->line);
+}
+
+bool rpc_is_closed(const Rpc *rpc)
+{
+    return rpc->closed;
+}
+
+void rpc_on_event(Rpc *rpc, RpcEventFunc func, void *opaque)
+{
+    rpc->on_event = func;
+    rpc->opaque = opaque;
+}
+
+void rpc_set_companion(Rpc *rpc, Rpc *companion)
+{
+    rpc->companion = companion;
+}
+
+void rpc_set_interrupt_fd(Rpc *rpc, int fd)
+{
+    rpc->interrupt_fd = fd;
+}
+
+static void take_message(Rpc *rpc, json_t *message)
+{
+    const char *event = json_string_value(json_object_get(message, "event"));
+
+    if (!event) {
+        g_queue_push_tail(&rpc->inbox, message);
+        return;
+    }
+    if (rpc->on_event) {
+        rpc->on_event(event, json_object_get(message, "data"), rpc->opaque);
+    }
+    json_decref(message);
+}
+
+static bool take_in(Rpc *rpc, GError **error)
+{
+    bool ok = json_line_fill(rpc->line, error);
+
+    while (ok) {
+        json_t *message;
+
+        ok = json_line_take(rpc->line, &message, error);
+        if (!ok || !message) {
+            break;
+        }
+        take_message(rpc, message);
+    }
+    if (!ok) {
+        rpc->closed = true;
+        g_prefix_error(error, "%s: ", rpc->peer);
+    }
+    return ok;
+}
+
+static bool check_open(const Rpc *rpc, GError **error)
+{
+    if (rpc->closed) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_CLOSED,
+                    "%s: the connection was closed", rpc->peer);
+    }
+    return !rpc->closed;
+}
+
+static int companion_fd(const Rpc *rpc)
+{
+    bool usable = rpc->companion && !rpc->companion->closed;
+
+    return usable ? rpc_fd(rpc->companion) : -1;
+}
+
+bool rpc_pump(Rpc *rpc, int timeout_ms, GError **error)
+{
+    struct pollfd fds[] = {
+        {.fd = rpc_fd(rpc), .events = POLLIN},
+        {.fd = companion_fd(rpc), .events = POLLIN},
+        {.fd = rpc->interrupt_fd, .events = POLLIN},
+    };
+
+    if (!check_open(rpc, error)) {
+        return false;
+    }
+    if (poll(fds, G_N_ELEMENTS(fds), timeout_ms) < 0 && errno != EINTR) {
+        util_error_set_errno(error, errno, "%s: poll", rpc->peer);
+        return false;
+    }
+    if (fds[2].revents) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_INTERRUPTED, "interrupted");
+        return false;
+    }
+    if (fds[1].revents) {
+        /* Its end shows when it is used itself. */
+        take_in(rpc->companion, NULL);
+    }
+    return !fds[0].revents || take_in(rpc, error);
+}
+
+/* The next message of the inbox, waited for until deadline_us (monotonic;
+ * -1: for ever). */
+static json_t *next_message(Rpc *rpc, int64_t deadline_us, GError **error)
+{
+    while (g_queue_is_empty(&rpc->inbox)) {
+        int timeout_ms = -1;
+
+        if (deadline_us >= 0) {
+            int64_t left_us = deadline_us - g_get_monotonic_time();
+
+            timeout_ms = (int)((MAX(left_us, 0) + 999) / 1000);
+        }
+        if (timeout_ms == 0) {
+            g_set_error(error, UTIL_ERROR, UTIL_ERROR_TIMEOUT,
+                        "%s: nothing heard in time", rpc->peer);
+            return NULL;
+        }
+        if (!rpc_pump(rpc, timeout_ms, error)) {
+            return NULL;
+        }
+    }
+    return g_queue_pop_head(&rpc->inbox);
+}
+
+bool rpc_greeting(Rpc *rpc, const char *key, int timeout_ms, json_t **ret_value,
+                  GError **error)
+{
+    int64_t deadline_us = -1;
+    json_t *message, *value;
+
+    if (timeout_ms >= 0) {
+        deadline_us = g_get_monotonic_time() + timeout_ms * INT64_C(1000);
+    }
+    message = next_message(rpc, deadline_us, error);
+    if (!message) {
+        return false;
+    }
+    value = json_incref(json_object_get(message, key));
+    json_decref(message);
+    if (!value) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_PROTOCOL,
+                    "%s: does not greet with \"%s\"; is this the right "
+                    "socket?",
+                    rpc->peer, key);
+        return false;
+    }
+    *ret_value = value;
+    return true;
+}
+
+bool rpc_send(Rpc *rpc, const char *command, json_t *arguments,
+              uint64_t *ret_id, GError **error)
+{
+    uint64_t id = rpc->last_id + 1;
+    json_t *message =
+        json_pack("{s:s, s:I}", "execute", command, "id", (json_int_t)id);
+    bool ok;
+
+    g_assert(message);
+    if (arguments) {
+        json_object_set_new(message, "arguments", arguments);
+    }
+    ok = check_open(rpc, error);
+    if (ok && !json_line_send(rpc->line, message, error)) {
+        g_prefix_error(error, "%s: ", rpc->peer);
+        ok = false;
+    }
+    json_decref(message);
+    if (ok) {
+        rpc->last_id = id;
+        *ret_id = id;
+    }
+    return ok;
+}
+
+/* Whether message answers command id. An error without an ID answers a
+ * command that could not even be read, and so the one we wait for. */
+static bool is_answer(const json_t *message, uint64_t id)
+{
+    const json_t *message_id = json_object_get(message, "id");
+
+    if (!message_id) {
+        return json_object_get(message, "error") != NULL;
+    }
+    return json_is_integer(message_id) &&
+           (uint64_t)json_integer_value(message_id) == id;
+}
+
+static bool unpack_answer(const Rpc *rpc, const json_t *message,
+                          json_t **ret_value, GError **error)
+{
+    const json_t *refusal = json_object_get(message, "error");
+    json_t *value = json_object_get(message, "return");
+
+    if (refusal) {
+        const char *text = json_string_value(json_object_get(refusal, "desc"));
+
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_REFUSED, "%s",
+                    text ? text : "no reason given");
+        return false;
+    }
+    if (!value) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_PROTOCOL,
+                    "%s: answered neither \"return\" nor \"error\"", rpc->peer);
+        return false;
+    }
+    if (ret_value) {
+        *ret_value = json_incref(value);
+    }
+    return true;
+}
+
+bool rpc_receive(Rpc *rpc, uint64_t id, json_t **ret_value, GError **error)
+{
+    json_t *message;
+    bool ok;
+
+    while ((message = next_message(rpc, -1, error)) &&
+           !is_answer(message, id)) {
+        json_decref(message);
+    }
+    if (!message) {
+        return false;
+    }
+    ok = unpack_answer(rpc, message, ret_value, error);
+    json_decref(message);
+    return ok;
+}
+
+bool rpc_execute(Rpc *rpc, const char *command, json_t *arguments,
+                 json_t **ret_value, GError **error)
+{
+    uint64_t id;
+
+    if (!rpc_send(rpc, command, arguments, &id, error)) {
+        return false;
+    }
+    if (!rpc_receive(rpc, id, ret_value, error)) {
+        if (error && g_error_matches(*error, UTIL_ERROR, UTIL_ERROR_REFUSED)) {
+            g_prefix_error(error, "%s refused %s: ", rpc->peer, command);
+        }
+        return false;
+    }
+    return true;
+}

@@ -1,0 +1,68 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Commands, answers and events over JSON lines: the manner of QMP, which the
+ * control protocol shares.  One thread uses an Rpc and its companion.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <glib.h>
+#include <jansson.h>
+
+typedef struct Rpc Rpc;
+
+/* data is borrowed, and NULL where the event has none. */
+typedef void (*RpcEventFunc)(const char *name, const json_t *data,
+                             void *opaque);
+
+/* Takes over fd.  peer names the other side in messages: "QEMU". */
+Rpc *rpc_new(int fd, size_t max_line_bytes, const char *peer);
+
+/* NULL is fine. */
+void rpc_free(Rpc *rpc);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Rpc, rpc_free)
+
+/* The socket, still owned by rpc. */
+int rpc_fd(const Rpc *rpc);
+
+/* Whether the connection has ended, by the peer or by an error. */
+bool rpc_is_closed(const Rpc *rpc);
+
+/* Call func for each event, from within the functions that wait.  func may
+ * send commands, but not wait. */
+void rpc_on_event(Rpc *rpc, RpcEventFunc func, void *opaque);
+
+/* While rpc waits, take in what companion says as well (NULL: no more), so
+ * that its events are not held up.  Not owned. */
+void rpc_set_companion(Rpc *rpc, Rpc *companion);
+
+/* While rpc waits, end with UTIL_ERROR_INTERRUPTED when fd becomes readable
+ * (-1: no more).  Not owned. */
+void rpc_set_interrupt_fd(Rpc *rpc, int fd);
+
+/* Take in what has come; wait for it at most timeout_ms (-1: for ever).
+ * Returns false with the reason when the connection has ended. */
+bool rpc_pump(Rpc *rpc, int timeout_ms, GError **error);
+
+/* The greeting's member key, a new reference. */
+bool rpc_greeting(Rpc *rpc, const char *key, int timeout_ms, json_t **ret_value,
+                  GError **error);
+
+/* Send a command; steals arguments, which may be NULL.  The answer, if
+ * anybody wants it, is had by rpc_receive() in the sequence of sending. */
+bool rpc_send(Rpc *rpc, const char *command, json_t *arguments,
+              uint64_t *ret_id, GError **error);
+
+/* Wait for the answer to command id; answers to earlier commands are dropped.
+ * ret_value (may be NULL): the answer's "return", a new reference.  An error
+ * answer is UTIL_ERROR_REFUSED. */
+bool rpc_receive(Rpc *rpc, uint64_t id, json_t **ret_value, GError **error);
+
+/* Send and receive; arguments and ret_value as above. */
+bool rpc_execute(Rpc *rpc, const char *command, json_t *arguments,
+                 json_t **ret_value, GError **error);

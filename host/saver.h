@@ -1,0 +1,39 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Save a machine as a mapped-ram snapshot; whatever happens, the guest runs
+ * afterwards if it ran before.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+#include "host/profiling.h"
+#include "host/rpc.h"
+
+typedef struct SaveOptions {
+    const char *output; /* absolute */
+    /* Record the order of first touches after the save, and write it beside
+     * the snapshot; NULL: do not. */
+    const ProfileTime *profile;
+    int interrupt_fd; /* readable: give up, cleanly; -1: none */
+    /* Tell the user what comes up on the way. */
+    void (*say)(const char *text);
+} SaveOptions;
+
+typedef struct SaveResult {
+    uint64_t stored_bytes; /* what the file takes on disk */
+    int64_t stopped_us;    /* how long the guest stood still; 0: it was
+                              paused before */
+    int64_t total_us;      /* until the snapshot was in place */
+    json_t *profile;       /* of query-profile, a new reference; NULL: none */
+} SaveResult;
+
+/* Save the machine behind qmp.  The file at output is only ever replaced by a
+ * whole snapshot.  UTIL_ERROR_INTERRUPTED after a signal; but a signal that
+ * comes while profiling ends just that. */
+bool saver_run(Rpc *qmp, const SaveOptions *options, SaveResult *ret_result,
+               GError **error);

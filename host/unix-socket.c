@@ -1,0 +1,103 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "host/unix-socket.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "util/error.h"
+
+static bool connect_address(const struct sockaddr_un *address, socklen_t len,
+                            int *ret_fd, GError **error)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0) {
+        util_error_set_errno(error, errno, "cannot make a socket");
+        return false;
+    }
+    if (connect(fd, (const struct sockaddr *)address, len) < 0) {
+        util_error_set_errno(error, errno, "cannot connect");
+        close(fd);
+        return false;
+    }
+    *ret_fd = fd;
+    return true;
+}
+
+bool unix_socket_connect(const char *path, int *ret_fd, GError **error)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    if (strlen(path) >= sizeof(address.sun_path)) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                    "%s: longer than the %zu bytes that a socket's path may "
+                    "have",
+                    path, sizeof(address.sun_path) - 1);
+        return false;
+    }
+    g_strlcpy(address.sun_path, path, sizeof(address.sun_path));
+    if (!connect_address(&address, sizeof(address), ret_fd, error)) {
+        g_prefix_error(error, "%s: ", path);
+        return false;
+    }
+    return true;
+}
+
+bool unix_socket_connect_abstract(const char *name, int *ret_fd, GError **error)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t len = strlen(name);
+
+    g_assert(len < sizeof(address.sun_path));
+    memcpy(address.sun_path + 1, name, len);
+    len += offsetof(struct sockaddr_un, sun_path) + 1;
+    return connect_address(&address, (socklen_t)len, ret_fd, error);
+}
+
+bool unix_socket_peer(int fd, struct ucred *ret_peer, GError **error)
+{
+    struct ucred peer;
+    socklen_t len = sizeof(peer);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0) {
+        util_error_set_errno(error, errno,
+                            "cannot tell who is at the socket's other end");
+        return false;
+    }
+    *ret_peer = peer;
+    return true;
+}
+
+/* The effective IDs of what proc(5) has as "Uid:" or "Gid:". */
+static bool parse_id(const char *status, const char *name, unsigned *ret_id)
+{
+    const char *line = strstr(status, name);
+
+    return line && sscanf(line + strlen(name), "%*u %u", ret_id) == 1;
+}
+
+bool unix_socket_peer_now(int fd, struct ucred *ret_peer, GError **error)
+{
+    g_autofree char *path = NULL;
+    g_autofree char *status = NULL;
+    struct ucred peer;
+    unsigned uid;
+    unsigned gid;
+
+    if (!unix_socket_peer(fd, &peer, error)) {
+        return false;
+    }
+    path = g_strdup_printf("/proc/%d/status", (int)peer.pid);
+    if (g_file_get_contents(path, &status, NULL, NULL) &&
+        parse_id(status, "\nUid:", &uid) && parse_id(status, "\nGid:", &gid)) {
+        peer.uid = uid;
+        peer.gid = gid;
+    }
+    *ret_peer = peer;
+    return true;
+}

@@ -1,0 +1,73 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What a load cost and what it brought: counted by the pager's threads,
+ * shown as QMP shows statistics.  docs/statistics.md defines each field.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+typedef struct LoadStats LoadStats;
+
+/* How a page came into guest memory. */
+typedef enum {
+    PLACED_BY_FAULT,
+    PLACED_LATE, /* by a fault that was ahead of the order */
+    PLACED_BY_ORDER,
+    PLACED_BY_REST,
+    N_PLACED_BY,
+} PlacedBy;
+
+typedef enum {
+    MILESTONE_QEMU_READY, /* QEMU is ready to load */
+    MILESTONE_RESUMED,    /* the guest runs */
+    MILESTONE_ORDER_DONE, /* the order's pages are in */
+    MILESTONE_LOADED,     /* every page is in */
+    N_MILESTONES,
+} Milestone;
+
+/* start_us: CLOCK_MONOTONIC when preheat started, in microseconds. */
+LoadStats *load_stats_new(uint64_t start_us);
+
+/* NULL is fine. */
+void load_stats_free(LoadStats *stats);
+
+/* All further functions are thread-safe. */
+
+/* Whose faults are a vCPU's: thread IDs by vCPU index. */
+void load_stats_set_vcpus(LoadStats *stats, const uint32_t *thread_ids,
+                          size_t n_vcpus);
+
+void load_stats_set_in_file(LoadStats *stats, uint64_t pages);
+
+/* Learning is over: it held back so many pages of the order, and so many of
+ * these nobody has touched. */
+void load_stats_learned(LoadStats *stats, uint64_t held_back,
+                        uint64_t unused);
+
+/* A fault of thread_id begins to be served.  demand: it needs a page of the
+ * snapshot, and not just a page of zeroes.  Returns when, for
+ * load_stats_fault_end().  It is counted from now on, so that whoever it wakes
+ * finds it in the statistics. */
+uint64_t load_stats_fault_begin(LoadStats *stats, uint32_t thread_id,
+                                bool demand);
+
+/* … and has been served. */
+void load_stats_fault_end(LoadStats *stats, uint32_t thread_id,
+                          uint64_t begin_us, bool demand);
+
+void load_stats_placed(LoadStats *stats, PlacedBy by, uint64_t pages);
+void load_stats_read(LoadStats *stats, uint64_t bytes);
+
+/* The first call for a milestone counts.  time_us: CLOCK_MONOTONIC. */
+void load_stats_milestone(LoadStats *stats, Milestone milestone,
+                          uint64_t time_us);
+
+/* The fields, with policy and state (texts) among them; a new reference. */
+json_t *load_stats_to_json(LoadStats *stats, const char *policy,
+                           const char *state);

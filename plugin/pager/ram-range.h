@@ -1,0 +1,48 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What kind of memory an address range of this process is, and whether guest
+ * RAM of that kind can be loaded lazily at all.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+#include "plugin/pager/uffd.h"
+
+#define PAGER_ERROR (pager_error_quark())
+
+typedef enum {
+    PAGER_ERROR_RAM,       /* memory that cannot be loaded lazily */
+    PAGER_ERROR_SYSTEM,    /* a system call failed */
+    PAGER_ERROR_SNAPSHOT,  /* the snapshot and the machine do not fit */
+    PAGER_ERROR_STATE,     /* not now, or no more */
+} PagerError;
+
+GQuark pager_error_quark(void);
+
+typedef enum {
+    RAM_ANONYMOUS, /* private anonymous memory */
+    RAM_SHARED,    /* shared memory: memfd, tmpfs, shared anonymous */
+} RamKind;
+
+/*
+ * Find out by /proc/self/maps what the len_bytes from start on are.
+ * name, the RAM block's, is for messages.
+ * Returns false with PAGER_ERROR_RAM for anything that cannot be loaded
+ * lazily without a risk, with the reason and the way out.
+ */
+bool ram_range_check(const char *name, uint64_t start, uint64_t len_bytes,
+                     RamKind *ret_kind, GError **error);
+
+/* Give the range's pages back to the kernel, so that each is missing.
+ * Returns 0 or -errno. */
+int ram_range_discard(RamKind kind, uint64_t start, uint64_t len_bytes);
+
+/* uffd_open() with PAGER_ERROR_SYSTEM, which says what it takes, or else what
+ * to do without it: otherwise, as "load with --policy full". */
+bool ram_range_open_uffd(int *ret_fd, UffdCaps *ret_caps,
+                         const char *otherwise, GError **error);

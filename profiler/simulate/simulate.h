@@ -1,0 +1,76 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Predicts how a load would go: a recorded trace of first touches against an
+ * order, on a storage model.  docs/simulate.md describes the model.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+#include "formats/page-order.h"
+#include "formats/snapshot.h"
+#include "profiler/simulate/storage-model.h"
+
+#define SIMULATE_NEVER UINT64_MAX
+
+typedef enum {
+    SIMULATE_ORDER,      /* the order, then the rest in file order */
+    SIMULATE_SEQUENTIAL, /* everything in file order */
+    SIMULATE_DEMAND,     /* nothing but what the guest asks for */
+    SIMULATE_FULL,       /* everything before the guest runs */
+    SIMULATE_N_POLICIES,
+} SimulatePolicy;
+
+typedef struct SimulateParams {
+    StorageSpec storage;
+    uint64_t fault_ns;         /* cost of a fault beside the reading */
+    uint64_t trace_fault_ns;   /* what each touch of the trace had cost when
+                                  it was recorded: not computing */
+    uint64_t head_start_ns;    /* the order is read so long before the guest */
+    uint64_t piece_bytes;      /* what an eager thread claims at once */
+    uint64_t busy_piece_bytes; /* the same while faults arrive */
+    uint64_t busy_ns;          /* so long after a fault has come */
+    uint64_t read_hole_bytes;  /* pages not in the file that a read reads
+                                  along */
+    size_t n_eager_threads;    /* at least 1 */
+} SimulateParams;
+
+/* Times count from when the guest could first have run. */
+typedef struct SimulateResult {
+    uint64_t touches;                /* pages of the trace */
+    uint64_t demand_faults;          /* touches of a page that was not there */
+    uint64_t zero_faults;            /* the same, of a page not in the file */
+    uint64_t blocked_ns;             /* in all faults */
+    uint64_t max_blocked_ns;         /* in the longest of them */
+    uint64_t compute_ns;             /* the trace without its faults */
+    uint64_t working_set_ns;         /* the guest is through the trace */
+    uint64_t order_done_ns;          /* or SIMULATE_NEVER */
+    uint64_t loaded_ns;              /* or SIMULATE_NEVER */
+    uint64_t working_set_bytes_read; /* until working_set_ns */
+    uint64_t bytes_read;             /* until loaded_ns */
+} SimulateResult;
+
+/* What the plugin does; storage is left for the caller. */
+void simulate_params_init(SimulateParams *params);
+
+/* "order", "sequential", "demand", "full". */
+const char *simulate_policy_name(SimulatePolicy policy);
+bool simulate_policy_from_name(const char *name, SimulatePolicy *ret_policy);
+
+/*
+ * Replay trace.  order may be NULL for every policy but SIMULATE_ORDER;
+ * snapshot, if not NULL, says which pages are in the file, otherwise all are.
+ * The same input gives the same result.
+ *
+ * Returns false with FORMATS_ERROR if the snapshot is not the trace's or the
+ * memory is too large.
+ */
+bool simulate_load(const PageOrder *order, const PageOrder *trace,
+                   const Snapshot *snapshot, const SimulateParams *params,
+                   SimulatePolicy policy, SimulateResult *ret_result,
+                   GError **error);

@@ -1,0 +1,94 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "tests/util/support.h"
+
+#include "host/qemu-args.h"
+
+static char *const user_argv[] = {
+    (char *)"qemu-system-x86_64", (char *)"-m", (char *)"1G",
+    (char *)"--daemonize",        (char *)"-S", NULL};
+
+static void options_are_found_with_one_dash_and_with_two(void **state)
+{
+    assert_true(qemu_args_have(user_argv, "-S"));
+    assert_true(qemu_args_have(user_argv, "-daemonize"));
+    assert_false(qemu_args_have(user_argv, "-incoming"));
+}
+
+static void the_programs_own_name_is_no_option(void **state)
+{
+    char *const argv[] = {(char *)"-S", NULL};
+
+    assert_false(qemu_args_have(argv, "-S"));
+}
+
+static void options_that_say_what_to_load_are_refused(void **state)
+{
+    char *const argv[] = {(char *)"qemu", (char *)"-incoming", (char *)"defer",
+                          NULL};
+    GError *error = NULL;
+
+    assert_false(qemu_args_check_loadable(argv, &error));
+    assert_util_error(error, UTIL_ERROR_USAGE, "leave -incoming away");
+    error = NULL;
+    assert_true(qemu_args_check_loadable(user_argv, &error));
+    assert_no_error(error);
+}
+
+static void a_loads_arguments_follow_the_users(void **state)
+{
+    g_auto(GStrv) argv = qemu_args_for_load(user_argv, "/lib/preheat.so", 5, 6);
+    g_autofree char *line = g_strjoinv(" ", argv);
+
+    assert_string_equal(line, "qemu-system-x86_64 -m 1G --daemonize -S "
+                              "-plugin /lib/preheat.so,control-fd=5 "
+                              "-chardev socket,id=preheat-qmp,fd=6 "
+                              "-qmp chardev:preheat-qmp -incoming defer -S");
+}
+
+static void commas_in_the_plugins_path_are_doubled(void **state)
+{
+    g_auto(GStrv) argv = qemu_args_for_run(user_argv, "/a,b/preheat.so");
+    g_autofree char *line = g_strjoinv(" ", argv);
+
+    assert_string_equal(line, "qemu-system-x86_64 -m 1G --daemonize -S "
+                              "-plugin /a,,b/preheat.so");
+}
+
+static void the_environment_names_the_plugin_first(void **state)
+{
+    g_autofree char *path = NULL;
+    GError *error = NULL;
+
+    g_setenv("PREHEAT_PLUGIN", "/elsewhere/preheat.so", TRUE);
+    path = qemu_args_find_plugin(&error);
+    g_unsetenv("PREHEAT_PLUGIN");
+    assert_no_error(error);
+    assert_string_equal(path, "/elsewhere/preheat.so");
+}
+
+static void the_plugins_interface_version_is_handed_over_if_given(void **state)
+{
+    g_unsetenv("PREHEAT_PLUGIN_API");
+    qemu_args_set_plugin_api(0);
+    assert_null(g_getenv("PREHEAT_PLUGIN_API"));
+    qemu_args_set_plugin_api(7);
+    assert_string_equal(g_getenv("PREHEAT_PLUGIN_API"), "7");
+    g_unsetenv("PREHEAT_PLUGIN_API");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(options_are_found_with_one_dash_and_with_two),
+        cmocka_unit_test(the_programs_own_name_is_no_option),
+        cmocka_unit_test(options_that_say_what_to_load_are_refused),
+        cmocka_unit_test(a_loads_arguments_follow_the_users),
+        cmocka_unit_test(commas_in_the_plugins_path_are_doubled),
+        cmocka_unit_test(the_environment_names_the_plugin_first),
+        cmocka_unit_test(the_plugins_interface_version_is_handed_over_if_given),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

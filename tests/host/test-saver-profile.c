@@ -1,0 +1,263 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Saves of a QEMU that has the plugin, with a profile.
+ */
+#include "tests/host/saver-world.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "formats/control-protocol.h"
+#include "formats/page-order.h"
+#include "formats/snapshot.h"
+
+/* ---- the plugin ---- */
+
+/* An order of what was saved, however empty. */
+static void write_order(const Fixture *fixture)
+{
+    g_autofree char *path = profile_order_path(fixture->output);
+    g_autoptr(Snapshot) snapshot = snapshot_open(fixture->output, 0, NULL);
+    g_autoptr(PageOrder) order = page_order_new();
+
+    assert_non_null(snapshot);
+    order->identity = g_strdup(snapshot->identity);
+    assert_true(page_order_save(order, path, NULL));
+}
+
+static void end_in_window(const Fixture *fixture, FakePeer *plugin)
+{
+    if (fixture->has_order) {
+        write_order(fixture);
+    }
+    fake_peer_close(plugin);
+}
+
+static json_t *answer_as_plugin(FakePeer *peer, const char *command,
+                                const json_t *arguments,
+                                const char **ret_refusal, void *opaque)
+{
+    Fixture *fixture = opaque;
+
+    if (json_is_true(json_object_get(arguments, "discard"))) {
+        fixture->discarded = true;
+    }
+    if (g_str_equal(command, CONTROL_CMD_PROFILE_START)) {
+        fixture->told_before_window = fake_peer_log(fixture->peer);
+    }
+    if (g_str_equal(command, CONTROL_CMD_WAIT) && fixture->interrupt_on_wait) {
+        eventfd_write(fixture->interrupt_fd, 1);
+    }
+    if (!g_str_equal(command, CONTROL_CMD_PROFILE_QUERY)) {
+        return json_pack("{s:s}", "state", fixture->load_state);
+    }
+    fixture->looked_at_us = g_get_monotonic_time();
+    if (fixture->ends_in_window) {
+        end_in_window(fixture, peer);
+    }
+    return json_pack("{s:s}", "state", "done");
+}
+
+/* This process is who serves the fake QMP, so its plugin is looked for here. */
+static int listen_as_plugin(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int len = snprintf(address.sun_path + 1, sizeof address.sun_path - 1,
+                       CONTROL_SOCKET_NAME_FORMAT, (int)getpid());
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&address,
+                          (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+                                      1 + (size_t)len)),
+                     0);
+    assert_int_equal(listen(fd, 1), 0);
+    return fd;
+}
+
+/* Be the plugin for who connects.  A GThreadFunc. */
+static void *serve_as_plugin(void *opaque)
+{
+    Fixture *fixture = opaque;
+    int fd = accept4(fixture->listener, NULL, NULL, SOCK_CLOEXEC);
+    json_t *greeting = json_pack("{s:{s:s, s:i}}", "preheat", "version", "1",
+                                 "pid", (int)getpid());
+
+    return fake_peer_new(fd, greeting, answer_as_plugin, fixture);
+}
+
+static bool save_with_profile(Fixture *fixture, SaveResult *ret_result,
+                              GError **error)
+{
+    const ProfileTime time = {.max_ms = 1000};
+    GThread *plugin;
+    bool ok;
+
+    fixture->listener = listen_as_plugin();
+    plugin = g_thread_new("fake-plugin", serve_as_plugin, fixture);
+    fixture->profile = &time;
+    ok = save(fixture, ret_result, error);
+    fake_peer_free(g_thread_join(plugin));
+    return ok;
+}
+
+/* ---- tests ---- */
+
+/* A GThreadFunc. */
+static void *hang_up_as_plugin(void *opaque)
+{
+    Fixture *fixture = opaque;
+
+    close(accept4(fixture->listener, NULL, NULL, SOCK_CLOEXEC));
+    return NULL;
+}
+
+static void
+a_plugin_that_hangs_up_is_said_to_answer_its_user_alone(void **state)
+{
+    Fixture *fixture = *state;
+    const ProfileTime time = {.max_ms = 1000};
+    GThread *plugin;
+
+    fixture->listener = listen_as_plugin();
+    plugin = g_thread_new("fake-plugin", hang_up_as_plugin, fixture);
+    fixture->profile = &time;
+    save_badly(fixture, UTIL_ERROR_CLOSED, "the user that QEMU runs as");
+    g_thread_join(plugin);
+}
+
+static void a_paused_guest_is_said_to_have_nothing_to_record(void **state)
+{
+    Fixture *fixture = *state;
+    SaveResult result;
+
+    fixture->machine.run_state = "paused";
+    assert_true(save_with_profile(fixture, &result, NULL));
+    assert_non_null(strstr(said->str, "the guest is paused"));
+    json_decref(result.profile);
+}
+
+static void the_profile_is_not_in_the_time_that_the_save_took(void **state)
+{
+    Fixture *fixture = *state;
+    int64_t start_us = g_get_monotonic_time();
+    SaveResult result;
+
+    assert_true(save_with_profile(fixture, &result, NULL));
+    assert_true(start_us + result.total_us <= fixture->looked_at_us);
+    json_decref(result.profile);
+}
+
+static void a_guest_that_is_profiled_hears_no_more(void **state)
+{
+    Fixture *fixture = *state;
+    SaveResult result;
+
+    assert_true(save_with_profile(fixture, &result, NULL));
+    json_decref(result.profile);
+    assert_true(log_has(fixture, " announce-self "));
+    assert_last_command(fixture, " cont");
+    assert_false(fixture->discarded);
+}
+
+/* Some cannot be set while guest RAM is watched. */
+static void the_settings_are_back_when_the_window_opens(void **state)
+{
+    Fixture *fixture = *state;
+    SaveResult result;
+
+    assert_true(save_with_profile(fixture, &result, NULL));
+    json_decref(result.profile);
+    assert_settings_are_back(fixture);
+    assert_true(
+        g_str_has_suffix(g_strchomp(fixture->told_before_window),
+                         " migrate-set-parameters migrate-set-capabilities"));
+}
+
+static void the_order_of_what_is_no_snapshot_is_discarded(void **state)
+{
+    Fixture *fixture = *state;
+    SaveResult result;
+
+    fixture->machine.writes_garbage = true;
+    assert_false(save_with_profile(fixture, &result, NULL));
+    assert_true(fixture->discarded);
+}
+
+static void assert_not_saved_while(Fixture *fixture, const char *load_state,
+                                   UtilError code, const char *text)
+{
+    SaveResult result;
+    GError *error = NULL;
+
+    fixture->load_state = load_state;
+    assert_false(save_with_profile(fixture, &result, &error));
+    assert_util_error(error, code, text);
+    assert_false(log_has(fixture, "stop"));
+    assert_files(fixture, "");
+}
+
+static void
+waiting_for_a_guest_that_still_loads_can_be_interrupted(void **state)
+{
+    Fixture *fixture = *state;
+
+    fixture->interrupt_on_wait = true;
+    assert_not_saved_while(fixture, "loading", UTIL_ERROR_INTERRUPTED,
+                           "interrupted");
+}
+
+static void a_guest_whose_load_has_failed_is_not_waited_for(void **state)
+{
+    assert_not_saved_while(*state, "failed", UTIL_ERROR_FAILED,
+                           "preheat control retry");
+}
+
+static void the_order_of_a_qemu_that_ends_in_the_window_counts(void **state)
+{
+    Fixture *fixture = *state;
+    SaveResult result;
+    GError *error = NULL;
+
+    fixture->ends_in_window = true;
+    fixture->has_order = true;
+    save_with_profile(fixture, &result, &error);
+    assert_no_error(error);
+    assert_null(result.profile);
+    assert_non_null(strstr(said->str, "QEMU has ended"));
+}
+
+static void that_a_qemu_which_ended_left_no_order_is_told(void **state)
+{
+    Fixture *fixture = *state;
+    SaveResult result;
+    g_autoptr(GError) error = NULL;
+
+    fixture->ends_in_window = true;
+    assert_false(save_with_profile(fixture, &result, &error));
+    assert_non_null(strstr(error->message, "it has no order"));
+    assert_files(fixture, "vm.snap");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_plugin_that_hangs_up_is_said_to_answer_its_user_alone),
+        TEST(a_paused_guest_is_said_to_have_nothing_to_record),
+        TEST(the_profile_is_not_in_the_time_that_the_save_took),
+        TEST(a_guest_that_is_profiled_hears_no_more),
+        TEST(the_settings_are_back_when_the_window_opens),
+        TEST(the_order_of_what_is_no_snapshot_is_discarded),
+        TEST(waiting_for_a_guest_that_still_loads_can_be_interrupted),
+        TEST(a_guest_whose_load_has_failed_is_not_waited_for),
+        TEST(the_order_of_a_qemu_that_ends_in_the_window_counts),
+        TEST(that_a_qemu_which_ended_left_no_order_is_told),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

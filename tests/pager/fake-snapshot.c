@@ -1,0 +1,234 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "tests/pager/fake-snapshot.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+static uint64_t mix(uint64_t x)
+{
+    x ^= x >> 30;
+    x *= UINT64_C(0xbf58476d1ce4e5b9);
+    x ^= x >> 27;
+    x *= UINT64_C(0x94d049bb133111eb);
+    return x ^ (x >> 31);
+}
+
+uint64_t fake_word(size_t block, uint64_t page, uint64_t at)
+{
+    return mix(((uint64_t)block << 56) + (page << 12) + at + 1) | 1;
+}
+
+static void init_block(SnapshotBlock *block, size_t index, uint64_t n_pages,
+                       unsigned share_of_8, uint64_t seed)
+{
+    size_t n_words = n_pages / 64 + 1;
+
+    block->name = g_strdup_printf("block%zu", index);
+    block->page_bytes = FAKE_PAGE_BYTES;
+    block->n_pages = n_pages;
+    block->len_bytes = n_pages * FAKE_PAGE_BYTES;
+    block->pages_off_bytes = (index + 1) << 40;
+    block->bitmap = g_new0(uint64_t, n_words);
+    for (uint64_t page = 0; page < n_pages; page++) {
+        if (mix(seed + index * n_pages + page) % 8 < share_of_8) {
+            block->bitmap[page / 64] |= UINT64_C(1) << (page % 64);
+            block->n_pages_in_file++;
+        }
+    }
+}
+
+Snapshot *fake_snapshot_new(size_t n_blocks, uint64_t n_pages,
+                            unsigned share_of_8, uint64_t seed)
+{
+    Snapshot *snapshot = g_new0(Snapshot, 1);
+
+    snapshot->path = g_strdup("fake.snap");
+    snapshot->fd = -1;
+    snapshot->n_blocks = n_blocks;
+    snapshot->blocks = g_new0(SnapshotBlock, n_blocks);
+    for (size_t i = 0; i < n_blocks; i++) {
+        init_block(&snapshot->blocks[i], i, n_pages, share_of_8, seed);
+    }
+    return snapshot;
+}
+
+void fake_snapshot_free(Snapshot *snapshot)
+{
+    for (size_t i = 0; i < snapshot->n_blocks; i++) {
+        g_free(snapshot->blocks[i].name);
+        g_free(snapshot->blocks[i].bitmap);
+    }
+    g_free(snapshot->blocks);
+    g_free(snapshot->path);
+    g_free(snapshot);
+}
+
+static void fill_page(uint64_t *words, size_t block, uint64_t page)
+{
+    for (uint64_t at = 0; at < FAKE_PAGE_BYTES; at += sizeof *words) {
+        words[at / sizeof *words] = fake_word(block, page, at);
+    }
+}
+
+bool fake_page_is_zero(const void *memory)
+{
+    static const uint8_t zeroes[FAKE_PAGE_BYTES];
+
+    return memcmp(memory, zeroes, sizeof zeroes) == 0;
+}
+
+bool fake_page_is_right(const Snapshot *snapshot, size_t block, uint64_t page,
+                        const void *memory)
+{
+    uint64_t expected[FAKE_PAGE_BYTES / sizeof(uint64_t)];
+
+    if (!snapshot_block_has_page(&snapshot->blocks[block], page)) {
+        return fake_page_is_zero(memory);
+    }
+    fill_page(expected, block, page);
+    return memcmp(memory, expected, sizeof expected) == 0;
+}
+
+struct FakeSource {
+    PageSource base;
+    const Snapshot *snapshot;
+
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t changed;
+    bool broken;
+    size_t broken_block;
+    uint64_t broken_page;
+    bool shut;
+    unsigned n_waiting;
+    GArray *reads; /* of FakeRead */
+};
+
+static bool is_broken_locked(const FakeSource *source, const FakeRead *read)
+{
+    return source->broken && source->broken_block == read->block &&
+           source->broken_page - read->first_page < read->n_pages;
+}
+
+/* Whether the read succeeds. */
+static bool admit(FakeSource *source, const FakeRead *read)
+{
+    pthread_mutex_lock(&source->lock);
+    g_array_append_val(source->reads, *read);
+    source->n_waiting++;
+    pthread_cond_broadcast(&source->changed);
+    while (source->shut && read->n_pages > 1) {
+        pthread_cond_wait(&source->changed, &source->lock);
+    }
+    source->n_waiting--;
+    bool ok = !is_broken_locked(source, read);
+    pthread_mutex_unlock(&source->lock);
+    return ok;
+}
+
+static int fake_read(PageSource *base, size_t block, uint64_t first_page,
+                     uint64_t n_pages, void *buf, uint64_t *bytes_read)
+{
+    FakeSource *source = (FakeSource *)base;
+    const FakeRead read = {block, first_page, n_pages};
+
+    if (!admit(source, &read)) {
+        return -EIO;
+    }
+    for (uint64_t i = 0; i < n_pages; i++) {
+        uint64_t *words = (uint64_t *)buf + i * FAKE_PAGE_BYTES / 8;
+
+        if (snapshot_block_has_page(&source->snapshot->blocks[block],
+                                    first_page + i)) {
+            fill_page(words, block, first_page + i);
+        } else {
+            /* What must never reach the guest. */
+            memset(words, 0xee, FAKE_PAGE_BYTES);
+        }
+    }
+    *bytes_read += n_pages * FAKE_PAGE_BYTES;
+    return 0;
+}
+
+FakeSource *fake_source_new(const Snapshot *snapshot)
+{
+    FakeSource *source = g_new0(FakeSource, 1);
+
+    source->base.read = fake_read;
+    source->snapshot = snapshot;
+    source->reads = g_array_new(FALSE, FALSE, sizeof(FakeRead));
+    pthread_mutex_init(&source->lock, NULL);
+    pthread_cond_init(&source->changed, NULL);
+    return source;
+}
+
+PageSource *fake_source_base(FakeSource *source)
+{
+    return &source->base;
+}
+
+void fake_source_free(FakeSource *source)
+{
+    pthread_mutex_destroy(&source->lock);
+    pthread_cond_destroy(&source->changed);
+    g_array_unref(source->reads);
+    g_free(source);
+}
+
+void fake_source_break(FakeSource *source, size_t block, uint64_t page)
+{
+    pthread_mutex_lock(&source->lock);
+    source->broken = true;
+    source->broken_block = block;
+    source->broken_page = page;
+    pthread_mutex_unlock(&source->lock);
+}
+
+void fake_source_mend(FakeSource *source)
+{
+    pthread_mutex_lock(&source->lock);
+    source->broken = false;
+    pthread_mutex_unlock(&source->lock);
+}
+
+void fake_source_shut(FakeSource *source)
+{
+    pthread_mutex_lock(&source->lock);
+    source->shut = true;
+    pthread_mutex_unlock(&source->lock);
+}
+
+void fake_source_await_waiting(FakeSource *source)
+{
+    pthread_mutex_lock(&source->lock);
+    while (source->n_waiting == 0) {
+        pthread_cond_wait(&source->changed, &source->lock);
+    }
+    pthread_mutex_unlock(&source->lock);
+}
+
+void fake_source_open(FakeSource *source)
+{
+    pthread_mutex_lock(&source->lock);
+    source->shut = false;
+    pthread_cond_broadcast(&source->changed);
+    pthread_mutex_unlock(&source->lock);
+}
+
+size_t fake_source_n_reads(FakeSource *source)
+{
+    pthread_mutex_lock(&source->lock);
+    size_t n = source->reads->len;
+    pthread_mutex_unlock(&source->lock);
+    return n;
+}
+
+FakeRead fake_source_read_at(FakeSource *source, size_t i)
+{
+    pthread_mutex_lock(&source->lock);
+    FakeRead read = g_array_index(source->reads, FakeRead, i);
+    pthread_mutex_unlock(&source->lock);
+    return read;
+}

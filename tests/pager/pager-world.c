@@ -1,0 +1,186 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "tests/pager/pager-world.h"
+#include "util/clock.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <cmocka.h>
+
+static void on_failed(void *opaque, const PagerFailure *failure)
+{
+    World *world = opaque;
+
+    pthread_mutex_lock(&world->lock);
+    world->n_failed++;
+    world->failure = *failure;
+    pthread_cond_broadcast(&world->changed);
+    pthread_mutex_unlock(&world->lock);
+}
+
+static void set_flag(World *world, bool *flag)
+{
+    pthread_mutex_lock(&world->lock);
+    *flag = true;
+    pthread_cond_broadcast(&world->changed);
+    pthread_mutex_unlock(&world->lock);
+}
+
+static void on_recorded(void *opaque)
+{
+    World *world = opaque;
+
+    set_flag(world, &world->recorded);
+}
+
+static void on_learned(void *opaque)
+{
+    World *world = opaque;
+
+    set_flag(world, &world->learned);
+}
+
+static void on_loaded(void *opaque)
+{
+    World *world = opaque;
+
+    set_flag(world, &world->loaded);
+}
+
+void world_await_failure(World *world)
+{
+    pthread_mutex_lock(&world->lock);
+    while (world->n_failed == 0) {
+        pthread_cond_wait(&world->changed, &world->lock);
+    }
+    pthread_mutex_unlock(&world->lock);
+}
+
+static uint8_t *map_memory(RamKind kind)
+{
+    int flags = kind == RAM_SHARED ? MAP_SHARED : MAP_PRIVATE;
+    uint8_t *memory =
+        mmap(NULL, WORLD_N_PAGES * FAKE_PAGE_BYTES, PROT_READ | PROT_WRITE,
+             flags | MAP_ANONYMOUS, -1, 0);
+
+    assert_ptr_not_equal(memory, MAP_FAILED);
+    /* What was there before must not show through. */
+    memset(memory, 0x55, WORLD_N_PAGES * FAKE_PAGE_BYTES);
+    return memory;
+}
+
+World *world_new(RamKind kind, unsigned share_of_8)
+{
+    World *world = g_new0(World, 1);
+
+    world->kind = kind;
+    world->snapshot =
+        fake_snapshot_new(WORLD_N_BLOCKS, WORLD_N_PAGES, share_of_8, 7);
+    world->source = fake_source_new(world->snapshot);
+    world->stats = load_stats_new(monotonic_us());
+    pthread_mutex_init(&world->lock, NULL);
+    pthread_cond_init(&world->changed, NULL);
+    for (size_t i = 0; i < WORLD_N_BLOCKS; i++) {
+        world->memory[i] = map_memory(kind);
+    }
+    return world;
+}
+
+void world_start(World *world, PagerPolicy policy, const PageOrder *order)
+{
+    const PagerConfig config = {
+        .snapshot = world->snapshot,
+        .source = fake_source_base(world->source),
+        .order = order,
+        .policy = policy,
+        .stats = world->stats,
+        .recorder = world->recorder,
+        .record_us = UINT64_C(3600) * 1000000,
+        .learning = {world->missed, world->unused, UINT64_C(3600) * 1000000},
+        .max_staged_bytes = UINT64_C(1) << 20,
+        .n_fault_threads = 3,
+        .n_eager_threads = 2,
+        .callbacks = {on_failed, on_recorded, on_learned, on_loaded, world},
+    };
+    g_autoptr(GError) error = NULL;
+
+    world->pager = pager_new(&config, &error);
+    assert_non_null(world->pager);
+}
+
+void world_attach(World *world)
+{
+    PagerRange ranges[WORLD_N_BLOCKS];
+    g_autoptr(GError) error = NULL;
+
+    for (size_t i = 0; i < WORLD_N_BLOCKS; i++) {
+        ranges[i].name = world->snapshot->blocks[i].name;
+        ranges[i].host = (uintptr_t)world->memory[i];
+        ranges[i].len_bytes = world->snapshot->blocks[i].len_bytes;
+    }
+    if (!pager_attach(world->pager, ranges, WORLD_N_BLOCKS, NULL, 0, &error)) {
+        fail_msg("%s", error->message);
+    }
+}
+
+void world_await(World *world, PagerGoal goal)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!pager_wait(world->pager, goal, &error)) {
+        fail_msg("%s", error->message);
+    }
+}
+
+void world_free(World *world)
+{
+    pager_free(world->pager);
+    for (size_t i = 0; i < WORLD_N_BLOCKS; i++) {
+        munmap(world->memory[i], WORLD_N_PAGES * FAKE_PAGE_BYTES);
+    }
+    load_stats_free(world->stats);
+    recorder_free(world->recorder);
+    recorder_free(world->missed);
+    recorder_free(world->unused);
+    fake_source_free(world->source);
+    fake_snapshot_free(world->snapshot);
+    pthread_mutex_destroy(&world->lock);
+    pthread_cond_destroy(&world->changed);
+    g_free(world);
+}
+
+uint8_t *world_page(const World *world, size_t block, uint64_t page)
+{
+    return world->memory[block] + page * FAKE_PAGE_BYTES;
+}
+
+bool world_page_is_right(const World *world, size_t block, uint64_t page)
+{
+    return fake_page_is_right(world->snapshot, block, page,
+                              world_page(world, block, page));
+}
+
+PageOrder *world_order(const World *world, size_t block, uint64_t first_page,
+                       uint64_t n_pages)
+{
+    const SnapshotBlock *layout = &world->snapshot->blocks[block];
+    PageOrder *order = page_order_new();
+    uint32_t index = page_order_add_block(order, layout->name,
+                                          layout->len_bytes, FAKE_PAGE_BYTES);
+
+    for (uint64_t i = 0; i < n_pages; i++) {
+        const PageExtent extent = {
+            .first_page = first_page + n_pages - 1 - i,
+            .n_pages = 1,
+            .time_us = i * 10,
+            .block = index,
+        };
+
+        page_order_append(order, &extent);
+    }
+    return order;
+}

@@ -1,0 +1,63 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A pager on plain mappings in place of guest RAM, with a snapshot that is in
+ * no file: all that it borrows, and what it has called back.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "plugin/pager/pager.h"
+#include "tests/pager/fake-snapshot.h"
+#include "tests/pager/ram-kinds.h"
+
+#define WORLD_N_PAGES  4096 /* of each block */
+#define WORLD_N_BLOCKS 2
+
+/* A pager with all that it borrows. */
+typedef struct World {
+    RamKind kind;
+    Snapshot *snapshot;
+    FakeSource *source;
+    LoadStats *stats;
+    Recorder *recorder;
+    Recorder *missed;
+    Recorder *unused;
+    Pager *pager;
+    uint8_t *memory[WORLD_N_BLOCKS];
+
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t changed;
+    unsigned n_failed;
+    PagerFailure failure;
+    bool recorded;
+    bool learned;
+    bool loaded;
+} World;
+
+/* A snapshot with share_of_8 in 8 of its pages in the file, and memory of the
+ * kind that holds something else.  The test may add recorders, which are freed
+ * with the world, before world_start(). */
+World *world_new(RamKind kind, unsigned share_of_8);
+void world_free(World *world);
+
+/* Make the pager; let it take over the memory; wait.  All must work. */
+void world_start(World *world, PagerPolicy policy, const PageOrder *order);
+void world_attach(World *world);
+void world_await(World *world, PagerGoal goal);
+
+/* Wait until the pager has said that it failed. */
+void world_await_failure(World *world);
+
+uint8_t *world_page(const World *world, size_t block, uint64_t page);
+
+/* Whether the page holds what the snapshot has of it. */
+bool world_page_is_right(const World *world, size_t block, uint64_t page);
+
+/* The pages from first_page on, backwards: the guest's way, not the file's. */
+PageOrder *world_order(const World *world, size_t block, uint64_t first_page,
+                       uint64_t n_pages);

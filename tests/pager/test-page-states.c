@@ -1,0 +1,447 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The bitmaps that say who loads which page.
+ */
+#include <inttypes.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <glib.h>
+
+#include "plugin/pager/page-states.h"
+
+#define N_PAGES 1000 /* no multiple of 64 */
+#define N_WORDS 16
+
+#define N_THREADS  4
+#define N_ROUNDS   10
+#define RACE_PAGES 65536
+
+static const uint64_t all_pages[N_WORDS] = {
+    [0 ... N_WORDS - 2] = UINT64_MAX,
+    [N_WORDS - 1] = (UINT64_C(1) << (N_PAGES % 64)) - 1,
+};
+
+static void states_init(PageStates *states, const uint64_t *bitmap)
+{
+    assert_true(page_states_init(states, bitmap, N_PAGES));
+}
+
+/* The window has exactly the n_pages from first_page on. */
+static void assert_window(const PageWindow *window, uint64_t first_page,
+                          uint64_t n_pages)
+{
+    for (uint64_t page = 0; page < N_PAGES; page++) {
+        bool expected = page >= first_page && page - first_page < n_pages;
+
+        if (page_window_has(window, page) != expected) {
+            fail_msg("page %" PRIu64 " is %s the window", page,
+                     expected ? "not in" : "in");
+        }
+    }
+}
+
+static void assert_bounds(const PageWindow *window, uint64_t first_page,
+                          uint64_t n_pages)
+{
+    uint64_t found_first;
+    uint64_t found_n;
+
+    page_window_bounds(window, &found_first, &found_n);
+    assert_int_equal(found_first, first_page);
+    assert_int_equal(found_n, n_pages);
+}
+
+/* The next run in the window from *page on, which goes on behind it. */
+static void assert_run(const PageWindow *window, uint64_t *page,
+                       uint64_t first_page, uint64_t n_pages)
+{
+    uint64_t run_pages;
+
+    assert_true(page_window_next_run(window, page, &run_pages));
+    assert_int_equal(*page, first_page);
+    assert_int_equal(run_pages, n_pages);
+    *page += run_pages;
+}
+
+static void assert_no_run(const PageWindow *window, uint64_t page)
+{
+    uint64_t run_pages;
+
+    assert_false(page_window_next_run(window, &page, &run_pages));
+}
+
+/* ---- the bitmaps ---- */
+
+static void pages_in_the_file_are_pending_and_all_others_placed(void **state)
+{
+    const uint64_t bitmap[N_WORDS] = {
+        [0] = 0x8000000000000001, [15] = UINT64_C(1) << 39};
+    PageStates states;
+
+    states_init(&states, bitmap);
+    for (uint64_t page = 0; page < N_PAGES; page++) {
+        bool in_file = page == 0 || page == 63 || page == N_PAGES - 1;
+
+        assert_int_equal(page_states_is_owed(&states, page), in_file);
+        assert_int_equal(page_states_is_placed(&states, page), !in_file);
+        assert_int_equal(page_states_next_pending(&states, page) == page,
+                         in_file);
+    }
+    page_states_clear(&states);
+}
+
+static void a_block_without_pages_has_nothing_pending(void **state)
+{
+    PageStates states;
+
+    assert_true(page_states_init(&states, NULL, 0));
+    assert_int_equal(page_states_next_pending(&states, 0), 0);
+    page_states_clear(&states);
+}
+
+static void cleared_states_can_be_cleared_again(void **state)
+{
+    PageStates states;
+
+    states_init(&states, all_pages);
+    page_states_clear(&states);
+    assert_int_equal(states.n_pages, 0);
+    page_states_clear(&states);
+}
+
+static void the_next_pending_page_is_found_over_empty_words(void **state)
+{
+    const uint64_t bitmap[N_WORDS] = {
+        [2] = 1, [5] = 1, [9] = UINT64_C(1) << 63};
+    PageStates states;
+
+    states_init(&states, bitmap);
+    assert_int_equal(page_states_next_pending(&states, 0), 128);
+    assert_int_equal(page_states_next_pending(&states, 128), 128);
+    assert_int_equal(page_states_next_pending(&states, 129), 320);
+    assert_int_equal(page_states_next_pending(&states, 321), 639);
+    assert_int_equal(page_states_next_pending(&states, 639), 639);
+    assert_int_equal(page_states_next_pending(&states, 640), N_PAGES);
+    assert_int_equal(page_states_next_pending(&states, N_PAGES), N_PAGES);
+    page_states_clear(&states);
+}
+
+/* ---- claiming ---- */
+
+static void a_claim_takes_exactly_its_pages_over_word_borders(void **state)
+{
+    static const struct {
+        uint64_t first_page;
+        uint64_t n_pages;
+        size_t n_words;
+    } claims[] = {
+        {0, 1, 1},   {63, 1, 1},   {63, 2, 2},    {64, 64, 1},
+        {60, 10, 2}, {1, 512, 9},  {63, 512, 9},  {0, 512, 8},
+        {999, 1, 1}, {960, 40, 1}, {488, 512, 9},
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(claims); i++) {
+        PageStates states;
+        PageWindow window;
+
+        states_init(&states, all_pages);
+        assert_int_equal(page_states_claim(&states, claims[i].first_page,
+                                           claims[i].n_pages, &window),
+                         claims[i].n_pages);
+        assert_int_equal(window.n_words, claims[i].n_words);
+        assert_window(&window, claims[i].first_page, claims[i].n_pages);
+        assert_bounds(&window, claims[i].first_page, claims[i].n_pages);
+        for (uint64_t page = 0; page < N_PAGES; page++) {
+            bool claimed = page >= claims[i].first_page &&
+                           page - claims[i].first_page < claims[i].n_pages;
+
+            assert_int_equal(page_states_next_pending(&states, page) != page,
+                             claimed);
+            assert_true(page_states_is_owed(&states, page));
+            assert_false(page_states_is_placed(&states, page));
+        }
+        page_states_clear(&states);
+    }
+}
+
+static void
+a_claim_leaves_out_what_was_claimed_or_is_not_in_the_file(void **state)
+{
+    const uint64_t bitmap[N_WORDS] = {0xff0f, 0x1};
+    PageStates states;
+    PageWindow window;
+
+    states_init(&states, bitmap);
+    assert_int_equal(page_states_claim(&states, 2, 8, &window), 4);
+    assert_int_equal(window.words[0], 0x30c);
+    assert_int_equal(page_states_claim(&states, 0, 100, &window), 9);
+    assert_int_equal(window.words[0], 0xfc03);
+    assert_int_equal(window.words[1], 0x1);
+    assert_int_equal(page_states_claim(&states, 0, 100, &window), 0);
+    assert_int_equal(page_states_next_pending(&states, 0), N_PAGES);
+    page_states_clear(&states);
+}
+
+/* One of several threads that all go through the same pages. */
+typedef struct Racer {
+    PageStates *states; /* shared by all */
+    PageStates own;     /* with the same pages, for making windows */
+    bool take;          /* take the pages, rather than claim them */
+    pthread_barrier_t *barrier;
+    GRand *random;
+    uint8_t counts[RACE_PAGES]; /* how often it got each page */
+} Racer;
+
+static void count_window(Racer *racer, const PageWindow *window)
+{
+    uint64_t page = 0;
+    uint64_t n_pages;
+
+    for (; page_window_next_run(window, &page, &n_pages); page += n_pages) {
+        for (uint64_t i = 0; i < n_pages; i++) {
+            racer->counts[page + i]++;
+        }
+    }
+}
+
+static void *racer_thread(void *opaque)
+{
+    Racer *racer = opaque;
+    uint64_t n_pages;
+
+    pthread_barrier_wait(racer->barrier);
+    for (uint64_t first = 0; first < RACE_PAGES; first += n_pages) {
+        uint64_t at_most = (uint64_t)g_rand_int_range(racer->random, 1, 130);
+        PageWindow window;
+
+        n_pages = MIN(at_most, RACE_PAGES - first);
+        if (racer->take) {
+            page_states_claim(&racer->own, first, n_pages, &window);
+            page_states_take(racer->states, &window);
+        } else {
+            page_states_claim(racer->states, first, n_pages, &window);
+        }
+        count_window(racer, &window);
+    }
+    return NULL;
+}
+
+static void assert_each_page_was_had_once(const Racer *racers)
+{
+    for (uint64_t page = 0; page < RACE_PAGES; page++) {
+        unsigned count = 0;
+
+        for (unsigned i = 0; i < N_THREADS; i++) {
+            count += racers[i].counts[page];
+        }
+        assert_int_equal(count, 1);
+    }
+}
+
+static void run_race(bool take)
+{
+    g_autofree uint64_t *bitmap = g_new(uint64_t, RACE_PAGES / 64);
+    g_autofree Racer *racers = g_new0(Racer, N_THREADS);
+    PageStates states;
+    pthread_barrier_t barrier;
+    pthread_t threads[N_THREADS];
+
+    memset(bitmap, 0xff, RACE_PAGES / 8);
+    assert_true(page_states_init(&states, bitmap, RACE_PAGES));
+    pthread_barrier_init(&barrier, NULL, N_THREADS);
+    for (unsigned i = 0; i < N_THREADS; i++) {
+        racers[i].states = &states;
+        assert_true(page_states_init(&racers[i].own, bitmap, RACE_PAGES));
+        racers[i].take = take;
+        racers[i].barrier = &barrier;
+        racers[i].random = g_rand_new_with_seed(i);
+        pthread_create(&threads[i], NULL, racer_thread, &racers[i]);
+    }
+    for (unsigned i = 0; i < N_THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        g_rand_free(racers[i].random);
+        page_states_clear(&racers[i].own);
+    }
+    pthread_barrier_destroy(&barrier);
+    assert_each_page_was_had_once(racers);
+    page_states_clear(&states);
+}
+
+static void each_page_is_claimed_once_by_threads_that_overlap(void **state)
+{
+    for (unsigned i = 0; i < N_ROUNDS; i++) {
+        run_race(false);
+    }
+}
+
+static void each_page_is_taken_once_by_threads_that_overlap(void **state)
+{
+    for (unsigned i = 0; i < N_ROUNDS; i++) {
+        run_race(true);
+    }
+}
+
+/* ---- placing ---- */
+
+static void what_was_taken_by_somebody_else_leaves_the_window(void **state)
+{
+    PageStates states;
+    PageWindow window;
+    PageWindow one;
+
+    states_init(&states, all_pages);
+    page_states_claim(&states, 100, 100, &window);
+    page_window_set_one(&one, 128);
+    assert_int_equal(page_states_take(&states, &one), 1);
+    assert_int_equal(page_states_take(&states, &one), 0);
+
+    assert_int_equal(page_states_take(&states, &window), 99);
+    assert_false(page_window_has(&window, 128));
+    assert_true(page_window_has(&window, 127));
+    assert_true(page_window_has(&window, 129));
+    assert_int_equal(page_states_take(&states, &window), 0);
+    page_states_clear(&states);
+}
+
+static void taken_pages_are_neither_owed_nor_placed_until_said_so(void **state)
+{
+    PageStates states;
+    PageWindow window;
+
+    states_init(&states, all_pages);
+    page_states_claim(&states, 60, 10, &window);
+    page_states_take(&states, &window);
+    assert_false(page_states_is_owed(&states, 60));
+    assert_false(page_states_is_placed(&states, 60));
+
+    page_states_set_placed(&states, &window);
+    for (uint64_t page = 0; page < N_PAGES; page++) {
+        bool placed = page >= 60 && page < 70;
+
+        assert_int_equal(page_states_is_placed(&states, page), placed);
+        assert_int_equal(page_states_is_owed(&states, page), !placed);
+    }
+    page_states_clear(&states);
+}
+
+/* ---- windows ---- */
+
+static void a_window_of_one_page_is_one_run(void **state)
+{
+    static const uint64_t pages[] = {0, 1, 63, 64, 127, 128, 999};
+
+    for (size_t i = 0; i < G_N_ELEMENTS(pages); i++) {
+        PageWindow window;
+        uint64_t page = 0;
+
+        page_window_set_one(&window, pages[i]);
+        assert_window(&window, pages[i], 1);
+        assert_bounds(&window, pages[i], 1);
+        assert_run(&window, &page, pages[i], 1);
+        assert_no_run(&window, page);
+    }
+}
+
+static void runs_go_over_word_borders_and_end_at_holes(void **state)
+{
+    const PageWindow window = {
+        .first_word = 3,
+        .n_words = 3,
+        .words = {UINT64_C(0xc000000000000001), 0x3,
+                  UINT64_C(0x8000000000000000)},
+    };
+    uint64_t page = 0;
+
+    assert_bounds(&window, 192, 192);
+    assert_run(&window, &page, 192, 1);
+    assert_run(&window, &page, 254, 4);
+    assert_run(&window, &page, 383, 1);
+    assert_no_run(&window, page);
+}
+
+static void a_run_asked_for_from_its_middle_begins_there(void **state)
+{
+    const PageWindow window = {.first_word = 1, .n_words = 1, .words = {0xf0}};
+    uint64_t page = 70;
+
+    assert_run(&window, &page, 70, 2);
+    assert_no_run(&window, page);
+}
+
+static void bounds_leave_out_empty_words_at_both_ends(void **state)
+{
+    const PageWindow window = {
+        .first_word = 2, .n_words = 4, .words = {0, 0x10, 0x1, 0}};
+
+    assert_bounds(&window, 196, 61);
+}
+
+static void a_whole_unaligned_window_is_one_run_of_nine_words(void **state)
+{
+    PageStates states;
+    PageWindow window;
+    uint64_t page = 0;
+
+    states_init(&states, all_pages);
+    assert_int_equal(
+        page_states_claim(&states, 33, PAGE_WINDOW_MAX_PAGES, &window),
+        PAGE_WINDOW_MAX_PAGES);
+    assert_int_equal(window.n_words, PAGE_WINDOW_MAX_WORDS);
+    assert_run(&window, &page, 33, PAGE_WINDOW_MAX_PAGES);
+    assert_no_run(&window, page);
+    page_states_clear(&states);
+}
+
+static void pages_outside_of_a_window_are_not_in_it(void **state)
+{
+    const PageWindow window = {
+        .first_word = 1, .n_words = 1, .words = {UINT64_MAX, UINT64_MAX}};
+
+    assert_false(page_window_has(&window, 0));
+    assert_false(page_window_has(&window, 63));
+    assert_true(page_window_has(&window, 64));
+    assert_true(page_window_has(&window, 127));
+    assert_false(page_window_has(&window, 128));
+    assert_false(page_window_has(&window, UINT64_MAX));
+}
+
+static void an_empty_window_has_no_run(void **state)
+{
+    const PageWindow window = {.first_word = 5, .n_words = 2};
+
+    assert_no_run(&window, 0);
+    assert_no_run(&window, 1000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pages_in_the_file_are_pending_and_all_others_placed),
+        cmocka_unit_test(a_block_without_pages_has_nothing_pending),
+        cmocka_unit_test(cleared_states_can_be_cleared_again),
+        cmocka_unit_test(the_next_pending_page_is_found_over_empty_words),
+        cmocka_unit_test(a_claim_takes_exactly_its_pages_over_word_borders),
+        cmocka_unit_test(
+            a_claim_leaves_out_what_was_claimed_or_is_not_in_the_file),
+        cmocka_unit_test(each_page_is_claimed_once_by_threads_that_overlap),
+        cmocka_unit_test(each_page_is_taken_once_by_threads_that_overlap),
+        cmocka_unit_test(what_was_taken_by_somebody_else_leaves_the_window),
+        cmocka_unit_test(taken_pages_are_neither_owed_nor_placed_until_said_so),
+        cmocka_unit_test(a_window_of_one_page_is_one_run),
+        cmocka_unit_test(runs_go_over_word_borders_and_end_at_holes),
+        cmocka_unit_test(a_run_asked_for_from_its_middle_begins_there),
+        cmocka_unit_test(bounds_leave_out_empty_words_at_both_ends),
+        cmocka_unit_test(a_whole_unaligned_window_is_one_run_of_nine_words),
+        cmocka_unit_test(pages_outside_of_a_window_are_not_in_it),
+        cmocka_unit_test(an_empty_window_has_no_run),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

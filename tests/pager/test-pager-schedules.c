@@ -1,0 +1,161 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The pager under random schedules: threads that touch and discard pages as
+ * they please while it loads.  PREHEAT_TEST_ROUNDS=N in the environment runs
+ * as many schedules of each policy.
+ */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "tests/pager/pager-world.h"
+#include "util/clock.h"
+
+/* Between any two looks at the clock 2 ms go by, as for threads that are held
+ * up everywhere.  (The linker's --wrap puts this between.) */
+uint64_t __real_monotonic_us(void);
+uint64_t __wrap_monotonic_us(void);
+
+uint64_t __wrap_monotonic_us(void)
+{
+    static _Atomic uint64_t held_up_us;
+
+    return __real_monotonic_us() + atomic_fetch_add(&held_up_us, 2000);
+}
+
+/* What one page of the guest may be: its snapshot's bytes (or a word that
+ * some thread wrote), or zeroes once somebody has discarded it. */
+typedef struct Storm {
+    World *world;
+    unsigned seed;
+    _Atomic unsigned char *discarded; /* by block * WORLD_N_PAGES + page */
+    _Atomic unsigned *n_wrong;
+} Storm;
+
+static void check_touch(Storm *storm, size_t block, uint64_t page,
+                        unsigned draw)
+{
+    World *world = storm->world;
+    uint64_t at = (draw % 512) * 8;
+    bool was_discarded =
+        atomic_load(&storm->discarded[block * WORLD_N_PAGES + page]);
+    /* As the guest's vCPUs see it: one aligned word, other threads may be
+     * discarding the page. */
+    uint64_t word = __atomic_load_n(
+        (uint64_t *)(void *)(world_page(world, block, page) + at),
+        __ATOMIC_SEQ_CST);
+    bool discarded =
+        was_discarded ||
+        atomic_load(&storm->discarded[block * WORLD_N_PAGES + page]);
+    bool in_file =
+        snapshot_block_has_page(&world->snapshot->blocks[block], page);
+    uint64_t expected = in_file ? fake_word(block, page, at) : 0;
+
+    if (word != expected && !(discarded && word == 0)) {
+        atomic_fetch_add(storm->n_wrong, 1);
+    }
+}
+
+/* Discard a page only once it has been placed, as a guest does that gives
+ * back what it owned; then it must be zero. */
+static void touch_and_discard(Storm *storm, size_t block, uint64_t page)
+{
+    check_touch(storm, block, page, 0);
+    atomic_store(&storm->discarded[block * WORLD_N_PAGES + page], 1);
+    ram_range_discard(storm->world->kind,
+                      (uintptr_t)world_page(storm->world, block, page),
+                      FAKE_PAGE_BYTES);
+    if (!fake_page_is_zero(world_page(storm->world, block, page))) {
+        atomic_fetch_add(storm->n_wrong, 1);
+    }
+}
+
+static void *storm_thread(void *opaque)
+{
+    Storm *storm = opaque;
+
+    for (unsigned i = 0; i < 6000; i++) {
+        unsigned draw = (unsigned)rand_r(&storm->seed);
+        size_t block = draw % WORLD_N_BLOCKS;
+        uint64_t page = (unsigned)rand_r(&storm->seed) % WORLD_N_PAGES;
+
+        if (draw % 16 == 0) {
+            touch_and_discard(storm, block, page);
+        } else {
+            check_touch(storm, block, page, draw / 16);
+        }
+    }
+    return NULL;
+}
+
+#define N_STORM_THREADS 4
+
+static void run_storm(RamKind kind, PagerPolicy policy, unsigned seed)
+{
+    World *world = world_new(kind, 1 + seed % 8);
+    g_autoptr(PageOrder) order =
+        world_order(world, seed % WORLD_N_BLOCKS, seed * 97 % 2000, 1500);
+    g_autofree _Atomic unsigned char *discarded =
+        (_Atomic unsigned char *)g_malloc0(WORLD_N_BLOCKS * WORLD_N_PAGES);
+    _Atomic unsigned n_wrong = 0;
+    pthread_t threads[N_STORM_THREADS];
+    Storm storms[N_STORM_THREADS];
+
+    world_start(world, policy, order);
+    world_attach(world);
+    for (unsigned i = 0; i < N_STORM_THREADS; i++) {
+        storms[i] = (Storm){world, seed * 31 + i, discarded, &n_wrong};
+        assert_int_equal(
+            pthread_create(&threads[i], NULL, storm_thread, &storms[i]), 0);
+    }
+    for (unsigned i = 0; i < N_STORM_THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    if (policy != PAGER_POLICY_DEMAND) {
+        world_await(world, PAGER_GOAL_ALL);
+    }
+    for (size_t block = 0; block < WORLD_N_BLOCKS; block++) {
+        for (uint64_t page = 0; page < WORLD_N_PAGES; page++) {
+            bool right = discarded[block * WORLD_N_PAGES + page]
+                             ? fake_page_is_zero(world_page(world, block, page))
+                             : world_page_is_right(world, block, page);
+
+            n_wrong += !right;
+        }
+    }
+    assert_int_equal(n_wrong, 0);
+    world_free(world);
+}
+
+static void every_byte_is_right_under_random_schedules(void **state)
+{
+    static const PagerPolicy policies[] = {
+        PAGER_POLICY_ORDER, PAGER_POLICY_SEQUENTIAL, PAGER_POLICY_DEMAND};
+    const char *rounds = getenv("PREHEAT_TEST_ROUNDS");
+    unsigned n_rounds = rounds ? (unsigned)atoi(rounds) : 8;
+
+    for (unsigned seed = 1; seed <= n_rounds; seed++) {
+        for (size_t i = 0; i < G_N_ELEMENTS(policies); i++) {
+            run_storm(ram_kind_of(state), policies[i], seed);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FOR_BOTH_KINDS(every_byte_is_right_under_random_schedules),
+    };
+
+    if (!have_userfaultfd(0)) {
+        return 77;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

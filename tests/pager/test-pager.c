@@ -1,0 +1,531 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The pager on plain mappings, with real userfaultfd and real threads.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <cmocka.h>
+
+#include "tests/pager/pager-world.h"
+
+static void assert_all_right(const World *world)
+{
+    for (size_t block = 0; block < WORLD_N_BLOCKS; block++) {
+        for (uint64_t page = 0; page < WORLD_N_PAGES; page++) {
+            if (!world_page_is_right(world, block, page)) {
+                fail_msg("block %zu page %" PRIu64 " is wrong", block, page);
+            }
+        }
+    }
+}
+
+static uint64_t page_in_file(const World *world, size_t block, uint64_t from)
+{
+    while (!snapshot_block_has_page(&world->snapshot->blocks[block], from)) {
+        from++;
+    }
+    return from;
+}
+
+static uint64_t page_not_in_file(const World *world, size_t block,
+                                 uint64_t from)
+{
+    while (snapshot_block_has_page(&world->snapshot->blocks[block], from)) {
+        from++;
+    }
+    return from;
+}
+
+static void discard(const World *world, size_t block, uint64_t page)
+{
+    assert_int_equal(ram_range_discard(
+                         world->kind, (uintptr_t)world_page(world, block, page),
+                         FAKE_PAGE_BYTES),
+                     0);
+}
+
+static json_int_t stat_number(const World *world, const char *group,
+                              const char *name)
+{
+    json_t *stats = load_stats_to_json(world->stats, "-", "-");
+    json_t *object = group ? json_object_get(stats, group) : stats;
+    json_int_t value = json_integer_value(json_object_get(object, name));
+
+    json_decref(stats);
+    return value;
+}
+
+static GArray *all_blocks(const World *world)
+{
+    GArray *blocks = g_array_new(FALSE, FALSE, sizeof(PageOrderBlock));
+
+    for (size_t i = 0; i < WORLD_N_BLOCKS; i++) {
+        const PageOrderBlock block = {world->snapshot->blocks[i].name,
+                                      world->snapshot->blocks[i].len_bytes,
+                                      FAKE_PAGE_BYTES};
+        g_array_append_val(blocks, block);
+    }
+    return blocks;
+}
+
+static uint64_t count_pages(const PageOrder *order, uint64_t from, uint64_t to)
+{
+    uint64_t n_pages = 0;
+
+    for (guint i = 0; i < order->extents->len; i++) {
+        const PageExtent *extent = page_order_extent(order, i);
+
+        for (uint64_t j = 0; j < extent->n_pages; j++) {
+            uint64_t page = extent->first_page + j;
+            n_pages += page >= from && page < to;
+        }
+    }
+    return n_pages;
+}
+
+static PageOrder *order_of(const World *world, Recorder *recorder)
+{
+    g_autoptr(GArray) blocks = all_blocks(world);
+    g_autoptr(GError) error = NULL;
+    PageOrder *order = recorder_to_order(recorder, blocks, 0, NULL,
+                                         PAGE_ORDER_ORIGIN_LEARNED, &error);
+
+    assert_non_null(order);
+    return order;
+}
+
+/* ---- each test runs for anonymous and for shared memory ---- */
+
+static void everything_is_loaded_by_the_rest_alone(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 5);
+
+    world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
+    world_attach(world);
+    world_await(world, PAGER_GOAL_ALL);
+    assert_string_equal(pager_state(world->pager), "loaded");
+    assert_all_right(world);
+    assert_int_equal(stat_number(world, "pages", "by-rest"),
+                     stat_number(world, "pages", "in-file"));
+    assert_int_equal(stat_number(world, NULL, "demand-faults"), 0);
+    world_free(world);
+}
+
+static void everything_is_loaded_by_faults_alone(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 5);
+
+    world_start(world, PAGER_POLICY_DEMAND, NULL);
+    world_attach(world);
+    assert_all_right(world);
+    world_await(world, PAGER_GOAL_ALL);
+    assert_int_equal(stat_number(world, "pages", "by-fault"),
+                     stat_number(world, "pages", "in-file"));
+    assert_int_equal(stat_number(world, NULL, "demand-faults"),
+                     stat_number(world, "pages", "in-file"));
+    assert_all_right(world);
+    world_free(world);
+}
+
+static void pages_of_the_order_come_first(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 8);
+    g_autoptr(PageOrder) order = world_order(world, 1, 1000, 500);
+
+    world_start(world, PAGER_POLICY_ORDER, order);
+    world_attach(world);
+    world_await(world, PAGER_GOAL_ALL);
+    FakeRead first = fake_source_read_at(world->source, 0);
+    assert_int_equal(first.block, 1);
+    assert_in_range(first.first_page, 1000, 1499);
+    assert_in_range(stat_number(world, "pages", "by-order"), 500, 600);
+    assert_all_right(world);
+    world_free(world);
+}
+
+static void pages_of_the_order_are_read_before_there_is_memory(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 8);
+    g_autoptr(PageOrder) order = world_order(world, 0, 16, 200);
+
+    fake_source_shut(world->source);
+    world_start(world, PAGER_POLICY_ORDER, order);
+    fake_source_await_waiting(world->source);
+    fake_source_open(world->source);
+    world_attach(world);
+    world_await(world, PAGER_GOAL_HOT);
+    for (uint64_t page = 16; page < 216; page++) {
+        assert_true(world_page_is_right(world, 0, page));
+    }
+    assert_int_equal(stat_number(world, NULL, "demand-faults"), 0);
+    world_free(world);
+}
+
+static void a_page_that_is_touched_ahead_of_the_order_comes_late(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 8);
+    g_autoptr(PageOrder) order = world_order(world, 0, 16, 200);
+
+    fake_source_shut(world->source);
+    world_start(world, PAGER_POLICY_ORDER, order);
+    world_attach(world);
+    fake_source_await_waiting(world->source);
+    assert_true(world_page_is_right(world, 0, 20));
+    assert_true(world_page_is_right(world, 0, 21));
+    assert_true(world_page_is_right(world, 0, 1000));
+    assert_int_equal(stat_number(world, "pages", "by-fault"), 3);
+    assert_int_equal(stat_number(world, "pages", "late"), 2);
+    fake_source_open(world->source);
+    world_await(world, PAGER_GOAL_ALL);
+    world_free(world);
+}
+
+static void an_order_for_other_blocks_does_no_harm(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 5);
+    g_autoptr(PageOrder) order = page_order_new();
+    uint32_t other =
+        page_order_add_block(order, "elsewhere", 1 << 30, FAKE_PAGE_BYTES);
+    uint32_t longer = page_order_add_block(order, "block0", UINT64_C(1) << 40,
+                                           FAKE_PAGE_BYTES);
+    PageExtent extent = {.first_page = 7, .n_pages = 90, .block = other};
+
+    page_order_append(order, &extent);
+    extent.block = longer;
+    extent.first_page = WORLD_N_PAGES - 10;
+    extent.n_pages = 1 << 20;
+    page_order_append(order, &extent);
+    extent.first_page = UINT64_C(1) << 27;
+    page_order_append(order, &extent);
+    world_start(world, PAGER_POLICY_ORDER, order);
+    world_attach(world);
+    world_await(world, PAGER_GOAL_ALL);
+    assert_all_right(world);
+    world_free(world);
+}
+
+static void a_page_in_flight_is_not_waited_for(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 8);
+
+    fake_source_shut(world->source);
+    world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
+    world_attach(world);
+    fake_source_await_waiting(world->source);
+    /* The eager threads are stuck in their first reads, which have pages
+     * from 0 on. */
+    assert_true(world_page_is_right(world, 0, 0));
+    assert_true(world_page_is_right(world, 0, 1));
+    assert_int_equal(stat_number(world, "pages", "by-fault"), 2);
+    fake_source_open(world->source);
+    world_await(world, PAGER_GOAL_ALL);
+    assert_all_right(world);
+    assert_int_equal(stat_number(world, "pages", "by-fault") +
+                         stat_number(world, "pages", "by-rest"),
+                     stat_number(world, "pages", "in-file"));
+    world_free(world);
+}
+
+static void what_is_read_too_late_does_not_overwrite_the_guest(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 8);
+
+    fake_source_shut(world->source);
+    world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
+    world_attach(world);
+    fake_source_await_waiting(world->source);
+    memset(world_page(world, 0, 0), 0x11, FAKE_PAGE_BYTES);
+    memset(world_page(world, 0, 1), 0x22, FAKE_PAGE_BYTES);
+    discard(world, 0, 1);
+    fake_source_open(world->source);
+    world_await(world, PAGER_GOAL_ALL);
+    assert_int_equal(world_page(world, 0, 0)[4095], 0x11);
+    assert_true(fake_page_is_zero(world_page(world, 0, 1)));
+    world_free(world);
+}
+
+static void a_page_discarded_after_it_was_placed_reads_as_zeroes(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 5);
+    uint64_t page = page_in_file(world, 0, 100);
+
+    world_start(world, PAGER_POLICY_DEMAND, NULL);
+    world_attach(world);
+    assert_true(world_page_is_right(world, 0, page));
+    discard(world, 0, page);
+    assert_true(fake_page_is_zero(world_page(world, 0, page)));
+    discard(world, 0, page);
+    world_page(world, 0, page)[0] = 1;
+    assert_int_equal(world_page(world, 0, page)[0], 1);
+    assert_int_equal(stat_number(world, "pages", "zero-on-fault"), 2);
+    world_free(world);
+}
+
+static void
+a_page_that_is_not_in_the_file_is_zero_and_no_demand_fault(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 5);
+    uint64_t page = page_not_in_file(world, 1, 50);
+
+    world_start(world, PAGER_POLICY_DEMAND, NULL);
+    world_attach(world);
+    assert_true(fake_page_is_zero(world_page(world, 1, page)));
+    assert_int_equal(stat_number(world, NULL, "demand-faults"), 0);
+    assert_int_equal(stat_number(world, "pages", "zero-on-fault"), 1);
+    world_free(world);
+}
+
+static void zero_pages_are_never_placed_ahead_of_a_fault(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 3);
+    size_t n_resident = 0;
+    static unsigned char resident[WORLD_N_PAGES];
+
+    world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
+    world_attach(world);
+    world_await(world, PAGER_GOAL_ALL);
+    assert_int_equal(
+        mincore(world->memory[0], WORLD_N_PAGES * FAKE_PAGE_BYTES, resident),
+        0);
+    for (size_t i = 0; i < WORLD_N_PAGES; i++) {
+        n_resident += resident[i] & 1;
+    }
+    assert_int_equal(n_resident, world->snapshot->blocks[0].n_pages_in_file);
+    world_free(world);
+}
+
+typedef struct Toucher {
+    World *world;
+    size_t block;
+    uint64_t page;
+    bool right;
+} Toucher;
+
+static void *touch(void *opaque)
+{
+    Toucher *toucher = opaque;
+
+    toucher->right =
+        world_page_is_right(toucher->world, toucher->block, toucher->page);
+    return NULL;
+}
+
+static void a_page_that_cannot_be_read_blocks_until_it_can(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 8);
+    Toucher toucher = {world, 0, 123, false};
+    pthread_t thread;
+
+    fake_source_break(world->source, 0, 123);
+    world_start(world, PAGER_POLICY_DEMAND, NULL);
+    world_attach(world);
+    assert_int_equal(pthread_create(&thread, NULL, touch, &toucher), 0);
+    world_await_failure(world);
+    assert_int_equal(world->failure.error, EIO);
+    assert_int_equal(world->failure.off_bytes,
+                     world->snapshot->blocks[0].pages_off_bytes +
+                         123 * FAKE_PAGE_BYTES);
+    assert_string_equal(pager_state(world->pager), "failed");
+    /* Others are served all the while. */
+    assert_true(world_page_is_right(world, 0, 124));
+    fake_source_mend(world->source);
+    pager_retry(world->pager);
+    pthread_join(thread, NULL);
+    assert_true(toucher.right);
+    assert_string_equal(pager_state(world->pager), "loading");
+    world_free(world);
+}
+
+static void a_load_that_fails_is_not_complete_until_it_is_retried(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 8);
+
+    fake_source_break(world->source, 1, 77);
+    world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
+    world_attach(world);
+    world_await_failure(world);
+    assert_string_equal(pager_state(world->pager), "failed");
+    assert_false(world->loaded);
+    fake_source_mend(world->source);
+    pager_retry(world->pager);
+    world_await(world, PAGER_GOAL_ALL);
+    assert_all_right(world);
+    world_free(world);
+}
+
+static size_t count_entries(const char *directory)
+{
+    g_autoptr(GDir) dir = g_dir_open(directory, 0, NULL);
+    size_t n = 0;
+
+    while (g_dir_read_name(dir)) {
+        n++;
+    }
+    return n;
+}
+
+static void a_released_pager_leaves_no_thread_and_no_descriptor(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 5);
+    size_t n_fds = count_entries("/proc/self/fd");
+    size_t n_threads = count_entries("/proc/self/task");
+
+    world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
+    world_attach(world);
+    world_await(world, PAGER_GOAL_ALL);
+    pager_release(world->pager);
+    /* The kernel lists a thread a moment longer than one waits for it. */
+    while (count_entries("/proc/self/task") > n_threads) {
+        sched_yield();
+    }
+    assert_int_equal(count_entries("/proc/self/fd"), n_fds);
+    assert_string_equal(pager_state(world->pager), "loaded");
+    assert_all_right(world);
+    world_free(world);
+}
+
+static void a_pager_that_fails_can_be_freed(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 8);
+
+    fake_source_break(world->source, 0, 0);
+    world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
+    world_attach(world);
+    world_await_failure(world);
+    world_free(world);
+}
+
+static void a_pager_that_was_never_attached_can_be_freed(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 8);
+    g_autoptr(PageOrder) order = world_order(world, 0, 0, 3000);
+
+    world_start(world, PAGER_POLICY_ORDER, order);
+    world_free(world);
+}
+
+static void first_touches_are_recorded_and_nothing_is_prefetched(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 8);
+
+    world->recorder = recorder_new(10000);
+    world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
+    world_attach(world);
+    assert_true(world_page_is_right(world, 1, 30));
+    world_page(world, 0, 20)[5] = 1;
+    assert_true(world_page_is_right(world, 1, 30));
+    assert_true(world_page_is_right(world, 1, 10));
+    assert_string_equal(pager_state(world->pager), "recording");
+    assert_int_equal(fake_source_n_reads(world->source), 3);
+    pager_end_recording(world->pager);
+    assert_true(world->recorded);
+    world_await(world, PAGER_GOAL_RECORDED);
+    world_await(world, PAGER_GOAL_ALL);
+
+    g_autoptr(PageOrder) order = order_of(world, world->recorder);
+    assert_int_equal(order->extents->len, 3);
+    assert_int_equal(page_order_extent(order, 0)->block, 1);
+    assert_int_equal(page_order_extent(order, 0)->first_page, 30);
+    assert_int_equal(page_order_extent(order, 0)->access, PAGE_ACCESS_READ);
+    assert_int_equal(page_order_extent(order, 1)->first_page, 20);
+    assert_int_equal(page_order_extent(order, 1)->access, PAGE_ACCESS_WRITE);
+    assert_int_equal(page_order_extent(order, 2)->first_page, 10);
+    world_free(world);
+}
+
+static void
+learning_tells_untouched_pages_of_the_order_and_missed_ones(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 8);
+    g_autoptr(PageOrder) order = world_order(world, 0, 0, 2000);
+
+    world->missed = recorder_new(10000);
+    world->unused = recorder_new(10000);
+    world_start(world, PAGER_POLICY_ORDER, order);
+    world_attach(world);
+    world_await(world, PAGER_GOAL_HOT);
+    for (uint64_t page = 0; page < 1000; page++) {
+        assert_true(world_page_is_right(world, 0, page));
+    }
+    pager_end_learning(world->pager);
+    assert_true(world->learned);
+    world_await(world, PAGER_GOAL_ALL);
+    assert_all_right(world);
+
+    g_autoptr(PageOrder) missed = order_of(world, world->missed);
+    g_autoptr(PageOrder) unused = order_of(world, world->unused);
+    /* About an eighth of each half. */
+    assert_in_range(count_pages(missed, 0, 1000), 20, 400);
+    assert_in_range(count_pages(unused, 1000, 2000), 20, 400);
+    assert_int_equal(count_pages(unused, 0, 1000), 0);
+    assert_int_equal(count_pages(missed, 1000, 2000), 0);
+    world_free(world);
+}
+
+static void memory_can_be_attached_only_once(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 8);
+    g_autoptr(GError) error = NULL;
+
+    world_start(world, PAGER_POLICY_DEMAND, NULL);
+    world_attach(world);
+    assert_false(pager_attach(world->pager, NULL, 0, NULL, 0, &error));
+    assert_true(g_error_matches(error, PAGER_ERROR, PAGER_ERROR_STATE));
+    world_free(world);
+}
+
+static void a_range_of_another_length_is_refused_and_untouched(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 8);
+    g_autoptr(GError) error = NULL;
+    const PagerRange range = {"block0", (uintptr_t)world->memory[0],
+                              FAKE_PAGE_BYTES};
+
+    world_start(world, PAGER_POLICY_DEMAND, NULL);
+    assert_false(pager_attach(world->pager, &range, 1, NULL, 0, &error));
+    assert_true(g_error_matches(error, PAGER_ERROR, PAGER_ERROR_SNAPSHOT));
+    assert_int_equal(world->memory[0][17], 0x55);
+    world_free(world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FOR_BOTH_KINDS(everything_is_loaded_by_the_rest_alone),
+        FOR_BOTH_KINDS(everything_is_loaded_by_faults_alone),
+        FOR_BOTH_KINDS(pages_of_the_order_come_first),
+        FOR_BOTH_KINDS(pages_of_the_order_are_read_before_there_is_memory),
+        FOR_BOTH_KINDS(a_page_that_is_touched_ahead_of_the_order_comes_late),
+        FOR_BOTH_KINDS(an_order_for_other_blocks_does_no_harm),
+        FOR_BOTH_KINDS(a_page_in_flight_is_not_waited_for),
+        FOR_BOTH_KINDS(what_is_read_too_late_does_not_overwrite_the_guest),
+        FOR_BOTH_KINDS(a_page_discarded_after_it_was_placed_reads_as_zeroes),
+        FOR_BOTH_KINDS(
+            a_page_that_is_not_in_the_file_is_zero_and_no_demand_fault),
+        FOR_BOTH_KINDS(zero_pages_are_never_placed_ahead_of_a_fault),
+        FOR_BOTH_KINDS(a_page_that_cannot_be_read_blocks_until_it_can),
+        FOR_BOTH_KINDS(a_load_that_fails_is_not_complete_until_it_is_retried),
+        FOR_BOTH_KINDS(a_released_pager_leaves_no_thread_and_no_descriptor),
+        FOR_BOTH_KINDS(a_pager_that_fails_can_be_freed),
+        FOR_BOTH_KINDS(a_pager_that_was_never_attached_can_be_freed),
+        FOR_BOTH_KINDS(first_touches_are_recorded_and_nothing_is_prefetched),
+        FOR_BOTH_KINDS(
+            learning_tells_untouched_pages_of_the_order_and_missed_ones),
+        FOR_BOTH_KINDS(memory_can_be_attached_only_once),
+        FOR_BOTH_KINDS(a_range_of_another_length_is_refused_and_untouched),
+    };
+
+    if (!have_userfaultfd(0)) {
+        return 77;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
