@@ -3,6 +3,7 @@
  */
 #include "cli/commands.h"
 
+/* clang-format off */
 static const Command *const commands[] = {
     &cmd_order_show,
     &cmd_order_stat,
@@ -20,6 +21,7 @@ static const Command *const commands[] = {
     &cmd_order_simulate,
     NULL,
 };
+/* clang-format on */
 
 static int cmd_order_run(int argc, char **argv)
 {

@@ -49,8 +49,7 @@ static int run_status(int argc, char **argv)
 
 static int run_stop(int argc, char **argv)
 {
-    return run_command(&cmd_profile_stop, CONTROL_CMD_PROFILE_STOP, argc,
-                       argv);
+    return run_command(&cmd_profile_stop, CONTROL_CMD_PROFILE_STOP, argc, argv);
 }
 
 static const Command cmd_profile_status = {

@@ -9,6 +9,7 @@
 
 #include "cli/commands.h"
 
+/* clang-format off */
 static const Command *const commands[] = {
     &cmd_savevm,
     &cmd_loadvm,
@@ -19,6 +20,7 @@ static const Command *const commands[] = {
     &cmd_control,
     NULL,
 };
+/* clang-format on */
 
 /* Where a standard descriptor is closed, none of ours may take its place, or
  * what we print would go to QEMU's monitor.  Using it fails as it did: what is

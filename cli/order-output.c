@@ -44,14 +44,14 @@ static bool keep_backup(const char *path, GError **error)
             return true;
         }
         util_error_set_errno(error, errno,
-                            "cannot keep %s as %s, so it is left as it was",
-                            path, backup);
+                             "cannot keep %s as %s, so it is left as it was",
+                             path, backup);
         return false;
     }
     if (rename(temporary, backup) != 0) {
         util_error_set_errno(error, errno,
-                            "cannot keep %s as %s, so it is left as it was",
-                            path, backup);
+                             "cannot keep %s as %s, so it is left as it was",
+                             path, backup);
         unlink(temporary);
         return false;
     }

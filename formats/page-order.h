@@ -120,13 +120,11 @@ char *page_order_to_json_text(const PageOrder *order);
 PageOrder *page_order_load(const char *path, GError **error);
 
 /* Write the binary form to a temporary name beside path, sync, rename. */
-bool page_order_save(const PageOrder *order, const char *path,
-                     GError **error);
+bool page_order_save(const PageOrder *order, const char *path, GError **error);
 
 /* The names of enum values as JSON has them ("read", "load"); from_name
  * returns false if there is none of that name. */
 const char *page_access_name(PageAccess access);
 bool page_access_from_name(const char *name, PageAccess *ret_access);
 const char *page_order_origin_name(PageOrderOrigin origin);
-bool page_order_origin_from_name(const char *name,
-                                 PageOrderOrigin *ret_origin);
+bool page_order_origin_from_name(const char *name, PageOrderOrigin *ret_origin);

@@ -84,7 +84,8 @@ static bool create(OutputFile *file, uid_t owner, gid_t group, GError **error)
     file->fd = open(file->temporary,
                     O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (file->fd < 0) {
-        util_error_set_errno(error, errno, "%s: cannot create", file->temporary);
+        util_error_set_errno(error, errno, "%s: cannot create",
+                             file->temporary);
         return false;
     }
     if (flock(file->fd, LOCK_EX | LOCK_NB) < 0) {
@@ -93,7 +94,7 @@ static bool create(OutputFile *file, uid_t owner, gid_t group, GError **error)
     }
     if (geteuid() == 0 && fchown(file->fd, owner, group) < 0) {
         util_error_set_errno(error, errno, "%s: cannot give it to QEMU's user",
-                            file->temporary);
+                             file->temporary);
         return false;
     }
     return true;
@@ -179,7 +180,7 @@ bool output_file_publish(OutputFile *file, uint64_t *ret_stored_bytes,
     }
     if (rename(file->temporary, file->path) < 0) {
         util_error_set_errno(error, errno, "%s: cannot rename to %s",
-                            file->temporary, file->path);
+                             file->temporary, file->path);
         return false;
     }
     g_clear_pointer(&file->temporary, g_free);

@@ -29,8 +29,7 @@ struct Profiling {
     bool is_pc;
 };
 
-bool profile_time_parse(const char *text, ProfileTime *ret_time,
-                        GError **error)
+bool profile_time_parse(const char *text, ProfileTime *ret_time, GError **error)
 {
     ProfileTime time = {true, PROFILE_MIN_MS, PROFILE_MAX_MS};
     char *end = NULL;
@@ -38,8 +37,7 @@ bool profile_time_parse(const char *text, ProfileTime *ret_time,
 
     if (text) {
         seconds = g_ascii_strtod(text, &end);
-        if (end == text || *end != '\0' ||
-            !(seconds > 0 && seconds <= 3600)) {
+        if (end == text || *end != '\0' || !(seconds > 0 && seconds <= 3600)) {
             g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
                         "--profile takes a number of seconds up to 3600, not "
                         "%s",
@@ -108,10 +106,10 @@ static bool is_pc(Rpc *qmp)
     json_t *type;
     bool is;
 
-    if (!rpc_execute(qmp, "qom-get",
-                     json_pack("{s:s, s:s}", "path", "/machine", "property",
-                               "type"),
-                     &type, NULL)) {
+    if (!rpc_execute(
+            qmp, "qom-get",
+            json_pack("{s:s, s:s}", "path", "/machine", "property", "type"),
+            &type, NULL)) {
         return false;
     }
     is = json_is_string(type) &&
@@ -150,15 +148,15 @@ void profiling_free(Profiling *profiling)
 bool profiling_start(Profiling *profiling, const char *snapshot_path,
                      const char *order_path, GError **error)
 {
-    return rpc_execute(
-        profiling->control, CONTROL_CMD_PROFILE_START,
-        json_pack("{s:s, s:s, s:b, s:I, s:I, s:O, s:O}", "snapshot",
-                  snapshot_path, "output", order_path, "settle",
-                  profiling->time.settle, "min-time",
-                  (json_int_t)profiling->time.min_ms, "max-time",
-                  (json_int_t)profiling->time.max_ms, "blocks",
-                  profiling->blocks, "vcpu-threads", profiling->vcpu_threads),
-        NULL, error);
+    return rpc_execute(profiling->control, CONTROL_CMD_PROFILE_START,
+                       json_pack("{s:s, s:s, s:b, s:I, s:I, s:O, s:O}",
+                                 "snapshot", snapshot_path, "output",
+                                 order_path, "settle", profiling->time.settle,
+                                 "min-time", (json_int_t)profiling->time.min_ms,
+                                 "max-time", (json_int_t)profiling->time.max_ms,
+                                 "blocks", profiling->blocks, "vcpu-threads",
+                                 profiling->vcpu_threads),
+                       NULL, error);
 }
 
 /* Source: QEMU, vapic_map_rom_writable() and the reading of rom_state in
@@ -206,14 +204,14 @@ static void show(Progress *progress, const json_t *info, int64_t begin_us)
 }
 
 /* Returns false when the window is closed, or with an error. */
-static bool is_open(Profiling *profiling, Progress *progress,
-                    int64_t begin_us, GError **error)
+static bool is_open(Profiling *profiling, Progress *progress, int64_t begin_us,
+                    GError **error)
 {
     json_t *info;
     bool open;
 
-    if (!rpc_execute(profiling->control, CONTROL_CMD_PROFILE_QUERY, NULL,
-                     &info, error)) {
+    if (!rpc_execute(profiling->control, CONTROL_CMD_PROFILE_QUERY, NULL, &info,
+                     error)) {
         return false;
     }
     open = g_strcmp0(json_string_value(json_object_get(info, "state")),

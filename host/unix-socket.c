@@ -66,7 +66,7 @@ bool unix_socket_peer(int fd, struct ucred *ret_peer, GError **error)
 
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0) {
         util_error_set_errno(error, errno,
-                            "cannot tell who is at the socket's other end");
+                             "cannot tell who is at the socket's other end");
         return false;
     }
     *ret_peer = peer;

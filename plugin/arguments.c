@@ -11,13 +11,12 @@
 
 static bool bad(GError **error, const char *name, const char *what)
 {
-    g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE, "argument %s: %s",
-                name, what);
+    g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE, "argument %s: %s", name,
+                what);
     return false;
 }
 
-static bool take_value(const Argument *argument, json_t *value,
-                       GError **error)
+static bool take_value(const Argument *argument, json_t *value, GError **error)
 {
     switch (argument->type) {
     case ARGUMENT_STRING:

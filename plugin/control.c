@@ -26,7 +26,7 @@ struct Control {
     void *opaque;
     int listener; /* -1: none */
 
-    pthread_mutex_t lock; /* guards connections, and is held while sending */
+    pthread_mutex_t lock;   /* guards connections, and is held while sending */
     GPtrArray *connections; /* of Connection */
 };
 
@@ -49,8 +49,7 @@ static void send_line_locked(Connection *connection, json_t *message)
     free(dump);
     size_t len = strlen(text);
     while (sent < len) {
-        ssize_t n =
-            send(connection->fd, text + sent, len - sent, MSG_NOSIGNAL);
+        ssize_t n = send(connection->fd, text + sent, len - sent, MSG_NOSIGNAL);
 
         if (n < 0 && errno == EINTR) {
             continue;
@@ -73,8 +72,8 @@ static void send_and_unref(Connection *connection, json_t *message)
 
 static json_t *error_answer(const char *text)
 {
-    return json_pack("{s:{s:s, s:s}}", "error", "class", "GenericError",
-                     "desc", text);
+    return json_pack("{s:{s:s, s:s}}", "error", "class", "GenericError", "desc",
+                     text);
 }
 
 static json_t *carry_out(Connection *connection, const json_t *request)
@@ -90,8 +89,8 @@ static json_t *carry_out(Connection *connection, const json_t *request)
                             "\"arguments\": {…}}");
     }
     json_t *none = json_object();
-    json_t *result = control->handler(
-        control->opaque, command, arguments ? arguments : none, &error);
+    json_t *result = control->handler(control->opaque, command,
+                                      arguments ? arguments : none, &error);
     json_decref(none);
     return result ? json_pack("{s:o}", "return", result)
                   : error_answer(error->message);
@@ -260,8 +259,7 @@ int control_listen(Control *control)
     if (fd < 0) {
         return -errno;
     }
-    if (bind(fd, (struct sockaddr *)&address, size) < 0 ||
-        listen(fd, 8) < 0) {
+    if (bind(fd, (struct sockaddr *)&address, size) < 0 || listen(fd, 8) < 0) {
         int saved = errno;
 
         close(fd);
@@ -276,10 +274,10 @@ void control_send_event(Control *control, const char *event, json_t *data)
     struct timeval now;
 
     gettimeofday(&now, NULL);
-    json_t *message = json_pack(
-        "{s:s, s:o, s:{s:I, s:I}}", "event", event, "data", data,
-        "timestamp", "seconds", (json_int_t)now.tv_sec, "microseconds",
-        (json_int_t)now.tv_usec);
+    json_t *message =
+        json_pack("{s:s, s:o, s:{s:I, s:I}}", "event", event, "data", data,
+                  "timestamp", "seconds", (json_int_t)now.tv_sec,
+                  "microseconds", (json_int_t)now.tv_usec);
     pthread_mutex_lock(&control->lock);
     for (guint i = 0; i < control->connections->len; i++) {
         send_line_locked(control->connections->pdata[i], message);

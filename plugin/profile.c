@@ -20,10 +20,10 @@
 
 /* First touches have died down when for this long there were fewer new ones
  * than a share of all before, and fewer than a handful at the least. */
-#define SETTLE_US          UINT64_C(2000000)
-#define SETTLE_SHARE       200 /* a two-hundredth */
-#define SETTLE_FEW         16
-#define SETTLE_SAMPLE_US   UINT64_C(100000)
+#define SETTLE_US        UINT64_C(2000000)
+#define SETTLE_SHARE     200 /* a two-hundredth */
+#define SETTLE_FEW       16
+#define SETTLE_SAMPLE_US UINT64_C(100000)
 
 typedef enum {
     PROFILE_NONE,
@@ -186,8 +186,7 @@ static void *profile_thread(void *opaque)
 static int start_thread(Profile *profile)
 {
     pthread_t thread;
-    int rc =
-        thread_start(&thread, "preheat-profile", profile_thread, profile);
+    int rc = thread_start(&thread, "preheat-profile", profile_thread, profile);
 
     if (rc == 0) {
         pthread_detach(thread);
@@ -327,16 +326,14 @@ static bool open_locked(Profile *profile, const StartRequest *request,
         profile_window_close(profile->window, &profile->cost);
         profile->window = NULL;
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
-                    "no thread for the profiling window: %s",
-                    g_strerror(-rc));
+                    "no thread for the profiling window: %s", g_strerror(-rc));
         return false;
     }
     profile->state = PROFILE_OPEN;
     return true;
 }
 
-json_t *profile_start(Profile *profile, const json_t *arguments,
-                      GError **error)
+json_t *profile_start(Profile *profile, const json_t *arguments, GError **error)
 {
     StartRequest request;
     g_autoptr(GArray) ranges = NULL;
@@ -348,8 +345,8 @@ json_t *profile_start(Profile *profile, const json_t *arguments,
         return NULL;
     }
     pthread_mutex_lock(&profile->lock);
-    bool ok = profile->state != PROFILE_OPEN &&
-              profile->state != PROFILE_CLOSING;
+    bool ok =
+        profile->state != PROFILE_OPEN && profile->state != PROFILE_CLOSING;
     if (!ok) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
                     "a profiling window is open already; profile-stop closes "
@@ -389,10 +386,9 @@ static void add_costs_locked(const Profile *profile, json_t *json)
     const ProfileWindowCost *cost = &profile->cost;
     json_t *fields = json_pack(
         "{s:I, s:I, s:I, s:I, s:I, s:I}", "window-ms",
-        (json_int_t)(profile->closed_us - profile->opened_us) / 1000,
-        "open-us", (json_int_t)cost->open_us, "close-us",
-        (json_int_t)cost->close_us, "pinned-pages",
-        (json_int_t)cost->pinned_pages, "copied-pages",
+        (json_int_t)(profile->closed_us - profile->opened_us) / 1000, "open-us",
+        (json_int_t)cost->open_us, "close-us", (json_int_t)cost->close_us,
+        "pinned-pages", (json_int_t)cost->pinned_pages, "copied-pages",
         (json_int_t)cost->copied_pages, "huge-pages-split",
         (json_int_t)cost->huge_pages_split);
 
@@ -432,8 +428,7 @@ static json_t *query_locked(const Profile *profile)
 
 static bool is_active_locked(const Profile *profile)
 {
-    return profile->state == PROFILE_OPEN ||
-           profile->state == PROFILE_CLOSING;
+    return profile->state == PROFILE_OPEN || profile->state == PROFILE_CLOSING;
 }
 
 static json_t *await_and_query_locked(Profile *profile)
@@ -457,8 +452,7 @@ static json_t *stop(Profile *profile, bool discard)
     return json;
 }
 
-json_t *profile_stop(Profile *profile, const json_t *arguments,
-                     GError **error)
+json_t *profile_stop(Profile *profile, const json_t *arguments, GError **error)
 {
     json_t *discard = NULL;
     const Argument known[] = {
@@ -471,8 +465,7 @@ json_t *profile_stop(Profile *profile, const json_t *arguments,
                : NULL;
 }
 
-json_t *profile_wait(Profile *profile, const json_t *arguments,
-                     GError **error)
+json_t *profile_wait(Profile *profile, const json_t *arguments, GError **error)
 {
     pthread_mutex_lock(&profile->lock);
     json_t *json = await_and_query_locked(profile);
@@ -480,8 +473,7 @@ json_t *profile_wait(Profile *profile, const json_t *arguments,
     return json;
 }
 
-json_t *profile_query(Profile *profile, const json_t *arguments,
-                      GError **error)
+json_t *profile_query(Profile *profile, const json_t *arguments, GError **error)
 {
     pthread_mutex_lock(&profile->lock);
     json_t *json = query_locked(profile);

@@ -17,10 +17,8 @@ Profile *profile_new(void (*warn)(const char *text));
 /* The commands; each as a ControlHandler's. */
 json_t *profile_start(Profile *profile, const json_t *arguments,
                       GError **error);
-json_t *profile_stop(Profile *profile, const json_t *arguments,
-                     GError **error);
-json_t *profile_wait(Profile *profile, const json_t *arguments,
-                     GError **error);
+json_t *profile_stop(Profile *profile, const json_t *arguments, GError **error);
+json_t *profile_wait(Profile *profile, const json_t *arguments, GError **error);
 json_t *profile_query(Profile *profile, const json_t *arguments,
                       GError **error);
 

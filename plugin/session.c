@@ -17,10 +17,10 @@
 #include "plugin/verify.h"
 
 struct Session {
-    SessionWarn *warn; /* constant */
+    SessionWarn *warn;              /* constant */
     SessionForgetCode *forget_code; /* constant; may be NULL */
-    Control *control;  /* constant */
-    Profile *profile;  /* constant */
+    Control *control;               /* constant */
+    Profile *profile;               /* constant */
 
     pthread_mutex_t lock; /* guards load, and is held while it begins and
                              while it takes over RAM */
@@ -192,9 +192,8 @@ static json_t *execute_verify(Session *session, const json_t *arguments,
     g_autoptr(GArray) ranges = arguments_ranges(arguments, error);
     g_autoptr(Snapshot) snapshot =
         ranges ? snapshot_open(path, offset, error) : NULL;
-    if (!snapshot ||
-        !verify_ram(snapshot, (PagerRange *)ranges->data, ranges->len,
-                    &result, error)) {
+    if (!snapshot || !verify_ram(snapshot, (PagerRange *)ranges->data,
+                                 ranges->len, &result, error)) {
         return NULL;
     }
     return verify_answer(&result);
@@ -211,8 +210,8 @@ static json_t *execute_load_rest(Session *session, const json_t *arguments,
     return json_object();
 }
 
-static json_t *execute_profile_start(Session *session,
-                                     const json_t *arguments, GError **error)
+static json_t *execute_profile_start(Session *session, const json_t *arguments,
+                                     GError **error)
 {
     Load *load = begun_load(session);
 
@@ -243,8 +242,8 @@ static json_t *execute_profile_wait(Session *session, const json_t *arguments,
     return profile_wait(session->profile, arguments, error);
 }
 
-static json_t *execute_profile_query(Session *session,
-                                     const json_t *arguments, GError **error)
+static json_t *execute_profile_query(Session *session, const json_t *arguments,
+                                     GError **error)
 {
     return profile_query(session->profile, arguments, error);
 }

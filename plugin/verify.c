@@ -121,8 +121,8 @@ static bool compare_block(Verify *verify, uint64_t host, GError **error)
         ok = false;
     }
     for (uint64_t page = 0; ok && page < n_pages; page += step) {
-        ok = compare_piece(verify, host, page, MIN(step, n_pages - page),
-                           error);
+        ok =
+            compare_piece(verify, host, page, MIN(step, n_pages - page), error);
     }
     g_free(verify->expected);
     g_free(verify->found);

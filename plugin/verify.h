@@ -20,7 +20,7 @@ typedef struct VerifyResult {
     const char *block;    /* the snapshot's string */
     uint64_t page;        /* the first that differs, in the snapshot's pages */
     uint64_t page_bytes;
-    uint64_t byte;        /* the first that differs, counted in the page */
+    uint64_t byte; /* the first that differs, counted in the page */
 } VerifyResult;
 
 /*

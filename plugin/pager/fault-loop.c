@@ -22,9 +22,9 @@ typedef struct FaultThread {
 
 /* All set before the threads start, and constant while they run. */
 struct FaultLoop {
-    int uffd;    /* the caller's */
-    int epoll;   /* waits for uffd (one thread a fault) and quit (all) */
-    int quit;    /* eventfd: readable for good once it is time to end */
+    int uffd;  /* the caller's */
+    int epoll; /* waits for uffd (one thread a fault) and quit (all) */
+    int quit;  /* eventfd: readable for good once it is time to end */
     FaultHandler *handler;
     void *opaque;
     unsigned n_threads; /* those that were started */

@@ -10,9 +10,9 @@
 
 /* Latencies are counted in buckets of a power of two of microseconds, each
  * split in sub-buckets: percentiles are right to 1/16. */
-#define DIST_BUCKETS  24
-#define SUB_BUCKETS   16
-#define ALL_BUCKETS   (DIST_BUCKETS * SUB_BUCKETS)
+#define DIST_BUCKETS 24
+#define SUB_BUCKETS  16
+#define ALL_BUCKETS  (DIST_BUCKETS * SUB_BUCKETS)
 
 typedef struct VcpuStats {
     uint32_t thread_id;
@@ -84,8 +84,8 @@ void load_stats_set_vcpus(LoadStats *stats, const uint32_t *thread_ids,
     stats->n_threads = 0;
     for (size_t i = 0; i < n_vcpus; i++) {
         stats->vcpus[i].thread_id = thread_ids[i];
-        stats->n_threads += find_vcpu_locked(stats, thread_ids[i]) ==
-                            &stats->vcpus[i];
+        stats->n_threads +=
+            find_vcpu_locked(stats, thread_ids[i]) == &stats->vcpus[i];
     }
     pthread_mutex_unlock(&stats->lock);
 }
@@ -267,12 +267,11 @@ static json_t *pages_locked(const LoadStats *stats)
     uint64_t late = stats->pages_by[PLACED_LATE];
     uint64_t by_fault = stats->pages_by[PLACED_BY_FAULT] + late;
 
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
-                     "in-file", (json_int_t)stats->pages_in_file,
-                     "by-fault", (json_int_t)by_fault,
-                     "late", (json_int_t)late,
-                     "by-order", (json_int_t)stats->pages_by[PLACED_BY_ORDER],
-                     "by-rest", (json_int_t)stats->pages_by[PLACED_BY_REST],
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "in-file",
+                     (json_int_t)stats->pages_in_file, "by-fault",
+                     (json_int_t)by_fault, "late", (json_int_t)late, "by-order",
+                     (json_int_t)stats->pages_by[PLACED_BY_ORDER], "by-rest",
+                     (json_int_t)stats->pages_by[PLACED_BY_REST],
                      "zero-on-fault", (json_int_t)stats->zero_on_fault,
                      "held-back", learned_locked(stats, stats->held_back),
                      "unused", learned_locked(stats, stats->unused));
@@ -280,35 +279,33 @@ static json_t *pages_locked(const LoadStats *stats)
 
 static json_t *latency_locked(const LoadStats *stats)
 {
-    return json_pack("{s:I, s:I, s:I}",
-                     "p50", (json_int_t)percentile_locked(stats, 0.50),
-                     "p99", (json_int_t)percentile_locked(stats, 0.99),
-                     "max", (json_int_t)stats->latency_max_us);
+    return json_pack("{s:I, s:I, s:I}", "p50",
+                     (json_int_t)percentile_locked(stats, 0.50), "p99",
+                     (json_int_t)percentile_locked(stats, 0.99), "max",
+                     (json_int_t)stats->latency_max_us);
 }
 
 json_t *load_stats_to_json(LoadStats *stats, const char *policy,
                            const char *state)
 {
     pthread_mutex_lock(&stats->lock);
-    json_t *json = json_pack(
-        "{s:s, s:s, s:I, s:o, s:I, s:I, s:o, s:I, s:o, s:o, s:o, s:I,"
-        " s:o, s:o, s:o, s:o}",
-        "policy", policy,
-        "state", state,
-        "demand-faults", (json_int_t)demand_faults_locked(stats),
-        "vcpu-demand-faults", vcpu_list_locked(stats, false),
-        "other-demand-faults", (json_int_t)stats->other.demand_faults,
-        "blocktime-ms", (json_int_t)stats->blocktime_us / 1000,
-        "vcpu-blocktime-ms", vcpu_list_locked(stats, true),
-        "other-blocktime-ms", (json_int_t)stats->other.blocktime_us / 1000,
-        "latency-us", latency_locked(stats),
-        "latency-dist", latency_dist_locked(stats),
-        "pages", pages_locked(stats),
-        "bytes-read", (json_int_t)stats->bytes_read,
-        "qemu-ready-ms", milestone_locked(stats, MILESTONE_QEMU_READY),
-        "resumed-ms", milestone_locked(stats, MILESTONE_RESUMED),
-        "order-done-ms", milestone_locked(stats, MILESTONE_ORDER_DONE),
-        "loaded-ms", milestone_locked(stats, MILESTONE_LOADED));
+    json_t *json =
+        json_pack("{s:s, s:s, s:I, s:o, s:I, s:I, s:o, s:I, s:o, s:o, s:o, s:I,"
+                  " s:o, s:o, s:o, s:o}",
+                  "policy", policy, "state", state, "demand-faults",
+                  (json_int_t)demand_faults_locked(stats), "vcpu-demand-faults",
+                  vcpu_list_locked(stats, false), "other-demand-faults",
+                  (json_int_t)stats->other.demand_faults, "blocktime-ms",
+                  (json_int_t)stats->blocktime_us / 1000, "vcpu-blocktime-ms",
+                  vcpu_list_locked(stats, true), "other-blocktime-ms",
+                  (json_int_t)stats->other.blocktime_us / 1000, "latency-us",
+                  latency_locked(stats), "latency-dist",
+                  latency_dist_locked(stats), "pages", pages_locked(stats),
+                  "bytes-read", (json_int_t)stats->bytes_read, "qemu-ready-ms",
+                  milestone_locked(stats, MILESTONE_QEMU_READY), "resumed-ms",
+                  milestone_locked(stats, MILESTONE_RESUMED), "order-done-ms",
+                  milestone_locked(stats, MILESTONE_ORDER_DONE), "loaded-ms",
+                  milestone_locked(stats, MILESTONE_LOADED));
     pthread_mutex_unlock(&stats->lock);
     return json;
 }

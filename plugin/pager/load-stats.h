@@ -47,8 +47,7 @@ void load_stats_set_in_file(LoadStats *stats, uint64_t pages);
 
 /* Learning is over: it held back so many pages of the order, and so many of
  * these nobody has touched. */
-void load_stats_learned(LoadStats *stats, uint64_t held_back,
-                        uint64_t unused);
+void load_stats_learned(LoadStats *stats, uint64_t held_back, uint64_t unused);
 
 /* A fault of thread_id begins to be served.  demand: it needs a page of the
  * snapshot, and not just a page of zeroes.  Returns when, for

@@ -75,8 +75,7 @@ static int file_source_read(PageSource *base, size_t block_index,
     while (page < end) {
         uint64_t stop = stretch_end(block, page, end);
         uint64_t len = (stop - page) * block->page_bytes;
-        uint8_t *dst =
-            (uint8_t *)buf + (page - first_page) * block->page_bytes;
+        uint8_t *dst = (uint8_t *)buf + (page - first_page) * block->page_bytes;
         int rc = read_fully(source->fd, dst, len,
                             block->pages_off_bytes + page * block->page_bytes);
 
@@ -99,8 +98,7 @@ static void file_source_free(PageSource *base)
 
 PageSource *page_source_new_file(const Snapshot *snapshot, GError **error)
 {
-    g_autofree char *path =
-        g_strdup_printf("/proc/self/fd/%d", snapshot->fd);
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", snapshot->fd);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0) {

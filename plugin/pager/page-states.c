@@ -80,11 +80,10 @@ size_t page_states_claim(PageStates *states, uint64_t first_page,
         uint64_t mask = word_mask(from, to);
         /* Acquire-release: of two that claim, one sees the other's claim;
          * nothing else is published by it. */
-        ret_window->words[i] =
-            atomic_fetch_and_explicit(
-                &states->pending[ret_window->first_word + i], ~mask,
-                memory_order_acq_rel) &
-            mask;
+        ret_window->words[i] = atomic_fetch_and_explicit(
+                                   &states->pending[ret_window->first_word + i],
+                                   ~mask, memory_order_acq_rel) &
+                               mask;
     }
     return count_bits(ret_window);
 }
@@ -95,10 +94,10 @@ size_t page_states_take(PageStates *states, PageWindow *window)
         uint64_t mask = window->words[i];
 
         if (mask != 0) {
-            window->words[i] = atomic_fetch_and_explicit(
-                                   &states->owed[window->first_word + i],
-                                   ~mask, memory_order_acq_rel) &
-                               mask;
+            window->words[i] =
+                atomic_fetch_and_explicit(&states->owed[window->first_word + i],
+                                          ~mask, memory_order_acq_rel) &
+                mask;
         }
     }
     return count_bits(window);
@@ -158,8 +157,7 @@ bool page_window_has(const PageWindow *window, uint64_t page)
 {
     uint64_t word = page / 64 - window->first_word;
 
-    return word < window->n_words &&
-           ((window->words[word] >> (page % 64)) & 1);
+    return word < window->n_words && ((window->words[word] >> (page % 64)) & 1);
 }
 
 void page_window_bounds(const PageWindow *window, uint64_t *ret_first_page,

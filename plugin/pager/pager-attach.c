@@ -13,8 +13,8 @@
  * page in the file: elsewhere the kernel itself fills in zeroes, in huge pages
  * if it likes.  Each border between the two costs a kernel mapping, of which
  * a process has 65,530; so stretches grow until there are few enough. */
-#define MIN_CHUNK_BYTES   (UINT64_C(2) << 20)
-#define MAX_CHUNK_RANGES  1024
+#define MIN_CHUNK_BYTES  (UINT64_C(2) << 20)
+#define MAX_CHUNK_RANGES 1024
 
 static bool is_lazy(const PagerBlock *block)
 {
@@ -30,8 +30,7 @@ static bool fail(GError **error, PagerError code, int rc, const char *what,
 }
 
 const SnapshotBlock *pager_range_block(const PagerRange *range,
-                                       const Snapshot *snapshot,
-                                       GError **error)
+                                       const Snapshot *snapshot, GError **error)
 {
     const SnapshotBlock *block = snapshot_find_block(snapshot, range->name);
 
@@ -103,8 +102,7 @@ static void collect_chunks(PagerBlock *block, uint64_t page_bytes,
     for (uint64_t page = 0; page < layout->n_pages; page += chunk_pages) {
         RegisteredRange range = {
             .start = block->host + page * page_bytes,
-            .len_bytes =
-                MIN(chunk_pages, layout->n_pages - page) * page_bytes,
+            .len_bytes = MIN(chunk_pages, layout->n_pages - page) * page_bytes,
         };
 
         if (!has_page_in(layout, page, chunk_pages)) {
@@ -142,9 +140,8 @@ static bool register_block(Pager *pager, PagerBlock *block, GError **error)
         if (rc < 0) {
             g_array_set_size(block->registered, i);
             return fail(error, PAGER_ERROR_SYSTEM, rc,
-                        rc == -EBUSY
-                            ? "another userfaultfd watches this memory"
-                            : "cannot be registered with userfaultfd",
+                        rc == -EBUSY ? "another userfaultfd watches this memory"
+                                     : "cannot be registered with userfaultfd",
                         block->layout->name);
         }
     }
@@ -161,8 +158,7 @@ static void unregister_all(Pager *pager)
                 &g_array_index(registered, RegisteredRange, j);
 
             /* Fails only where the memory is gone: unplugged. */
-            (void)uffd_unregister(pager->uffd, range->start,
-                                  range->len_bytes);
+            (void)uffd_unregister(pager->uffd, range->start, range->len_bytes);
         }
         g_array_set_size(registered, 0);
     }
@@ -222,12 +218,12 @@ static void begin_loading(Pager *pager)
     }
     load_stats_set_in_file(pager->config.stats, n_unplaced);
     /* Nothing is placed before attached is set, or a fault comes. */
-    atomic_store_explicit(&pager->n_unplaced, n_unplaced,
-                          memory_order_release);
+    atomic_store_explicit(&pager->n_unplaced, n_unplaced, memory_order_release);
 }
 
 /* The fault threads come last: a page that they placed before the discard
- * would be gone again, and count as placed.  Who touches one meanwhile waits. */
+ * would be gone again, and count as placed.  Who touches one meanwhile waits.
+ */
 static bool take_over(Pager *pager, GError **error)
 {
     if (!open_uffd(pager, error)) {
@@ -288,8 +284,7 @@ static void clear_hosts(Pager *pager)
 }
 
 bool pager_attach(Pager *pager, const PagerRange *ranges, size_t n_ranges,
-                  const uint32_t *thread_ids, size_t n_threads,
-                  GError **error)
+                  const uint32_t *thread_ids, size_t n_threads, GError **error)
 {
     pthread_mutex_lock(&pager->lock);
     bool again = pager->attached;

@@ -36,8 +36,8 @@ typedef struct Task {
 
 static uint64_t piece_pages(const Pager *pager)
 {
-    uint64_t last_us = atomic_load_explicit(&pager->last_fault_us,
-                                            memory_order_relaxed);
+    uint64_t last_us =
+        atomic_load_explicit(&pager->last_fault_us, memory_order_relaxed);
     bool busy = last_us != 0 && monotonic_us() - last_us < READ_AHEAD_BUSY_US;
 
     return (busy ? READ_AHEAD_BUSY_PIECE_BYTES : READ_AHEAD_PIECE_BYTES) /
@@ -144,8 +144,7 @@ static bool next_of_stage_locked(Pager *pager, Task *ret_task)
         }
     }
     if (pager->stage == STAGE_DRAIN && pager->attached &&
-        noting_is_over(&pager->recording) &&
-        noting_is_over(&pager->learning) &&
+        noting_is_over(&pager->recording) && noting_is_over(&pager->learning) &&
         atomic_load_explicit(&pager->n_unplaced, memory_order_acquire) == 0) {
         enter_stage_locked(pager, STAGE_DONE);
         ret_task->kind = TASK_FINISH;

@@ -102,7 +102,7 @@ typedef struct HeldPiece {
 } HeldPiece;
 
 struct Pager {
-    PagerConfig config; /* constant, but max_staged_bytes: under lock */
+    PagerConfig config;  /* constant, but max_staged_bytes: under lock */
     uint64_t page_bytes; /* constant: the host's page size */
     PagerBlock *blocks;  /* one for each of the snapshot's; constant but for
                             the bits and what pager_attach() sets */
@@ -126,13 +126,13 @@ struct Pager {
     Noting learning;
     bool released; /* what was held back is being loaded, or is */
     bool failed;
-    uint64_t retries;       /* counts pager_retry() */
-    unsigned n_busy;        /* eager threads that hold claims */
-    Replay *replay;         /* NULL: no order */
-    size_t rest_block;      /* where the rest goes on: index into by_offset */
+    uint64_t retries;  /* counts pager_retry() */
+    unsigned n_busy;   /* eager threads that hold claims */
+    Replay *replay;    /* NULL: no order */
+    size_t rest_block; /* where the rest goes on: index into by_offset */
     uint64_t rest_page;
-    size_t *by_offset;      /* blocks in the file's sequence */
-    GQueue staged;          /* of StagedPiece */
+    size_t *by_offset; /* blocks in the file's sequence */
+    GQueue staged;     /* of StagedPiece */
     uint64_t staged_bytes;
 
     _Atomic uint64_t n_unplaced;    /* pages of attached blocks not placed */

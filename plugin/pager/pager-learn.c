@@ -49,15 +49,14 @@ void pager_hold_back(Pager *pager, const PageOrder *order)
     for (guint i = 0; i < segments->len; i++) {
         const PageSegment *segment = segment_at(segments, i);
         const PageOrderBlock *known = page_order_block(order, segment->block);
-        const SnapshotBlock *block =
-            snapshot_find_block(snapshot, known->name);
+        const SnapshotBlock *block = snapshot_find_block(snapshot, known->name);
 
         if (block && block->page_bytes == known->page_bytes &&
             segment->first_page < block->n_pages) {
-            hold_segment(pager, draw, (size_t)(block - snapshot->blocks),
-                         segment->first_page,
-                         MIN(segment->n_pages,
-                             block->n_pages - segment->first_page));
+            hold_segment(
+                pager, draw, (size_t)(block - snapshot->blocks),
+                segment->first_page,
+                MIN(segment->n_pages, block->n_pages - segment->first_page));
         }
     }
     g_rand_free(draw);
@@ -78,9 +77,8 @@ static void note_unused(Pager *pager, const HeldPiece *piece,
         ++*held_back;
         if (page_states_is_owed(states, page)) {
             ++*unused;
-            recorder_note(pager->config.learning.unused,
-                          (uint32_t)piece->block, page, PAGE_ACCESS_UNKNOWN,
-                          0);
+            recorder_note(pager->config.learning.unused, (uint32_t)piece->block,
+                          page, PAGE_ACCESS_UNKNOWN, 0);
         }
     }
 }

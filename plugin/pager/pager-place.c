@@ -13,8 +13,8 @@
 
 /* A failure is tried again after 10, 20, 40, 80 and 160 ms before anybody is
  * told. */
-#define MAX_QUICK_TRIES  5
-#define FIRST_PAUSE_US   UINT64_C(10000)
+#define MAX_QUICK_TRIES 5
+#define FIRST_PAUSE_US  UINT64_C(10000)
 
 static bool pause_locked(Pager *pager, uint64_t pause_us)
 {
@@ -26,8 +26,8 @@ static bool pause_locked(Pager *pager, uint64_t pause_us)
     return !pager->quit;
 }
 
-static void report(Pager *pager, const char *what, size_t block,
-                   uint64_t page, int error)
+static void report(Pager *pager, const char *what, size_t block, uint64_t page,
+                   int error)
 {
     const SnapshotBlock *layout = pager->blocks[block].layout;
     const PagerFailure failure = {
@@ -82,15 +82,14 @@ bool pager_read(Pager *pager, size_t block, uint64_t first_page,
 
     for (;;) {
         uint64_t bytes_read = 0;
-        int rc = source->read(source, block, first_page, n_pages, buf,
-                              &bytes_read);
+        int rc =
+            source->read(source, block, first_page, n_pages, buf, &bytes_read);
 
         load_stats_read(pager->config.stats, bytes_read);
         if (rc == 0) {
             return true;
         }
-        if (!await_next_try(pager, "reading", block, first_page, -rc,
-                            &tries)) {
+        if (!await_next_try(pager, "reading", block, first_page, -rc, &tries)) {
             return false;
         }
     }
@@ -144,9 +143,8 @@ static bool place_run(Pager *pager, size_t block, uint64_t page,
         at += done;
         src += done;
         len -= done;
-        if (rc < 0 &&
-            !await_next_try(pager, "placing", block, at / pager->page_bytes,
-                            -rc, &tries)) {
+        if (rc < 0 && !await_next_try(pager, "placing", block,
+                                      at / pager->page_bytes, -rc, &tries)) {
             return false;
         }
     }
@@ -178,8 +176,7 @@ bool pager_place(Pager *pager, size_t block_index, PageWindow *window,
     if (n_pages == 0) {
         return true;
     }
-    for (; page_window_next_run(window, &page, &run_pages);
-         page += run_pages) {
+    for (; page_window_next_run(window, &page, &run_pages); page += run_pages) {
         const uint8_t *src =
             (const uint8_t *)buf + (page - first_page) * pager->page_bytes;
 
@@ -192,8 +189,7 @@ bool pager_place(Pager *pager, size_t block_index, PageWindow *window,
     load_stats_placed(pager->config.stats, by, n_pages);
     /* Only now: a fault handled while the page was being placed counts on
      * it.  Cannot fail but for an unregistered range, where nobody waits. */
-    (void)uffd_wake(pager->uffd,
-                    block->host + wake_from * pager->page_bytes,
+    (void)uffd_wake(pager->uffd, block->host + wake_from * pager->page_bytes,
                     (page - wake_from) * pager->page_bytes);
     count_placed(pager, n_pages);
     return true;

@@ -70,8 +70,8 @@ static bool start_eager_thread(Pager *pager)
     if (!self->buf) {
         return false;
     }
-    if (thread_start(&self->thread, "preheat-eager", pager_eager_thread,
-                     self) < 0) {
+    if (thread_start(&self->thread, "preheat-eager", pager_eager_thread, self) <
+        0) {
         munmap(self->buf, READ_AHEAD_PIECE_BYTES);
         return false;
     }
@@ -96,8 +96,7 @@ static bool start(Pager *pager)
 {
     const PagerConfig *config = &pager->config;
 
-    pager->fault_bufs =
-        map_buffer(config->n_fault_threads * pager->page_bytes);
+    pager->fault_bufs = map_buffer(config->n_fault_threads * pager->page_bytes);
     if (!pager->fault_bufs || !init_blocks(pager)) {
         return false;
     }
@@ -112,8 +111,7 @@ static bool start(Pager *pager)
                    : pager->replay                       ? STAGE_ORDER
                                                          : STAGE_REST;
     pager->recording.state = config->recorder ? NOTING_ON : NOTING_NONE;
-    pager->learning.state =
-        config->learning.missed ? NOTING_ON : NOTING_NONE;
+    pager->learning.state = config->learning.missed ? NOTING_ON : NOTING_NONE;
     pager->eager_threads = g_new0(EagerThread, config->n_eager_threads);
     while (pager->n_eager_started < config->n_eager_threads) {
         if (!start_eager_thread(pager)) {
@@ -189,8 +187,7 @@ void pager_retry(Pager *pager)
 
 /* End it, unless it has ended or another thread is about to; then wait for
  * that one. */
-static void end_noting(Pager *pager, Noting *noting,
-                       void (*end)(Pager *pager))
+static void end_noting(Pager *pager, Noting *noting, void (*end)(Pager *pager))
 {
     pthread_mutex_lock(&pager->lock);
     if (noting->state == NOTING_ON) {
@@ -267,8 +264,7 @@ const char *pager_state(Pager *pager)
 void pager_finish(Pager *pager)
 {
     pager_give_back(pager);
-    load_stats_milestone(pager->config.stats, MILESTONE_LOADED,
-                         monotonic_us());
+    load_stats_milestone(pager->config.stats, MILESTONE_LOADED, monotonic_us());
     pthread_mutex_lock(&pager->lock);
     pager->finished = true;
     pthread_mutex_unlock(&pager->lock);

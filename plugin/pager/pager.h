@@ -52,9 +52,9 @@ typedef struct PagerCallbacks {
 
 /* What a prefetched load can teach: both borrowed until pager_free(). */
 typedef struct PagerLearning {
-    Recorder *missed; /* demand faults; NULL: do not learn */
-    Recorder *unused; /* pages of the order that nobody touched, of those that
-                         were held back to find out */
+    Recorder *missed;  /* demand faults; NULL: do not learn */
+    Recorder *unused;  /* pages of the order that nobody touched, of those that
+                          were held back to find out */
     uint64_t learn_us; /* how long, from pager_attach() on */
 } PagerLearning;
 
@@ -101,8 +101,7 @@ Pager *pager_new(const PagerConfig *config, GError **error);
  * where the message says so.
  */
 bool pager_attach(Pager *pager, const PagerRange *ranges, size_t n_ranges,
-                  const uint32_t *thread_ids, size_t n_threads,
-                  GError **error);
+                  const uint32_t *thread_ids, size_t n_threads, GError **error);
 
 typedef enum {
     PAGER_GOAL_HOT,      /* the order's pages are in */

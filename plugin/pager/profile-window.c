@@ -18,7 +18,7 @@
 #include "plugin/pager/uffd.h"
 #include "util/clock.h"
 
-#define HUGE_BYTES      (UINT64_C(2) << 20)
+#define HUGE_BYTES (UINT64_C(2) << 20)
 /* What is moved in one call: the kernel holds locks meanwhile. */
 #define MOVE_BYTES      (UINT64_C(32) << 20)
 #define N_FAULT_THREADS 2
@@ -28,8 +28,8 @@ typedef struct WatchedRange {
     uint64_t host;
     uint64_t len_bytes;
     RamKind kind;
-    uint64_t shadow;         /* anonymous memory: 0 until mapped */
-    uint64_t shadow_map;     /* … the mapping, larger for its alignment */
+    uint64_t shadow;     /* anonymous memory: 0 until mapped */
+    uint64_t shadow_map; /* … the mapping, larger for its alignment */
     uint64_t shadow_map_len;
     bool registered;
     bool shadow_registered; /* only while pages are moved into it: whoever
@@ -37,7 +37,7 @@ typedef struct WatchedRange {
 } WatchedRange;
 
 struct ProfileWindow {
-    uint64_t page_bytes;  /* constant, as all down to the lock */
+    uint64_t page_bytes; /* constant, as all down to the lock */
     Recorder *recorder;
     LoadStats *stats;
     WatchedRange *ranges;
@@ -68,8 +68,8 @@ static void short_pause(void)
 static void note(ProfileWindow *window, size_t range, uint64_t off,
                  PageAccess access, uint64_t now_us)
 {
-    recorder_note(window->recorder, (uint32_t)range,
-                  off / window->page_bytes, access, now_us);
+    recorder_note(window->recorder, (uint32_t)range, off / window->page_bytes,
+                  access, now_us);
 }
 
 /* Bring a page back by copying it.  Under the lock, so that of two that want
@@ -86,8 +86,8 @@ static int copy_back(ProfileWindow *window, const WatchedRange *range,
     uint64_t done;
 
     pthread_mutex_lock(&window->copy_lock);
-    int rc = uffd_copy(window->uffd, range->host + off, src,
-                       window->page_bytes, &done);
+    int rc = uffd_copy(window->uffd, range->host + off, src, window->page_bytes,
+                       &done);
     if (rc == 0) {
         /* Cannot fail for a page of our own mapping. */
         (void)madvise(src, window->page_bytes, MADV_DONTNEED);
@@ -408,8 +408,7 @@ static void give_back(ProfileWindow *window)
             continue;
         }
         if (range->kind == RAM_ANONYMOUS) {
-            move_range(window, i, range->host, range->shadow,
-                       stuck_in_shadow);
+            move_range(window, i, range->host, range->shadow, stuck_in_shadow);
         }
         /* Wakes everybody; fails only where the memory is gone. */
         (void)uffd_unregister(window->uffd, range->host, range->len_bytes);
@@ -428,8 +427,7 @@ static void window_free(ProfileWindow *window)
         WatchedRange *range = &window->ranges[i];
 
         if (range->shadow_map != 0) {
-            munmap((void *)(uintptr_t)range->shadow_map,
-                   range->shadow_map_len);
+            munmap((void *)(uintptr_t)range->shadow_map, range->shadow_map_len);
         }
         g_free(range->name);
     }

@@ -40,11 +40,11 @@
 typedef struct ProfileWindow ProfileWindow;
 
 typedef struct ProfileWindowCost {
-    uint64_t open_us;           /* the time that opening took */
-    uint64_t close_us;          /* the time that closing took */
-    uint64_t pinned_pages;      /* could not be moved, count as touched */
-    uint64_t copied_pages;      /* could not be moved back, were copied */
-    uint64_t huge_pages_split;  /* for good, as far as can be told */
+    uint64_t open_us;          /* the time that opening took */
+    uint64_t close_us;         /* the time that closing took */
+    uint64_t pinned_pages;     /* could not be moved, count as touched */
+    uint64_t copied_pages;     /* could not be moved back, were copied */
+    uint64_t huge_pages_split; /* for good, as far as can be told */
 } ProfileWindowCost;
 
 /*

@@ -86,8 +86,8 @@ static bool is_on_tmpfs(const Mapping *mapping)
 
 static bool refuse(GError **error, const char *name, const char *what)
 {
-    g_set_error(error, PAGER_ERROR, PAGER_ERROR_RAM, "RAM block %s %s, " WAY_OUT,
-                name, what);
+    g_set_error(error, PAGER_ERROR, PAGER_ERROR_RAM,
+                "RAM block %s %s, " WAY_OUT, name, what);
     return false;
 }
 
@@ -125,7 +125,8 @@ static bool classify(const char *name, const Mapping *mapping,
     }
     g_autofree char *what = g_strdup_printf(
         "is mapped from the ordinary file %s; use memory-backend-memfd, or a "
-        "file on tmpfs such as /dev/shm", mapping->path);
+        "file on tmpfs such as /dev/shm",
+        mapping->path);
     return refuse(error, name, what);
 }
 
@@ -182,12 +183,11 @@ bool ram_range_check(const char *name, uint64_t start, uint64_t len_bytes,
     FILE *maps = fopen("/proc/self/maps", "re");
     if (!maps) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
-                    "/proc/self/maps cannot be opened: %s",
-                    g_strerror(errno));
+                    "/proc/self/maps cannot be opened: %s", g_strerror(errno));
         return false;
     }
-    bool ok = check_mappings(maps, name, start, start + len_bytes, &kind,
-                             error);
+    bool ok =
+        check_mappings(maps, name, start, start + len_bytes, &kind, error);
     fclose(maps);
     if (ok) {
         *ret_kind = kind;
@@ -204,8 +204,8 @@ int ram_range_discard(RamKind kind, uint64_t start, uint64_t len_bytes)
                                                                      : -errno;
 }
 
-bool ram_range_open_uffd(int *ret_fd, UffdCaps *ret_caps,
-                         const char *otherwise, GError **error)
+bool ram_range_open_uffd(int *ret_fd, UffdCaps *ret_caps, const char *otherwise,
+                         GError **error)
 {
     int rc = uffd_open(ret_fd, ret_caps);
 

@@ -16,10 +16,10 @@
 #define PAGER_ERROR (pager_error_quark())
 
 typedef enum {
-    PAGER_ERROR_RAM,       /* memory that cannot be loaded lazily */
-    PAGER_ERROR_SYSTEM,    /* a system call failed */
-    PAGER_ERROR_SNAPSHOT,  /* the snapshot and the machine do not fit */
-    PAGER_ERROR_STATE,     /* not now, or no more */
+    PAGER_ERROR_RAM,      /* memory that cannot be loaded lazily */
+    PAGER_ERROR_SYSTEM,   /* a system call failed */
+    PAGER_ERROR_SNAPSHOT, /* the snapshot and the machine do not fit */
+    PAGER_ERROR_STATE,    /* not now, or no more */
 } PagerError;
 
 GQuark pager_error_quark(void);
@@ -44,5 +44,5 @@ int ram_range_discard(RamKind kind, uint64_t start, uint64_t len_bytes);
 
 /* uffd_open() with PAGER_ERROR_SYSTEM, which says what it takes, or else what
  * to do without it: otherwise, as "load with --policy full". */
-bool ram_range_open_uffd(int *ret_fd, UffdCaps *ret_caps,
-                         const char *otherwise, GError **error);
+bool ram_range_open_uffd(int *ret_fd, UffdCaps *ret_caps, const char *otherwise,
+                         GError **error);

@@ -16,7 +16,7 @@
 #include <linux/userfaultfd.h>
 
 #ifndef UFFDIO_MOVE
-#define UFFD_FEATURE_MOVE             (1 << 16)
+#define UFFD_FEATURE_MOVE                (1 << 16)
 #define UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES ((__u64)1 << 1)
 struct uffdio_move {
     __u64 dst;
@@ -94,9 +94,9 @@ int uffd_open(int *ret_fd, UffdCaps *ret_caps)
     }
     struct uffdio_api api = {
         .api = UFFD_API,
-        .features = features &
-                    (UFFD_FEATURE_THREAD_ID | UFFD_FEATURE_MISSING_SHMEM |
-                     UFFD_FEATURE_MINOR_SHMEM | UFFD_FEATURE_MOVE),
+        .features =
+            features & (UFFD_FEATURE_THREAD_ID | UFFD_FEATURE_MISSING_SHMEM |
+                        UFFD_FEATURE_MINOR_SHMEM | UFFD_FEATURE_MOVE),
     };
     int fd = open_fd();
     if (fd < 0) {
@@ -147,8 +147,8 @@ int uffd_copy(int fd, uint64_t dst, const void *src, uint64_t len,
     return batch_result(rc, argument.copy, ret_done);
 }
 
-int uffd_move(int fd, uint64_t dst, uint64_t src, uint64_t len,
-              bool skip_holes, uint64_t *ret_done)
+int uffd_move(int fd, uint64_t dst, uint64_t src, uint64_t len, bool skip_holes,
+              uint64_t *ret_done)
 {
     struct uffdio_move argument = {
         .dst = dst,
@@ -212,8 +212,8 @@ int uffd_next_fault(int fd, UffdFault *ret_fault)
         if (got == (ssize_t)sizeof message &&
             message.event == UFFD_EVENT_PAGEFAULT) {
             ret_fault->address = message.arg.pagefault.address;
-            ret_fault->is_write = (message.arg.pagefault.flags &
-                                   UFFD_PAGEFAULT_FLAG_WRITE) != 0;
+            ret_fault->is_write =
+                (message.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE) != 0;
             ret_fault->thread_id = message.arg.pagefault.feat.ptid;
             return 0;
         }

@@ -62,8 +62,8 @@ int uffd_copy(int fd, uint64_t dst, const void *src, uint64_t len,
  * that src does not have are skipped.  *ret_done as for uffd_copy().
  * -EBUSY: the page cannot be moved (pinned, or shared by fork); -EFAULT: the
  * memory it was in has failed. */
-int uffd_move(int fd, uint64_t dst, uint64_t src, uint64_t len,
-              bool skip_holes, uint64_t *ret_done);
+int uffd_move(int fd, uint64_t dst, uint64_t src, uint64_t len, bool skip_holes,
+              uint64_t *ret_done);
 
 /* Map the pages of the shared memory's page cache at start, waking who
  * waits.  *ret_done as for uffd_copy(). */

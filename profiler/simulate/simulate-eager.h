@@ -3,7 +3,8 @@
  *
  * The eager threads of a simulated load: they read what the replay gives,
  * then all other pages in file order, as far as the storage lets them.  What
- * plugin/pager/pager-eager.c and plugin/pager/page-source.c do, in simulated time.
+ * plugin/pager/pager-eager.c and plugin/pager/page-source.c do, in simulated
+ * time.
  */
 #pragma once
 

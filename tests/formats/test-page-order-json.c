@@ -180,8 +180,8 @@ static void a_bad_extent_is_named(void **state)
 static void a_nul_in_a_string_is_refused(void **state)
 {
     refuse("{\"format\": \"preheat-page-order\", \"version\": 1, "
-           "\"origin\": \"load\\u0000x\", \"runs\": 1, \"blocks\": [], "
-           EXTENTS "}",
+           "\"origin\": \"load\\u0000x\", \"runs\": 1, \"blocks\": [], " EXTENTS
+           "}",
            FORMATS_ERROR_MALFORMED, "\\u0000 is not allowed");
 }
 

@@ -99,8 +99,7 @@ static void cut_out(GByteArray *input, GRand *random)
     const guint start = pick(random, input->len);
     const guint len_bytes = 1 + pick(random, MAX_RUN_BYTES);
 
-    g_byte_array_remove_range(input, start,
-                              MIN(input->len - start, len_bytes));
+    g_byte_array_remove_range(input, start, MIN(input->len - start, len_bytes));
 }
 
 /* Twice the same run of bytes: also what repeats a name or an extent. */

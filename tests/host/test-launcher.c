@@ -118,9 +118,8 @@ static void signals_are_passed_on(void **state)
                                   SIGQUIT, SIGUSR1, SIGUSR2};
 
     for (size_t i = 0; i < G_N_ELEMENTS(signals); i++) {
-        g_autofree char *script =
-            g_strdup_printf("trap 'exit %d' %d; " READY_AND_BUSY,
-                            40 + (int)i, signals[i]);
+        g_autofree char *script = g_strdup_printf(
+            "trap 'exit %d' %d; " READY_AND_BUSY, 40 + (int)i, signals[i]);
         Launcher *launcher = start(*state, script);
 
         await_line(*state, "ready\n");
@@ -143,8 +142,7 @@ static void a_hopeless_child_is_killed_when_it_is_to_end(void **state)
 
 static void a_hopeless_child_still_gets_signals_that_end_nothing(void **state)
 {
-    Launcher *launcher =
-        start(*state, "trap 'exit 9' USR1; " READY_AND_BUSY);
+    Launcher *launcher = start(*state, "trap 'exit 9' USR1; " READY_AND_BUSY);
 
     await_line(*state, "ready\n");
     launcher_set_hopeless(launcher, true);

@@ -32,8 +32,7 @@ static json_t *pmemsave(Machine *machine, const json_t *arguments)
     json_int_t size = json_integer_value(json_object_get(arguments, "size"));
 
     assert_string_equal(
-        json_string_value(json_object_get(arguments, "filename")),
-        "/dev/null");
+        json_string_value(json_object_get(arguments, "filename")), "/dev/null");
     machine->read_option_roms = address == 0xc0000 && size == 0x20000;
     return json_object();
 }
@@ -63,8 +62,8 @@ static json_t *answer_qmp(FakePeer *peer, const char *command,
 }
 
 static json_t *answer_control(FakePeer *peer, const char *command,
-                              const json_t *arguments,
-                              const char **ret_refusal, void *opaque)
+                              const json_t *arguments, const char **ret_refusal,
+                              void *opaque)
 {
     return json_object();
 }
@@ -104,9 +103,8 @@ static void act_loaded(Fixture *fixture)
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     fixture->plugin = fake_peer_new(fds[1], NULL, answer_control, NULL);
-    fixture->profiling =
-        profiling_new(fixture->qmp, rpc_new(fds[0], 1 << 20, "the plugin"),
-                      &time, &error);
+    fixture->profiling = profiling_new(
+        fixture->qmp, rpc_new(fds[0], 1 << 20, "the plugin"), &time, &error);
     assert_no_error(error);
     profiling_act_loaded(fixture->profiling);
 }

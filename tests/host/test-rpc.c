@@ -148,7 +148,7 @@ static void a_refusal_names_peer_command_and_reason(void **state)
 
     assert_false(rpc_execute(client->rpc, "brew", NULL, NULL, &error));
     assert_util_error(error, UTIL_ERROR_REFUSED,
-                     "the kitchen refused brew: out of coffee");
+                      "the kitchen refused brew: out of coffee");
 }
 
 static void events_are_handed_over_while_waiting(void **state)

@@ -28,10 +28,8 @@ static _Atomic bool end_touching;
 /* What discarding is answered with, unless 0. */
 static int discard_rc;
 
-int __real_ram_range_discard(RamKind kind, uint64_t start,
-                             uint64_t len_bytes);
-int __wrap_ram_range_discard(RamKind kind, uint64_t start,
-                             uint64_t len_bytes);
+int __real_ram_range_discard(RamKind kind, uint64_t start, uint64_t len_bytes);
+int __wrap_ram_range_discard(RamKind kind, uint64_t start, uint64_t len_bytes);
 
 int __wrap_ram_range_discard(RamKind kind, uint64_t start, uint64_t len_bytes)
 {

@@ -26,7 +26,7 @@
 
 #define PAGE_BYTES 4096
 /* So large that opening takes several calls of UFFDIO_MOVE. */
-#define N_PAGES    UINT64_C(20480)
+#define N_PAGES UINT64_C(20480)
 
 /* The call that fails next: 1 is the next one; 0: none. */
 static _Atomic int fails_in;
@@ -70,12 +70,10 @@ int __real_uffd_move(int fd, uint64_t dst, uint64_t src, uint64_t len,
                      bool skip_holes, uint64_t *ret_done);
 int __wrap_uffd_move(int fd, uint64_t dst, uint64_t src, uint64_t len,
                      bool skip_holes, uint64_t *ret_done);
-int __real_fault_loop_start(int uffd, unsigned n_threads,
-                            FaultHandler *handler, void *opaque,
-                            FaultLoop **ret_loop);
-int __wrap_fault_loop_start(int uffd, unsigned n_threads,
-                            FaultHandler *handler, void *opaque,
-                            FaultLoop **ret_loop);
+int __real_fault_loop_start(int uffd, unsigned n_threads, FaultHandler *handler,
+                            void *opaque, FaultLoop **ret_loop);
+int __wrap_fault_loop_start(int uffd, unsigned n_threads, FaultHandler *handler,
+                            void *opaque, FaultLoop **ret_loop);
 
 int __wrap_uffd_open(int *ret_fd, UffdCaps *ret_caps)
 {
@@ -88,7 +86,8 @@ int __wrap_uffd_register(int fd, uint64_t start, uint64_t len, UffdMode mode)
 {
     int rc;
 
-    return is_to_fail(&rc, false) ? rc : __real_uffd_register(fd, start, len, mode);
+    return is_to_fail(&rc, false) ? rc
+                                  : __real_uffd_register(fd, start, len, mode);
 }
 
 int __wrap_uffd_copy(int fd, uint64_t dst, const void *src, uint64_t len,
@@ -130,15 +129,15 @@ int __wrap_uffd_move(int fd, uint64_t dst, uint64_t src, uint64_t len,
     return rc;
 }
 
-int __wrap_fault_loop_start(int uffd, unsigned n_threads,
-                            FaultHandler *handler, void *opaque,
-                            FaultLoop **ret_loop)
+int __wrap_fault_loop_start(int uffd, unsigned n_threads, FaultHandler *handler,
+                            void *opaque, FaultLoop **ret_loop)
 {
     int rc;
 
-    return is_to_fail(&rc, false) ? rc
-                           : __real_fault_loop_start(uffd, n_threads, handler,
-                                                     opaque, ret_loop);
+    return is_to_fail(&rc, false)
+               ? rc
+               : __real_fault_loop_start(uffd, n_threads, handler, opaque,
+                                         ret_loop);
 }
 
 /* ---- a user of the memory ---- */
@@ -208,9 +207,8 @@ static bool fail_step(const PagerRange *range, int call, int rc)
 
 static void memory_is_right_whatever_step_fails_with(int rc)
 {
-    uint8_t *memory =
-        mmap(NULL, N_PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *memory = mmap(NULL, N_PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     User user = {.words = (uint64_t *)(void *)memory,
                  .counts = g_new0(uint64_t, N_PAGES),
                  .seed = (unsigned)-rc};
@@ -282,8 +280,8 @@ static Watched watch_memory(void)
     for (uint64_t page = 0; page < N_PAGES; page++) {
         watched.memory[page * PAGE_BYTES] = byte_of(page);
     }
-    watched.window = profile_window_open(&range, 1, watched.recorder,
-                                         watched.stats, &error);
+    watched.window =
+        profile_window_open(&range, 1, watched.recorder, watched.stats, &error);
     assert_null(error);
     return watched;
 }
@@ -301,8 +299,7 @@ static void assert_memory_is_right(const Watched *watched, uint64_t except)
 {
     for (uint64_t page = 0; page < N_PAGES; page++) {
         if (page != except) {
-            assert_int_equal(watched->memory[page * PAGE_BYTES],
-                             byte_of(page));
+            assert_int_equal(watched->memory[page * PAGE_BYTES], byte_of(page));
         }
     }
 }
@@ -414,7 +411,8 @@ int main(void)
         cmocka_unit_test(memory_is_right_whatever_step_is_invalid),
         cmocka_unit_test(memory_is_right_whatever_step_has_to_be_tried_again),
         cmocka_unit_test(a_window_opens_though_more_was_moved_than_is_told),
-        cmocka_unit_test(memory_that_fails_in_a_window_fails_for_who_touches_it),
+        cmocka_unit_test(
+            memory_that_fails_in_a_window_fails_for_who_touches_it),
         cmocka_unit_test(memory_that_fails_in_a_window_lets_it_close),
         cmocka_unit_test(a_page_that_cannot_be_read_just_now_is_waited_for),
     };

@@ -44,11 +44,10 @@ static World *world_new(void **state)
     World *world = g_new0(World, 1);
 
     world->kind = ram_kind_of(state);
-    world->memory =
-        mmap(NULL, (uint64_t)N_PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE,
-             MAP_ANONYMOUS |
-                 (world->kind == RAM_SHARED ? MAP_SHARED : MAP_PRIVATE),
-             -1, 0);
+    world->memory = mmap(
+        NULL, (uint64_t)N_PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE,
+        MAP_ANONYMOUS | (world->kind == RAM_SHARED ? MAP_SHARED : MAP_PRIVATE),
+        -1, 0);
     assert_ptr_not_equal(world->memory, MAP_FAILED);
     world->recorder = recorder_new(1 << 20);
     world->stats = load_stats_new(monotonic_us());
@@ -64,8 +63,8 @@ static void world_open(World *world)
                               (uint64_t)N_PAGES * PAGE_BYTES};
     g_autoptr(GError) error = NULL;
 
-    world->window = profile_window_open(&range, 1, world->recorder,
-                                        world->stats, &error);
+    world->window =
+        profile_window_open(&range, 1, world->recorder, world->stats, &error);
     if (!world->window) {
         fail_msg("%s", error->message);
     }
@@ -86,8 +85,8 @@ static void world_free(World *world)
 
 static PageOrder *make_order(const World *world)
 {
-    const PageOrderBlock block = {(char *)"ram",
-                                  (uint64_t)N_PAGES * PAGE_BYTES, PAGE_BYTES};
+    const PageOrderBlock block = {(char *)"ram", (uint64_t)N_PAGES * PAGE_BYTES,
+                                  PAGE_BYTES};
     g_autoptr(GArray) blocks =
         g_array_new(FALSE, FALSE, sizeof(PageOrderBlock));
     g_autoptr(GError) error = NULL;
@@ -217,8 +216,8 @@ static void memory_that_cannot_be_moved_is_left_alone(void **state)
     /* Half of it is gone. */
     munmap(world->memory + N_PAGES / 2 * PAGE_BYTES,
            (uint64_t)N_PAGES / 2 * PAGE_BYTES);
-    assert_null(profile_window_open(&range, 1, world->recorder, world->stats,
-                                    &error));
+    assert_null(
+        profile_window_open(&range, 1, world->recorder, world->stats, &error));
     assert_non_null(error);
     for (uint64_t page = 0; page < N_PAGES / 2; page++) {
         assert_int_equal(*word_at(world, page, 511), page + 1);
@@ -251,8 +250,8 @@ static void locked_memory_is_refused_and_unharmed(void **state)
         world_free(world);
         skip();
     }
-    ProfileWindow *window = profile_window_open(
-        &range, 1, world->recorder, world->stats, &error);
+    ProfileWindow *window =
+        profile_window_open(&range, 1, world->recorder, world->stats, &error);
     if (window) {
         profile_window_close(window, &world->cost);
     } else {
@@ -332,8 +331,7 @@ static void *toucher_thread(void *opaque)
 
         toucher->n_wrong += *word != toucher->counts[page];
         *word = ++toucher->counts[page];
-        toucher->n_wrong +=
-            *word_at(toucher->world, page, 511) != page + 1;
+        toucher->n_wrong += *word_at(toucher->world, page, 511) != page + 1;
     }
     return NULL;
 }
@@ -366,8 +364,7 @@ static void no_word_is_lost_while_windows_open_and_close(void **state)
     for (unsigned i = 0; i < N_TOUCHERS; i++) {
         touchers[i] = (Toucher){world, i, &end, g_new0(uint64_t, N_PAGES), 0};
         assert_int_equal(
-            pthread_create(&threads[i], NULL, toucher_thread, &touchers[i]),
-            0);
+            pthread_create(&threads[i], NULL, toucher_thread, &touchers[i]), 0);
     }
     for (unsigned round = 1; round <= 20; round++) {
         size_t before = recorder_count(world->recorder);

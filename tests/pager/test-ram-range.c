@@ -119,8 +119,8 @@ static void assert_cannot_open(int rc, const char *text)
     assert_non_null(strstr(error->message, "do without"));
 }
 
-static void a_user_who_may_have_no_userfaultfd_is_told_what_to_allow(
-    void **state)
+static void
+a_user_who_may_have_no_userfaultfd_is_told_what_to_allow(void **state)
 {
     assert_cannot_open(-EPERM, "/dev/userfaultfd");
     assert_cannot_open(-EACCES, "vm.unprivileged_userfaultfd=1");

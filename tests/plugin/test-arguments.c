@@ -252,8 +252,8 @@ static void what_is_no_address_is_refused(void **state)
 
 static void a_list_of_thread_ids_is_taken_in_its_sequence(void **state)
 {
-    json_t *json = parse_json(
-        "{\"blocks\": [], \"vcpu-threads\": [3, 1, 2147483647, 3]}");
+    json_t *json =
+        parse_json("{\"blocks\": [], \"vcpu-threads\": [3, 1, 2147483647, 3]}");
     g_autoptr(GArray) ranges = NULL;
     g_autoptr(GArray) threads = NULL;
     static const uint32_t expected[] = {3, 1, INT32_MAX, 3};

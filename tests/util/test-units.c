@@ -43,7 +43,7 @@ static void suffixes_are_powers_of_1024_in_either_case(void **state)
 
 static void what_is_no_size_is_refused(void **state)
 {
-    static const char *const texts[] = {"",   "G",   "-1",   " 1", "1 G",
+    static const char *const texts[] = {"",   "G",   "-1",   " 1",  "1 G",
                                         "1X", "1KX", "0x10", "1.5G"};
 
     for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
@@ -75,7 +75,7 @@ static void times_are_read_in_microseconds(void **state)
 
 static void what_is_no_time_is_refused(void **state)
 {
-    static const char *const texts[] = {"",   "5",   "s",    "-1s", " 1s",
+    static const char *const texts[] = {"",   "5",   "s",    "-1s",   " 1s",
                                         "1h", "1 s", "nans", "1e300s"};
 
     for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
