@@ -8,14 +8,14 @@
 #include "cli/image-offset.h"
 #include "cli/order-fit.h"
 #include "formats/page-order.h"
-#include "formats/snapshot.h"
+#include "formats/ram-image.h"
 
 static bool compare(const PageOrder *order, const char *path,
                     const char *snapshot_path, uint64_t off_bytes,
                     OrderFit *ret_fit, GError **error)
 {
-    g_autoptr(Snapshot) snapshot =
-        snapshot_open(snapshot_path, off_bytes, error);
+    g_autoptr(RamImage) snapshot =
+        ram_image_open(snapshot_path, off_bytes, error);
 
     if (!snapshot) {
         return false;

@@ -7,7 +7,7 @@
 #include "cli/commands.h"
 #include "cli/image-offset.h"
 #include "cli/order-set.h"
-#include "formats/snapshot.h"
+#include "formats/ram-image.h"
 #include "profiler/plot/plot-stats.h"
 #include "profiler/simulate/simulate.h"
 #include "util/error.h"
@@ -33,7 +33,7 @@ typedef struct SimulateOptions {
 /* What is simulated; params.storage and the policies come from options. */
 typedef struct Task {
     GPtrArray *orders;  /* the order, and the trace */
-    Snapshot *snapshot; /* or NULL */
+    RamImage *snapshot; /* or NULL */
     SimulateParams params;
     size_t n_policies;
     SimulatePolicy policies[SIMULATE_N_POLICIES];
@@ -43,7 +43,7 @@ typedef struct Task {
 static void task_clear(Task *task)
 {
     g_clear_pointer(&task->orders, g_ptr_array_unref);
-    snapshot_free(task->snapshot);
+    ram_image_free(task->snapshot);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Task, task_clear)
@@ -148,7 +148,7 @@ static bool load_inputs(const char *path, const SimulateOptions *options,
     if (!image_offset_parse(options->offset, &off_bytes, error)) {
         return false;
     }
-    task->snapshot = snapshot_open(options->snapshot_path, off_bytes, error);
+    task->snapshot = ram_image_open(options->snapshot_path, off_bytes, error);
     return task->snapshot != NULL;
 }
 

@@ -188,10 +188,10 @@ static int print_json(const PageOrder *order, const OrderStat *stat,
 }
 
 /* Without force the order is to belong to the snapshot. */
-static Snapshot *open_snapshot(const PageOrder *order, const char *path,
+static RamImage *open_snapshot(const PageOrder *order, const char *path,
                                bool force, GError **error)
 {
-    g_autoptr(Snapshot) snapshot = snapshot_open(path, 0, error);
+    g_autoptr(RamImage) snapshot = ram_image_open(path, 0, error);
     OrderFit fit;
 
     if (!snapshot) {
@@ -208,7 +208,7 @@ static int stat_order(const char *path, const char *snapshot_path, bool force,
                       PhaseOptions *phase, bool json)
 {
     g_autoptr(PageOrder) order = NULL;
-    g_autoptr(Snapshot) snapshot = NULL;
+    g_autoptr(RamImage) snapshot = NULL;
     g_autoptr(OrderStat) stat = NULL;
     OrderStatOptions options = {.n_timeline = N_TIMELINE};
     GError *error = NULL;

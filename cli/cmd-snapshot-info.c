@@ -6,15 +6,15 @@
 
 #include "cli/commands.h"
 #include "cli/image-offset.h"
-#include "formats/snapshot.h"
+#include "formats/ram-image.h"
 #include "util/units.h"
 
-static void print_blocks(const Snapshot *snapshot)
+static void print_blocks(const RamImage *snapshot)
 {
     printf("\n%-36s %10s %10s %12s %10s\n", "block", "size", "page",
            "pages stored", "stored");
     for (size_t i = 0; i < snapshot->n_blocks; i++) {
-        const SnapshotBlock *block = &snapshot->blocks[i];
+        const RamImageBlock *block = &snapshot->blocks[i];
         g_autofree char *size = units_format_size(block->len_bytes);
         g_autofree char *page = units_format_size(block->page_bytes);
         g_autofree char *stored =
@@ -25,12 +25,12 @@ static void print_blocks(const Snapshot *snapshot)
     }
 }
 
-static uint64_t device_state_bytes(const Snapshot *snapshot)
+static uint64_t device_state_bytes(const RamImage *snapshot)
 {
     return snapshot->file_len_bytes - snapshot->device_state_off_bytes;
 }
 
-static int print_text(const Snapshot *snapshot)
+static int print_text(const RamImage *snapshot)
 {
     g_autofree char *state = units_format_size(device_state_bytes(snapshot));
     g_autofree char *file = units_format_size(snapshot->file_len_bytes);
@@ -44,12 +44,12 @@ static int print_text(const Snapshot *snapshot)
     return command_flush();
 }
 
-static json_t *blocks_json(const Snapshot *snapshot)
+static json_t *blocks_json(const RamImage *snapshot)
 {
     json_t *list = json_array();
 
     for (size_t i = 0; i < snapshot->n_blocks; i++) {
-        const SnapshotBlock *block = &snapshot->blocks[i];
+        const RamImageBlock *block = &snapshot->blocks[i];
 
         json_array_append_new(
             list, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "name",
@@ -62,7 +62,7 @@ static json_t *blocks_json(const Snapshot *snapshot)
     return list;
 }
 
-static int print_json(const Snapshot *snapshot)
+static int print_json(const RamImage *snapshot)
 {
     return command_print_json(
         json_pack("{s:s, s:s, s:I, s:I, s:I, s:o}", "machine",
@@ -82,7 +82,7 @@ static int cmd_snapshot_info_run(int argc, char **argv)
         COMMAND_JSON_OPTION(&json),
         {NULL},
     };
-    g_autoptr(Snapshot) snapshot = NULL;
+    g_autoptr(RamImage) snapshot = NULL;
     uint64_t off_bytes;
     GError *error = NULL;
     int status;
@@ -94,7 +94,7 @@ static int cmd_snapshot_info_run(int argc, char **argv)
     if (!image_offset_parse(offset, &off_bytes, &error)) {
         return command_fail(error);
     }
-    snapshot = snapshot_open(argv[1], off_bytes, &error);
+    snapshot = ram_image_open(argv[1], off_bytes, &error);
     if (!snapshot) {
         return command_fail(error);
     }

@@ -31,14 +31,14 @@ static bool check_paused(Rpc *qmp, GError **error)
 }
 
 /* All of the machine's blocks that migrate, and so are in the snapshot. */
-static json_t *block_list(const Snapshot *snapshot, const GArray *blocks)
+static json_t *block_list(const RamImage *snapshot, const GArray *blocks)
 {
     json_t *list = json_array();
 
     for (guint i = 0; i < blocks->len; i++) {
         const RamBlock *block = &g_array_index(blocks, RamBlock, i);
 
-        if (snapshot_find_block(snapshot, block->name)) {
+        if (ram_image_find_block(snapshot, block->name)) {
             json_array_append_new(list, ram_block_to_json(block));
         }
     }
@@ -46,7 +46,7 @@ static json_t *block_list(const Snapshot *snapshot, const GArray *blocks)
 }
 
 /* The plugin compares; the answer is its own. */
-static bool verify(Rpc *qmp, const Snapshot *snapshot, json_t **ret_answer,
+static bool verify(Rpc *qmp, const RamImage *snapshot, json_t **ret_answer,
                    GError **error)
 {
     g_autoptr(GArray) blocks = NULL;
@@ -109,11 +109,11 @@ static int verify_file(const char *socket_path, const char *file,
 {
     GError *error = NULL;
     g_autofree char *path = command_absolute_path(file, &error);
-    g_autoptr(Snapshot) snapshot = NULL;
+    g_autoptr(RamImage) snapshot = NULL;
     g_autoptr(Rpc) qmp = NULL;
     json_t *answer;
 
-    snapshot = path ? snapshot_open(path, off_bytes, &error) : NULL;
+    snapshot = path ? ram_image_open(path, off_bytes, &error) : NULL;
     qmp = snapshot ? qmp_connect(socket_path, &error) : NULL;
     if (!qmp || !verify(qmp, snapshot, &answer, &error)) {
         return command_fail(error);

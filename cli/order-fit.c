@@ -9,7 +9,7 @@
 #include "util/error.h"
 #include "util/units.h"
 
-static bool check_identity(const PageOrder *order, const Snapshot *snapshot,
+static bool check_identity(const PageOrder *order, const RamImage *snapshot,
                            GError **error)
 {
     if (!order->identity || strcmp(order->identity, snapshot->identity) == 0) {
@@ -22,10 +22,10 @@ static bool check_identity(const PageOrder *order, const Snapshot *snapshot,
     return false;
 }
 
-static bool check_block(const PageOrderBlock *block, const Snapshot *snapshot,
+static bool check_block(const PageOrderBlock *block, const RamImage *snapshot,
                         GError **error)
 {
-    const SnapshotBlock *saved = snapshot_find_block(snapshot, block->name);
+    const RamImageBlock *saved = ram_image_find_block(snapshot, block->name);
     g_autofree char *size = units_format_size(block->len_bytes);
     g_autofree char *saved_size = NULL;
 
@@ -47,7 +47,7 @@ static bool check_block(const PageOrderBlock *block, const Snapshot *snapshot,
 /* Note the extent's pages, in pages of the snapshot, in seen; count those
  * that were not there before. */
 static void count_extent(const PageExtent *extent, const PageOrderBlock *block,
-                         const SnapshotBlock *saved, uint64_t *seen,
+                         const RamImageBlock *saved, uint64_t *seen,
                          OrderFit *fit)
 {
     uint64_t start = extent->first_page * block->page_bytes;
@@ -60,16 +60,16 @@ static void count_extent(const PageExtent *extent, const PageOrderBlock *block,
         if (!(seen[page / 64] & bit)) {
             seen[page / 64] |= bit;
             fit->n_pages++;
-            fit->n_in_file += snapshot_block_has_page(saved, page);
+            fit->n_in_file += ram_image_block_has_page(saved, page);
         }
     }
 }
 
 static bool count_block(const PageOrder *order, uint32_t index,
-                        const Snapshot *snapshot, OrderFit *fit, GError **error)
+                        const RamImage *snapshot, OrderFit *fit, GError **error)
 {
     const PageOrderBlock *block = page_order_block(order, index);
-    const SnapshotBlock *saved = snapshot_find_block(snapshot, block->name);
+    const RamImageBlock *saved = ram_image_find_block(snapshot, block->name);
     g_autofree uint64_t *seen =
         g_try_malloc0_n(saved->n_pages / 64 + 1, sizeof(uint64_t));
 
@@ -89,7 +89,7 @@ static bool count_block(const PageOrder *order, uint32_t index,
     return true;
 }
 
-bool order_fit_compare(const PageOrder *order, const Snapshot *snapshot,
+bool order_fit_compare(const PageOrder *order, const RamImage *snapshot,
                        OrderFit *ret_fit, GError **error)
 {
     OrderFit fit = {0, 0};

@@ -11,7 +11,7 @@
 #include <glib.h>
 
 #include "formats/page-order.h"
-#include "formats/snapshot.h"
+#include "formats/ram-image.h"
 
 typedef struct OrderFit {
     uint64_t n_pages;   /* different pages of the order; pages of the
@@ -21,5 +21,5 @@ typedef struct OrderFit {
 
 /* UTIL_ERROR_FAILED where the order belongs to another snapshot: the identity
  * (if both know it), a block or a length differs. */
-bool order_fit_compare(const PageOrder *order, const Snapshot *snapshot,
+bool order_fit_compare(const PageOrder *order, const RamImage *snapshot,
                        OrderFit *ret_fit, GError **error);

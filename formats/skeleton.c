@@ -16,7 +16,7 @@
 #define CHUNK_BYTES (256 * 1024)
 
 typedef struct Copy {
-    const Snapshot *snapshot;
+    const RamImage *snapshot;
     int to_fd;
     uint8_t *buffer; /* CHUNK_BYTES */
 } Copy;
@@ -42,18 +42,18 @@ static bool copy_range(const Copy *copy, uint64_t off_bytes, uint64_t end_bytes,
     return true;
 }
 
-static bool copy_pages(const Copy *copy, const SnapshotBlock *block,
+static bool copy_pages(const Copy *copy, const RamImageBlock *block,
                        GError **error)
 {
     uint64_t page = 0;
 
     while (page < block->n_pages) {
-        if (!snapshot_block_has_page(block, page)) {
+        if (!ram_image_block_has_page(block, page)) {
             page++;
             continue;
         }
         uint64_t end = page + 1;
-        while (end < block->n_pages && snapshot_block_has_page(block, end)) {
+        while (end < block->n_pages && ram_image_block_has_page(block, end)) {
             end++;
         }
         if (!copy_range(copy, block->pages_off_bytes + page * block->page_bytes,
@@ -66,7 +66,7 @@ static bool copy_pages(const Copy *copy, const SnapshotBlock *block,
     return true;
 }
 
-static bool copy_bitmap_and_pages(const Copy *copy, const SnapshotBlock *block,
+static bool copy_bitmap_and_pages(const Copy *copy, const RamImageBlock *block,
                                   GError **error)
 {
     return copy_range(copy, block->bitmap_off_bytes,
@@ -77,11 +77,11 @@ static bool copy_bitmap_and_pages(const Copy *copy, const SnapshotBlock *block,
 
 static bool copy_image(const Copy *copy, const bool *lazy, GError **error)
 {
-    const Snapshot *snapshot = copy->snapshot;
+    const RamImage *snapshot = copy->snapshot;
     uint64_t header_off_bytes = snapshot->image_off_bytes;
 
     for (size_t i = 0; i < snapshot->n_blocks; i++) {
-        const SnapshotBlock *block = &snapshot->blocks[i];
+        const RamImageBlock *block = &snapshot->blocks[i];
         if (!copy_range(copy, header_off_bytes, block->bitmap_off_bytes,
                         error) ||
             (!lazy[i] && !copy_bitmap_and_pages(copy, block, error))) {
@@ -92,7 +92,7 @@ static bool copy_image(const Copy *copy, const bool *lazy, GError **error)
     return copy_range(copy, header_off_bytes, snapshot->file_len_bytes, error);
 }
 
-bool skeleton_write(const Snapshot *snapshot, const bool *lazy, int fd,
+bool skeleton_write(const RamImage *snapshot, const bool *lazy, int fd,
                     GError **error)
 {
     g_autofree uint8_t *buffer = g_malloc(CHUNK_BYTES);

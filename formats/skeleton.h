@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-#include "formats/snapshot.h"
+#include "formats/ram-image.h"
 
 /*
  * Write the skeleton of snapshot into fd (an empty memfd or file, at the same
@@ -19,5 +19,5 @@
  *
  * Returns false with FORMATS_ERROR; fd's contents are then undefined.
  */
-bool skeleton_write(const Snapshot *snapshot, const bool *lazy, int fd,
+bool skeleton_write(const RamImage *snapshot, const bool *lazy, int fd,
                     GError **error);

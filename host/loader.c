@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 #include "formats/control-protocol.h"
+#include "formats/ram-image.h"
 #include "formats/skeleton.h"
-#include "formats/snapshot.h"
 #include "host/launcher.h"
 #include "host/machine-check.h"
 #include "host/plugin-client.h"
@@ -45,7 +45,7 @@ typedef struct Load {
     QmpVersion version;
     int64_t ready_us; /* when QEMU's monitor answered */
     int skeleton_fd;
-    Snapshot *snapshot;
+    RamImage *snapshot;
     GArray *blocks;
     char *migration; /* the status in the last MIGRATION event */
     bool running;    /* the guest, by QEMU's events */
@@ -271,7 +271,7 @@ static json_t *lazy_block_list(const Load *load, const bool *lazy)
     json_t *list = json_array();
 
     for (size_t i = 0; i < load->snapshot->n_blocks; i++) {
-        const SnapshotBlock *saved = &load->snapshot->blocks[i];
+        const RamImageBlock *saved = &load->snapshot->blocks[i];
         const RamBlock *block = ram_blocks_find(load->blocks, saved->name);
 
         if (lazy[i]) {
@@ -385,8 +385,8 @@ static bool load_snapshot(Load *load, GError **error)
     const LoadOptions *options = load->options;
     bool stays_paused = qemu_args_have(options->qemu_argv, "-S");
 
-    load->snapshot =
-        snapshot_open(options->given_snapshot, options->image_off_bytes, error);
+    load->snapshot = ram_image_open(options->given_snapshot,
+                                    options->image_off_bytes, error);
     return load->snapshot && begin(load, error) && check_machine(load, error) &&
            milestone(load, "qemu-ready", load->ready_us, error) &&
            (load->full || attach(load, error)) &&
@@ -523,7 +523,7 @@ static void clear(Load *load)
     launcher_free(load->qemu);
     rpc_free(load->qmp);
     rpc_free(load->control);
-    snapshot_free(load->snapshot);
+    ram_image_free(load->snapshot);
     g_clear_pointer(&load->blocks, g_array_unref);
     g_free(load->migration);
     if (load->skeleton_fd >= 0) {

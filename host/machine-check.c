@@ -12,7 +12,7 @@
 #define WAY_OUT "load it with --policy full"
 
 /* How to give a machine the RAM that the snapshot's block has. */
-static char *size_advice(const SnapshotBlock *block)
+static char *size_advice(const RamImageBlock *block)
 {
     g_autofree char *size = units_format_option(block->len_bytes);
 
@@ -22,7 +22,7 @@ static char *size_advice(const SnapshotBlock *block)
     return g_strdup_printf("start QEMU with a size of %s for it", size);
 }
 
-static bool lengths_agree(const SnapshotBlock *saved, const RamBlock *block)
+static bool lengths_agree(const RamImageBlock *saved, const RamBlock *block)
 {
     if (saved->len_bytes == block->used_bytes) {
         return true;
@@ -34,7 +34,7 @@ static bool lengths_agree(const SnapshotBlock *saved, const RamBlock *block)
             block->total_bytes < LAZY_MIN_BYTES);
 }
 
-static bool check_block(const Snapshot *snapshot, const SnapshotBlock *saved,
+static bool check_block(const RamImage *snapshot, const RamImageBlock *saved,
                         const GArray *blocks, GError **error)
 {
     const RamBlock *block = ram_blocks_find(blocks, saved->name);
@@ -62,7 +62,7 @@ static bool check_block(const Snapshot *snapshot, const SnapshotBlock *saved,
     return false;
 }
 
-bool machine_check_blocks(const Snapshot *snapshot, const GArray *blocks,
+bool machine_check_blocks(const RamImage *snapshot, const GArray *blocks,
                           GError **error)
 {
     for (size_t i = 0; i < snapshot->n_blocks; i++) {
@@ -73,7 +73,7 @@ bool machine_check_blocks(const Snapshot *snapshot, const GArray *blocks,
     for (guint i = 0; i < blocks->len; i++) {
         const RamBlock *block = &g_array_index(blocks, RamBlock, i);
 
-        if (block->name[0] && !snapshot_find_block(snapshot, block->name)) {
+        if (block->name[0] && !ram_image_find_block(snapshot, block->name)) {
             g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                         "%s: this machine has a RAM block %s that is not in "
                         "the snapshot; start QEMU with the arguments that it "
@@ -91,12 +91,12 @@ bool machine_block_is_lazy(const RamBlock *block)
            block->used_bytes >= LAZY_MIN_BYTES;
 }
 
-bool *machine_lazy_blocks(const Snapshot *snapshot, const GArray *blocks)
+bool *machine_lazy_blocks(const RamImage *snapshot, const GArray *blocks)
 {
     bool *lazy = g_new0(bool, snapshot->n_blocks);
 
     for (size_t i = 0; i < snapshot->n_blocks; i++) {
-        const SnapshotBlock *saved = &snapshot->blocks[i];
+        const RamImageBlock *saved = &snapshot->blocks[i];
         const RamBlock *block = ram_blocks_find(blocks, saved->name);
 
         lazy[i] = block && machine_block_is_lazy(block) &&

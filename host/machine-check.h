@@ -11,7 +11,7 @@
 
 #include <glib.h>
 
-#include "formats/snapshot.h"
+#include "formats/ram-image.h"
 #include "host/ram-blocks.h"
 #include "host/rpc.h"
 
@@ -20,7 +20,7 @@
 
 /* Compare the snapshot's RAM blocks with the machine's.  The text of
  * UTIL_ERROR_FAILED says how to start QEMU instead. */
-bool machine_check_blocks(const Snapshot *snapshot, const GArray *blocks,
+bool machine_check_blocks(const RamImage *snapshot, const GArray *blocks,
                           GError **error);
 
 /* Whether a block is worth being loaded lazily, and being profiled. */
@@ -28,7 +28,7 @@ bool machine_block_is_lazy(const RamBlock *block);
 
 /* Which of the snapshot's blocks are to be loaded lazily: one bool a block,
  * for g_free().  The blocks have been compared. */
-bool *machine_lazy_blocks(const Snapshot *snapshot, const GArray *blocks);
+bool *machine_lazy_blocks(const RamImage *snapshot, const GArray *blocks);
 
 /* Refuse a machine with a device that shares guest RAM with another process
  * or pins it: its accesses would not wait for a page to be loaded.  pid is

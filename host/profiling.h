@@ -12,7 +12,7 @@
 #include <glib.h>
 #include <jansson.h>
 
-#include "formats/snapshot.h"
+#include "formats/ram-image.h"
 #include "host/rpc.h"
 
 #define PROFILE_MAX_MS 30000 /* where nobody asked for another time */

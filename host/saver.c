@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "formats/page-order.h"
-#include "formats/snapshot.h"
+#include "formats/ram-image.h"
 #include "host/migration-settings.h"
 #include "host/output-file.h"
 #include "host/plugin-client.h"
@@ -432,8 +432,8 @@ static void start_profiling(Save *save, GError **ret_error)
 /* Of a QEMU that has ended: the plugin writes its order down before. */
 static bool has_order(const Save *save)
 {
-    g_autoptr(Snapshot) snapshot =
-        snapshot_open(save->options->output, 0, NULL);
+    g_autoptr(RamImage) snapshot =
+        ram_image_open(save->options->output, 0, NULL);
     g_autoptr(PageOrder) order =
         snapshot ? page_order_load(save->order, NULL) : NULL;
 
@@ -482,8 +482,8 @@ static bool finish_profiling(Save *save, const GError *start_error,
 /* The guest runs again; what remains is the file. */
 static bool publish(Save *save, uint64_t *ret_stored_bytes, GError **error)
 {
-    g_autoptr(Snapshot) snapshot =
-        snapshot_open(output_file_temporary(save->file), 0, error);
+    g_autoptr(RamImage) snapshot =
+        ram_image_open(output_file_temporary(save->file), 0, error);
 
     if (!snapshot) {
         g_prefix_error(error, "QEMU wrote what cannot be read again: ");

@@ -39,7 +39,7 @@ struct Load {
     char *record_path; /* NULL: do not record */
     char *stats_path;  /* NULL: do not write */
     char *learn_path;  /* NULL: do not learn */
-    Snapshot *snapshot;
+    RamImage *snapshot;
     PageSource *source;
     LoadStats *stats;
     Recorder *recorder;
@@ -67,7 +67,7 @@ static void on_failed(void *opaque, const PagerFailure *failure)
                                  g_strerror(failure->error)));
 }
 
-static GArray *recorded_blocks(const Snapshot *snapshot)
+static GArray *recorded_blocks(const RamImage *snapshot)
 {
     GArray *blocks = g_array_new(FALSE, FALSE, sizeof(PageOrderBlock));
 
@@ -373,7 +373,7 @@ static void load_free(Load *load)
     recorder_free(load->unused);
     page_order_free(load->learn_from);
     load_stats_free(load->stats);
-    snapshot_free(load->snapshot);
+    ram_image_free(load->snapshot);
     g_free(load->policy);
     g_free(load->record_path);
     g_free(load->learn_path);
@@ -393,7 +393,7 @@ static bool begin(Load *load, const LoadRequest *request, char **ret_warning,
                     request->policy);
         return false;
     }
-    load->snapshot = snapshot_open(request->snapshot, request->offset, error);
+    load->snapshot = ram_image_open(request->snapshot, request->offset, error);
     if (!load->snapshot) {
         return false;
     }

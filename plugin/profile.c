@@ -9,7 +9,7 @@
 
 #include "formats/file.h"
 #include "formats/page-order.h"
-#include "formats/snapshot.h"
+#include "formats/ram-image.h"
 #include "plugin/arguments.h"
 #include "plugin/pager/profile-window.h"
 #include "util/clock.h"
@@ -44,7 +44,7 @@ struct Profile {
     /* Of the present or the last window: set before it opens, and constant
      * while its thread runs. */
     char *output;
-    Snapshot *snapshot;
+    RamImage *snapshot;
     GArray *blocks; /* of PageOrderBlock, with names of the snapshot's */
     Recorder *recorder;
     LoadStats *stats;
@@ -112,14 +112,14 @@ static void await_end_locked(Profile *profile)
 /* The order without the pages that the snapshot does not have: there is
  * nothing to be loaded of these. */
 static PageOrder *keep_pages_in_file(const PageOrder *order,
-                                     const Snapshot *snapshot)
+                                     const RamImage *snapshot)
 {
     PageOrder *kept = page_order_copy(order);
 
     g_array_set_size(kept->extents, 0);
     for (guint i = 0; i < order->extents->len; i++) {
         const PageExtent *extent = page_order_extent(order, i);
-        const SnapshotBlock *block = snapshot_find_block(
+        const RamImageBlock *block = ram_image_find_block(
             snapshot, page_order_block(order, extent->block)->name);
 
         for (uint64_t j = 0; j < extent->n_pages; j++) {
@@ -127,7 +127,7 @@ static PageOrder *keep_pages_in_file(const PageOrder *order,
 
             page.first_page += j;
             page.n_pages = 1;
-            if (snapshot_block_has_page(block, page.first_page)) {
+            if (ram_image_block_has_page(block, page.first_page)) {
                 page_order_append(kept, &page);
             }
         }
@@ -200,7 +200,7 @@ static void forget_locked(Profile *profile)
 {
     g_clear_pointer(&profile->output, g_free);
     g_clear_pointer(&profile->blocks, g_array_unref);
-    g_clear_pointer(&profile->snapshot, snapshot_free);
+    g_clear_pointer(&profile->snapshot, ram_image_free);
     g_clear_pointer(&profile->recorder, recorder_free);
     g_clear_pointer(&profile->stats, load_stats_free);
     g_clear_pointer(&profile->failure, g_free);
@@ -223,7 +223,7 @@ static bool has_block(const GArray *blocks, const char *name)
 }
 
 /* The ranges' blocks, in their sequence, as the order is to have them. */
-static GArray *order_blocks(const Snapshot *snapshot, const GArray *ranges,
+static GArray *order_blocks(const RamImage *snapshot, const GArray *ranges,
                             GError **error)
 {
     g_autoptr(GArray) blocks =
@@ -231,7 +231,7 @@ static GArray *order_blocks(const Snapshot *snapshot, const GArray *ranges,
 
     for (guint i = 0; i < ranges->len; i++) {
         const PagerRange *range = &g_array_index(ranges, PagerRange, i);
-        const SnapshotBlock *found = pager_range_block(range, snapshot, error);
+        const RamImageBlock *found = pager_range_block(range, snapshot, error);
 
         if (!found) {
             return NULL;
@@ -299,7 +299,7 @@ static bool open_locked(Profile *profile, const StartRequest *request,
                         GError **error)
 {
     profile->snapshot =
-        snapshot_open(request->snapshot, request->offset, error);
+        ram_image_open(request->snapshot, request->offset, error);
     profile->blocks = profile->snapshot
                           ? order_blocks(profile->snapshot, ranges, error)
                           : NULL;

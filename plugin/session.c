@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "formats/control-protocol.h"
-#include "formats/snapshot.h"
+#include "formats/ram-image.h"
 #include "plugin/arguments.h"
 #include "plugin/load.h"
 #include "plugin/profile.h"
@@ -190,8 +190,8 @@ static json_t *execute_verify(Session *session, const json_t *arguments,
         return NULL;
     }
     g_autoptr(GArray) ranges = arguments_ranges(arguments, error);
-    g_autoptr(Snapshot) snapshot =
-        ranges ? snapshot_open(path, offset, error) : NULL;
+    g_autoptr(RamImage) snapshot =
+        ranges ? ram_image_open(path, offset, error) : NULL;
     if (!snapshot || !verify_ram(snapshot, (PagerRange *)ranges->data,
                                  ranges->len, &result, error)) {
         return NULL;

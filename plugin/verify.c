@@ -14,7 +14,7 @@
 #define PIECE_BYTES (UINT64_C(1) << 20)
 
 typedef struct Verify {
-    const SnapshotBlock *block;
+    const RamImageBlock *block;
     size_t block_index;
     PageSource *source;
     uint8_t *expected; /* both of piece_pages() pages */
@@ -22,7 +22,7 @@ typedef struct Verify {
     VerifyResult *result;
 } Verify;
 
-static uint64_t piece_pages(const SnapshotBlock *block)
+static uint64_t piece_pages(const RamImageBlock *block)
 {
     return MAX(PIECE_BYTES / block->page_bytes, 1);
 }
@@ -67,7 +67,7 @@ static void compare_page(Verify *verify, uint64_t page, uint8_t *expected,
     uint64_t page_bytes = verify->block->page_bytes;
     VerifyResult *result = verify->result;
 
-    if (!snapshot_block_has_page(verify->block, page)) {
+    if (!ram_image_block_has_page(verify->block, page)) {
         memset(expected, 0, page_bytes);
     }
     result->n_pages++;
@@ -129,7 +129,7 @@ static bool compare_block(Verify *verify, uint64_t host, GError **error)
     return ok;
 }
 
-bool verify_ram(const Snapshot *snapshot, const PagerRange *ranges,
+bool verify_ram(const RamImage *snapshot, const PagerRange *ranges,
                 size_t n_ranges, VerifyResult *ret_result, GError **error)
 {
     VerifyResult result = {0};

@@ -11,7 +11,7 @@
 
 #include <glib.h>
 
-#include "formats/snapshot.h"
+#include "formats/ram-image.h"
 #include "plugin/pager/pager.h"
 
 typedef struct VerifyResult {
@@ -31,5 +31,5 @@ typedef struct VerifyResult {
  * Returns false with PAGER_ERROR when it cannot be compared; differing is no
  * error.
  */
-bool verify_ram(const Snapshot *snapshot, const PagerRange *ranges,
+bool verify_ram(const RamImage *snapshot, const PagerRange *ranges,
                 size_t n_ranges, VerifyResult *ret_result, GError **error);

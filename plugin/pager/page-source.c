@@ -12,7 +12,7 @@
 
 typedef struct FileSource {
     PageSource base;
-    const Snapshot *snapshot; /* borrowed */
+    const RamImage *snapshot; /* borrowed */
     int fd;                   /* of our own, for its access advice */
 } FileSource;
 
@@ -37,10 +37,10 @@ static int read_fully(int fd, uint8_t *buf, uint64_t len, uint64_t off)
     return 0;
 }
 
-static uint64_t skip_holes(const SnapshotBlock *block, uint64_t page,
+static uint64_t skip_holes(const RamImageBlock *block, uint64_t page,
                            uint64_t end)
 {
-    while (page < end && !snapshot_block_has_page(block, page)) {
+    while (page < end && !ram_image_block_has_page(block, page)) {
         page++;
     }
     return page;
@@ -49,14 +49,14 @@ static uint64_t skip_holes(const SnapshotBlock *block, uint64_t page,
 /* The end of the stretch that begins at page (which is in the file) and has
  * no hole that is too large to be read through; its last page is in the
  * file. */
-static uint64_t stretch_end(const SnapshotBlock *block, uint64_t page,
+static uint64_t stretch_end(const RamImageBlock *block, uint64_t page,
                             uint64_t end)
 {
     uint64_t max_hole = READ_AHEAD_MAX_HOLE_BYTES / block->page_bytes;
     uint64_t last = page;
 
     for (uint64_t i = page + 1; i < end && i - last <= max_hole + 1; i++) {
-        if (snapshot_block_has_page(block, i)) {
+        if (ram_image_block_has_page(block, i)) {
             last = i;
         }
     }
@@ -68,7 +68,7 @@ static int file_source_read(PageSource *base, size_t block_index,
                             uint64_t *bytes_read)
 {
     FileSource *source = (FileSource *)base;
-    const SnapshotBlock *block = &source->snapshot->blocks[block_index];
+    const RamImageBlock *block = &source->snapshot->blocks[block_index];
     uint64_t end = first_page + n_pages;
     uint64_t page = skip_holes(block, first_page, end);
 
@@ -96,7 +96,7 @@ static void file_source_free(PageSource *base)
     g_free(source);
 }
 
-PageSource *page_source_new_file(const Snapshot *snapshot, GError **error)
+PageSource *page_source_new_file(const RamImage *snapshot, GError **error)
 {
     g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", snapshot->fd);
     int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -10,7 +10,7 @@
 
 #include <glib.h>
 
-#include "formats/snapshot.h"
+#include "formats/ram-image.h"
 
 typedef struct PageSource PageSource;
 
@@ -29,7 +29,7 @@ struct PageSource {
 
 /* Reads from snapshot, which must outlive it.  Returns NULL with
  * FORMATS_ERROR. */
-PageSource *page_source_new_file(const Snapshot *snapshot, GError **error);
+PageSource *page_source_new_file(const RamImage *snapshot, GError **error);
 
 /* NULL is fine. */
 void page_source_free(PageSource *source);

@@ -29,10 +29,10 @@ static bool fail(GError **error, PagerError code, int rc, const char *what,
     return false;
 }
 
-const SnapshotBlock *pager_range_block(const PagerRange *range,
-                                       const Snapshot *snapshot, GError **error)
+const RamImageBlock *pager_range_block(const PagerRange *range,
+                                       const RamImage *snapshot, GError **error)
 {
-    const SnapshotBlock *block = snapshot_find_block(snapshot, range->name);
+    const RamImageBlock *block = ram_image_find_block(snapshot, range->name);
 
     if (!block || block->len_bytes != range->len_bytes) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_SNAPSHOT,
@@ -47,8 +47,8 @@ const SnapshotBlock *pager_range_block(const PagerRange *range,
 static bool check_range(Pager *pager, const PagerRange *range,
                         PagerBlock **ret_block, GError **error)
 {
-    const Snapshot *snapshot = pager->config.snapshot;
-    const SnapshotBlock *layout = pager_range_block(range, snapshot, error);
+    const RamImage *snapshot = pager->config.snapshot;
+    const RamImageBlock *layout = pager_range_block(range, snapshot, error);
 
     if (!layout) {
         return false;
@@ -75,7 +75,7 @@ static bool check_range(Pager *pager, const PagerRange *range,
                            &block->kind, error);
 }
 
-static bool has_page_in(const SnapshotBlock *layout, uint64_t first,
+static bool has_page_in(const RamImageBlock *layout, uint64_t first,
                         uint64_t n_pages)
 {
     uint64_t end = MIN(first + n_pages, layout->n_pages);
@@ -84,7 +84,7 @@ static bool has_page_in(const SnapshotBlock *layout, uint64_t first,
         if (page % 64 == 0 && end - page >= 64 &&
             layout->bitmap[page / 64] == 0) {
             page += 63;
-        } else if (snapshot_block_has_page(layout, page)) {
+        } else if (ram_image_block_has_page(layout, page)) {
             return true;
         }
     }
@@ -94,7 +94,7 @@ static bool has_page_in(const SnapshotBlock *layout, uint64_t first,
 static void collect_chunks(PagerBlock *block, uint64_t page_bytes,
                            uint64_t chunk_bytes)
 {
-    const SnapshotBlock *layout = block->layout;
+    const RamImageBlock *layout = block->layout;
     uint64_t chunk_pages = chunk_bytes / page_bytes;
     RegisteredRange *last = NULL;
 

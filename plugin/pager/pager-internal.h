@@ -53,7 +53,7 @@ typedef enum {
 } PagerStage;
 
 typedef struct PagerBlock {
-    const SnapshotBlock *layout;
+    const RamImageBlock *layout;
     PageStates states;
     uint64_t host; /* 0: not attached; constant once a fault can come */
     RamKind kind;

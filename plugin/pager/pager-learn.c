@@ -42,14 +42,15 @@ static void hold_segment(Pager *pager, GRand *draw, size_t block,
 
 void pager_hold_back(Pager *pager, const PageOrder *order)
 {
-    const Snapshot *snapshot = pager->config.snapshot;
+    const RamImage *snapshot = pager->config.snapshot;
     g_autoptr(GArray) segments = order_segments(order, NULL);
     GRand *draw = g_rand_new();
 
     for (guint i = 0; i < segments->len; i++) {
         const PageSegment *segment = segment_at(segments, i);
         const PageOrderBlock *known = page_order_block(order, segment->block);
-        const SnapshotBlock *block = snapshot_find_block(snapshot, known->name);
+        const RamImageBlock *block =
+            ram_image_find_block(snapshot, known->name);
 
         if (block && block->page_bytes == known->page_bytes &&
             segment->first_page < block->n_pages) {

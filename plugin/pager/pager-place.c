@@ -29,7 +29,7 @@ static bool pause_locked(Pager *pager, uint64_t pause_us)
 static void report(Pager *pager, const char *what, size_t block, uint64_t page,
                    int error)
 {
-    const SnapshotBlock *layout = pager->blocks[block].layout;
+    const RamImageBlock *layout = pager->blocks[block].layout;
     const PagerFailure failure = {
         .path = pager->config.snapshot->path,
         .off_bytes = layout->pages_off_bytes + page * layout->page_bytes,

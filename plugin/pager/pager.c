@@ -17,7 +17,7 @@
 
 static int compare_offsets(const void *a, const void *b, void *opaque)
 {
-    const Snapshot *snapshot = opaque;
+    const RamImage *snapshot = opaque;
     uint64_t x = snapshot->blocks[*(const size_t *)a].pages_off_bytes;
     uint64_t y = snapshot->blocks[*(const size_t *)b].pages_off_bytes;
 
@@ -26,12 +26,12 @@ static int compare_offsets(const void *a, const void *b, void *opaque)
 
 static bool init_blocks(Pager *pager)
 {
-    const Snapshot *snapshot = pager->config.snapshot;
+    const RamImage *snapshot = pager->config.snapshot;
 
     pager->blocks = g_new0(PagerBlock, snapshot->n_blocks);
     pager->by_offset = g_new0(size_t, snapshot->n_blocks);
     for (size_t i = 0; i < snapshot->n_blocks; i++) {
-        const SnapshotBlock *layout = &snapshot->blocks[i];
+        const RamImageBlock *layout = &snapshot->blocks[i];
 
         pager->blocks[i].layout = layout;
         pager->blocks[i].registered =
@@ -79,12 +79,12 @@ static bool start_eager_thread(Pager *pager)
     return true;
 }
 
-static Replay *new_replay(const PageOrder *order, const Snapshot *snapshot)
+static Replay *new_replay(const PageOrder *order, const RamImage *snapshot)
 {
     g_autofree ReplayBlock *blocks = g_new(ReplayBlock, snapshot->n_blocks);
 
     for (size_t i = 0; i < snapshot->n_blocks; i++) {
-        const SnapshotBlock *block = &snapshot->blocks[i];
+        const RamImageBlock *block = &snapshot->blocks[i];
 
         blocks[i] =
             (ReplayBlock){block->name, block->page_bytes, block->n_pages};

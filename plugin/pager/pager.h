@@ -14,7 +14,7 @@
 #include <glib.h>
 
 #include "formats/page-order.h"
-#include "formats/snapshot.h"
+#include "formats/ram-image.h"
 #include "plugin/pager/load-stats.h"
 #include "plugin/pager/page-source.h"
 #include "plugin/pager/ram-range.h"
@@ -59,7 +59,7 @@ typedef struct PagerLearning {
 } PagerLearning;
 
 typedef struct PagerConfig {
-    const Snapshot *snapshot; /* borrowed until pager_free() */
+    const RamImage *snapshot; /* borrowed until pager_free() */
     PageSource *source;       /* borrowed until pager_free() */
     const PageOrder *order;   /* may be NULL; not kept */
     PagerPolicy policy;
@@ -82,8 +82,8 @@ typedef struct PagerRange {
 
 /* The snapshot's block that range is.  Returns NULL with PAGER_ERROR_SNAPSHOT
  * where there is none of its name and length. */
-const SnapshotBlock *pager_range_block(const PagerRange *range,
-                                       const Snapshot *snapshot,
+const RamImageBlock *pager_range_block(const PagerRange *range,
+                                       const RamImage *snapshot,
                                        GError **error);
 
 /* Create the pager and start its eager threads: they read the order's pages

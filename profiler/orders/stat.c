@@ -38,7 +38,7 @@ static void count_runs(OrderStat *stat, const PageOrder *normal)
     stat->run_pages_max = lengths[n - 1];
 }
 
-static uint64_t n_pages_in_file(const SnapshotBlock *block,
+static uint64_t n_pages_in_file(const RamImageBlock *block,
                                 const PageExtent *extent)
 {
     uint64_t end_page = extent->first_page + extent->n_pages;
@@ -46,14 +46,14 @@ static uint64_t n_pages_in_file(const SnapshotBlock *block,
 
     end_page = MIN(end_page, block->n_pages);
     for (uint64_t page = extent->first_page; page < end_page; page++) {
-        n_pages += snapshot_block_has_page(block, page);
+        n_pages += ram_image_block_has_page(block, page);
     }
     return n_pages;
 }
 
 static void count_extent(OrderStat *stat, const PageOrder *normal,
                          const PageExtent *extent,
-                         const SnapshotBlock *in_snapshot)
+                         const RamImageBlock *in_snapshot)
 {
     OrderBlockStat *block =
         &g_array_index(stat->blocks, OrderBlockStat, extent->block);
@@ -75,21 +75,21 @@ static void count_extent(OrderStat *stat, const PageOrder *normal,
 }
 
 /* The snapshot's block that has the same pages as block i of the order. */
-static const SnapshotBlock *find_block(const Snapshot *snapshot,
+static const RamImageBlock *find_block(const RamImage *snapshot,
                                        const PageOrder *order, size_t i)
 {
     const PageOrderBlock *block = page_order_block(order, i);
-    const SnapshotBlock *found =
-        snapshot ? snapshot_find_block(snapshot, block->name) : NULL;
+    const RamImageBlock *found =
+        snapshot ? ram_image_find_block(snapshot, block->name) : NULL;
 
     return found && found->page_bytes == block->page_bytes ? found : NULL;
 }
 
 static void count_extents(OrderStat *stat, const PageOrder *normal,
-                          const Snapshot *snapshot)
+                          const RamImage *snapshot)
 {
-    g_autofree const SnapshotBlock **blocks =
-        g_new(const SnapshotBlock *, normal->blocks->len + 1);
+    g_autofree const RamImageBlock **blocks =
+        g_new(const RamImageBlock *, normal->blocks->len + 1);
 
     for (guint i = 0; i < normal->blocks->len; i++) {
         blocks[i] = find_block(snapshot, normal, i);
@@ -115,7 +115,7 @@ static void count_timeline(OrderStat *stat, const PageOrder *normal)
     }
 }
 
-static void add_up_blocks(OrderStat *stat, const Snapshot *snapshot)
+static void add_up_blocks(OrderStat *stat, const RamImage *snapshot)
 {
     for (guint i = 0; i < stat->blocks->len; i++) {
         const OrderBlockStat *block =
@@ -143,7 +143,7 @@ static uint64_t n_pages_as_they_are(const PageOrder *order)
     return n_pages;
 }
 
-OrderStat *order_stat(const PageOrder *order, const Snapshot *snapshot,
+OrderStat *order_stat(const PageOrder *order, const RamImage *snapshot,
                       const OrderStatOptions *options)
 {
     g_autoptr(PageOrder) normal = order_normalise(order);

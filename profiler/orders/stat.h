@@ -11,7 +11,7 @@
 #include <glib.h>
 
 #include "formats/page-order.h"
-#include "formats/snapshot.h"
+#include "formats/ram-image.h"
 
 /* Runs of up to 2^0, 2^1, …, 2^63 pages. */
 #define ORDER_STAT_RUN_BUCKETS 64
@@ -59,7 +59,7 @@ typedef struct OrderStatOptions {
 
 /* Numbers on a valid order, and with a snapshot (NULL: none) on how much of
  * it the order covers; whether they belong together is not checked. */
-OrderStat *order_stat(const PageOrder *order, const Snapshot *snapshot,
+OrderStat *order_stat(const PageOrder *order, const RamImage *snapshot,
                       const OrderStatOptions *options);
 
 /* NULL is fine. */

@@ -108,7 +108,7 @@ static bool add_block(SimImage *image, const PageOrder *trace, uint32_t i,
 /* Those of the trace's blocks that the file has, in its sequence; without a
  * file all of them as they come. */
 static bool add_blocks(SimImage *image, const PageOrder *trace,
-                       const Snapshot *snapshot, GError **error)
+                       const RamImage *snapshot, GError **error)
 {
     size_t n = snapshot ? snapshot->n_blocks : trace->blocks->len;
 
@@ -140,7 +140,7 @@ static uint64_t *bitmap_new(uint64_t n_bits, GError **error)
 
 /* Mark the pages of block that have at least one page in the file. */
 static void mark_in_file(SimImage *image, const SimBlock *block,
-                         const SnapshotBlock *file)
+                         const RamImageBlock *file)
 {
     uint64_t page = sim_next_set(file->bitmap, 0, file->n_pages);
 
@@ -155,11 +155,11 @@ static void mark_in_file(SimImage *image, const SimBlock *block,
 }
 
 static bool mark_blocks(SimImage *image, const PageOrder *trace,
-                        const Snapshot *snapshot, GError **error)
+                        const RamImage *snapshot, GError **error)
 {
     for (guint i = 0; i < trace->blocks->len; i++) {
         const PageOrderBlock *from = page_order_block(trace, i);
-        const SnapshotBlock *file = snapshot_find_block(snapshot, from->name);
+        const RamImageBlock *file = ram_image_find_block(snapshot, from->name);
 
         if (!file || file->len_bytes != from->len_bytes) {
             g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_UNSUPPORTED,
@@ -174,7 +174,7 @@ static bool mark_blocks(SimImage *image, const PageOrder *trace,
     return true;
 }
 
-SimImage *sim_image_new(const PageOrder *trace, const Snapshot *snapshot,
+SimImage *sim_image_new(const PageOrder *trace, const RamImage *snapshot,
                         GError **error)
 {
     g_autoptr(SimImage) image = g_new0(SimImage, 1);

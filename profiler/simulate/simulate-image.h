@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "formats/page-order.h"
-#include "formats/snapshot.h"
+#include "formats/ram-image.h"
 
 typedef struct SimBlock {
     const char *name; /* the trace's */
@@ -45,7 +45,7 @@ typedef struct SimRun {
  *
  * Returns NULL with FORMATS_ERROR.
  */
-SimImage *sim_image_new(const PageOrder *trace, const Snapshot *snapshot,
+SimImage *sim_image_new(const PageOrder *trace, const RamImage *snapshot,
                         GError **error);
 
 /* NULL is fine. */

@@ -240,7 +240,7 @@ static Replay *new_replay(const PageOrder *order, const SimImage *image)
 }
 
 bool simulate_load(const PageOrder *order, const PageOrder *trace,
-                   const Snapshot *snapshot, const SimulateParams *params,
+                   const RamImage *snapshot, const SimulateParams *params,
                    SimulatePolicy policy, SimulateResult *ret_result,
                    GError **error)
 {

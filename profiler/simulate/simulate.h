@@ -13,7 +13,7 @@
 #include <glib.h>
 
 #include "formats/page-order.h"
-#include "formats/snapshot.h"
+#include "formats/ram-image.h"
 #include "profiler/simulate/storage-model.h"
 
 #define SIMULATE_NEVER UINT64_MAX
@@ -71,6 +71,6 @@ bool simulate_policy_from_name(const char *name, SimulatePolicy *ret_policy);
  * memory is too large.
  */
 bool simulate_load(const PageOrder *order, const PageOrder *trace,
-                   const Snapshot *snapshot, const SimulateParams *params,
+                   const RamImage *snapshot, const SimulateParams *params,
                    SimulatePolicy policy, SimulateResult *ret_result,
                    GError **error);

@@ -13,7 +13,7 @@
 /* Pages 0 to 3 and 64 are in the file. */
 static uint64_t bitmap[] = {0xf, 1};
 
-static SnapshotBlock blocks[] = {
+static RamImageBlock blocks[] = {
     {
         .name = (char *)"pc.ram",
         .len_bytes = 128 * 4096,
@@ -23,7 +23,7 @@ static SnapshotBlock blocks[] = {
     },
 };
 
-static const Snapshot snapshot = {
+static const RamImage snapshot = {
     .blocks = blocks,
     .n_blocks = 1,
     .identity = (char *)IDENTITY,

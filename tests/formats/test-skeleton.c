@@ -12,15 +12,15 @@
 
 /* A snapshot and its skeleton, opened like a snapshot. */
 typedef struct Pair {
-    Snapshot *snapshot;
-    Snapshot *skeleton;
+    RamImage *snapshot;
+    RamImage *skeleton;
 } Pair;
 
-static Snapshot *open_fd(int fd, uint64_t image_off_bytes)
+static RamImage *open_fd(int fd, uint64_t image_off_bytes)
 {
     g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
     GError *error = NULL;
-    Snapshot *snapshot = snapshot_open(path, image_off_bytes, &error);
+    RamImage *snapshot = ram_image_open(path, image_off_bytes, &error);
 
     assert_no_error(error);
     return snapshot;
@@ -43,11 +43,11 @@ static Pair make_pair(const Image *image, const bool *lazy)
 
 static void free_pair(Pair *pair)
 {
-    snapshot_free(pair->snapshot);
-    snapshot_free(pair->skeleton);
+    ram_image_free(pair->snapshot);
+    ram_image_free(pair->skeleton);
 }
 
-static uint8_t byte_at(const Snapshot *snapshot, uint64_t off_bytes)
+static uint8_t byte_at(const RamImage *snapshot, uint64_t off_bytes)
 {
     uint8_t byte;
 
@@ -73,7 +73,7 @@ static void a_lazy_block_has_neither_bits_nor_pages(void **state)
     Pair pair = make_pair(&image, (const bool[]){true, true, false});
 
     for (size_t i = 0; i < 2; i++) {
-        const SnapshotBlock *block = &pair.skeleton->blocks[i];
+        const RamImageBlock *block = &pair.skeleton->blocks[i];
         assert_int_equal(block->n_pages_in_file, 0);
         assert_int_equal(block->len_bytes, pair.snapshot->blocks[i].len_bytes);
         assert_int_equal(byte_at(pair.skeleton, block->pages_off_bytes), 0);
@@ -88,7 +88,7 @@ static void a_block_that_is_not_lazy_stays_whole(void **state)
     Pair pair = make_pair(&image, (const bool[]){false, true, false});
 
     for (size_t i = 0; i < 3; i += 2) {
-        const SnapshotBlock *block = &pair.skeleton->blocks[i];
+        const RamImageBlock *block = &pair.skeleton->blocks[i];
         assert_memory_equal(block->bitmap, pair.snapshot->blocks[i].bitmap,
                             block->bitmap_len_bytes);
         for (uint64_t page = 0; page < block->n_pages; page++) {
@@ -141,8 +141,8 @@ static void a_lazy_page_is_never_read(void **state)
     const Image image = image_valid();
     int fd = image_write(&image);
     int skeleton_fd = memfd_create("skeleton", MFD_CLOEXEC);
-    g_autoptr(Snapshot) snapshot = open_fd(fd, 0);
-    SnapshotBlock *block = &snapshot->blocks[0];
+    g_autoptr(RamImage) snapshot = open_fd(fd, 0);
+    RamImageBlock *block = &snapshot->blocks[0];
     GError *error = NULL;
 
     /* Were one read, it would be where the file has ended long since. */
@@ -163,7 +163,7 @@ static void a_file_that_cannot_be_written_is_an_error(void **state)
     const Image image = image_valid();
     const bool lazy[] = {true, true, true};
     int fd = image_write(&image);
-    g_autoptr(Snapshot) snapshot = open_fd(fd, 0);
+    g_autoptr(RamImage) snapshot = open_fd(fd, 0);
     GError *error = NULL;
 
     assert_false(skeleton_write(snapshot, lazy, snapshot->fd, &error));

@@ -13,14 +13,14 @@
 
 /* ---- blocks ---- */
 
-static SnapshotBlock saved_blocks[] = {
+static RamImageBlock saved_blocks[] = {
     {.name = (char *)"pc.ram", .len_bytes = 1024 * MIB},
     {.name = (char *)"mem1", .len_bytes = 512 * MIB},
     {.name = (char *)"pc.bios", .len_bytes = 4 * MIB},
     {.name = (char *)"tables", .len_bytes = MIB / 8},
 };
 
-static const Snapshot snapshot = {
+static const RamImage snapshot = {
     .path = (char *)"vm.snap",
     .blocks = saved_blocks,
     .n_blocks = G_N_ELEMENTS(saved_blocks),

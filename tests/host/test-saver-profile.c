@@ -15,7 +15,7 @@
 
 #include "formats/control-protocol.h"
 #include "formats/page-order.h"
-#include "formats/snapshot.h"
+#include "formats/ram-image.h"
 
 /* ---- the plugin ---- */
 
@@ -23,7 +23,7 @@
 static void write_order(const Fixture *fixture)
 {
     g_autofree char *path = profile_order_path(fixture->output);
-    g_autoptr(Snapshot) snapshot = snapshot_open(fixture->output, 0, NULL);
+    g_autoptr(RamImage) snapshot = ram_image_open(fixture->output, 0, NULL);
     g_autoptr(PageOrder) order = page_order_new();
 
     assert_non_null(snapshot);

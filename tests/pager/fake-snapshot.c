@@ -21,7 +21,7 @@ uint64_t fake_word(size_t block, uint64_t page, uint64_t at)
     return mix(((uint64_t)block << 56) + (page << 12) + at + 1) | 1;
 }
 
-static void init_block(SnapshotBlock *block, size_t index, uint64_t n_pages,
+static void init_block(RamImageBlock *block, size_t index, uint64_t n_pages,
                        unsigned share_of_8, uint64_t seed)
 {
     size_t n_words = n_pages / 64 + 1;
@@ -40,22 +40,22 @@ static void init_block(SnapshotBlock *block, size_t index, uint64_t n_pages,
     }
 }
 
-Snapshot *fake_snapshot_new(size_t n_blocks, uint64_t n_pages,
+RamImage *fake_snapshot_new(size_t n_blocks, uint64_t n_pages,
                             unsigned share_of_8, uint64_t seed)
 {
-    Snapshot *snapshot = g_new0(Snapshot, 1);
+    RamImage *snapshot = g_new0(RamImage, 1);
 
     snapshot->path = g_strdup("fake.snap");
     snapshot->fd = -1;
     snapshot->n_blocks = n_blocks;
-    snapshot->blocks = g_new0(SnapshotBlock, n_blocks);
+    snapshot->blocks = g_new0(RamImageBlock, n_blocks);
     for (size_t i = 0; i < n_blocks; i++) {
         init_block(&snapshot->blocks[i], i, n_pages, share_of_8, seed);
     }
     return snapshot;
 }
 
-void fake_snapshot_free(Snapshot *snapshot)
+void fake_snapshot_free(RamImage *snapshot)
 {
     for (size_t i = 0; i < snapshot->n_blocks; i++) {
         g_free(snapshot->blocks[i].name);
@@ -80,12 +80,12 @@ bool fake_page_is_zero(const void *memory)
     return memcmp(memory, zeroes, sizeof zeroes) == 0;
 }
 
-bool fake_page_is_right(const Snapshot *snapshot, size_t block, uint64_t page,
+bool fake_page_is_right(const RamImage *snapshot, size_t block, uint64_t page,
                         const void *memory)
 {
     uint64_t expected[FAKE_PAGE_BYTES / sizeof(uint64_t)];
 
-    if (!snapshot_block_has_page(&snapshot->blocks[block], page)) {
+    if (!ram_image_block_has_page(&snapshot->blocks[block], page)) {
         return fake_page_is_zero(memory);
     }
     fill_page(expected, block, page);
@@ -94,7 +94,7 @@ bool fake_page_is_right(const Snapshot *snapshot, size_t block, uint64_t page,
 
 struct FakeSource {
     PageSource base;
-    const Snapshot *snapshot;
+    const RamImage *snapshot;
 
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t changed;
@@ -140,8 +140,8 @@ static int fake_read(PageSource *base, size_t block, uint64_t first_page,
     for (uint64_t i = 0; i < n_pages; i++) {
         uint64_t *words = (uint64_t *)buf + i * FAKE_PAGE_BYTES / 8;
 
-        if (snapshot_block_has_page(&source->snapshot->blocks[block],
-                                    first_page + i)) {
+        if (ram_image_block_has_page(&source->snapshot->blocks[block],
+                                     first_page + i)) {
             fill_page(words, block, first_page + i);
         } else {
             /* What must never reach the guest. */
@@ -152,7 +152,7 @@ static int fake_read(PageSource *base, size_t block, uint64_t first_page,
     return 0;
 }
 
-FakeSource *fake_source_new(const Snapshot *snapshot)
+FakeSource *fake_source_new(const RamImage *snapshot)
 {
     FakeSource *source = g_new0(FakeSource, 1);
 

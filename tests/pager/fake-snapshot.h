@@ -10,16 +10,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "formats/snapshot.h"
+#include "formats/ram-image.h"
 #include "plugin/pager/page-source.h"
 
 #define FAKE_PAGE_BYTES UINT64_C(4096)
 
 /* A snapshot of n_blocks blocks ("block0", …) of n_pages pages each, of which
  * share_of_8 in 8 are in the file, by a rule that depends on seed. */
-Snapshot *fake_snapshot_new(size_t n_blocks, uint64_t n_pages,
+RamImage *fake_snapshot_new(size_t n_blocks, uint64_t n_pages,
                             unsigned share_of_8, uint64_t seed);
-void fake_snapshot_free(Snapshot *snapshot);
+void fake_snapshot_free(RamImage *snapshot);
 
 /* The 8 bytes at offset at (a multiple of 8) of a page that is in the file;
  * never 0. */
@@ -27,13 +27,13 @@ uint64_t fake_word(size_t block, uint64_t page, uint64_t at);
 
 /* Whether the page at memory is what the snapshot has there: bytes as they
  * should be, or zeroes. */
-bool fake_page_is_right(const Snapshot *snapshot, size_t block, uint64_t page,
+bool fake_page_is_right(const RamImage *snapshot, size_t block, uint64_t page,
                         const void *memory);
 bool fake_page_is_zero(const void *memory);
 
 typedef struct FakeSource FakeSource;
 
-FakeSource *fake_source_new(const Snapshot *snapshot);
+FakeSource *fake_source_new(const RamImage *snapshot);
 
 /* For PagerConfig; freed by fake_source_free(). */
 PageSource *fake_source_base(FakeSource *source);

@@ -167,7 +167,7 @@ bool world_page_is_right(const World *world, size_t block, uint64_t page)
 PageOrder *world_order(const World *world, size_t block, uint64_t first_page,
                        uint64_t n_pages)
 {
-    const SnapshotBlock *layout = &world->snapshot->blocks[block];
+    const RamImageBlock *layout = &world->snapshot->blocks[block];
     PageOrder *order = page_order_new();
     uint32_t index = page_order_add_block(order, layout->name,
                                           layout->len_bytes, FAKE_PAGE_BYTES);

@@ -21,7 +21,7 @@
 /* A pager with all that it borrows. */
 typedef struct World {
     RamKind kind;
-    Snapshot *snapshot;
+    RamImage *snapshot;
     FakeSource *source;
     LoadStats *stats;
     Recorder *recorder;

@@ -55,7 +55,7 @@ static void *touch_pages(void *opaque)
     return NULL;
 }
 
-static Pager *start_pager(const Snapshot *snapshot, FakeSource *source,
+static Pager *start_pager(const RamImage *snapshot, FakeSource *source,
                           LoadStats *stats)
 {
     const PagerConfig config = {
@@ -73,7 +73,7 @@ static Pager *start_pager(const Snapshot *snapshot, FakeSource *source,
     return pager;
 }
 
-static void attach(Pager *pager, const Snapshot *snapshot, uint8_t *memory)
+static void attach(Pager *pager, const RamImage *snapshot, uint8_t *memory)
 {
     const PagerRange range = {snapshot->blocks[0].name, (uintptr_t)memory,
                               snapshot->blocks[0].len_bytes};
@@ -87,7 +87,7 @@ static void attach(Pager *pager, const Snapshot *snapshot, uint8_t *memory)
 
 static void pages_touched_while_memory_is_taken_over_are_right(void **state)
 {
-    Snapshot *snapshot = fake_snapshot_new(1, N_PAGES, 6, 11);
+    RamImage *snapshot = fake_snapshot_new(1, N_PAGES, 6, 11);
     FakeSource *source = fake_source_new(snapshot);
     LoadStats *stats = load_stats_new(monotonic_us());
     Pager *pager = start_pager(snapshot, source, stats);
@@ -117,7 +117,7 @@ static void pages_touched_while_memory_is_taken_over_are_right(void **state)
 
 static void after_an_attach_that_failed_there_is_no_other(void **state)
 {
-    Snapshot *snapshot = fake_snapshot_new(1, N_PAGES, 6, 11);
+    RamImage *snapshot = fake_snapshot_new(1, N_PAGES, 6, 11);
     FakeSource *source = fake_source_new(snapshot);
     LoadStats *stats = load_stats_new(monotonic_us());
     Pager *pager = start_pager(snapshot, source, stats);

@@ -55,7 +55,7 @@ static void check_touch(Storm *storm, size_t block, uint64_t page,
         was_discarded ||
         atomic_load(&storm->discarded[block * WORLD_N_PAGES + page]);
     bool in_file =
-        snapshot_block_has_page(&world->snapshot->blocks[block], page);
+        ram_image_block_has_page(&world->snapshot->blocks[block], page);
     uint64_t expected = in_file ? fake_word(block, page, at) : 0;
 
     if (word != expected && !(discarded && word == 0)) {

@@ -30,7 +30,7 @@ static void assert_all_right(const World *world)
 
 static uint64_t page_in_file(const World *world, size_t block, uint64_t from)
 {
-    while (!snapshot_block_has_page(&world->snapshot->blocks[block], from)) {
+    while (!ram_image_block_has_page(&world->snapshot->blocks[block], from)) {
         from++;
     }
     return from;
@@ -39,7 +39,7 @@ static uint64_t page_in_file(const World *world, size_t block, uint64_t from)
 static uint64_t page_not_in_file(const World *world, size_t block,
                                  uint64_t from)
 {
-    while (snapshot_block_has_page(&world->snapshot->blocks[block], from)) {
+    while (ram_image_block_has_page(&world->snapshot->blocks[block], from)) {
         from++;
     }
     return from;

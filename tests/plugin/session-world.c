@@ -89,7 +89,7 @@ static World *world_on(GBytes *bytes)
     world->path = world_file(world, "vm.snap");
     world->fd = open(world->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     world_mend_file(world);
-    world->snapshot = snapshot_open(world->path, 0, &error);
+    world->snapshot = ram_image_open(world->path, 0, &error);
     if (!world->snapshot) {
         fail_msg("%s", error->message);
     }
@@ -142,7 +142,7 @@ uint8_t *world_page(const World *world, WorldBlock block, uint64_t page)
 
 static uint8_t right_byte(const World *world, WorldBlock block, uint64_t page)
 {
-    return snapshot_block_has_page(&world->snapshot->blocks[block], page)
+    return ram_image_block_has_page(&world->snapshot->blocks[block], page)
                ? image_page_byte(block, page)
                : 0;
 }
@@ -173,7 +173,7 @@ void world_fill(const World *world)
 
 void world_cut_file(const World *world, WorldBlock block, uint64_t n_pages)
 {
-    const SnapshotBlock *layout = &world->snapshot->blocks[block];
+    const RamImageBlock *layout = &world->snapshot->blocks[block];
 
     assert_int_equal(ftruncate(world->fd, (off_t)(layout->pages_off_bytes +
                                                   n_pages * WORLD_PAGE_BYTES)),

@@ -14,7 +14,7 @@
 #include <jansson.h>
 
 #include "formats/page-order.h"
-#include "formats/snapshot.h"
+#include "formats/ram-image.h"
 #include "plugin/session.h"
 #include "tests/pager/ram-kinds.h"
 #include "tests/plugin/line-client.h"
@@ -40,7 +40,7 @@ typedef struct World {
     char *path;         /* of the snapshot */
     int fd;             /* the same, for writing */
     GBytes *bytes;      /* what was written there */
-    Snapshot *snapshot; /* opened by the test, for looking things up */
+    RamImage *snapshot; /* opened by the test, for looking things up */
     uint8_t *memory[WORLD_N_BLOCKS];
 } World;
 

@@ -102,7 +102,7 @@ static void the_share_of_a_snapshot_is_counted_in_its_file(void **state)
         ORDER_OF({RAM, 4, 8, 0}, {RAM, 192, 64, 0}, {VRAM, 0, 2, 0});
     uint64_t ram_bits[RAM_PAGES / 64] = {0xff, 0, 0, 1};
     uint64_t other_bits[1] = {0xffff};
-    SnapshotBlock blocks[] = {
+    RamImageBlock blocks[] = {
         {.name = (char *)"other",
          .page_bytes = 4096,
          .n_pages = 16,
@@ -114,7 +114,7 @@ static void the_share_of_a_snapshot_is_counted_in_its_file(void **state)
          .n_pages_in_file = 9,
          .bitmap = ram_bits},
     };
-    Snapshot snapshot = {.blocks = blocks, .n_blocks = 2};
+    RamImage snapshot = {.blocks = blocks, .n_blocks = 2};
     g_autoptr(OrderStat) stat = order_stat(order, &snapshot, &OPTIONS);
 
     assert_int_equal(stat->n_pages_in_file, 25);
@@ -127,14 +127,14 @@ static void pages_beyond_the_snapshots_block_are_not_in_its_file(void **state)
 {
     g_autoptr(PageOrder) order = ORDER_OF({RAM, 60, 10, 0}, {RAM, 80, 10, 0});
     uint64_t bits[] = {UINT64_MAX, UINT64_MAX};
-    SnapshotBlock block = {
+    RamImageBlock block = {
         .name = (char *)"pc.ram",
         .page_bytes = 4096,
         .n_pages = 64,
         .n_pages_in_file = 64,
         .bitmap = bits,
     };
-    Snapshot snapshot = {.blocks = &block, .n_blocks = 1};
+    RamImage snapshot = {.blocks = &block, .n_blocks = 1};
     g_autoptr(OrderStat) stat = order_stat(order, &snapshot, &OPTIONS);
 
     assert_int_equal(stat->n_pages_common, 4);

@@ -253,10 +253,10 @@ static void test_miss_moves_the_replay_to_where_the_guest_is(void **state)
 }
 
 /* Pages 0 and 5 of eight are in the file. */
-static Snapshot snapshot_with_two_pages(SnapshotBlock *block, uint64_t *bitmap)
+static RamImage snapshot_with_two_pages(RamImageBlock *block, uint64_t *bitmap)
 {
     *bitmap = 1 << 0 | 1 << 5;
-    *block = (SnapshotBlock){
+    *block = (RamImageBlock){
         .name = (char *)"ram",
         .len_bytes = N_PAGES * PAGE_BYTES,
         .page_bytes = PAGE_BYTES,
@@ -264,7 +264,7 @@ static Snapshot snapshot_with_two_pages(SnapshotBlock *block, uint64_t *bitmap)
         .n_pages_in_file = 2,
         .bitmap = bitmap,
     };
-    return (Snapshot){
+    return (RamImage){
         .path = (char *)"vm.snap", .blocks = block, .n_blocks = 1};
 }
 
@@ -303,9 +303,9 @@ static SimulateResult run_two_requests(uint64_t page, uint64_t time_ms)
 {
     SimulateParams params = slow_params();
     g_autoptr(PageOrder) trace = new_order(N_PAGES);
-    SnapshotBlock block;
+    RamImageBlock block;
     uint64_t bitmap;
-    Snapshot snapshot = snapshot_with_two_pages(&block, &bitmap);
+    RamImage snapshot = snapshot_with_two_pages(&block, &bitmap);
     SimulateResult result;
 
     add(trace, page, 1, time_ms);
@@ -344,8 +344,8 @@ static void test_blocks_are_loaded_as_they_lie_in_the_file(void **state)
     SimulateParams params = slow_params();
     g_autoptr(PageOrder) trace = page_order_new();
     uint64_t bitmap = 1;
-    SnapshotBlock blocks[2];
-    Snapshot snapshot = snapshot_with_two_pages(&blocks[0], &bitmap);
+    RamImageBlock blocks[2];
+    RamImage snapshot = snapshot_with_two_pages(&blocks[0], &bitmap);
     SimulateResult result;
 
     bitmap = 1;
@@ -370,9 +370,9 @@ static void test_pages_of_zeroes_between_others_are_read_along(void **state)
 {
     SimulateParams params = slow_params();
     g_autoptr(PageOrder) trace = trace_of((int[]){7, 3, -1}, 20);
-    SnapshotBlock block;
+    RamImageBlock block;
     uint64_t bitmap;
-    Snapshot snapshot = snapshot_with_two_pages(&block, &bitmap);
+    RamImage snapshot = snapshot_with_two_pages(&block, &bitmap);
     SimulateResult result;
 
     params.piece_bytes = N_PAGES * PAGE_BYTES;
@@ -445,9 +445,9 @@ static void test_page_not_in_the_file_is_never_read(void **state)
     SimulateParams params = slow_params();
     g_autoptr(GError) error = NULL;
     g_autoptr(PageOrder) trace = trace_of((int[]){5, 3, 3, 0, -1}, 10);
-    SnapshotBlock block;
+    RamImageBlock block;
     uint64_t bitmap;
-    Snapshot snapshot = snapshot_with_two_pages(&block, &bitmap);
+    RamImage snapshot = snapshot_with_two_pages(&block, &bitmap);
     SimulateResult result;
 
     params.fault_ns = MS;
@@ -464,9 +464,9 @@ static void test_snapshot_of_another_machine_is_refused(void **state)
     SimulateParams params = slow_params();
     g_autoptr(GError) error = NULL;
     g_autoptr(PageOrder) trace = new_order(N_PAGES + 1);
-    SnapshotBlock block;
+    RamImageBlock block;
     uint64_t bitmap;
-    Snapshot snapshot = snapshot_with_two_pages(&block, &bitmap);
+    RamImage snapshot = snapshot_with_two_pages(&block, &bitmap);
     SimulateResult result;
 
     assert_false(simulate_load(NULL, trace, &snapshot, &params, SIMULATE_DEMAND,

@@ -4,7 +4,7 @@
  * What QEMU writes: migration/savevm.c (file header, configuration, section
  * start), migration/ram.c (blocks).  Numbers are big-endian.
  */
-#include "formats/snapshot-headers.h"
+#include "formats/ram-image-headers.h"
 
 #include <string.h>
 
@@ -276,8 +276,8 @@ static bool read_ram_length(Reader *reader, uint64_t *ret_ram_bytes,
     return true;
 }
 
-bool snapshot_read_head(Reader *reader, char **ret_machine,
-                        uint64_t *ret_ram_bytes, GError **error)
+bool ram_image_read_head(Reader *reader, char **ret_machine,
+                         uint64_t *ret_ram_bytes, GError **error)
 {
     g_autofree char *machine = NULL;
 
@@ -291,7 +291,7 @@ bool snapshot_read_head(Reader *reader, char **ret_machine,
     return true;
 }
 
-static bool check_lengths(const SnapshotBlock *block, uint64_t off_bytes,
+static bool check_lengths(const RamImageBlock *block, uint64_t off_bytes,
                           GError **error)
 {
     const uint64_t page_bytes = block->page_bytes;
@@ -315,7 +315,7 @@ static bool check_lengths(const SnapshotBlock *block, uint64_t off_bytes,
 
 /* In the file follow one another: this header and, without a gap, the
  * bitmap; aligned, the pages and, without a gap, the next header. */
-static bool check_areas(const SnapshotBlock *block, uint64_t off_bytes,
+static bool check_areas(const RamImageBlock *block, uint64_t off_bytes,
                         uint64_t header_end_bytes, uint64_t file_len_bytes,
                         GError **error)
 {
@@ -358,7 +358,7 @@ static bool check_areas(const SnapshotBlock *block, uint64_t off_bytes,
     return true;
 }
 
-static bool read_block_fields(Reader *reader, SnapshotBlock *block,
+static bool read_block_fields(Reader *reader, RamImageBlock *block,
                               GError **error)
 {
     uint32_t version;
@@ -384,11 +384,11 @@ static bool read_block_fields(Reader *reader, SnapshotBlock *block,
                        error);
 }
 
-bool snapshot_read_block_header(Reader *reader, uint64_t file_len_bytes,
-                                SnapshotBlock *ret_block, GError **error)
+bool ram_image_read_block_header(Reader *reader, uint64_t file_len_bytes,
+                                 RamImageBlock *ret_block, GError **error)
 {
     const uint64_t off_bytes = reader_off_bytes(reader);
-    SnapshotBlock block = {0};
+    RamImageBlock block = {0};
 
     if (!read_block_fields(reader, &block, error) ||
         !check_lengths(&block, off_bytes, error)) {

@@ -11,8 +11,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "formats/ram-image.h"
 #include "formats/skeleton.h"
-#include "formats/snapshot.h"
 
 #define PIECE_BYTES  2048
 #define STRIDE_BYTES (1 << 20)
@@ -30,17 +30,17 @@ static int unfold(const uint8_t *data, size_t len_bytes)
     return fd;
 }
 
-static Snapshot *open_fd(int fd)
+static RamImage *open_fd(int fd)
 {
     g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
     g_autoptr(GError) error = NULL;
-    Snapshot *snapshot = snapshot_open(path, 0, &error);
+    RamImage *snapshot = ram_image_open(path, 0, &error);
 
     g_assert((snapshot == NULL) == (error != NULL));
     return snapshot;
 }
 
-static void check_skeleton(const Snapshot *snapshot)
+static void check_skeleton(const RamImage *snapshot)
 {
     g_autofree bool *lazy = g_new0(bool, snapshot->n_blocks);
     int fd = memfd_create("fuzz-skeleton", MFD_CLOEXEC);
@@ -49,7 +49,7 @@ static void check_skeleton(const Snapshot *snapshot)
         lazy[i] = i % 2 == 0;
     }
     g_assert(skeleton_write(snapshot, lazy, fd, NULL));
-    g_autoptr(Snapshot) skeleton = open_fd(fd);
+    g_autoptr(RamImage) skeleton = open_fd(fd);
     g_assert(skeleton && skeleton->blocks[0].n_pages_in_file == 0);
     close(fd);
 }
@@ -57,7 +57,7 @@ static void check_skeleton(const Snapshot *snapshot)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes)
 {
     int fd = unfold(data, len_bytes);
-    g_autoptr(Snapshot) snapshot = open_fd(fd);
+    g_autoptr(RamImage) snapshot = open_fd(fd);
 
     close(fd);
     if (snapshot) {

@@ -4,14 +4,14 @@
  * The file is walked once, header by header.  Of what lies between two
  * headers only the bitmaps are read, never a page.
  */
-#include "formats/snapshot.h"
+#include "formats/ram-image.h"
 
 #include <string.h>
 #include <unistd.h>
 
 #include "formats/error.h"
 #include "formats/file.h"
-#include "formats/snapshot-headers.h"
+#include "formats/ram-image-headers.h"
 
 #define MAX_BLOCKS             4096
 #define MAX_BITMAP_BYTES       (UINT64_C(1) << 30) /* of all blocks: 32 TiB */
@@ -21,22 +21,22 @@
 
 /* Where in the file we are, and what has been met so far. */
 typedef struct Walk {
-    Snapshot *snapshot; /* borrowed */
-    GArray *blocks;     /* of SnapshotBlock */
+    RamImage *snapshot; /* borrowed */
+    GArray *blocks;     /* of RamImageBlock */
     GHashTable *names;  /* of the blocks, borrowed from them */
     uint64_t off_bytes; /* of the next header */
     uint64_t ram_left_bytes;
     uint64_t bitmaps_bytes;
 } Walk;
 
-static void clear_block(SnapshotBlock *block)
+static void clear_block(RamImageBlock *block)
 {
     g_free(block->name);
     g_free(block->bitmap);
 }
 
 /* Read what the file has at off_bytes, at most max_bytes, into buffer. */
-static bool read_window(const Snapshot *snapshot, uint64_t off_bytes,
+static bool read_window(const RamImage *snapshot, uint64_t off_bytes,
                         size_t max_bytes, void *buffer, Reader *ret_reader,
                         GError **error)
 {
@@ -54,14 +54,14 @@ static bool read_window(const Snapshot *snapshot, uint64_t off_bytes,
 
 static bool read_head(Walk *walk, GError **error)
 {
-    Snapshot *snapshot = walk->snapshot;
-    g_autofree void *buffer = g_malloc(SNAPSHOT_HEAD_MAX_BYTES);
+    RamImage *snapshot = walk->snapshot;
+    g_autofree void *buffer = g_malloc(RAM_IMAGE_HEAD_MAX_BYTES);
     Reader reader;
 
     if (!read_window(snapshot, snapshot->image_off_bytes,
-                     SNAPSHOT_HEAD_MAX_BYTES, buffer, &reader, error) ||
-        !snapshot_read_head(&reader, &snapshot->machine, &walk->ram_left_bytes,
-                            error)) {
+                     RAM_IMAGE_HEAD_MAX_BYTES, buffer, &reader, error) ||
+        !ram_image_read_head(&reader, &snapshot->machine, &walk->ram_left_bytes,
+                             error)) {
         return false;
     }
     walk->off_bytes = reader_off_bytes(&reader);
@@ -69,7 +69,7 @@ static bool read_head(Walk *walk, GError **error)
 }
 
 /* Count the bits, refuse one beyond the last page. */
-static bool count_pages(SnapshotBlock *block, GError **error)
+static bool count_pages(RamImageBlock *block, GError **error)
 {
     const size_t n_words = block->bitmap_len_bytes / 8;
     const unsigned n_tail_bits = block->n_pages % 64;
@@ -89,7 +89,7 @@ static bool count_pages(SnapshotBlock *block, GError **error)
     return true;
 }
 
-static bool read_bitmap(Walk *walk, SnapshotBlock *block, GError **error)
+static bool read_bitmap(Walk *walk, RamImageBlock *block, GError **error)
 {
     walk->bitmaps_bytes += block->bitmap_len_bytes;
     if (walk->bitmaps_bytes > MAX_BITMAP_BYTES) {
@@ -113,7 +113,7 @@ static bool read_bitmap(Walk *walk, SnapshotBlock *block, GError **error)
 }
 
 /* The block against those before it. */
-static bool check_block(const Walk *walk, const SnapshotBlock *block,
+static bool check_block(const Walk *walk, const RamImageBlock *block,
                         GError **error)
 {
     if (g_hash_table_contains(walk->names, block->name)) {
@@ -136,15 +136,15 @@ static bool check_block(const Walk *walk, const SnapshotBlock *block,
 
 static bool read_block(Walk *walk, GError **error)
 {
-    const Snapshot *snapshot = walk->snapshot;
-    uint8_t buffer[SNAPSHOT_BLOCK_HEADER_MAX_BYTES];
-    SnapshotBlock block;
+    const RamImage *snapshot = walk->snapshot;
+    uint8_t buffer[RAM_IMAGE_BLOCK_HEADER_MAX_BYTES];
+    RamImageBlock block;
     Reader reader;
 
     if (!read_window(snapshot, walk->off_bytes, sizeof(buffer), buffer, &reader,
                      error) ||
-        !snapshot_read_block_header(&reader, snapshot->file_len_bytes, &block,
-                                    error)) {
+        !ram_image_read_block_header(&reader, snapshot->file_len_bytes, &block,
+                                     error)) {
         return false;
     }
     if (!check_block(walk, &block, error) ||
@@ -162,7 +162,7 @@ static bool read_block(Walk *walk, GError **error)
 /* The end mark of the RAM section's first part, and something after it. */
 static bool read_end(Walk *walk, GError **error)
 {
-    Snapshot *snapshot = walk->snapshot;
+    RamImage *snapshot = walk->snapshot;
     uint8_t buffer[8];
     Reader reader;
     uint64_t flags;
@@ -205,16 +205,16 @@ static bool read_blocks(Walk *walk, GError **error)
     return read_end(walk, error);
 }
 
-static bool read_headers(Snapshot *snapshot, GError **error)
+static bool read_headers(RamImage *snapshot, GError **error)
 {
     g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
-    g_autoptr(GArray) blocks = g_array_new(FALSE, FALSE, sizeof(SnapshotBlock));
+    g_autoptr(GArray) blocks = g_array_new(FALSE, FALSE, sizeof(RamImageBlock));
     Walk walk = {.snapshot = snapshot, .blocks = blocks, .names = names};
 
     bool ok = read_head(&walk, error) && read_blocks(&walk, error);
     snapshot->n_blocks = blocks->len;
     snapshot->blocks =
-        (SnapshotBlock *)g_array_free(g_steal_pointer(&blocks), FALSE);
+        (RamImageBlock *)g_array_free(g_steal_pointer(&blocks), FALSE);
     return ok;
 }
 
@@ -233,7 +233,7 @@ static void hash_string(GChecksum *hash, const char *string)
     g_checksum_update(hash, (const guchar *)string, (gssize)len_bytes);
 }
 
-static void hash_block(GChecksum *hash, const SnapshotBlock *block)
+static void hash_block(GChecksum *hash, const RamImageBlock *block)
 {
     hash_string(hash, block->name);
     hash_be64(hash, block->len_bytes);
@@ -244,7 +244,7 @@ static void hash_block(GChecksum *hash, const SnapshotBlock *block)
     }
 }
 
-static bool hash_device_state(GChecksum *hash, const Snapshot *snapshot,
+static bool hash_device_state(GChecksum *hash, const RamImage *snapshot,
                               GError **error)
 {
     g_autofree guchar *buffer = g_malloc(CHUNK_BYTES);
@@ -262,7 +262,7 @@ static bool hash_device_state(GChecksum *hash, const Snapshot *snapshot,
     return true;
 }
 
-static bool compute_identity(Snapshot *snapshot, GError **error)
+static bool compute_identity(RamImage *snapshot, GError **error)
 {
     g_autoptr(GChecksum) hash = g_checksum_new(G_CHECKSUM_SHA256);
 
@@ -278,10 +278,10 @@ static bool compute_identity(Snapshot *snapshot, GError **error)
     return true;
 }
 
-Snapshot *snapshot_open(const char *path, uint64_t image_off_bytes,
-                        GError **error)
+RamImage *ram_image_open(const char *path, uint64_t image_off_bytes,
+                         GError **error)
 {
-    g_autoptr(Snapshot) snapshot = g_new0(Snapshot, 1);
+    g_autoptr(RamImage) snapshot = g_new0(RamImage, 1);
 
     snapshot->path = g_strdup(path);
     snapshot->image_off_bytes = image_off_bytes;
@@ -294,7 +294,7 @@ Snapshot *snapshot_open(const char *path, uint64_t image_off_bytes,
     return g_steal_pointer(&snapshot);
 }
 
-void snapshot_free(Snapshot *snapshot)
+void ram_image_free(RamImage *snapshot)
 {
     if (!snapshot) {
         return;
@@ -312,8 +312,8 @@ void snapshot_free(Snapshot *snapshot)
     g_free(snapshot);
 }
 
-const SnapshotBlock *snapshot_find_block(const Snapshot *snapshot,
-                                         const char *name)
+const RamImageBlock *ram_image_find_block(const RamImage *snapshot,
+                                          const char *name)
 {
     for (size_t i = 0; i < snapshot->n_blocks; i++) {
         if (strcmp(snapshot->blocks[i].name, name) == 0) {

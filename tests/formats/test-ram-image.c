@@ -7,29 +7,29 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "formats/snapshot.h"
+#include "formats/ram-image.h"
 #include "tests/formats/image.h"
 
-static Snapshot *open_fd(int fd, uint64_t image_off_bytes, GError **error)
+static RamImage *open_fd(int fd, uint64_t image_off_bytes, GError **error)
 {
     g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
 
-    return snapshot_open(path, image_off_bytes, error);
+    return ram_image_open(path, image_off_bytes, error);
 }
 
-static Snapshot *open_image(const Image *image, GError **error)
+static RamImage *open_image(const Image *image, GError **error)
 {
     int fd = image_write(image);
-    Snapshot *snapshot = open_fd(fd, image->image_off_bytes, error);
+    RamImage *snapshot = open_fd(fd, image->image_off_bytes, error);
 
     close(fd);
     return snapshot;
 }
 
-static Snapshot *open_valid(const Image *image)
+static RamImage *open_valid(const Image *image)
 {
     GError *error = NULL;
-    Snapshot *snapshot = open_image(image, &error);
+    RamImage *snapshot = open_image(image, &error);
 
     assert_no_error(error);
     assert_non_null(snapshot);
@@ -49,7 +49,7 @@ static void refuse(const Image *image, FormatsError code, const char *text)
 static void a_valid_image_is_read_in_full(void **state)
 {
     const Image image = image_valid();
-    g_autoptr(Snapshot) snapshot = open_valid(&image);
+    g_autoptr(RamImage) snapshot = open_valid(&image);
 
     assert_string_equal(snapshot->machine, "pc-i440fx-10.0");
     assert_int_equal(snapshot->n_blocks, 3);
@@ -58,7 +58,7 @@ static void a_valid_image_is_read_in_full(void **state)
                      strlen(IMAGE_DEVICE_STATE));
     assert_int_equal(strlen(snapshot->identity), 64);
 
-    const SnapshotBlock *ram = &snapshot->blocks[0];
+    const RamImageBlock *ram = &snapshot->blocks[0];
     assert_string_equal(ram->name, "pc.ram");
     assert_int_equal(ram->len_bytes, 130 * 4096);
     assert_int_equal(ram->page_bytes, 4096);
@@ -66,29 +66,29 @@ static void a_valid_image_is_read_in_full(void **state)
     assert_int_equal(ram->n_pages_in_file, 5);
     assert_int_equal(ram->bitmap_len_bytes, 24);
     assert_int_equal(ram->pages_off_bytes, 1 << 20);
-    assert_true(snapshot_block_has_page(ram, 5));
-    assert_false(snapshot_block_has_page(ram, 6));
-    assert_true(snapshot_block_has_page(ram, 129));
+    assert_true(ram_image_block_has_page(ram, 5));
+    assert_false(ram_image_block_has_page(ram, 6));
+    assert_true(ram_image_block_has_page(ram, 129));
 
-    assert_ptr_equal(snapshot_find_block(snapshot, "pc.rom"),
+    assert_ptr_equal(ram_image_find_block(snapshot, "pc.rom"),
                      &snapshot->blocks[2]);
-    assert_null(snapshot_find_block(snapshot, "none"));
+    assert_null(ram_image_find_block(snapshot, "none"));
 }
 
 static void pages_lie_where_the_block_says(void **state)
 {
     const Image image = image_valid();
-    g_autoptr(Snapshot) snapshot = open_valid(&image);
+    g_autoptr(RamImage) snapshot = open_valid(&image);
 
     for (size_t i = 0; i < snapshot->n_blocks; i++) {
-        const SnapshotBlock *block = &snapshot->blocks[i];
+        const RamImageBlock *block = &snapshot->blocks[i];
         for (uint64_t page = 0; page < block->n_pages; page++) {
             uint64_t off_bytes =
                 block->pages_off_bytes + page * block->page_bytes;
             uint8_t byte;
             assert_int_equal(pread(snapshot->fd, &byte, 1, (off_t)off_bytes),
                              1);
-            assert_int_equal(byte, snapshot_block_has_page(block, page)
+            assert_int_equal(byte, ram_image_block_has_page(block, page)
                                        ? image_page_byte(i, page)
                                        : 0);
         }
@@ -100,7 +100,7 @@ an_image_inside_a_file_has_offsets_from_the_files_start(void **state)
 {
     Image image = image_valid();
     image.image_off_bytes = 5000;
-    g_autoptr(Snapshot) snapshot = open_valid(&image);
+    g_autoptr(RamImage) snapshot = open_valid(&image);
 
     assert_int_equal(snapshot->image_off_bytes, 5000);
     assert_int_equal(snapshot->blocks[0].pages_off_bytes, 1 << 20);
@@ -113,19 +113,19 @@ static void known_configuration_subsections_are_skipped(void **state)
 
     image.subsection =
         (ImageSubsection){"configuration/target-page-bits", 1, 4};
-    snapshot_free(open_valid(&image));
+    ram_image_free(open_valid(&image));
     image.subsection = (ImageSubsection){"configuration/uuid", 1, 16};
-    snapshot_free(open_valid(&image));
+    ram_image_free(open_valid(&image));
     image.capabilities[1] = "multifd";
-    snapshot_free(open_valid(&image));
+    ram_image_free(open_valid(&image));
 }
 
 static void identity_ignores_pages_and_place(void **state)
 {
     Image image = image_valid();
-    g_autoptr(Snapshot) plain = open_valid(&image);
+    g_autoptr(RamImage) plain = open_valid(&image);
     image.image_off_bytes = (3 << 20) + 77;
-    g_autoptr(Snapshot) moved = open_valid(&image);
+    g_autoptr(RamImage) moved = open_valid(&image);
 
     assert_string_equal(plain->identity, moved->identity);
 }
@@ -133,8 +133,8 @@ static void identity_ignores_pages_and_place(void **state)
 static void assert_other_identity(const Image *image)
 {
     const Image valid = image_valid();
-    g_autoptr(Snapshot) a = open_valid(&valid);
-    g_autoptr(Snapshot) b = open_valid(image);
+    g_autoptr(RamImage) a = open_valid(&valid);
+    g_autoptr(RamImage) b = open_valid(image);
 
     assert_string_not_equal(a->identity, b->identity);
 }
@@ -161,7 +161,7 @@ static void identity_tells_machine_blocks_bitmaps_and_device_state(void **state)
 static void identity_is_what_the_specification_says(void **state)
 {
     const Image image = image_small();
-    g_autoptr(Snapshot) snapshot = open_valid(&image);
+    g_autoptr(RamImage) snapshot = open_valid(&image);
 
     assert_string_equal(snapshot->identity, "f29cb1d2d7d8696039baa1abf8380e0f"
                                             "63ba6fbe0f9c76dfb4c61647a613c7fa");
@@ -388,10 +388,10 @@ static void a_file_without_device_state_is_torn(void **state)
 }
 
 /* Every byte of headers, bitmaps and end mark; between them each 509th. */
-static uint64_t shorter(const Snapshot *snapshot, uint64_t len_bytes)
+static uint64_t shorter(const RamImage *snapshot, uint64_t len_bytes)
 {
     for (size_t i = 0; i < snapshot->n_blocks; i++) {
-        const SnapshotBlock *block = &snapshot->blocks[i];
+        const RamImageBlock *block = &snapshot->blocks[i];
         const uint64_t start_bytes =
             block->bitmap_off_bytes + block->bitmap_len_bytes;
         const uint64_t end_bytes = block->pages_off_bytes + block->len_bytes;
@@ -405,7 +405,7 @@ static uint64_t shorter(const Snapshot *snapshot, uint64_t len_bytes)
 static void an_image_cut_anywhere_before_its_device_state_is_torn(void **state)
 {
     const Image image = image_valid();
-    g_autoptr(Snapshot) whole = open_valid(&image);
+    g_autoptr(RamImage) whole = open_valid(&image);
     int fd = image_write(&image);
 
     for (uint64_t len_bytes = whole->device_state_off_bytes; len_bytes > 0;
@@ -470,7 +470,7 @@ static void what_is_no_regular_file_is_unsupported(void **state)
     assert_int_equal(mkfifo(fifo, 0600), 0);
     for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
         GError *error = NULL;
-        assert_null(snapshot_open(paths[i], 0, &error));
+        assert_null(ram_image_open(paths[i], 0, &error));
         assert_error(error, FORMATS_ERROR_UNSUPPORTED, "not a regular file");
     }
     unlink(fifo);
@@ -481,7 +481,7 @@ static void a_missing_file_is_named(void **state)
 {
     GError *error = NULL;
 
-    assert_null(snapshot_open("/nonexistent/vm.snap", 0, &error));
+    assert_null(ram_image_open("/nonexistent/vm.snap", 0, &error));
     assert_error(error, FORMATS_ERROR_IO, "/nonexistent/vm.snap: cannot open");
 }
 

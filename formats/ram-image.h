@@ -17,7 +17,7 @@
 
 /* One RAM block.  All offsets count from the start of the file, also where
  * the image begins at an offset. */
-typedef struct SnapshotBlock {
+typedef struct RamImageBlock {
     char *name;               /* QEMU's idstr, e.g. "pc.ram" */
     uint64_t len_bytes;       /* used length; a multiple of page_bytes */
     uint64_t page_bytes;      /* target page size; a power of two */
@@ -27,19 +27,19 @@ typedef struct SnapshotBlock {
     uint64_t bitmap_len_bytes;
     uint64_t pages_off_bytes;
     uint64_t *bitmap; /* bit i: page i is in the file, else it is zero */
-} SnapshotBlock;
+} RamImageBlock;
 
-typedef struct Snapshot {
+typedef struct RamImage {
     char *path; /* as it was given, for messages */
     int fd;     /* O_RDONLY | O_CLOEXEC, owned */
     uint64_t image_off_bytes;
     uint64_t file_len_bytes;
     char *machine; /* e.g. "pc-i440fx-10.0" */
-    SnapshotBlock *blocks;
+    RamImageBlock *blocks;
     size_t n_blocks;
     uint64_t device_state_off_bytes; /* first byte after the RAM section */
-    char *identity; /* 64 hexadecimal digits, see snapshot_open() */
-} Snapshot;
+    char *identity; /* 64 hexadecimal digits, see ram_image_open() */
+} RamImage;
 
 /*
  * Open the snapshot that begins image_off_bytes into the file at path, and
@@ -51,23 +51,23 @@ typedef struct Snapshot {
  * offsets, so that it costs little and stays the same when the image is moved
  * inside a file.
  *
- * Returns a new Snapshot, for snapshot_free(), or NULL with FORMATS_ERROR.
+ * Returns a new RamImage, for ram_image_free(), or NULL with FORMATS_ERROR.
  */
-Snapshot *snapshot_open(const char *path, uint64_t image_off_bytes,
-                        GError **error);
+RamImage *ram_image_open(const char *path, uint64_t image_off_bytes,
+                         GError **error);
 
 /* NULL is fine. */
-void snapshot_free(Snapshot *snapshot);
+void ram_image_free(RamImage *snapshot);
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Snapshot, snapshot_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(RamImage, ram_image_free)
 
 /* The block called name, or NULL; owned by the snapshot. */
-const SnapshotBlock *snapshot_find_block(const Snapshot *snapshot,
-                                         const char *name);
+const RamImageBlock *ram_image_find_block(const RamImage *snapshot,
+                                          const char *name);
 
 /* Whether page (an index, below n_pages) is in the file. */
-static inline bool snapshot_block_has_page(const SnapshotBlock *block,
-                                           uint64_t page)
+static inline bool ram_image_block_has_page(const RamImageBlock *block,
+                                            uint64_t page)
 {
     return (block->bitmap[page / 64] >> (page % 64)) & 1;
 }
