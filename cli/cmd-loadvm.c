@@ -68,21 +68,17 @@ static bool make_absolute(char **path, GError **error)
 static bool parse_policy(const Given *given, LoadOptions *options,
                          GError **error)
 {
-    static const char *const policies[] = {"order", "sequential", "demand",
-                                           "full", NULL};
-    const char *policy = given->policy;
+    LoadPolicy policy =
+        given->order ? LOAD_POLICY_ORDER : LOAD_POLICY_SEQUENTIAL;
 
-    if (!policy) {
-        policy = given->order ? "order" : "sequential";
-    }
-    if (!g_strv_contains(policies, policy)) {
+    if (given->policy && !load_policy_from_name(given->policy, &policy)) {
         return usage(error, "--policy is one of order, sequential, demand "
                             "and full");
     }
-    if (strcmp(policy, "order") == 0 && !given->order) {
+    if (policy == LOAD_POLICY_ORDER && !given->order) {
         return usage(error, "--policy order needs --order FILE");
     }
-    if (strcmp(policy, "full") == 0 && given->record) {
+    if (policy == LOAD_POLICY_FULL && given->record) {
         return usage(error, "--policy full takes no --record: QEMU touches "
                             "all pages itself");
     }
@@ -111,10 +107,10 @@ static bool parse_wait(const Given *given, LoadOptions *options, GError **error)
         return usage(error, "--record needs the running guest: it goes with "
                             "--wait none only");
     }
-    if (wait == LOAD_WAIT_HOT && strcmp(options->policy, "order") != 0) {
+    if (wait == LOAD_WAIT_HOT && options->policy != LOAD_POLICY_ORDER) {
         return usage(error, "--wait hot needs an order");
     }
-    if (wait == LOAD_WAIT_ALL && strcmp(options->policy, "demand") == 0) {
+    if (wait == LOAD_WAIT_ALL && options->policy == LOAD_POLICY_DEMAND) {
         return usage(error, "--policy demand loads only what is touched: "
                             "--wait all would wait for ever");
     }
@@ -131,7 +127,7 @@ static bool parse_record(const Given *given, LoadOptions *options,
         return usage(error, "--learn and --record do not go together: "
                             "recording begins anew");
     }
-    if (given->learn && strcmp(options->policy, "order") != 0) {
+    if (given->learn && options->policy != LOAD_POLICY_ORDER) {
         return usage(error, "--learn needs the order that it is to improve: "
                             "--order FILE, with --policy order");
     }

@@ -36,8 +36,8 @@ typedef struct Task {
     RamImage *snapshot; /* or NULL */
     SimulateParams params;
     size_t n_policies;
-    SimulatePolicy policies[SIMULATE_N_POLICIES];
-    SimulateResult results[SIMULATE_N_POLICIES];
+    LoadPolicy policies[N_LOAD_POLICIES];
+    SimulateResult results[N_LOAD_POLICIES];
 } Task;
 
 static void task_clear(Task *task)
@@ -91,17 +91,17 @@ static bool parse_trace_fault(const SimulateOptions *options,
 
 static bool parse_policies(char **names, Task *task, GError **error)
 {
-    static const SimulatePolicy usual[] = {SIMULATE_ORDER, SIMULATE_SEQUENTIAL,
-                                           SIMULATE_DEMAND};
-    bool seen[SIMULATE_N_POLICIES] = {false};
+    static const LoadPolicy usual[] = {
+        LOAD_POLICY_ORDER, LOAD_POLICY_SEQUENTIAL, LOAD_POLICY_DEMAND};
+    bool seen[N_LOAD_POLICIES] = {false};
 
     for (size_t i = 0; !names && i < G_N_ELEMENTS(usual); i++) {
         task->policies[task->n_policies++] = usual[i];
     }
     for (size_t i = 0; names && names[i]; i++) {
-        SimulatePolicy policy;
+        LoadPolicy policy;
 
-        if (!simulate_policy_from_name(names[i], &policy)) {
+        if (!load_policy_from_name(names[i], &policy)) {
             g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
                         "--policy: \"%s\" is none of order, sequential, "
                         "demand and full",
@@ -186,9 +186,9 @@ static void print_size(uint64_t bytes)
     printf(" %12s", size);
 }
 
-static void print_row(SimulatePolicy policy, const SimulateResult *result)
+static void print_row(LoadPolicy policy, const SimulateResult *result)
 {
-    printf("%-11s", simulate_policy_name(policy));
+    printf("%-11s", load_policy_name(policy));
     print_time(result->working_set_ns);
     printf(" %10" PRIu64, result->demand_faults);
     print_time(result->blocked_ns);
@@ -225,11 +225,10 @@ static json_t *time_to_json(uint64_t time_ns)
                : json_integer((json_int_t)(time_ns / NS_PER_US));
 }
 
-static json_t *result_to_json(SimulatePolicy policy,
-                              const SimulateResult *result)
+static json_t *result_to_json(LoadPolicy policy, const SimulateResult *result)
 {
     return json_pack("{s:s, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:o, s:o}",
-                     "policy", simulate_policy_name(policy), "demand-faults",
+                     "policy", load_policy_name(policy), "demand-faults",
                      (json_int_t)result->demand_faults, "zero-on-fault",
                      (json_int_t)result->zero_faults, "blocktime-us",
                      time_to_json(result->blocked_ns), "longest-fault-us",

@@ -19,6 +19,97 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
+/* ---- what both sides mean ---- */
+
+/* What is loaded when; the simulator knows the same. */
+typedef enum {
+    LOAD_POLICY_ORDER,      /* faults, the order, then the rest */
+    LOAD_POLICY_SEQUENTIAL, /* faults, and all in the source's sequence */
+    LOAD_POLICY_DEMAND,     /* faults only */
+    LOAD_POLICY_FULL,       /* QEMU loads everything before the guest runs */
+    N_LOAD_POLICIES,
+} LoadPolicy;
+
+/* What can be waited for. */
+typedef enum {
+    LOAD_GOAL_HOT,      /* the order's pages are in */
+    LOAD_GOAL_ALL,      /* every page is in, and that has been told */
+    LOAD_GOAL_RECORDED, /* the recording, or learning, is over and written */
+} LoadGoal;
+
+typedef enum {
+    LOAD_STATE_IDLE, /* guest RAM has not been taken over */
+    LOAD_STATE_LOADING,
+    LOAD_STATE_RECORDING, /* prefetching is held off */
+    LOAD_STATE_FAILED,    /* a page cannot be had until "retry" */
+    LOAD_STATE_LOADED,
+} LoadState;
+
+typedef enum {
+    MILESTONE_QEMU_READY, /* QEMU is ready to load */
+    MILESTONE_RESUMED,    /* the guest runs */
+    MILESTONE_ORDER_DONE, /* the order's pages are in */
+    MILESTONE_LOADED,     /* every page is in */
+    N_MILESTONES,
+} Milestone;
+
+typedef enum {
+    PROFILE_NONE,
+    PROFILE_OPEN,
+    PROFILE_CLOSING, /* the window closes, the order is being written */
+    PROFILE_DONE,
+} ProfileState;
+
+/* The names that these have on the wire, on the command line and in the
+ * statistics.  from_name: false where nothing has that name (also NULL). */
+const char *load_policy_name(LoadPolicy policy);
+bool load_policy_from_name(const char *name, LoadPolicy *ret_policy);
+const char *load_goal_name(LoadGoal goal);
+bool load_goal_from_name(const char *name, LoadGoal *ret_goal);
+const char *load_state_name(LoadState state);
+bool load_state_from_name(const char *name, LoadState *ret_state);
+const char *milestone_name(Milestone milestone);
+bool milestone_from_name(const char *name, Milestone *ret_milestone);
+const char *profile_state_name(ProfileState state);
+bool profile_state_from_name(const char *name, ProfileState *ret_state);
+
+/* ---- names of arguments, and of what answers and events have ---- */
+
+#define CONTROL_KEY_BLOCKS       "blocks"
+#define CONTROL_KEY_DISCARD      "discard"
+#define CONTROL_KEY_EQUAL        "equal"
+#define CONTROL_KEY_ERROR        "error"
+#define CONTROL_KEY_FILE         "file"
+#define CONTROL_KEY_FOR          "for"
+#define CONTROL_KEY_HOST         "host"
+#define CONTROL_KEY_LEARN        "learn"
+#define CONTROL_KEY_LEARN_FOR    "learn-for"
+#define CONTROL_KEY_LENGTH       "length"
+#define CONTROL_KEY_MAX_TIME     "max-time"
+#define CONTROL_KEY_MIN_TIME     "min-time"
+#define CONTROL_KEY_NAME         "name"
+#define CONTROL_KEY_OFFSET       "offset"
+#define CONTROL_KEY_OPERATION    "operation"
+#define CONTROL_KEY_ORDER        "order"
+#define CONTROL_KEY_OUTPUT       "output"
+#define CONTROL_KEY_PAGES        "pages"
+#define CONTROL_KEY_PAGE_SIZE    "page-size"
+#define CONTROL_KEY_POLICY       "policy"
+#define CONTROL_KEY_RECORD       "record"
+#define CONTROL_KEY_RECORD_FOR   "record-for"
+#define CONTROL_KEY_SETTLE       "settle"
+#define CONTROL_KEY_SNAPSHOT     "snapshot"
+#define CONTROL_KEY_START_US     "start-us"
+#define CONTROL_KEY_STATE        "state"
+#define CONTROL_KEY_STATS        "stats"
+#define CONTROL_KEY_TIME_US      "time-us"
+#define CONTROL_KEY_VCPU_THREADS "vcpu-threads"
+#define CONTROL_KEY_WARNING      "warning"
+
+/* ---- commands ---- */
+
 /* Length limit of one line, in bytes, newline included. */
 #define CONTROL_MAX_LINE_BYTES (1 << 20)
 

@@ -103,10 +103,14 @@ static void stop_guest(Load *load)
 
 static void on_read_error(Load *load, const json_t *data)
 {
-    const char *file = json_string_value(json_object_get(data, "file"));
-    const char *reason = json_string_value(json_object_get(data, "error"));
-    const char *what = json_string_value(json_object_get(data, "operation"));
-    json_int_t offset = json_integer_value(json_object_get(data, "offset"));
+    const char *file =
+        json_string_value(json_object_get(data, CONTROL_KEY_FILE));
+    const char *reason =
+        json_string_value(json_object_get(data, CONTROL_KEY_ERROR));
+    const char *what =
+        json_string_value(json_object_get(data, CONTROL_KEY_OPERATION));
+    json_int_t offset =
+        json_integer_value(json_object_get(data, CONTROL_KEY_OFFSET));
 
     load->read_failed = true;
     launcher_set_hopeless(load->qemu, true);
@@ -130,27 +134,32 @@ static void on_control_event(const char *name, const json_t *data, void *opaque)
 
 static json_t *load_arguments(const LoadOptions *options)
 {
-    json_t *arguments =
-        json_pack("{s:s, s:I, s:s, s:I}", "snapshot", options->snapshot,
-                  "offset", (json_int_t)options->image_off_bytes, "policy",
-                  options->policy, "start-us", (json_int_t)options->start_us);
+    json_t *arguments = json_pack(
+        "{s:s, s:I, s:s, s:I}", CONTROL_KEY_SNAPSHOT, options->snapshot,
+        CONTROL_KEY_OFFSET, (json_int_t)options->image_off_bytes,
+        CONTROL_KEY_POLICY, load_policy_name(options->policy),
+        CONTROL_KEY_START_US, (json_int_t)options->start_us);
 
     g_assert(arguments);
     if (options->order) {
-        json_object_set_new(arguments, "order", json_string(options->order));
+        json_object_set_new(arguments, CONTROL_KEY_ORDER,
+                            json_string(options->order));
     }
     if (options->record) {
-        json_object_set_new(arguments, "record", json_string(options->record));
-        json_object_set_new(arguments, "record-for",
+        json_object_set_new(arguments, CONTROL_KEY_RECORD,
+                            json_string(options->record));
+        json_object_set_new(arguments, CONTROL_KEY_RECORD_FOR,
                             json_integer(options->record_ms));
     }
     if (options->learn) {
-        json_object_set_new(arguments, "learn", json_string(options->order));
-        json_object_set_new(arguments, "learn-for",
+        json_object_set_new(arguments, CONTROL_KEY_LEARN,
+                            json_string(options->order));
+        json_object_set_new(arguments, CONTROL_KEY_LEARN_FOR,
                             json_integer(options->record_ms));
     }
     if (options->stats) {
-        json_object_set_new(arguments, "stats", json_string(options->stats));
+        json_object_set_new(arguments, CONTROL_KEY_STATS,
+                            json_string(options->stats));
     }
     return arguments;
 }
@@ -239,7 +248,7 @@ static bool begin(Load *load, GError **error)
         !rpc_receive(load->control, load->load_id, &answer, error)) {
         return false;
     }
-    warning = json_string_value(json_object_get(answer, "warning"));
+    warning = json_string_value(json_object_get(answer, CONTROL_KEY_WARNING));
     if (warning) {
         say(load, "warning: %s", warning);
     }
@@ -255,13 +264,14 @@ static bool check_machine(Load *load, GError **error)
            (load->full || machine_check_devices(load->qmp, load->pid, error));
 }
 
-static bool milestone(Load *load, const char *name, int64_t time_us,
-                      GError **error)
+static bool tell_milestone(Load *load, Milestone milestone, int64_t time_us,
+                           GError **error)
 {
-    return rpc_execute(
-        load->control, CONTROL_CMD_MILESTONE,
-        json_pack("{s:s, s:I}", "name", name, "time-us", (json_int_t)time_us),
-        NULL, error);
+    return rpc_execute(load->control, CONTROL_CMD_MILESTONE,
+                       json_pack("{s:s, s:I}", CONTROL_KEY_NAME,
+                                 milestone_name(milestone), CONTROL_KEY_TIME_US,
+                                 (json_int_t)time_us),
+                       NULL, error);
 }
 
 /* ---- guest RAM ---- */
@@ -289,7 +299,7 @@ static bool attach(Load *load, GError **error)
     return skeleton_write(load->snapshot, lazy, load->skeleton_fd, error) &&
            qmp_vcpu_threads(load->qmp, &threads, error) &&
            rpc_execute(load->control, CONTROL_CMD_ATTACH,
-                       json_pack("{s:o, s:o}", "blocks",
+                       json_pack("{s:o, s:o}", CONTROL_KEY_BLOCKS,
                                  lazy_block_list(load, lazy), "vcpu-threads",
                                  threads),
                        NULL, error);
@@ -361,23 +371,22 @@ static bool load_device_state(Load *load, GError **error)
 
 static bool wait_for_pages(Load *load, GError **error)
 {
-    static const char *const goals[] = {
-        [LOAD_WAIT_HOT] = "hot",
-        [LOAD_WAIT_ALL] = "all",
-    };
-    const char *goal = goals[load->options->wait];
+    LoadGoal goal =
+        load->options->wait == LOAD_WAIT_HOT ? LOAD_GOAL_HOT : LOAD_GOAL_ALL;
 
     if (load->options->wait == LOAD_WAIT_NONE) {
         return true;
     }
-    return rpc_execute(load->control, CONTROL_CMD_WAIT,
-                       json_pack("{s:s}", "for", goal), NULL, error);
+    return rpc_execute(
+        load->control, CONTROL_CMD_WAIT,
+        json_pack("{s:s}", CONTROL_KEY_FOR, load_goal_name(goal)), NULL, error);
 }
 
 static bool resume(Load *load, GError **error)
 {
     return rpc_execute(load->qmp, "cont", NULL, NULL, error) &&
-           milestone(load, "resumed", g_get_monotonic_time(), error);
+           tell_milestone(load, MILESTONE_RESUMED, g_get_monotonic_time(),
+                          error);
 }
 
 static bool load_snapshot(Load *load, GError **error)
@@ -388,11 +397,11 @@ static bool load_snapshot(Load *load, GError **error)
     load->snapshot = ram_image_open(options->given_snapshot,
                                     options->image_off_bytes, error);
     return load->snapshot && begin(load, error) && check_machine(load, error) &&
-           milestone(load, "qemu-ready", load->ready_us, error) &&
+           tell_milestone(load, MILESTONE_QEMU_READY, load->ready_us, error) &&
            (load->full || attach(load, error)) &&
            load_device_state(load, error) &&
-           (!load->full ||
-            milestone(load, "loaded", g_get_monotonic_time(), error)) &&
+           (!load->full || tell_milestone(load, MILESTONE_LOADED,
+                                          g_get_monotonic_time(), error)) &&
            wait_for_pages(load, error) && (stays_paused || resume(load, error));
 }
 
@@ -400,14 +409,16 @@ static bool load_snapshot(Load *load, GError **error)
 static void look_whether_mended(Load *load)
 {
     json_t *stats;
-    const char *state;
+    LoadState state;
     uint64_t id;
 
     if (!rpc_execute(load->control, CONTROL_CMD_QUERY, NULL, &stats, NULL)) {
         return;
     }
-    state = json_string_value(json_object_get(stats, "state"));
-    if (state && strcmp(state, "failed") != 0) {
+    if (load_state_from_name(
+            json_string_value(json_object_get(stats, CONTROL_KEY_STATE)),
+            &state) &&
+        state != LOAD_STATE_FAILED) {
         load->read_failed = false;
         launcher_set_hopeless(load->qemu, false);
         if (load->continue_when_mended) {
@@ -535,7 +546,7 @@ bool loader_run(const LoadOptions *options, int *ret_status, GError **error)
 {
     Load load = {
         .options = options,
-        .full = strcmp(options->policy, "full") == 0,
+        .full = options->policy == LOAD_POLICY_FULL,
         .skeleton_fd = -1,
     };
     bool ok = run(&load, ret_status, error);

@@ -10,6 +10,8 @@
 
 #include <glib.h>
 
+#include "formats/control-protocol.h"
+
 typedef enum {
     LOAD_WAIT_NONE,
     LOAD_WAIT_HOT, /* for the order's pages */
@@ -20,8 +22,8 @@ typedef struct LoadOptions {
     const char *given_snapshot; /* as the user wrote it, for messages */
     const char *snapshot;       /* this and all other paths are absolute */
     uint64_t image_off_bytes;
-    const char *order;  /* or NULL */
-    const char *policy; /* as the control protocol has it */
+    const char *order; /* or NULL */
+    LoadPolicy policy;
     LoadWait wait;
     const char *record; /* or NULL */
     int64_t record_ms;

@@ -57,19 +57,20 @@ char *profile_order_path(const char *snapshot_path)
 
 bool profiling_make_quiet(Rpc *control, GError **error)
 {
-    g_autofree char *state = NULL;
+    LoadState state;
     json_t *stats;
 
     if (!rpc_execute(control, CONTROL_CMD_PROFILE_STOP, NULL, NULL, error) ||
         !rpc_execute(control, CONTROL_CMD_QUERY, NULL, &stats, error)) {
         return false;
     }
-    state = g_strdup(json_string_value(json_object_get(stats, "state")));
+    bool known = load_state_from_name(
+        json_string_value(json_object_get(stats, CONTROL_KEY_STATE)), &state);
     json_decref(stats);
-    if (g_strcmp0(state, "idle") == 0 || g_strcmp0(state, "loaded") == 0) {
+    if (known && (state == LOAD_STATE_IDLE || state == LOAD_STATE_LOADED)) {
         return true;
     }
-    if (g_strcmp0(state, "failed") == 0) {
+    if (known && state == LOAD_STATE_FAILED) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                     "this guest is still being loaded, and what it is loaded "
                     "from cannot be read: when that is mended, go on with "
@@ -78,7 +79,9 @@ bool profiling_make_quiet(Rpc *control, GError **error)
     }
     return rpc_execute(control, CONTROL_CMD_LOAD_REST, NULL, NULL, error) &&
            rpc_execute(control, CONTROL_CMD_WAIT,
-                       json_pack("{s:s}", "for", "all"), NULL, error);
+                       json_pack("{s:s}", CONTROL_KEY_FOR,
+                                 load_goal_name(LOAD_GOAL_ALL)),
+                       NULL, error);
 }
 
 /* Every block that would be loaded lazily. */
@@ -148,15 +151,16 @@ void profiling_free(Profiling *profiling)
 bool profiling_start(Profiling *profiling, const char *snapshot_path,
                      const char *order_path, GError **error)
 {
-    return rpc_execute(profiling->control, CONTROL_CMD_PROFILE_START,
-                       json_pack("{s:s, s:s, s:b, s:I, s:I, s:O, s:O}",
-                                 "snapshot", snapshot_path, "output",
-                                 order_path, "settle", profiling->time.settle,
-                                 "min-time", (json_int_t)profiling->time.min_ms,
-                                 "max-time", (json_int_t)profiling->time.max_ms,
-                                 "blocks", profiling->blocks, "vcpu-threads",
-                                 profiling->vcpu_threads),
-                       NULL, error);
+    return rpc_execute(
+        profiling->control, CONTROL_CMD_PROFILE_START,
+        json_pack("{s:s, s:s, s:b, s:I, s:I, s:O, s:O}", CONTROL_KEY_SNAPSHOT,
+                  snapshot_path, CONTROL_KEY_OUTPUT, order_path,
+                  CONTROL_KEY_SETTLE, profiling->time.settle,
+                  CONTROL_KEY_MIN_TIME, (json_int_t)profiling->time.min_ms,
+                  CONTROL_KEY_MAX_TIME, (json_int_t)profiling->time.max_ms,
+                  CONTROL_KEY_BLOCKS, profiling->blocks,
+                  CONTROL_KEY_VCPU_THREADS, profiling->vcpu_threads),
+        NULL, error);
 }
 
 /* Source: QEMU, vapic_map_rom_writable() and the reading of rom_state in
@@ -190,7 +194,7 @@ void profiling_act_loaded(Profiling *profiling)
 void profiling_discard(Profiling *profiling)
 {
     (void)rpc_execute(profiling->control, CONTROL_CMD_PROFILE_STOP,
-                      json_pack("{s:b}", "discard", 1), NULL, NULL);
+                      json_pack("{s:b}", CONTROL_KEY_DISCARD, 1), NULL, NULL);
 }
 
 static void show(Progress *progress, const json_t *info, int64_t begin_us)
@@ -207,6 +211,7 @@ static void show(Progress *progress, const json_t *info, int64_t begin_us)
 static bool is_open(Profiling *profiling, Progress *progress, int64_t begin_us,
                     GError **error)
 {
+    ProfileState state;
     json_t *info;
     bool open;
 
@@ -214,8 +219,10 @@ static bool is_open(Profiling *profiling, Progress *progress, int64_t begin_us,
                      error)) {
         return false;
     }
-    open = g_strcmp0(json_string_value(json_object_get(info, "state")),
-                     "profiling") == 0;
+    open = profile_state_from_name(
+               json_string_value(json_object_get(info, CONTROL_KEY_STATE)),
+               &state) &&
+           state == PROFILE_OPEN;
     show(progress, info, begin_us);
     json_decref(info);
     return open;
@@ -244,7 +251,7 @@ bool profiling_finish(Profiling *profiling, int interrupt_fd,
                      &result, error)) {
         return false;
     }
-    failure = json_string_value(json_object_get(result, "error"));
+    failure = json_string_value(json_object_get(result, CONTROL_KEY_ERROR));
     if (failure) {
         g_set_error_literal(error, UTIL_ERROR, UTIL_ERROR_FAILED, failure);
         json_decref(result);

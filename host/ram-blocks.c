@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "formats/control-protocol.h"
 #include "host/qmp.h"
 #include "util/error.h"
 #include "util/units.h"
@@ -115,10 +116,10 @@ const RamBlock *ram_blocks_find(const GArray *blocks, const char *name)
 json_t *ram_block_to_json(const RamBlock *block)
 {
     g_autofree char *host = g_strdup_printf("0x%" PRIx64, block->host);
-    json_t *json =
-        json_pack("{s:s, s:s, s:I, s:I}", "name", block->name, "host", host,
-                  "length", (json_int_t)block->used_bytes, "page-size",
-                  (json_int_t)block->page_bytes);
+    json_t *json = json_pack(
+        "{s:s, s:s, s:I, s:I}", CONTROL_KEY_NAME, block->name, CONTROL_KEY_HOST,
+        host, CONTROL_KEY_LENGTH, (json_int_t)block->used_bytes,
+        CONTROL_KEY_PAGE_SIZE, (json_int_t)block->page_bytes);
 
     g_assert(json);
     return json;

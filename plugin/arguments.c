@@ -88,10 +88,10 @@ static bool parse_range(const json_t *json, PagerRange *ret_range,
     uint64_t page_bytes = 0;
     PagerRange range = {0};
     const Argument known[] = {
-        {"name", ARGUMENT_STRING, true, &range.name},
-        {"host", ARGUMENT_STRING, true, &host},
-        {"length", ARGUMENT_COUNT, true, &range.len_bytes},
-        {"page-size", ARGUMENT_COUNT, false, &page_bytes},
+        {CONTROL_KEY_NAME, ARGUMENT_STRING, true, &range.name},
+        {CONTROL_KEY_HOST, ARGUMENT_STRING, true, &host},
+        {CONTROL_KEY_LENGTH, ARGUMENT_COUNT, true, &range.len_bytes},
+        {CONTROL_KEY_PAGE_SIZE, ARGUMENT_COUNT, false, &page_bytes},
         {NULL},
     };
 
@@ -101,7 +101,8 @@ static bool parse_range(const json_t *json, PagerRange *ret_range,
     if (!g_str_has_prefix(host, "0x") ||
         !g_ascii_string_to_unsigned(host + 2, 16, 1, UINT64_MAX, &range.host,
                                     NULL)) {
-        return bad(error, "host", "not an address such as 0x7f0000000000");
+        return bad(error, CONTROL_KEY_HOST,
+                   "not an address such as 0x7f0000000000");
     }
     *ret_range = range;
     return true;
@@ -109,11 +110,11 @@ static bool parse_range(const json_t *json, PagerRange *ret_range,
 
 GArray *arguments_ranges(const json_t *arguments, GError **error)
 {
-    const json_t *list = json_object_get(arguments, "blocks");
+    const json_t *list = json_object_get(arguments, CONTROL_KEY_BLOCKS);
     g_autoptr(GArray) ranges = g_array_new(FALSE, FALSE, sizeof(PagerRange));
 
     if (!json_is_array(list)) {
-        bad(error, "blocks", "not a list of RAM blocks");
+        bad(error, CONTROL_KEY_BLOCKS, "not a list of RAM blocks");
         return NULL;
     }
     for (size_t i = 0; i < json_array_size(list); i++) {
@@ -121,7 +122,7 @@ GArray *arguments_ranges(const json_t *arguments, GError **error)
         PagerRange range;
 
         if (!json_is_object(item)) {
-            bad(error, "blocks", "an entry is not an object");
+            bad(error, CONTROL_KEY_BLOCKS, "an entry is not an object");
             return NULL;
         }
         if (!parse_range(item, &range, error)) {
@@ -134,11 +135,11 @@ GArray *arguments_ranges(const json_t *arguments, GError **error)
 
 static GArray *parse_threads(const json_t *arguments, GError **error)
 {
-    const json_t *list = json_object_get(arguments, "vcpu-threads");
+    const json_t *list = json_object_get(arguments, CONTROL_KEY_VCPU_THREADS);
     g_autoptr(GArray) threads = g_array_new(FALSE, FALSE, sizeof(uint32_t));
 
     if (!json_is_array(list)) {
-        bad(error, "vcpu-threads", "not a list of thread IDs");
+        bad(error, CONTROL_KEY_VCPU_THREADS, "not a list of thread IDs");
         return NULL;
     }
     for (size_t i = 0; i < json_array_size(list); i++) {
@@ -147,7 +148,7 @@ static GArray *parse_threads(const json_t *arguments, GError **error)
         uint32_t thread_id = (uint32_t)id;
 
         if (!json_is_integer(item) || id <= 0 || id > INT32_MAX) {
-            bad(error, "vcpu-threads", "an entry is not a thread ID");
+            bad(error, CONTROL_KEY_VCPU_THREADS, "an entry is not a thread ID");
             return NULL;
         }
         g_array_append_val(threads, thread_id);

@@ -35,7 +35,7 @@
 struct Load {
     LoadWarn *warn;
     Control *control;
-    char *policy;
+    LoadPolicy policy;
     char *record_path; /* NULL: do not record */
     char *stats_path;  /* NULL: do not write */
     char *learn_path;  /* NULL: do not learn */
@@ -60,11 +60,12 @@ static void on_failed(void *opaque, const PagerFailure *failure)
 {
     Load *load = opaque;
 
-    control_send_event(load->control, CONTROL_EVENT_READ_ERROR,
-                       json_pack("{s:s, s:I, s:s, s:s}", "file", failure->path,
-                                 "offset", (json_int_t)failure->off_bytes,
-                                 "operation", failure->what, "error",
-                                 g_strerror(failure->error)));
+    control_send_event(
+        load->control, CONTROL_EVENT_READ_ERROR,
+        json_pack("{s:s, s:I, s:s, s:s}", CONTROL_KEY_FILE, failure->path,
+                  CONTROL_KEY_OFFSET, (json_int_t)failure->off_bytes,
+                  CONTROL_KEY_OPERATION, failure->what, CONTROL_KEY_ERROR,
+                  g_strerror(failure->error)));
 }
 
 static GArray *recorded_blocks(const RamImage *snapshot)
@@ -154,14 +155,14 @@ static void on_loaded(void *opaque)
 
 /* ---- statistics ---- */
 
-static const char *state_of(Load *load)
+static LoadState state_of(Load *load)
 {
     if (load->pager) {
         return pager_state(load->pager);
     }
     return atomic_load_explicit(&load->full_loaded, memory_order_relaxed)
-               ? "loaded"
-               : "loading";
+               ? LOAD_STATE_LOADED
+               : LOAD_STATE_LOADING;
 }
 
 json_t *load_query(Load *load)
@@ -208,22 +209,22 @@ static bool parse_load(const json_t *arguments, LoadRequest *ret_request,
                        GError **error)
 {
     LoadRequest request = {
-        .policy = "order",
+        .policy = load_policy_name(LOAD_POLICY_ORDER),
         .record_ms = DEFAULT_RECORD_MS,
         .learn_ms = DEFAULT_RECORD_MS,
         .start_us = monotonic_us(),
     };
     const Argument known[] = {
-        {"snapshot", ARGUMENT_STRING, true, &request.snapshot},
-        {"offset", ARGUMENT_COUNT, false, &request.offset},
-        {"order", ARGUMENT_STRING, false, &request.order},
-        {"policy", ARGUMENT_STRING, false, &request.policy},
-        {"record", ARGUMENT_STRING, false, &request.record},
-        {"record-for", ARGUMENT_MS, false, &request.record_ms},
-        {"learn", ARGUMENT_STRING, false, &request.learn},
-        {"learn-for", ARGUMENT_MS, false, &request.learn_ms},
-        {"stats", ARGUMENT_STRING, false, &request.stats},
-        {"start-us", ARGUMENT_COUNT, false, &request.start_us},
+        {CONTROL_KEY_SNAPSHOT, ARGUMENT_STRING, true, &request.snapshot},
+        {CONTROL_KEY_OFFSET, ARGUMENT_COUNT, false, &request.offset},
+        {CONTROL_KEY_ORDER, ARGUMENT_STRING, false, &request.order},
+        {CONTROL_KEY_POLICY, ARGUMENT_STRING, false, &request.policy},
+        {CONTROL_KEY_RECORD, ARGUMENT_STRING, false, &request.record},
+        {CONTROL_KEY_RECORD_FOR, ARGUMENT_MS, false, &request.record_ms},
+        {CONTROL_KEY_LEARN, ARGUMENT_STRING, false, &request.learn},
+        {CONTROL_KEY_LEARN_FOR, ARGUMENT_MS, false, &request.learn_ms},
+        {CONTROL_KEY_STATS, ARGUMENT_STRING, false, &request.stats},
+        {CONTROL_KEY_START_US, ARGUMENT_COUNT, false, &request.start_us},
         {NULL},
     };
 
@@ -237,25 +238,6 @@ static bool parse_load(const json_t *arguments, LoadRequest *ret_request,
     }
     *ret_request = request;
     return true;
-}
-
-static bool parse_policy(const char *name, PagerPolicy *ret_policy,
-                         bool *ret_full)
-{
-    static const char *const names[] = {
-        [PAGER_POLICY_ORDER] = "order",
-        [PAGER_POLICY_SEQUENTIAL] = "sequential",
-        [PAGER_POLICY_DEMAND] = "demand",
-    };
-
-    *ret_full = strcmp(name, "full") == 0;
-    for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
-        if (strcmp(name, names[i]) == 0) {
-            *ret_policy = (PagerPolicy)i;
-            return true;
-        }
-    }
-    return *ret_full;
 }
 
 /* An order is a hint: what is wrong with it is worth a word, not a stop. */
@@ -330,11 +312,11 @@ static void prepare_learning(Load *load, const PageOrder *order,
 }
 
 static bool start_pager(Load *load, const LoadRequest *request,
-                        PagerPolicy policy, char **ret_warning, GError **error)
+                        char **ret_warning, GError **error)
 {
     g_autoptr(PageOrder) order = NULL;
 
-    if (request->order && policy == PAGER_POLICY_ORDER) {
+    if (request->order && load->policy == LOAD_POLICY_ORDER) {
         order = load_order(load, request->order, ret_warning);
     }
     load->source = page_source_new_file(load->snapshot, error);
@@ -351,7 +333,7 @@ static bool start_pager(Load *load, const LoadRequest *request,
         .snapshot = load->snapshot,
         .source = load->source,
         .order = order,
-        .policy = policy,
+        .policy = load->policy,
         .stats = load->stats,
         .recorder = load->recorder,
         .record_us = request->record_ms * 1000,
@@ -374,7 +356,6 @@ static void load_free(Load *load)
     page_order_free(load->learn_from);
     load_stats_free(load->stats);
     ram_image_free(load->snapshot);
-    g_free(load->policy);
     g_free(load->record_path);
     g_free(load->learn_path);
     g_free(load->stats_path);
@@ -384,10 +365,9 @@ static void load_free(Load *load)
 static bool begin(Load *load, const LoadRequest *request, char **ret_warning,
                   GError **error)
 {
-    PagerPolicy policy = PAGER_POLICY_ORDER;
-    bool full;
+    LoadPolicy policy;
 
-    if (!parse_policy(request->policy, &policy, &full)) {
+    if (!load_policy_from_name(request->policy, &policy)) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
                     "no policy is called %s: order, sequential, demand, full",
                     request->policy);
@@ -397,11 +377,12 @@ static bool begin(Load *load, const LoadRequest *request, char **ret_warning,
     if (!load->snapshot) {
         return false;
     }
-    load->policy = g_strdup(request->policy);
+    load->policy = policy;
     load->record_path = g_strdup(request->record);
     load->stats_path = g_strdup(request->stats);
     load->stats = load_stats_new(request->start_us);
-    return full || start_pager(load, request, policy, ret_warning, error);
+    return policy == LOAD_POLICY_FULL ||
+           start_pager(load, request, ret_warning, error);
 }
 
 /* Waits for the load's end, to give back what only loading needs: QEMU is
@@ -410,7 +391,7 @@ static void *release_thread(void *opaque)
 {
     Load *load = opaque;
 
-    if (pager_wait(load->pager, PAGER_GOAL_ALL, NULL)) {
+    if (pager_wait(load->pager, LOAD_GOAL_ALL, NULL)) {
         pager_release(load->pager);
         page_source_free(load->source);
         load->source = NULL;

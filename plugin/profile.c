@@ -25,13 +25,6 @@
 #define SETTLE_FEW       16
 #define SETTLE_SAMPLE_US UINT64_C(100000)
 
-typedef enum {
-    PROFILE_NONE,
-    PROFILE_OPEN,
-    PROFILE_CLOSING, /* the window closes, the order is being written */
-    PROFILE_DONE,
-} ProfileState;
-
 struct Profile {
     void (*warn)(const char *text); /* constant */
 
@@ -265,14 +258,14 @@ static bool parse_start(const json_t *arguments, StartRequest *ret_request,
     json_t *threads = NULL;
     json_t *settle = NULL;
     const Argument known[] = {
-        {"snapshot", ARGUMENT_STRING, true, &request.snapshot},
-        {"offset", ARGUMENT_COUNT, false, &request.offset},
-        {"output", ARGUMENT_STRING, true, &request.output},
-        {"min-time", ARGUMENT_MS, false, &request.min_ms},
-        {"max-time", ARGUMENT_MS, false, &request.max_ms},
-        {"settle", ARGUMENT_ANY, false, &settle},
-        {"blocks", ARGUMENT_ANY, true, &blocks},
-        {"vcpu-threads", ARGUMENT_ANY, true, &threads},
+        {CONTROL_KEY_SNAPSHOT, ARGUMENT_STRING, true, &request.snapshot},
+        {CONTROL_KEY_OFFSET, ARGUMENT_COUNT, false, &request.offset},
+        {CONTROL_KEY_OUTPUT, ARGUMENT_STRING, true, &request.output},
+        {CONTROL_KEY_MIN_TIME, ARGUMENT_MS, false, &request.min_ms},
+        {CONTROL_KEY_MAX_TIME, ARGUMENT_MS, false, &request.max_ms},
+        {CONTROL_KEY_SETTLE, ARGUMENT_ANY, false, &settle},
+        {CONTROL_KEY_BLOCKS, ARGUMENT_ANY, true, &blocks},
+        {CONTROL_KEY_VCPU_THREADS, ARGUMENT_ANY, true, &threads},
         {NULL},
     };
 
@@ -364,18 +357,6 @@ json_t *profile_start(Profile *profile, const json_t *arguments, GError **error)
 
 /* ---- the other commands ---- */
 
-static const char *state_name(ProfileState state)
-{
-    static const char *const names[] = {
-        [PROFILE_NONE] = "none",
-        [PROFILE_OPEN] = "profiling",
-        [PROFILE_CLOSING] = "closing",
-        [PROFILE_DONE] = "done",
-    };
-
-    return names[state];
-}
-
 static void copy_field(json_t *to, const json_t *from, const char *name)
 {
     json_object_set(to, name, json_object_get(from, name));
@@ -394,20 +375,23 @@ static void add_costs_locked(const Profile *profile, json_t *json)
 
     json_object_update(json, fields);
     json_decref(fields);
-    json_object_set_new(json, "output", json_string(profile->output));
+    json_object_set_new(json, CONTROL_KEY_OUTPUT, json_string(profile->output));
     if (profile->failure) {
-        json_object_set_new(json, "error", json_string(profile->failure));
+        json_object_set_new(json, CONTROL_KEY_ERROR,
+                            json_string(profile->failure));
     }
 }
 
 static json_t *query_locked(const Profile *profile)
 {
-    json_t *json = json_pack("{s:s}", "state", state_name(profile->state));
+    json_t *json = json_pack("{s:s}", CONTROL_KEY_STATE,
+                             profile_state_name(profile->state));
 
     if (profile->state == PROFILE_NONE) {
         return json;
     }
-    json_t *stats = load_stats_to_json(profile->stats, "", "");
+    json_t *stats = load_stats_to_json(profile->stats, LOAD_POLICY_DEMAND,
+                                       LOAD_STATE_LOADED);
     copy_field(json, stats, "blocktime-ms");
     copy_field(json, stats, "vcpu-blocktime-ms");
     copy_field(json, stats, "other-blocktime-ms");
@@ -456,7 +440,7 @@ json_t *profile_stop(Profile *profile, const json_t *arguments, GError **error)
 {
     json_t *discard = NULL;
     const Argument known[] = {
-        {"discard", ARGUMENT_ANY, false, &discard},
+        {CONTROL_KEY_DISCARD, ARGUMENT_ANY, false, &discard},
         {NULL},
     };
 

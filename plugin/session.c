@@ -56,7 +56,8 @@ static json_t *execute_load(Session *session, const json_t *arguments,
     if (!ok) {
         return NULL;
     }
-    return warning ? json_pack("{s:s}", "warning", warning) : json_object();
+    return warning ? json_pack("{s:s}", CONTROL_KEY_WARNING, warning)
+                   : json_object();
 }
 
 static json_t *execute_attach(Session *session, const json_t *arguments,
@@ -77,30 +78,21 @@ static json_t *execute_attach(Session *session, const json_t *arguments,
 static json_t *execute_milestone(Session *session, const json_t *arguments,
                                  GError **error)
 {
-    static const struct {
-        const char *name;
-        Milestone milestone;
-    } names[] = {
-        {"qemu-ready", MILESTONE_QEMU_READY},
-        {"resumed", MILESTONE_RESUMED},
-        {"loaded", MILESTONE_LOADED},
-    };
     const char *name = NULL;
     uint64_t time_us = 0;
+    Milestone milestone;
     const Argument known[] = {
-        {"name", ARGUMENT_STRING, true, &name},
-        {"time-us", ARGUMENT_COUNT, true, &time_us},
+        {CONTROL_KEY_NAME, ARGUMENT_STRING, true, &name},
+        {CONTROL_KEY_TIME_US, ARGUMENT_COUNT, true, &time_us},
         {NULL},
     };
 
     if (!arguments_parse(arguments, known, error)) {
         return NULL;
     }
-    for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
-        if (strcmp(name, names[i].name) == 0 &&
-            load_milestone(session->load, names[i].milestone, time_us)) {
-            return json_object();
-        }
+    if (milestone_from_name(name, &milestone) &&
+        load_milestone(session->load, milestone, time_us)) {
+        return json_object();
     }
     g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
                 "no milestone is called %s: qemu-ready, resumed, and with "
@@ -112,31 +104,23 @@ static json_t *execute_milestone(Session *session, const json_t *arguments,
 static json_t *execute_wait(Session *session, const json_t *arguments,
                             GError **error)
 {
-    static const char *const names[] = {
-        [PAGER_GOAL_HOT] = "hot",
-        [PAGER_GOAL_ALL] = "all",
-        [PAGER_GOAL_RECORDED] = "recording",
-    };
-    const char *goal = NULL;
+    const char *name = NULL;
+    LoadGoal goal;
     const Argument known[] = {
-        {"for", ARGUMENT_STRING, true, &goal},
+        {CONTROL_KEY_FOR, ARGUMENT_STRING, true, &name},
         {NULL},
     };
 
     if (!arguments_parse(arguments, known, error)) {
         return NULL;
     }
-    for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
-        if (strcmp(goal, names[i]) == 0) {
-            Pager *pager = load_pager(session->load);
-            bool ok = !pager || pager_wait(pager, (PagerGoal)i, error);
-
-            return ok ? json_object() : NULL;
-        }
+    if (!load_goal_from_name(name, &goal)) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                    "nothing called %s to wait for: hot, all, recording", name);
+        return NULL;
     }
-    g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
-                "nothing called %s to wait for: hot, all, recording", goal);
-    return NULL;
+    Pager *pager = load_pager(session->load);
+    return !pager || pager_wait(pager, goal, error) ? json_object() : NULL;
 }
 
 static json_t *execute_query(Session *session, const json_t *arguments,
@@ -156,10 +140,10 @@ static json_t *execute_retry(Session *session, const json_t *arguments,
 
 static json_t *verify_answer(const VerifyResult *result)
 {
-    json_t *answer =
-        json_pack("{s:I, s:b, s:I}", "pages", (json_int_t)result->n_pages,
-                  "equal", result->n_differing == 0, "pages-differing",
-                  (json_int_t)result->n_differing);
+    json_t *answer = json_pack("{s:I, s:b, s:I}", CONTROL_KEY_PAGES,
+                               (json_int_t)result->n_pages, CONTROL_KEY_EQUAL,
+                               result->n_differing == 0, "pages-differing",
+                               (json_int_t)result->n_differing);
 
     if (result->n_differing > 0) {
         json_object_set_new(
@@ -179,9 +163,9 @@ static json_t *execute_verify(Session *session, const json_t *arguments,
     uint64_t offset = 0;
     json_t *blocks = NULL;
     const Argument known[] = {
-        {"snapshot", ARGUMENT_STRING, true, &path},
-        {"offset", ARGUMENT_COUNT, false, &offset},
-        {"blocks", ARGUMENT_ANY, true, &blocks},
+        {CONTROL_KEY_SNAPSHOT, ARGUMENT_STRING, true, &path},
+        {CONTROL_KEY_OFFSET, ARGUMENT_COUNT, false, &offset},
+        {CONTROL_KEY_BLOCKS, ARGUMENT_ANY, true, &blocks},
         {NULL},
     };
     VerifyResult result;
@@ -216,7 +200,7 @@ static json_t *execute_profile_start(Session *session, const json_t *arguments,
     Load *load = begun_load(session);
 
     if (load && load_pager(load) &&
-        strcmp(pager_state(load_pager(load)), "loaded") != 0) {
+        pager_state(load_pager(load)) != LOAD_STATE_LOADED) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
                     "%s is still being loaded; first load-rest, and wait for "
                     "all",
@@ -283,7 +267,8 @@ json_t *session_execute(void *opaque, const char *command,
         }
         if (commands[i].needs_load && !begun_load(session)) {
             if (commands[i].execute == execute_query) {
-                return json_pack("{s:s}", "state", "idle");
+                return json_pack("{s:s}", CONTROL_KEY_STATE,
+                                 load_state_name(LOAD_STATE_IDLE));
             }
             g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
                         "no snapshot is being loaded in this QEMU");
@@ -319,7 +304,7 @@ void session_launcher_gone(void *opaque)
     Load *load = begun_load(session);
 
     if (load && load_pager(load) &&
-        strcmp(pager_state(load_pager(load)), "failed") == 0) {
+        pager_state(load_pager(load)) == LOAD_STATE_FAILED) {
         kill(getpid(), SIGKILL);
     }
 }

@@ -285,14 +285,14 @@ static json_t *latency_locked(const LoadStats *stats)
                      (json_int_t)stats->latency_max_us);
 }
 
-json_t *load_stats_to_json(LoadStats *stats, const char *policy,
-                           const char *state)
+json_t *load_stats_to_json(LoadStats *stats, LoadPolicy policy, LoadState state)
 {
     pthread_mutex_lock(&stats->lock);
     json_t *json =
         json_pack("{s:s, s:s, s:I, s:o, s:I, s:I, s:o, s:I, s:o, s:o, s:o, s:I,"
                   " s:o, s:o, s:o, s:o}",
-                  "policy", policy, "state", state, "demand-faults",
+                  CONTROL_KEY_POLICY, load_policy_name(policy),
+                  CONTROL_KEY_STATE, load_state_name(state), "demand-faults",
                   (json_int_t)demand_faults_locked(stats), "vcpu-demand-faults",
                   vcpu_list_locked(stats, false), "other-demand-faults",
                   (json_int_t)stats->other.demand_faults, "blocktime-ms",

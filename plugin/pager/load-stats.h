@@ -12,6 +12,8 @@
 
 #include <jansson.h>
 
+#include "formats/control-protocol.h"
+
 typedef struct LoadStats LoadStats;
 
 /* How a page came into guest memory. */
@@ -22,14 +24,6 @@ typedef enum {
     PLACED_BY_REST,
     N_PLACED_BY,
 } PlacedBy;
-
-typedef enum {
-    MILESTONE_QEMU_READY, /* QEMU is ready to load */
-    MILESTONE_RESUMED,    /* the guest runs */
-    MILESTONE_ORDER_DONE, /* the order's pages are in */
-    MILESTONE_LOADED,     /* every page is in */
-    N_MILESTONES,
-} Milestone;
 
 /* start_us: CLOCK_MONOTONIC when preheat started, in microseconds. */
 LoadStats *load_stats_new(uint64_t start_us);
@@ -67,6 +61,6 @@ void load_stats_read(LoadStats *stats, uint64_t bytes);
 void load_stats_milestone(LoadStats *stats, Milestone milestone,
                           uint64_t time_us);
 
-/* The fields, with policy and state (texts) among them; a new reference. */
-json_t *load_stats_to_json(LoadStats *stats, const char *policy,
-                           const char *state);
+/* The fields, with policy and state among them; a new reference. */
+json_t *load_stats_to_json(LoadStats *stats, LoadPolicy policy,
+                           LoadState state);

@@ -100,16 +100,16 @@ static bool start(Pager *pager)
     if (!pager->fault_bufs || !init_blocks(pager)) {
         return false;
     }
-    if (config->policy == PAGER_POLICY_ORDER && config->order) {
+    if (config->policy == LOAD_POLICY_ORDER && config->order) {
         pager->replay = new_replay(config->order, config->snapshot);
     }
     if (config->order && config->learning.missed) {
         pager_hold_back(pager, config->order);
     }
     pager->config.order = NULL;
-    pager->stage = config->policy == PAGER_POLICY_DEMAND ? STAGE_DRAIN
-                   : pager->replay                       ? STAGE_ORDER
-                                                         : STAGE_REST;
+    pager->stage = config->policy == LOAD_POLICY_DEMAND ? STAGE_DRAIN
+                   : pager->replay                      ? STAGE_ORDER
+                                                        : STAGE_REST;
     pager->recording.state = config->recorder ? NOTING_ON : NOTING_NONE;
     pager->learning.state = config->learning.missed ? NOTING_ON : NOTING_NONE;
     pager->eager_threads = g_new0(EagerThread, config->n_eager_threads);
@@ -143,14 +143,14 @@ Pager *pager_new(const PagerConfig *config, GError **error)
 
 /* ---- while it runs ---- */
 
-static bool is_reached_locked(const Pager *pager, PagerGoal goal)
+static bool is_reached_locked(const Pager *pager, LoadGoal goal)
 {
     switch (goal) {
-    case PAGER_GOAL_HOT:
+    case LOAD_GOAL_HOT:
         return pager->attached && pager->stage != STAGE_ORDER;
-    case PAGER_GOAL_ALL:
+    case LOAD_GOAL_ALL:
         return pager->told;
-    case PAGER_GOAL_RECORDED:
+    case LOAD_GOAL_RECORDED:
         return (pager->recording.state == NOTING_NONE ||
                 pager->recording.state == NOTING_DONE) &&
                (pager->learning.state == NOTING_NONE ||
@@ -159,7 +159,7 @@ static bool is_reached_locked(const Pager *pager, PagerGoal goal)
     return true;
 }
 
-bool pager_wait(Pager *pager, PagerGoal goal, GError **error)
+bool pager_wait(Pager *pager, LoadGoal goal, GError **error)
 {
     bool reached;
 
@@ -241,19 +241,19 @@ void pager_load_rest(Pager *pager)
     pthread_mutex_unlock(&pager->lock);
 }
 
-const char *pager_state(Pager *pager)
+LoadState pager_state(Pager *pager)
 {
-    const char *state = "loading";
+    LoadState state = LOAD_STATE_LOADING;
 
     pthread_mutex_lock(&pager->lock);
     if (pager->finished) {
-        state = "loaded";
+        state = LOAD_STATE_LOADED;
     } else if (pager->failed) {
-        state = "failed";
+        state = LOAD_STATE_FAILED;
     } else if (!pager->attached) {
-        state = "idle";
+        state = LOAD_STATE_IDLE;
     } else if (pager->recording.state == NOTING_ON) {
-        state = "recording";
+        state = LOAD_STATE_RECORDING;
     }
     pthread_mutex_unlock(&pager->lock);
     return state;

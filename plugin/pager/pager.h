@@ -13,6 +13,7 @@
 
 #include <glib.h>
 
+#include "formats/control-protocol.h"
 #include "formats/page-order.h"
 #include "formats/ram-image.h"
 #include "plugin/pager/load-stats.h"
@@ -21,12 +22,6 @@
 #include "profiler/orders/recorder.h"
 
 typedef struct Pager Pager;
-
-typedef enum {
-    PAGER_POLICY_ORDER,      /* faults, the order, then the rest */
-    PAGER_POLICY_SEQUENTIAL, /* faults, and all in file order */
-    PAGER_POLICY_DEMAND,     /* faults only */
-} PagerPolicy;
 
 /* Why a page cannot be had; path belongs to the snapshot. */
 typedef struct PagerFailure {
@@ -59,10 +54,10 @@ typedef struct PagerLearning {
 } PagerLearning;
 
 typedef struct PagerConfig {
-    const RamImage *snapshot; /* borrowed until pager_free() */
-    PageSource *source;       /* borrowed until pager_free() */
-    const PageOrder *order;   /* may be NULL; not kept */
-    PagerPolicy policy;
+    const RamImage *snapshot;  /* borrowed until pager_free() */
+    PageSource *source;        /* borrowed until pager_free() */
+    const PageOrder *order;    /* may be NULL; not kept */
+    LoadPolicy policy;         /* not LOAD_POLICY_FULL */
     LoadStats *stats;          /* borrowed until pager_free() */
     Recorder *recorder;        /* NULL: do not record; else borrowed */
     uint64_t record_us;        /* how long to record, from pager_attach() on */
@@ -103,15 +98,9 @@ Pager *pager_new(const PagerConfig *config, GError **error);
 bool pager_attach(Pager *pager, const PagerRange *ranges, size_t n_ranges,
                   const uint32_t *thread_ids, size_t n_threads, GError **error);
 
-typedef enum {
-    PAGER_GOAL_HOT,      /* the order's pages are in */
-    PAGER_GOAL_ALL,      /* every page is in, and that has been told */
-    PAGER_GOAL_RECORDED, /* the recording is over */
-} PagerGoal;
-
 /* Wait until the goal is reached, also through failures that are mended.
  * Returns false with PAGER_ERROR_STATE when the pager ends before. */
-bool pager_wait(Pager *pager, PagerGoal goal, GError **error);
+bool pager_wait(Pager *pager, LoadGoal goal, GError **error);
 
 /* After callbacks.failed(): try again what has failed. */
 void pager_retry(Pager *pager);
@@ -127,8 +116,7 @@ void pager_end_recording(Pager *pager);
 /* The same for learning and callbacks.learned(). */
 void pager_end_learning(Pager *pager);
 
-/* "idle" (not attached), "loading", "recording", "failed" or "loaded". */
-const char *pager_state(Pager *pager);
+LoadState pager_state(Pager *pager);
 
 /* Once every page is in: join the threads, and free all that only loading
  * needs.  Other threads may still ask for the state, or wait. */

@@ -16,13 +16,6 @@
 
 #define NS_PER_US 1000
 
-static const char *const policy_names[SIMULATE_N_POLICIES] = {
-    [SIMULATE_ORDER] = "order",
-    [SIMULATE_SEQUENTIAL] = "sequential",
-    [SIMULATE_DEMAND] = "demand",
-    [SIMULATE_FULL] = "full",
-};
-
 typedef struct Simulation {
     const SimulateParams *params;
     SimImage *image;
@@ -44,23 +37,6 @@ void simulate_params_init(SimulateParams *params)
         .read_hole_bytes = READ_AHEAD_MAX_HOLE_BYTES,
         .n_eager_threads = READ_AHEAD_N_THREADS,
     };
-}
-
-const char *simulate_policy_name(SimulatePolicy policy)
-{
-    g_assert(policy < SIMULATE_N_POLICIES);
-    return policy_names[policy];
-}
-
-bool simulate_policy_from_name(const char *name, SimulatePolicy *ret_policy)
-{
-    for (size_t i = 0; i < SIMULATE_N_POLICIES; i++) {
-        if (g_str_equal(name, policy_names[i])) {
-            *ret_policy = (SimulatePolicy)i;
-            return true;
-        }
-    }
-    return false;
 }
 
 /* The guest waits until end_ns, and then for what a fault costs anyway. */
@@ -198,14 +174,14 @@ static uint64_t since_start(const Simulation *sim, uint64_t time_ns)
     return time_ns > start_ns ? time_ns - start_ns : 0;
 }
 
-static void run(Simulation *sim, const PageOrder *trace, SimulatePolicy policy)
+static void run(Simulation *sim, const PageOrder *trace, LoadPolicy policy)
 {
     SimulateResult *result = &sim->result;
 
-    if (policy != SIMULATE_DEMAND) {
+    if (policy != LOAD_POLICY_DEMAND) {
         eager_start(&sim->eager);
     }
-    if (policy == SIMULATE_FULL) {
+    if (policy == LOAD_POLICY_FULL) {
         eager_advance(&sim->eager, UINT64_MAX);
     }
     sim->now_ns = MAX(sim->params->head_start_ns, sim->eager.last_end_ns);
@@ -217,10 +193,10 @@ static void run(Simulation *sim, const PageOrder *trace, SimulatePolicy policy)
     result->bytes_read = sim->storage.bytes_read;
     result->order_done_ns = SIMULATE_NEVER;
     result->loaded_ns = SIMULATE_NEVER;
-    if (policy == SIMULATE_ORDER) {
+    if (policy == LOAD_POLICY_ORDER) {
         result->order_done_ns = since_start(sim, sim->eager.order_done_ns);
     }
-    if (policy != SIMULATE_DEMAND) {
+    if (policy != LOAD_POLICY_DEMAND) {
         result->loaded_ns = since_start(sim, sim->eager.last_end_ns);
     }
 }
@@ -241,7 +217,7 @@ static Replay *new_replay(const PageOrder *order, const SimImage *image)
 
 bool simulate_load(const PageOrder *order, const PageOrder *trace,
                    const RamImage *snapshot, const SimulateParams *params,
-                   SimulatePolicy policy, SimulateResult *ret_result,
+                   LoadPolicy policy, SimulateResult *ret_result,
                    GError **error)
 {
     g_autoptr(SimImage) image = sim_image_new(trace, snapshot, error);
@@ -251,7 +227,7 @@ bool simulate_load(const PageOrder *order, const PageOrder *trace,
     if (!image) {
         return false;
     }
-    if (policy == SIMULATE_ORDER) {
+    if (policy == LOAD_POLICY_ORDER) {
         replay = new_replay(order, image);
     }
     sim.replay = replay;

@@ -12,19 +12,12 @@
 
 #include <glib.h>
 
+#include "formats/control-protocol.h"
 #include "formats/page-order.h"
 #include "formats/ram-image.h"
 #include "profiler/simulate/storage-model.h"
 
 #define SIMULATE_NEVER UINT64_MAX
-
-typedef enum {
-    SIMULATE_ORDER,      /* the order, then the rest in file order */
-    SIMULATE_SEQUENTIAL, /* everything in file order */
-    SIMULATE_DEMAND,     /* nothing but what the guest asks for */
-    SIMULATE_FULL,       /* everything before the guest runs */
-    SIMULATE_N_POLICIES,
-} SimulatePolicy;
 
 typedef struct SimulateParams {
     StorageSpec storage;
@@ -58,12 +51,8 @@ typedef struct SimulateResult {
 /* What the plugin does; storage is left for the caller. */
 void simulate_params_init(SimulateParams *params);
 
-/* "order", "sequential", "demand", "full". */
-const char *simulate_policy_name(SimulatePolicy policy);
-bool simulate_policy_from_name(const char *name, SimulatePolicy *ret_policy);
-
 /*
- * Replay trace.  order may be NULL for every policy but SIMULATE_ORDER;
+ * Replay trace.  order may be NULL for every policy but LOAD_POLICY_ORDER;
  * snapshot, if not NULL, says which pages are in the file, otherwise all are.
  * The same input gives the same result.
  *
@@ -72,5 +61,5 @@ bool simulate_policy_from_name(const char *name, SimulatePolicy *ret_policy);
  */
 bool simulate_load(const PageOrder *order, const PageOrder *trace,
                    const RamImage *snapshot, const SimulateParams *params,
-                   SimulatePolicy policy, SimulateResult *ret_result,
+                   LoadPolicy policy, SimulateResult *ret_result,
                    GError **error);

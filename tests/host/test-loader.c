@@ -56,7 +56,7 @@ static int set_up(void **state)
     fixture->options = (LoadOptions){
         .given_snapshot = fixture->snapshot,
         .snapshot = fixture->snapshot,
-        .policy = "sequential",
+        .policy = LOAD_POLICY_SEQUENTIAL,
         .plugin = "/plugin.so",
         .qemu_argv = fixture->argv,
         .say = say,
@@ -166,7 +166,7 @@ static void the_plugin_is_told_what_was_asked_for(void **state)
 {
     Fixture *fixture = *state;
 
-    fixture->options.policy = "order";
+    fixture->options.policy = LOAD_POLICY_ORDER;
     fixture->options.order = "/vm.order";
     fixture->options.record = "/new.order";
     fixture->options.record_ms = 2500;
@@ -209,7 +209,7 @@ static void with_policy_full_qemu_loads_the_snapshot_itself(void **state)
     g_autofree char *uri =
         g_strdup_printf("\"uri\": \"file:%s,offset=0\"", fixture->snapshot);
 
-    fixture->options.policy = "full";
+    fixture->options.policy = LOAD_POLICY_FULL;
     load_well(fixture, "full");
     assert_told(fixture, uri);
     assert_false(was_told(fixture, "control attach"));

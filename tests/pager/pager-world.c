@@ -90,7 +90,7 @@ World *world_new(RamKind kind, unsigned share_of_8)
     return world;
 }
 
-void world_start(World *world, PagerPolicy policy, const PageOrder *order)
+void world_start(World *world, LoadPolicy policy, const PageOrder *order)
 {
     const PagerConfig config = {
         .snapshot = world->snapshot,
@@ -127,7 +127,7 @@ void world_attach(World *world)
     }
 }
 
-void world_await(World *world, PagerGoal goal)
+void world_await(World *world, LoadGoal goal)
 {
     g_autoptr(GError) error = NULL;
 

@@ -46,9 +46,9 @@ World *world_new(RamKind kind, unsigned share_of_8);
 void world_free(World *world);
 
 /* Make the pager; let it take over the memory; wait.  All must work. */
-void world_start(World *world, PagerPolicy policy, const PageOrder *order);
+void world_start(World *world, LoadPolicy policy, const PageOrder *order);
 void world_attach(World *world);
-void world_await(World *world, PagerGoal goal);
+void world_await(World *world, LoadGoal goal);
 
 /* Wait until the pager has said that it failed. */
 void world_await_failure(World *world);

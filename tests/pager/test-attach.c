@@ -61,7 +61,7 @@ static Pager *start_pager(const RamImage *snapshot, FakeSource *source,
     const PagerConfig config = {
         .snapshot = snapshot,
         .source = fake_source_base(source),
-        .policy = PAGER_POLICY_SEQUENTIAL,
+        .policy = LOAD_POLICY_SEQUENTIAL,
         .stats = stats,
         .n_fault_threads = 2,
         .n_eager_threads = 2,
@@ -80,7 +80,7 @@ static void attach(Pager *pager, const RamImage *snapshot, uint8_t *memory)
     g_autoptr(GError) error = NULL;
 
     if (!pager_attach(pager, &range, 1, NULL, 0, &error) ||
-        !pager_wait(pager, PAGER_GOAL_ALL, &error)) {
+        !pager_wait(pager, LOAD_GOAL_ALL, &error)) {
         fail_msg("%s", error->message);
     }
 }

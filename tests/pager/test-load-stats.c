@@ -53,7 +53,8 @@ static void fault(LoadStats *stats, uint32_t thread, uint64_t latency_us)
 static json_int_t number(LoadStats *stats, const char *path)
 {
     g_auto(GStrv) names = g_strsplit(path, ".", 0);
-    json_t *json = load_stats_to_json(stats, "order", "loading");
+    json_t *json =
+        load_stats_to_json(stats, LOAD_POLICY_DEMAND, LOAD_STATE_LOADING);
     const json_t *at = json;
 
     for (size_t i = 0; names[i]; i++) {
@@ -326,7 +327,8 @@ static void a_page_that_comes_late_is_one_that_a_fault_placed(void **state)
 static void what_was_held_back_is_told_when_all_is_learned(void **state)
 {
     LoadStats *stats = stats_new(NULL, 0);
-    json_t *json = load_stats_to_json(stats, "order", "loading");
+    json_t *json =
+        load_stats_to_json(stats, LOAD_POLICY_DEMAND, LOAD_STATE_LOADING);
     const json_t *pages = json_object_get(json, "pages");
 
     assert_true(json_is_null(json_object_get(pages, "held-back")));
@@ -370,7 +372,8 @@ static void the_json_form_has_exactly_the_documented_fields(void **state)
 {
     static const uint32_t threads[] = {100, 200, 300};
     LoadStats *stats = stats_new(threads, 3);
-    json_t *json = load_stats_to_json(stats, "sequential", "loaded");
+    json_t *json =
+        load_stats_to_json(stats, LOAD_POLICY_SEQUENTIAL, LOAD_STATE_LOADED);
 
     assert_names(json, "blocktime-ms bytes-read demand-faults latency-dist "
                        "latency-us loaded-ms order-done-ms "

@@ -97,7 +97,7 @@ static void *storm_thread(void *opaque)
 
 #define N_STORM_THREADS 4
 
-static void run_storm(RamKind kind, PagerPolicy policy, unsigned seed)
+static void run_storm(RamKind kind, LoadPolicy policy, unsigned seed)
 {
     World *world = world_new(kind, 1 + seed % 8);
     g_autoptr(PageOrder) order =
@@ -118,8 +118,8 @@ static void run_storm(RamKind kind, PagerPolicy policy, unsigned seed)
     for (unsigned i = 0; i < N_STORM_THREADS; i++) {
         pthread_join(threads[i], NULL);
     }
-    if (policy != PAGER_POLICY_DEMAND) {
-        world_await(world, PAGER_GOAL_ALL);
+    if (policy != LOAD_POLICY_DEMAND) {
+        world_await(world, LOAD_GOAL_ALL);
     }
     for (size_t block = 0; block < WORLD_N_BLOCKS; block++) {
         for (uint64_t page = 0; page < WORLD_N_PAGES; page++) {
@@ -136,8 +136,8 @@ static void run_storm(RamKind kind, PagerPolicy policy, unsigned seed)
 
 static void every_byte_is_right_under_random_schedules(void **state)
 {
-    static const PagerPolicy policies[] = {
-        PAGER_POLICY_ORDER, PAGER_POLICY_SEQUENTIAL, PAGER_POLICY_DEMAND};
+    static const LoadPolicy policies[] = {
+        LOAD_POLICY_ORDER, LOAD_POLICY_SEQUENTIAL, LOAD_POLICY_DEMAND};
     const char *rounds = getenv("PREHEAT_TEST_ROUNDS");
     unsigned n_rounds = rounds ? (unsigned)atoi(rounds) : 8;
 

@@ -56,7 +56,8 @@ static void discard(const World *world, size_t block, uint64_t page)
 static json_int_t stat_number(const World *world, const char *group,
                               const char *name)
 {
-    json_t *stats = load_stats_to_json(world->stats, "-", "-");
+    json_t *stats = load_stats_to_json(world->stats, LOAD_POLICY_DEMAND,
+                                       LOAD_STATE_LOADING);
     json_t *object = group ? json_object_get(stats, group) : stats;
     json_int_t value = json_integer_value(json_object_get(object, name));
 
@@ -109,10 +110,10 @@ static void everything_is_loaded_by_the_rest_alone(void **state)
 {
     World *world = world_new(ram_kind_of(state), 5);
 
-    world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
+    world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
     world_attach(world);
-    world_await(world, PAGER_GOAL_ALL);
-    assert_string_equal(pager_state(world->pager), "loaded");
+    world_await(world, LOAD_GOAL_ALL);
+    assert_int_equal(pager_state(world->pager), LOAD_STATE_LOADED);
     assert_all_right(world);
     assert_int_equal(stat_number(world, "pages", "by-rest"),
                      stat_number(world, "pages", "in-file"));
@@ -124,10 +125,10 @@ static void everything_is_loaded_by_faults_alone(void **state)
 {
     World *world = world_new(ram_kind_of(state), 5);
 
-    world_start(world, PAGER_POLICY_DEMAND, NULL);
+    world_start(world, LOAD_POLICY_DEMAND, NULL);
     world_attach(world);
     assert_all_right(world);
-    world_await(world, PAGER_GOAL_ALL);
+    world_await(world, LOAD_GOAL_ALL);
     assert_int_equal(stat_number(world, "pages", "by-fault"),
                      stat_number(world, "pages", "in-file"));
     assert_int_equal(stat_number(world, NULL, "demand-faults"),
@@ -141,9 +142,9 @@ static void pages_of_the_order_come_first(void **state)
     World *world = world_new(ram_kind_of(state), 8);
     g_autoptr(PageOrder) order = world_order(world, 1, 1000, 500);
 
-    world_start(world, PAGER_POLICY_ORDER, order);
+    world_start(world, LOAD_POLICY_ORDER, order);
     world_attach(world);
-    world_await(world, PAGER_GOAL_ALL);
+    world_await(world, LOAD_GOAL_ALL);
     FakeRead first = fake_source_read_at(world->source, 0);
     assert_int_equal(first.block, 1);
     assert_in_range(first.first_page, 1000, 1499);
@@ -158,11 +159,11 @@ static void pages_of_the_order_are_read_before_there_is_memory(void **state)
     g_autoptr(PageOrder) order = world_order(world, 0, 16, 200);
 
     fake_source_shut(world->source);
-    world_start(world, PAGER_POLICY_ORDER, order);
+    world_start(world, LOAD_POLICY_ORDER, order);
     fake_source_await_waiting(world->source);
     fake_source_open(world->source);
     world_attach(world);
-    world_await(world, PAGER_GOAL_HOT);
+    world_await(world, LOAD_GOAL_HOT);
     for (uint64_t page = 16; page < 216; page++) {
         assert_true(world_page_is_right(world, 0, page));
     }
@@ -176,7 +177,7 @@ static void a_page_that_is_touched_ahead_of_the_order_comes_late(void **state)
     g_autoptr(PageOrder) order = world_order(world, 0, 16, 200);
 
     fake_source_shut(world->source);
-    world_start(world, PAGER_POLICY_ORDER, order);
+    world_start(world, LOAD_POLICY_ORDER, order);
     world_attach(world);
     fake_source_await_waiting(world->source);
     assert_true(world_page_is_right(world, 0, 20));
@@ -185,7 +186,7 @@ static void a_page_that_is_touched_ahead_of_the_order_comes_late(void **state)
     assert_int_equal(stat_number(world, "pages", "by-fault"), 3);
     assert_int_equal(stat_number(world, "pages", "late"), 2);
     fake_source_open(world->source);
-    world_await(world, PAGER_GOAL_ALL);
+    world_await(world, LOAD_GOAL_ALL);
     world_free(world);
 }
 
@@ -206,9 +207,9 @@ static void an_order_for_other_blocks_does_no_harm(void **state)
     page_order_append(order, &extent);
     extent.first_page = UINT64_C(1) << 27;
     page_order_append(order, &extent);
-    world_start(world, PAGER_POLICY_ORDER, order);
+    world_start(world, LOAD_POLICY_ORDER, order);
     world_attach(world);
-    world_await(world, PAGER_GOAL_ALL);
+    world_await(world, LOAD_GOAL_ALL);
     assert_all_right(world);
     world_free(world);
 }
@@ -218,7 +219,7 @@ static void a_page_in_flight_is_not_waited_for(void **state)
     World *world = world_new(ram_kind_of(state), 8);
 
     fake_source_shut(world->source);
-    world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
+    world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
     world_attach(world);
     fake_source_await_waiting(world->source);
     /* The eager threads are stuck in their first reads, which have pages
@@ -227,7 +228,7 @@ static void a_page_in_flight_is_not_waited_for(void **state)
     assert_true(world_page_is_right(world, 0, 1));
     assert_int_equal(stat_number(world, "pages", "by-fault"), 2);
     fake_source_open(world->source);
-    world_await(world, PAGER_GOAL_ALL);
+    world_await(world, LOAD_GOAL_ALL);
     assert_all_right(world);
     assert_int_equal(stat_number(world, "pages", "by-fault") +
                          stat_number(world, "pages", "by-rest"),
@@ -240,14 +241,14 @@ static void what_is_read_too_late_does_not_overwrite_the_guest(void **state)
     World *world = world_new(ram_kind_of(state), 8);
 
     fake_source_shut(world->source);
-    world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
+    world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
     world_attach(world);
     fake_source_await_waiting(world->source);
     memset(world_page(world, 0, 0), 0x11, FAKE_PAGE_BYTES);
     memset(world_page(world, 0, 1), 0x22, FAKE_PAGE_BYTES);
     discard(world, 0, 1);
     fake_source_open(world->source);
-    world_await(world, PAGER_GOAL_ALL);
+    world_await(world, LOAD_GOAL_ALL);
     assert_int_equal(world_page(world, 0, 0)[4095], 0x11);
     assert_true(fake_page_is_zero(world_page(world, 0, 1)));
     world_free(world);
@@ -258,7 +259,7 @@ static void a_page_discarded_after_it_was_placed_reads_as_zeroes(void **state)
     World *world = world_new(ram_kind_of(state), 5);
     uint64_t page = page_in_file(world, 0, 100);
 
-    world_start(world, PAGER_POLICY_DEMAND, NULL);
+    world_start(world, LOAD_POLICY_DEMAND, NULL);
     world_attach(world);
     assert_true(world_page_is_right(world, 0, page));
     discard(world, 0, page);
@@ -276,7 +277,7 @@ a_page_that_is_not_in_the_file_is_zero_and_no_demand_fault(void **state)
     World *world = world_new(ram_kind_of(state), 5);
     uint64_t page = page_not_in_file(world, 1, 50);
 
-    world_start(world, PAGER_POLICY_DEMAND, NULL);
+    world_start(world, LOAD_POLICY_DEMAND, NULL);
     world_attach(world);
     assert_true(fake_page_is_zero(world_page(world, 1, page)));
     assert_int_equal(stat_number(world, NULL, "demand-faults"), 0);
@@ -290,9 +291,9 @@ static void zero_pages_are_never_placed_ahead_of_a_fault(void **state)
     size_t n_resident = 0;
     static unsigned char resident[WORLD_N_PAGES];
 
-    world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
+    world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
     world_attach(world);
-    world_await(world, PAGER_GOAL_ALL);
+    world_await(world, LOAD_GOAL_ALL);
     assert_int_equal(
         mincore(world->memory[0], WORLD_N_PAGES * FAKE_PAGE_BYTES, resident),
         0);
@@ -326,7 +327,7 @@ static void a_page_that_cannot_be_read_blocks_until_it_can(void **state)
     pthread_t thread;
 
     fake_source_break(world->source, 0, 123);
-    world_start(world, PAGER_POLICY_DEMAND, NULL);
+    world_start(world, LOAD_POLICY_DEMAND, NULL);
     world_attach(world);
     assert_int_equal(pthread_create(&thread, NULL, touch, &toucher), 0);
     world_await_failure(world);
@@ -334,14 +335,14 @@ static void a_page_that_cannot_be_read_blocks_until_it_can(void **state)
     assert_int_equal(world->failure.off_bytes,
                      world->snapshot->blocks[0].pages_off_bytes +
                          123 * FAKE_PAGE_BYTES);
-    assert_string_equal(pager_state(world->pager), "failed");
+    assert_int_equal(pager_state(world->pager), LOAD_STATE_FAILED);
     /* Others are served all the while. */
     assert_true(world_page_is_right(world, 0, 124));
     fake_source_mend(world->source);
     pager_retry(world->pager);
     pthread_join(thread, NULL);
     assert_true(toucher.right);
-    assert_string_equal(pager_state(world->pager), "loading");
+    assert_int_equal(pager_state(world->pager), LOAD_STATE_LOADING);
     world_free(world);
 }
 
@@ -350,14 +351,14 @@ static void a_load_that_fails_is_not_complete_until_it_is_retried(void **state)
     World *world = world_new(ram_kind_of(state), 8);
 
     fake_source_break(world->source, 1, 77);
-    world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
+    world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
     world_attach(world);
     world_await_failure(world);
-    assert_string_equal(pager_state(world->pager), "failed");
+    assert_int_equal(pager_state(world->pager), LOAD_STATE_FAILED);
     assert_false(world->loaded);
     fake_source_mend(world->source);
     pager_retry(world->pager);
-    world_await(world, PAGER_GOAL_ALL);
+    world_await(world, LOAD_GOAL_ALL);
     assert_all_right(world);
     world_free(world);
 }
@@ -379,16 +380,16 @@ static void a_released_pager_leaves_no_thread_and_no_descriptor(void **state)
     size_t n_fds = count_entries("/proc/self/fd");
     size_t n_threads = count_entries("/proc/self/task");
 
-    world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
+    world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
     world_attach(world);
-    world_await(world, PAGER_GOAL_ALL);
+    world_await(world, LOAD_GOAL_ALL);
     pager_release(world->pager);
     /* The kernel lists a thread a moment longer than one waits for it. */
     while (count_entries("/proc/self/task") > n_threads) {
         sched_yield();
     }
     assert_int_equal(count_entries("/proc/self/fd"), n_fds);
-    assert_string_equal(pager_state(world->pager), "loaded");
+    assert_int_equal(pager_state(world->pager), LOAD_STATE_LOADED);
     assert_all_right(world);
     world_free(world);
 }
@@ -398,7 +399,7 @@ static void a_pager_that_fails_can_be_freed(void **state)
     World *world = world_new(ram_kind_of(state), 8);
 
     fake_source_break(world->source, 0, 0);
-    world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
+    world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
     world_attach(world);
     world_await_failure(world);
     world_free(world);
@@ -409,7 +410,7 @@ static void a_pager_that_was_never_attached_can_be_freed(void **state)
     World *world = world_new(ram_kind_of(state), 8);
     g_autoptr(PageOrder) order = world_order(world, 0, 0, 3000);
 
-    world_start(world, PAGER_POLICY_ORDER, order);
+    world_start(world, LOAD_POLICY_ORDER, order);
     world_free(world);
 }
 
@@ -418,18 +419,18 @@ static void first_touches_are_recorded_and_nothing_is_prefetched(void **state)
     World *world = world_new(ram_kind_of(state), 8);
 
     world->recorder = recorder_new(10000);
-    world_start(world, PAGER_POLICY_SEQUENTIAL, NULL);
+    world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
     world_attach(world);
     assert_true(world_page_is_right(world, 1, 30));
     world_page(world, 0, 20)[5] = 1;
     assert_true(world_page_is_right(world, 1, 30));
     assert_true(world_page_is_right(world, 1, 10));
-    assert_string_equal(pager_state(world->pager), "recording");
+    assert_int_equal(pager_state(world->pager), LOAD_STATE_RECORDING);
     assert_int_equal(fake_source_n_reads(world->source), 3);
     pager_end_recording(world->pager);
     assert_true(world->recorded);
-    world_await(world, PAGER_GOAL_RECORDED);
-    world_await(world, PAGER_GOAL_ALL);
+    world_await(world, LOAD_GOAL_RECORDED);
+    world_await(world, LOAD_GOAL_ALL);
 
     g_autoptr(PageOrder) order = order_of(world, world->recorder);
     assert_int_equal(order->extents->len, 3);
@@ -450,15 +451,15 @@ learning_tells_untouched_pages_of_the_order_and_missed_ones(void **state)
 
     world->missed = recorder_new(10000);
     world->unused = recorder_new(10000);
-    world_start(world, PAGER_POLICY_ORDER, order);
+    world_start(world, LOAD_POLICY_ORDER, order);
     world_attach(world);
-    world_await(world, PAGER_GOAL_HOT);
+    world_await(world, LOAD_GOAL_HOT);
     for (uint64_t page = 0; page < 1000; page++) {
         assert_true(world_page_is_right(world, 0, page));
     }
     pager_end_learning(world->pager);
     assert_true(world->learned);
-    world_await(world, PAGER_GOAL_ALL);
+    world_await(world, LOAD_GOAL_ALL);
     assert_all_right(world);
 
     g_autoptr(PageOrder) missed = order_of(world, world->missed);
@@ -476,7 +477,7 @@ static void memory_can_be_attached_only_once(void **state)
     World *world = world_new(ram_kind_of(state), 8);
     g_autoptr(GError) error = NULL;
 
-    world_start(world, PAGER_POLICY_DEMAND, NULL);
+    world_start(world, LOAD_POLICY_DEMAND, NULL);
     world_attach(world);
     assert_false(pager_attach(world->pager, NULL, 0, NULL, 0, &error));
     assert_true(g_error_matches(error, PAGER_ERROR, PAGER_ERROR_STATE));
@@ -490,7 +491,7 @@ static void a_range_of_another_length_is_refused_and_untouched(void **state)
     const PagerRange range = {"block0", (uintptr_t)world->memory[0],
                               FAKE_PAGE_BYTES};
 
-    world_start(world, PAGER_POLICY_DEMAND, NULL);
+    world_start(world, LOAD_POLICY_DEMAND, NULL);
     assert_false(pager_attach(world->pager, &range, 1, NULL, 0, &error));
     assert_true(g_error_matches(error, PAGER_ERROR, PAGER_ERROR_SNAPSHOT));
     assert_int_equal(world->memory[0][17], 0x55);

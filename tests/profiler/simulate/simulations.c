@@ -12,7 +12,7 @@ PageOrder *new_order(uint64_t n_pages)
 }
 
 SimulateResult run(const PageOrder *order, const PageOrder *trace,
-                   const SimulateParams *params, SimulatePolicy policy)
+                   const SimulateParams *params, LoadPolicy policy)
 {
     g_autoptr(GError) error = NULL;
     SimulateResult result;

@@ -22,4 +22,4 @@ PageOrder *new_order(uint64_t n_pages);
 
 /* The load of an image that is whole in its file; it must succeed. */
 SimulateResult run(const PageOrder *order, const PageOrder *trace,
-                   const SimulateParams *params, SimulatePolicy policy);
+                   const SimulateParams *params, LoadPolicy policy);

@@ -40,7 +40,8 @@ static SimulateParams disk_params(uint64_t bandwidth_bytes_s,
  * may come to end just before a touch instead of just after it. */
 static uint64_t tolerance_ns(int policy, uint64_t time_ns)
 {
-    bool is_eager = policy == SIMULATE_ORDER || policy == SIMULATE_SEQUENTIAL;
+    bool is_eager =
+        policy == LOAD_POLICY_ORDER || policy == LOAD_POLICY_SEQUENTIAL;
 
     return is_eager ? time_ns / 50 : 0;
 }
@@ -52,13 +53,13 @@ static void test_more_bandwidth_is_never_slower(void **state)
     for (int round = 0; round < 20; round++) {
         g_autoptr(PageOrder) trace = random_trace(rand, 300);
 
-        for (int policy = 0; policy < SIMULATE_N_POLICIES; policy++) {
+        for (int policy = 0; policy < N_LOAD_POLICIES; policy++) {
             uint64_t last_ns = UINT64_MAX / 2;
 
             for (uint64_t mib = 8; mib <= 2048; mib *= 2) {
                 SimulateParams params = disk_params(mib << 20, MS / 4);
                 SimulateResult result =
-                    run(trace, trace, &params, (SimulatePolicy)policy);
+                    run(trace, trace, &params, (LoadPolicy)policy);
 
                 assert_true(result.working_set_ns <=
                             last_ns + tolerance_ns(policy, last_ns));
@@ -77,14 +78,14 @@ static void test_less_latency_is_never_slower(void **state)
     for (int round = 0; round < 20; round++) {
         g_autoptr(PageOrder) trace = random_trace(rand, 300);
 
-        for (int policy = 0; policy < SIMULATE_N_POLICIES; policy++) {
+        for (int policy = 0; policy < N_LOAD_POLICIES; policy++) {
             uint64_t last_ns = 0;
 
             for (uint64_t us = 20; us <= 10000; us *= 2) {
                 SimulateParams params = disk_params(400 << 20, us * 1000);
                 params.piece_bytes = params.busy_piece_bytes;
                 SimulateResult result =
-                    run(trace, trace, &params, (SimulatePolicy)policy);
+                    run(trace, trace, &params, (LoadPolicy)policy);
 
                 assert_true(result.working_set_ns >=
                             last_ns - tolerance_ns(policy, last_ns));
@@ -101,8 +102,8 @@ static void test_own_order_never_faults_more_than_demand(void **state)
     for (int round = 0; round < 50; round++) {
         g_autoptr(PageOrder) trace = random_trace(rand, 200);
         SimulateParams params = disk_params(100 << 20, MS);
-        SimulateResult order = run(trace, trace, &params, SIMULATE_ORDER);
-        SimulateResult demand = run(trace, trace, &params, SIMULATE_DEMAND);
+        SimulateResult order = run(trace, trace, &params, LOAD_POLICY_ORDER);
+        SimulateResult demand = run(trace, trace, &params, LOAD_POLICY_DEMAND);
 
         assert_true(order.demand_faults <= demand.demand_faults);
         assert_int_equal(order.compute_ns, demand.compute_ns);
@@ -116,8 +117,8 @@ static void test_same_input_gives_the_same_result(void **state)
     g_autoptr(GRand) rand = g_rand_new_with_seed(4);
     g_autoptr(PageOrder) trace = random_trace(rand, 500);
     SimulateParams params = disk_params(100 << 20, MS);
-    SimulateResult first = run(trace, trace, &params, SIMULATE_ORDER);
-    SimulateResult second = run(trace, trace, &params, SIMULATE_ORDER);
+    SimulateResult first = run(trace, trace, &params, LOAD_POLICY_ORDER);
+    SimulateResult second = run(trace, trace, &params, LOAD_POLICY_ORDER);
 
     assert_memory_equal(&first, &second, sizeof(first));
 }

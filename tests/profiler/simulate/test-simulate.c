@@ -62,7 +62,7 @@ static void test_on_demand_each_touch_costs_latency_and_transfer(void **state)
 {
     SimulateParams params = slow_params();
     g_autoptr(PageOrder) trace = trace_of((int[]){5, 0, 3, -1}, 10);
-    SimulateResult result = run(NULL, trace, &params, SIMULATE_DEMAND);
+    SimulateResult result = run(NULL, trace, &params, LOAD_POLICY_DEMAND);
 
     assert_int_equal(result.touches, 3);
     assert_int_equal(result.demand_faults, 3);
@@ -82,7 +82,7 @@ static void test_fault_cost_is_added_to_each_fault(void **state)
     SimulateResult result;
 
     params.fault_ns = MS / 2;
-    result = run(NULL, trace, &params, SIMULATE_DEMAND);
+    result = run(NULL, trace, &params, LOAD_POLICY_DEMAND);
     assert_int_equal(result.blocked_ns, 5 * MS);
 }
 
@@ -91,8 +91,8 @@ static void test_page_touched_again_costs_nothing(void **state)
     SimulateParams params = slow_params();
     g_autoptr(PageOrder) trace = trace_of((int[]){5, 0, 5, 0, -1}, 10);
 
-    assert_int_equal(run(NULL, trace, &params, SIMULATE_DEMAND).demand_faults,
-                     2);
+    assert_int_equal(
+        run(NULL, trace, &params, LOAD_POLICY_DEMAND).demand_faults, 2);
 }
 
 static void test_what_the_recording_was_blocked_is_not_computing(void **state)
@@ -105,7 +105,7 @@ static void test_what_the_recording_was_blocked_is_not_computing(void **state)
     add(trace, 5, 1, 18);
     params.trace_fault_ns = 3 * MS;
     /* 4 before the first touch, 10 - 3 behind it, 4 - 2 * 3 is none. */
-    assert_int_equal(run(NULL, trace, &params, SIMULATE_DEMAND).compute_ns,
+    assert_int_equal(run(NULL, trace, &params, LOAD_POLICY_DEMAND).compute_ns,
                      11 * MS);
 }
 
@@ -113,7 +113,7 @@ static void test_sequential_load_is_ahead_of_a_slow_guest(void **state)
 {
     SimulateParams params = slow_params();
     g_autoptr(PageOrder) trace = trace_of((int[]){0, 1, 2, -1}, 10);
-    SimulateResult result = run(NULL, trace, &params, SIMULATE_SEQUENTIAL);
+    SimulateResult result = run(NULL, trace, &params, LOAD_POLICY_SEQUENTIAL);
 
     assert_int_equal(result.demand_faults, 1);
     assert_int_equal(result.working_set_ns, 22 * MS);
@@ -128,13 +128,13 @@ static void test_order_brings_far_pages_before_they_are_touched(void **state)
     g_autoptr(PageOrder) trace = trace_of((int[]){7, 5, 6, -1}, 3);
 
     params.head_start_ns = 3 * MS;
-    assert_int_equal(run(trace, trace, &params, SIMULATE_ORDER).demand_faults,
-                     1);
     assert_int_equal(
-        run(NULL, trace, &params, SIMULATE_SEQUENTIAL).demand_faults, 3);
+        run(trace, trace, &params, LOAD_POLICY_ORDER).demand_faults, 1);
+    assert_int_equal(
+        run(NULL, trace, &params, LOAD_POLICY_SEQUENTIAL).demand_faults, 3);
     params.head_start_ns = 6 * MS;
-    assert_int_equal(run(trace, trace, &params, SIMULATE_ORDER).demand_faults,
-                     0);
+    assert_int_equal(
+        run(trace, trace, &params, LOAD_POLICY_ORDER).demand_faults, 0);
 }
 
 static void test_only_the_order_has_a_head_start(void **state)
@@ -144,10 +144,10 @@ static void test_only_the_order_has_a_head_start(void **state)
     g_autoptr(PageOrder) trace = trace_of((int[]){7, 0, -1}, 0);
 
     params.head_start_ns = 100 * MS;
-    assert_int_equal(run(order, trace, &params, SIMULATE_ORDER).demand_faults,
-                     1);
     assert_int_equal(
-        run(order, trace, &params, SIMULATE_SEQUENTIAL).demand_faults, 2);
+        run(order, trace, &params, LOAD_POLICY_ORDER).demand_faults, 1);
+    assert_int_equal(
+        run(order, trace, &params, LOAD_POLICY_SEQUENTIAL).demand_faults, 2);
 }
 
 static void test_full_load_has_no_faults_and_starts_late(void **state)
@@ -157,7 +157,7 @@ static void test_full_load_has_no_faults_and_starts_late(void **state)
     SimulateResult result;
 
     params.piece_bytes = N_PAGES * PAGE_BYTES;
-    result = run(NULL, trace, &params, SIMULATE_FULL);
+    result = run(NULL, trace, &params, LOAD_POLICY_FULL);
     assert_int_equal(result.demand_faults, 0);
     assert_int_equal(result.loaded_ns, 9 * MS);
     assert_int_equal(result.working_set_ns, 15 * MS);
@@ -169,11 +169,11 @@ static void test_threads_wait_out_the_latency_side_by_side(void **state)
     g_autoptr(PageOrder) trace = new_order(N_PAGES);
 
     add(trace, 0, 1, 100);
-    assert_int_equal(run(NULL, trace, &params, SIMULATE_SEQUENTIAL).loaded_ns,
-                     16 * MS);
+    assert_int_equal(
+        run(NULL, trace, &params, LOAD_POLICY_SEQUENTIAL).loaded_ns, 16 * MS);
     params.n_eager_threads = 2;
-    assert_int_equal(run(NULL, trace, &params, SIMULATE_SEQUENTIAL).loaded_ns,
-                     9 * MS);
+    assert_int_equal(
+        run(NULL, trace, &params, LOAD_POLICY_SEQUENTIAL).loaded_ns, 9 * MS);
 }
 
 static void test_rest_waits_for_the_last_of_the_order(void **state)
@@ -185,7 +185,7 @@ static void test_rest_waits_for_the_last_of_the_order(void **state)
 
     add(trace, 0, 1, 100);
     params.n_eager_threads = 2;
-    result = run(order, trace, &params, SIMULATE_ORDER);
+    result = run(order, trace, &params, LOAD_POLICY_ORDER);
     assert_int_equal(result.order_done_ns, 2 * MS);
     /* The first of seven pages takes 2 more, each other one 1. */
     assert_int_equal(result.loaded_ns, 10 * MS);
@@ -200,7 +200,7 @@ static void test_page_that_is_being_read_is_waited_for(void **state)
 
     params.piece_bytes = N_PAGES * PAGE_BYTES;
     params.head_start_ns = MS;
-    result = run(order, trace, &params, SIMULATE_ORDER);
+    result = run(order, trace, &params, LOAD_POLICY_ORDER);
     /* The piece comes after 9, of which 1 is before the guest runs. */
     assert_int_equal(result.demand_faults, 1);
     assert_int_equal(result.blocked_ns, 8 * MS);
@@ -218,7 +218,7 @@ test_fault_goes_before_the_eager_threads_in_a_full_queue(void **state)
     params.storage.queue = 1;
     params.n_eager_threads = 2;
     params.head_start_ns = MS;
-    result = run(order, trace, &params, SIMULATE_ORDER);
+    result = run(order, trace, &params, LOAD_POLICY_ORDER);
     assert_int_equal(result.blocked_ns, 3 * MS);
 }
 
@@ -230,10 +230,10 @@ static void test_pieces_are_small_while_faults_arrive(void **state)
     params.piece_bytes = N_PAGES * PAGE_BYTES;
     params.busy_ns = 100 * MS;
     assert_int_equal(
-        run(NULL, trace, &params, SIMULATE_SEQUENTIAL).demand_faults, 1);
+        run(NULL, trace, &params, LOAD_POLICY_SEQUENTIAL).demand_faults, 1);
     params.busy_piece_bytes = params.piece_bytes;
     assert_int_equal(
-        run(NULL, trace, &params, SIMULATE_SEQUENTIAL).demand_faults, 2);
+        run(NULL, trace, &params, LOAD_POLICY_SEQUENTIAL).demand_faults, 2);
 }
 
 static void test_miss_moves_the_replay_to_where_the_guest_is(void **state)
@@ -245,7 +245,7 @@ static void test_miss_moves_the_replay_to_where_the_guest_is(void **state)
 
     add(order, 0, 4, 0);
     add(order, 4, 4, 10000);
-    result = run(order, trace, &params, SIMULATE_ORDER);
+    result = run(order, trace, &params, LOAD_POLICY_ORDER);
     assert_int_equal(result.demand_faults, 1);
     /* What was skipped is read afterwards. */
     assert_int_equal(result.bytes_read, N_PAGES * PAGE_BYTES);
@@ -281,9 +281,9 @@ static void test_near_pages_of_a_phase_come_with_those_between(void **state)
     add(far, 10, 1, 0);
     add(trace, 0, 1, 100);
     params.piece_bytes = 20 * PAGE_BYTES;
-    assert_int_equal(run(near, trace, &params, SIMULATE_ORDER).order_done_ns,
+    assert_int_equal(run(near, trace, &params, LOAD_POLICY_ORDER).order_done_ns,
                      11 * MS);
-    assert_int_equal(run(far, trace, &params, SIMULATE_ORDER).order_done_ns,
+    assert_int_equal(run(far, trace, &params, LOAD_POLICY_ORDER).order_done_ns,
                      4 * MS);
 }
 
@@ -293,8 +293,9 @@ static void test_page_that_is_there_already_is_read_along(void **state)
     g_autoptr(PageOrder) trace = trace_of((int[]){3, -1}, 0);
 
     params.piece_bytes = params.busy_piece_bytes = N_PAGES * PAGE_BYTES;
-    assert_int_equal(run(NULL, trace, &params, SIMULATE_SEQUENTIAL).bytes_read,
-                     (1 + N_PAGES) * PAGE_BYTES);
+    assert_int_equal(
+        run(NULL, trace, &params, LOAD_POLICY_SEQUENTIAL).bytes_read,
+        (1 + N_PAGES) * PAGE_BYTES);
 }
 
 /* A sequential load of pages 0 and 5, in one piece but two requests: from 0
@@ -311,7 +312,7 @@ static SimulateResult run_two_requests(uint64_t page, uint64_t time_ms)
     add(trace, page, 1, time_ms);
     params.piece_bytes = N_PAGES * PAGE_BYTES;
     assert_true(simulate_load(NULL, trace, &snapshot, &params,
-                              SIMULATE_SEQUENTIAL, &result, NULL));
+                              LOAD_POLICY_SEQUENTIAL, &result, NULL));
     return result;
 }
 
@@ -361,7 +362,7 @@ static void test_blocks_are_loaded_as_they_lie_in_the_file(void **state)
     page_order_append(trace,
                       &(PageExtent){.block = 0, .n_pages = 1, .time_us = 3000});
     assert_true(simulate_load(NULL, trace, &snapshot, &params,
-                              SIMULATE_SEQUENTIAL, &result, NULL));
+                              LOAD_POLICY_SEQUENTIAL, &result, NULL));
     assert_int_equal(result.demand_faults, 1);
     assert_int_equal(result.blocked_ns, MS);
 }
@@ -378,12 +379,12 @@ static void test_pages_of_zeroes_between_others_are_read_along(void **state)
     params.piece_bytes = N_PAGES * PAGE_BYTES;
     params.read_hole_bytes = 4 * PAGE_BYTES;
     assert_true(simulate_load(NULL, trace, &snapshot, &params,
-                              SIMULATE_SEQUENTIAL, &result, NULL));
+                              LOAD_POLICY_SEQUENTIAL, &result, NULL));
     assert_int_equal(result.bytes_read, 6 * PAGE_BYTES);
     assert_int_equal(result.zero_faults, 2);
     params.read_hole_bytes = 3 * PAGE_BYTES;
     assert_true(simulate_load(NULL, trace, &snapshot, &params,
-                              SIMULATE_SEQUENTIAL, &result, NULL));
+                              LOAD_POLICY_SEQUENTIAL, &result, NULL));
     assert_int_equal(result.bytes_read, 2 * PAGE_BYTES);
 }
 
@@ -392,8 +393,8 @@ static void test_order_without_a_page_is_a_sequential_load(void **state)
     SimulateParams params = slow_params();
     g_autoptr(PageOrder) order = new_order(N_PAGES);
     g_autoptr(PageOrder) trace = trace_of((int[]){7, 2, 5, -1}, 2);
-    SimulateResult with = run(order, trace, &params, SIMULATE_ORDER);
-    SimulateResult without = run(NULL, trace, &params, SIMULATE_SEQUENTIAL);
+    SimulateResult with = run(order, trace, &params, LOAD_POLICY_ORDER);
+    SimulateResult without = run(NULL, trace, &params, LOAD_POLICY_SEQUENTIAL);
 
     assert_int_equal(with.demand_faults, without.demand_faults);
     assert_int_equal(with.working_set_ns, without.working_set_ns);
@@ -409,7 +410,7 @@ static void test_order_of_other_blocks_is_left_out(void **state)
 
     page_order_add_block(order, "vga.vram", 64 * PAGE_BYTES, PAGE_BYTES);
     add(order, 0, 64, 0);
-    assert_int_equal(run(order, trace, &params, SIMULATE_ORDER).bytes_read,
+    assert_int_equal(run(order, trace, &params, LOAD_POLICY_ORDER).bytes_read,
                      N_PAGES * PAGE_BYTES);
 }
 
@@ -423,7 +424,7 @@ static void test_order_in_other_pages_than_the_trace_is_left_out(void **state)
     page_order_add_block(order, "ram", N_PAGES * PAGE_BYTES, 1024);
     add(order, 6 * 4 + 3, 1, 0);
     params.head_start_ns = 2 * MS;
-    result = run(order, trace, &params, SIMULATE_ORDER);
+    result = run(order, trace, &params, LOAD_POLICY_ORDER);
     assert_int_equal(result.demand_faults, 1);
     assert_int_equal(result.order_done_ns, 0);
 }
@@ -435,9 +436,9 @@ static void test_trace_without_a_touch_is_over_at_once(void **state)
     g_autoptr(PageOrder) nothing = page_order_new();
 
     assert_int_equal(
-        run(NULL, trace, &params, SIMULATE_SEQUENTIAL).working_set_ns, 0);
-    assert_int_equal(run(nothing, nothing, &params, SIMULATE_ORDER).bytes_read,
-                     0);
+        run(NULL, trace, &params, LOAD_POLICY_SEQUENTIAL).working_set_ns, 0);
+    assert_int_equal(
+        run(nothing, nothing, &params, LOAD_POLICY_ORDER).bytes_read, 0);
 }
 
 static void test_page_not_in_the_file_is_never_read(void **state)
@@ -452,7 +453,7 @@ static void test_page_not_in_the_file_is_never_read(void **state)
 
     params.fault_ns = MS;
     assert_true(simulate_load(NULL, trace, &snapshot, &params,
-                              SIMULATE_SEQUENTIAL, &result, &error));
+                              LOAD_POLICY_SEQUENTIAL, &result, &error));
     assert_int_equal(result.demand_faults, 1);
     assert_int_equal(result.zero_faults, 1);
     assert_int_equal(result.blocked_ns, (2 + 1 + 1) * MS);
@@ -469,8 +470,8 @@ static void test_snapshot_of_another_machine_is_refused(void **state)
     RamImage snapshot = snapshot_with_two_pages(&block, &bitmap);
     SimulateResult result;
 
-    assert_false(simulate_load(NULL, trace, &snapshot, &params, SIMULATE_DEMAND,
-                               &result, &error));
+    assert_false(simulate_load(NULL, trace, &snapshot, &params,
+                               LOAD_POLICY_DEMAND, &result, &error));
     assert_true(
         g_error_matches(error, FORMATS_ERROR, FORMATS_ERROR_UNSUPPORTED));
 }
@@ -482,7 +483,7 @@ static void test_block_too_large_to_simulate_is_refused(void **state)
     g_autoptr(PageOrder) trace = new_order(UINT64_C(1) << 40);
     SimulateResult result;
 
-    assert_false(simulate_load(NULL, trace, NULL, &params, SIMULATE_DEMAND,
+    assert_false(simulate_load(NULL, trace, NULL, &params, LOAD_POLICY_DEMAND,
                                &result, &error));
     assert_true(g_error_matches(error, FORMATS_ERROR, FORMATS_ERROR_TOO_LARGE));
 }
@@ -497,7 +498,7 @@ static void test_pages_too_large_to_simulate_are_refused(void **state)
 
     page_order_add_block(trace, "ram", UINT64_C(1) << 40, UINT64_C(1) << 40);
     page_order_append(trace, &extent);
-    assert_false(simulate_load(NULL, trace, NULL, &params, SIMULATE_DEMAND,
+    assert_false(simulate_load(NULL, trace, NULL, &params, LOAD_POLICY_DEMAND,
                                &result, &error));
     assert_true(g_error_matches(error, FORMATS_ERROR, FORMATS_ERROR_TOO_LARGE));
 }
@@ -513,20 +514,20 @@ static void test_pages_of_very_different_sizes_can_be_simulated(void **state)
     page_order_add_block(trace, "small", 512, 512);
     page_order_add_block(trace, "large", UINT64_C(8) << 30, 2 << 20);
     page_order_append(trace, &extent);
-    assert_int_equal(run(trace, trace, &params, SIMULATE_FULL).bytes_read,
+    assert_int_equal(run(trace, trace, &params, LOAD_POLICY_FULL).bytes_read,
                      (UINT64_C(8) << 30) + 512);
 }
 
 static void test_policies_are_known_by_name(void **state)
 {
-    SimulatePolicy policy;
+    LoadPolicy policy;
 
-    for (int i = 0; i < SIMULATE_N_POLICIES; i++) {
-        assert_true(simulate_policy_from_name(
-            simulate_policy_name((SimulatePolicy)i), &policy));
+    for (int i = 0; i < N_LOAD_POLICIES; i++) {
+        assert_true(
+            load_policy_from_name(load_policy_name((LoadPolicy)i), &policy));
         assert_int_equal(policy, i);
     }
-    assert_false(simulate_policy_from_name("none", &policy));
+    assert_false(load_policy_from_name("none", &policy));
 }
 
 int main(void)
