@@ -73,7 +73,7 @@ static int cmd_order_check_run(int argc, char **argv)
     gboolean json = FALSE;
     const GOptionEntry entries[] = {
         {"snapshot", 0, 0, G_OPTION_ARG_FILENAME, &snapshot_path,
-         "Check also whether it fits this snapshot", "FILE"},
+         "Check the order against this snapshot", "FILE"},
         IMAGE_OFFSET_OPTION(&offset),
         COMMAND_JSON_OPTION(&json),
         {NULL},

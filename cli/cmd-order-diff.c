@@ -86,9 +86,9 @@ static int cmd_order_diff_run(int argc, char **argv)
     gboolean force = FALSE, list = FALSE, json = FALSE;
     const GOptionEntry entries[] = {
         {"list", 'l', 0, G_OPTION_ARG_NONE, &list,
-         "List the pages that only one of them has", NULL},
+         "List the pages that only one order has", NULL},
         {"force", 'f', 0, G_OPTION_ARG_NONE, &force,
-         "Compare also orders of different snapshots", NULL},
+         "Compare orders of different snapshots", NULL},
         COMMAND_JSON_OPTION(&json),
         {NULL},
     };

@@ -13,6 +13,6 @@ static int cmd_order_drop_run(int argc, char **argv)
 const Command cmd_order_drop = {
     .name = "drop",
     .synopsis = "FILE",
-    .summary = "Take pages out of an order",
+    .summary = "Remove pages from an order",
     .run = cmd_order_drop_run,
 };

@@ -97,10 +97,10 @@ static char ask(const Edit *edit, const GError *mistake)
     size_t size = 0;
     char first = 0;
 
-    fprintf(stderr, "preheat: this is no valid order: %s\n", mistake->message);
+    fprintf(stderr, "preheat: not a valid order: %s\n", mistake->message);
     while (!first || !strchr("ekd", first)) {
         fprintf(stderr,
-                "(e)dit again, (k)eep the text in %s and end, or (d)iscard "
+                "(e)dit again, (k)eep the text in %s and exit, or (d)iscard "
                 "it? ",
                 edit->temporary);
         if (getline(&answer, &size, stdin) < 0) {

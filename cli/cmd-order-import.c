@@ -84,6 +84,6 @@ static int cmd_order_import_run(int argc, char **argv)
 const Command cmd_order_import = {
     .name = "import",
     .synopsis = "-o FILE [JSON-FILE|-]",
-    .summary = "Make an order file from JSON",
+    .summary = "Read an order from JSON",
     .run = cmd_order_import_run,
 };

@@ -64,11 +64,11 @@ static int cmd_order_merge_run(int argc, char **argv)
     g_auto(OrderOutput) to = {0};
     const GOptionEntry entries[] = {
         {"intersection", 0, 0, G_OPTION_ARG_NONE, &options.intersection,
-         "Only pages that all the orders have (default: that any has)", NULL},
+         "Keep only pages that all orders have", NULL},
         {"at-least", 0, 0, G_OPTION_ARG_INT64, &options.at_least,
-         "Only pages that at least N of the orders have", "N"},
+         "Keep only pages that at least N orders have", "N"},
         {"force", 'f', 0, G_OPTION_ARG_NONE, &options.force,
-         "Merge also orders of different snapshots", NULL},
+         "Merge orders of different snapshots", NULL},
         ORDER_OUTPUT_OPTIONS(&to),
         {NULL},
     };
@@ -88,6 +88,6 @@ static int cmd_order_merge_run(int argc, char **argv)
 const Command cmd_order_merge = {
     .name = "merge",
     .synopsis = "FILE…",
-    .summary = "Make one order of several runs",
+    .summary = "Merge the orders of several runs",
     .run = cmd_order_merge_run,
 };

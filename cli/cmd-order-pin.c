@@ -13,6 +13,6 @@ static int cmd_order_pin_run(int argc, char **argv)
 const Command cmd_order_pin = {
     .name = "pin",
     .synopsis = "FILE",
-    .summary = "Put pages first in an order",
+    .summary = "Put pages at the front of an order",
     .run = cmd_order_pin_run,
 };

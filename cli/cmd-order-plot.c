@@ -32,7 +32,7 @@ static bool parse_size(const char *text, PlotRequest *request, GError **error)
                  width < PLOT_MIN_WIDTH || height < PLOT_MIN_HEIGHT ||
                  width > PLOT_MAX_SIZE || height > PLOT_MAX_SIZE)) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                    "--size: \"%s\" is no size from %dx%d to %dx%d", text,
+                    "--size: \"%s\" is not a size from %dx%d to %dx%d", text,
                     PLOT_MIN_WIDTH, PLOT_MIN_HEIGHT, PLOT_MAX_SIZE,
                     PLOT_MAX_SIZE);
         return false;
@@ -87,11 +87,11 @@ static int cmd_order_plot_run(int argc, char **argv)
         {"output", 'o', 0, G_OPTION_ARG_FILENAME, &options.output,
          "Write the picture here; the name ends in .svg or .png", "FILE"},
         {"stats", 0, 0, G_OPTION_ARG_FILENAME, &options.stats_path,
-         "Show also how the pages of this load came in", "FILE"},
+         "Also show how the pages of this load arrived", "FILE"},
         {"size", 0, 0, G_OPTION_ARG_STRING, &options.size,
-         "Size of the picture in pixels (1200x800)", "WIDTHxHEIGHT"},
+         "Size of the picture in pixels (default: 1200x800)", "WIDTHxHEIGHT"},
         {"force", 'f', 0, G_OPTION_ARG_NONE, &options.force,
-         "Compare also orders of different snapshots", NULL},
+         "Compare orders of different snapshots", NULL},
         {NULL},
     };
     GError *error = NULL;
@@ -101,7 +101,7 @@ static int cmd_order_plot_run(int argc, char **argv)
         return status;
     }
     if (!options.output) {
-        return command_usage_error("say where the picture is to go: "
+        return command_usage_error("say where to write the picture: "
                                    "-o map.svg or -o map.png");
     }
     if (!plot(argv + 1, (size_t)argc - 1, &options, &error)) {
@@ -113,6 +113,6 @@ static int cmd_order_plot_run(int argc, char **argv)
 const Command cmd_order_plot = {
     .name = "plot",
     .synopsis = "FILE [FILE] -o PICTURE",
-    .summary = "Draw an order, or what tells two apart, as SVG or PNG",
+    .summary = "Draw an order, or the difference between two, as SVG or PNG",
     .run = cmd_order_plot_run,
 };

@@ -33,7 +33,7 @@ static bool parse_limits(const TrimOptions *options, PhaseOptions *phase,
 
     if (!options->bytes && !options->time && !has_pages && !has_phases) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                    "say how much is to be left: --bytes, --pages, --time "
+                    "say how much to keep: --bytes, --pages, --time "
                     "or --phases");
         return false;
     }
@@ -87,13 +87,13 @@ static int cmd_order_trim_run(int argc, char **argv)
     g_auto(OrderOutput) to = {0};
     const GOptionEntry entries[] = {
         {"bytes", 0, 0, G_OPTION_ARG_STRING, &options.bytes,
-         "Leave the first pages, SIZE in all", "SIZE"},
+         "Keep the first pages, up to SIZE in all", "SIZE"},
         {"pages", 0, 0, G_OPTION_ARG_INT64, &options.n_pages,
-         "Leave the first N pages", "N"},
+         "Keep the first N pages", "N"},
         {"time", 0, 0, G_OPTION_ARG_STRING, &options.time,
-         "Leave what was first touched within TIME (2s, 500ms)", "TIME"},
+         "Keep pages first touched within TIME (2s, 500ms)", "TIME"},
         {"phases", 0, 0, G_OPTION_ARG_INT64, &options.n_phases,
-         "Leave the first N phases", "N"},
+         "Keep the first N phases", "N"},
         PHASE_OPTIONS(&phase),
         ORDER_OUTPUT_OPTIONS(&to),
         {NULL},

@@ -31,6 +31,6 @@ static int cmd_order_run(int argc, char **argv)
 const Command cmd_order = {
     .name = "order",
     .synopsis = "COMMAND",
-    .summary = "Look into page-access orders and edit them",
+    .summary = "Inspect and edit page-access orders",
     .run = cmd_order_run,
 };

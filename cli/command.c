@@ -16,7 +16,7 @@ static void print_table(const Command *const *table, const char *name)
     for (size_t i = 0; table[i]; i++) {
         printf("  %-10s %s\n", table[i]->name, table[i]->summary);
     }
-    printf("\n%s COMMAND --help tells more about each.\n", name);
+    printf("\nRun \"%s COMMAND --help\" for details.\n", name);
 }
 
 static const Command *find_command(const Command *const *table,

@@ -24,7 +24,7 @@ bool order_output_check(const OrderOutput *to, GError **error)
     }
     if (to->path == NULL && !to->in_place) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                    "say where the changed order is to go: --output FILE or "
+                    "say where to write the changed order: --output FILE or "
                     "--in-place");
         return false;
     }

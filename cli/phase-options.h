@@ -21,9 +21,9 @@ typedef struct PhaseOptions {
 /* clang-format off */
 #define PHASE_OPTIONS(phase)                                             \
     {"phase-size", 0, 0, G_OPTION_ARG_STRING, &(phase)->size_text,       \
-     "A phase has at most SIZE (8M)", "SIZE"},                           \
+     "Largest size of a phase (default: 8M)", "SIZE"},                           \
     {"phase-gap", 0, 0, G_OPTION_ARG_STRING, &(phase)->gap_text,         \
-     "A phase ends when nothing new is touched for TIME (20ms)", "TIME"}
+     "End a phase after TIME without a first touch (default: 20ms)", "TIME"}
 /* clang-format on */
 
 void phase_options_clear(PhaseOptions *phase);

@@ -40,7 +40,7 @@ static bool parse_address(const char *text, uint64_t *ret_address,
     *ret_address = g_ascii_strtoull(text + 2, &end, 16);
     if (!g_ascii_isxdigit(text[2]) || *end != '\0' || errno != 0) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                    "\"%s\" is no address of up to 64 bits", text);
+                    "\"%s\" is not a 64-bit address", text);
         return false;
     }
     return true;
@@ -59,7 +59,7 @@ static bool parse_addresses(const char *text, AddressRange *ret_range,
 
     if (text[first_len] == '\0') {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                    "\"%s\" is no range of addresses; write FIRST-LAST or "
+                    "\"%s\" is not a range of addresses; write FIRST-LAST or "
                     "FIRST+LENGTH",
                     text);
         return false;
@@ -70,10 +70,11 @@ static bool parse_addresses(const char *text, AddressRange *ret_range,
     }
     len = has_length ? last : last - first + 1;
     if ((!has_length && last < first) || len == 0) {
-        g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                    "\"%s\" is no range of addresses: it is empty, or longer "
-                    "than 64 bits",
-                    text);
+        g_set_error(
+            error, UTIL_ERROR, UTIL_ERROR_USAGE,
+            "\"%s\" is not a range of addresses: it is empty, or longer "
+            "than 64 bits",
+            text);
         return false;
     }
     ret_range->first = first;
@@ -148,7 +149,7 @@ static bool add_mapping(const char *text, const PageOrder *order, GArray *map,
 
     if (at == NULL) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                    "\"%s\" is no map; write pc, q35 or "
+                    "\"%s\" is not a map; write pc, q35 or "
                     "BLOCK[:FIRST-LAST]@ADDRESS",
                     text);
         return false;
