@@ -123,9 +123,9 @@ static void mistakes_are_told(void **state)
     assert_fails("pc.ram:0-0xffffffffffffffff", NULL, NULL, UTIL_ERROR_USAGE,
                  "longer");
     assert_fails("pc.ram:0-0x1ffffffffffffffff", NULL, NULL, UTIL_ERROR_USAGE,
-                 "no address");
+                 "not a 64-bit address");
     assert_fails(NULL, "0-1", NULL, UTIL_ERROR_USAGE, "--map");
-    assert_fails(NULL, "0-1", "microvm", UTIL_ERROR_USAGE, "no map");
+    assert_fails(NULL, "0-1", "microvm", UTIL_ERROR_USAGE, "not a map");
     assert_fails(NULL, "0-1", "nope@0", UTIL_ERROR_FAILED, "\"nope\"");
 }
 
