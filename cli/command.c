@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/suggest.h"
 #include "util/error.h"
 
 static void print_table(const Command *const *table, const char *name)
@@ -30,6 +31,35 @@ static const Command *find_command(const Command *const *table,
     return NULL;
 }
 
+static int unknown_command(const Command *const *table, const char *name)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    const char *meant;
+
+    for (size_t i = 0; table[i]; i++) {
+        g_ptr_array_add(names, (gpointer)table[i]->name);
+    }
+    meant = suggest(name, (const char *const *)names->pdata, names->len);
+    return meant ? command_usage_error("there is no command \"%s\"; did you "
+                                       "mean \"%s\"?",
+                                       name, meant)
+                 : command_usage_error("there is no command \"%s\"", name);
+}
+
+/* "help" alone is "--help"; "help NAME…" is "NAME… --help". */
+static int help(const Command *const *table, int argc, char **argv)
+{
+    static char option[] = "--help";
+
+    if (argc > 2) {
+        memmove(argv + 1, argv + 2, (size_t)(argc - 2) * sizeof *argv);
+        argv[argc - 1] = option;
+        return command_dispatch(table, argc, argv);
+    }
+    print_table(table, argv[0]);
+    return command_flush();
+}
+
 int command_dispatch(const Command *const *table, int argc, char **argv)
 {
     g_autofree char *full_name = NULL;
@@ -39,13 +69,16 @@ int command_dispatch(const Command *const *table, int argc, char **argv)
     if (argc < 2) {
         return command_usage_error("a command is missing");
     }
+    if (strcmp(argv[1], "help") == 0) {
+        return help(table, argc, argv);
+    }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         print_table(table, argv[0]);
         return command_flush();
     }
     command = find_command(table, argv[1]);
     if (!command) {
-        return command_usage_error("there is no command \"%s\"", argv[1]);
+        return unknown_command(table, argv[1]);
     }
     full_name = g_strdup_printf("%s %s", argv[0], command->name);
     argv[1] = full_name;

@@ -32,7 +32,7 @@ typedef struct Command {
     }
 
 /* Run the command of the table (ends with NULL) that argv[1] names; "--help"
- * lists them. */
+ * or "help" lists them, and "help NAME" shows the help of one. */
 int command_dispatch(const Command *const *table, int argc, char **argv);
 
 /* Cut argv at the first "--": *argc is lowered, and what follows is returned,

@@ -43,7 +43,8 @@ int main(int argc, char **argv)
     if (argc > 0) {
         argv[0] = name;
     }
-    if (argc > 1 && strcmp(argv[1], "--version") == 0) {
+    if (argc > 1 &&
+        (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)) {
         printf("preheat %s\n", PREHEAT_VERSION);
         return command_flush();
     }

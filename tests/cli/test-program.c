@@ -152,12 +152,35 @@ static void the_manual_knows_every_command_and_option(void **state)
 static void the_version_is_told(void **state)
 {
     g_auto(Run) run = preheat("--version");
+    g_auto(Run) letter = preheat("-V");
 
     assert_int_equal(run.status, 0);
     assert_string_equal(run.out, "preheat " PREHEAT_VERSION "\n");
+    assert_string_equal(letter.out, run.out);
+}
+
+static void help_is_a_command_as_well(void **state)
+{
+    g_auto(Run) all = preheat("help");
+    g_auto(Run) option = preheat("--help");
+    g_auto(Run) one = preheat("help order show");
+    g_auto(Run) same = preheat("order show --help");
+
+    assert_int_equal(all.status, 0);
+    assert_string_equal(all.out, option.out);
+    assert_int_equal(one.status, 0);
+    assert_string_equal(one.out, same.out);
 }
 
 /* ---- exit statuses ---- */
+
+static void a_mistyped_command_is_guessed(void **state)
+{
+    assert_run("lodvm", 2, "did you mean \"loadvm\"?");
+    assert_run("savemv", 2, "did you mean \"savevm\"?");
+    assert_run("order polt", 2, "did you mean \"plot\"?");
+    assert_run("help ordre", 2, "did you mean \"order\"?");
+}
 
 static void mistakes_in_the_command_line_have_status_2(void **state)
 {
@@ -394,6 +417,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_manual_knows_every_command_and_option),
         cmocka_unit_test(the_version_is_told),
+        cmocka_unit_test(help_is_a_command_as_well),
+        cmocka_unit_test(a_mistyped_command_is_guessed),
         cmocka_unit_test(mistakes_in_the_command_line_have_status_2),
         cmocka_unit_test(a_load_that_cannot_be_has_status_2),
         cmocka_unit_test(what_a_load_cannot_write_is_told_before_it),
