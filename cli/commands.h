@@ -9,6 +9,7 @@
 #include "cli/command.h"
 
 extern const Command cmd_control;
+extern const Command cmd_doctor;
 extern const Command cmd_loadvm;
 extern const Command cmd_order;
 extern const Command cmd_order_check;

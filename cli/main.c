@@ -18,6 +18,7 @@ static const Command *const commands[] = {
     &cmd_profile,
     &cmd_snapshot,
     &cmd_control,
+    &cmd_doctor,
     NULL,
 };
 /* clang-format on */
