@@ -7,7 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/image-offset.h"
-#include "formats/file.h"
+#include "util/file.h"
 #include "host/loader.h"
 #include "host/qemu-args.h"
 #include "util/error.h"

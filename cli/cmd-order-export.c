@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "cli/commands.h"
-#include "formats/file.h"
+#include "util/file.h"
 #include "formats/page-order.h"
 
 static int export(const PageOrder *order, const char *output)

@@ -3,10 +3,8 @@
  */
 #include "formats/page-order.h"
 
-#include <unistd.h>
-
 #include "formats/error.h"
-#include "formats/file.h"
+#include "util/file.h"
 
 #define MAX_FILE_BYTES (UINT64_C(1) << 30)
 
@@ -22,38 +20,40 @@ static bool check_file_length(uint64_t len_bytes, GError **error)
     return true;
 }
 
-static PageOrder *load_from(int fd, uint64_t len_bytes, GError **error)
+static PageOrder *load_from(const ByteSource *source, GError **error)
 {
-    if (!check_file_length(len_bytes, error)) {
+    if (!check_file_length(source->len_bytes, error)) {
         return NULL;
     }
     /* One byte more: an empty file is no failed allocation. */
-    g_autofree void *data = g_try_malloc(len_bytes + 1);
+    g_autofree void *data = g_try_malloc(source->len_bytes + 1);
     if (!data) {
         g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_TOO_LARGE,
-                    "no memory for its %" G_GUINT64_FORMAT " bytes", len_bytes);
+                    "no memory for its %" G_GUINT64_FORMAT " bytes",
+                    source->len_bytes);
         return NULL;
     }
-    if (!file_read_at(fd, data, len_bytes, 0, error)) {
+    if (!byte_source_read_at(source, data, source->len_bytes, 0, error)) {
         return NULL;
     }
-    return page_order_decode(data, len_bytes, error);
+    return page_order_decode(data, source->len_bytes, error);
+}
+
+PageOrder *page_order_load_source(const ByteSource *source, GError **error)
+{
+    PageOrder *order = load_from(source, error);
+
+    if (!order) {
+        g_prefix_error(error, "%s: ", source->name);
+    }
+    return order;
 }
 
 PageOrder *page_order_load(const char *path, GError **error)
 {
-    PageOrder *order = NULL;
-    uint64_t len_bytes;
+    g_autoptr(ByteSource) source = byte_source_open(path, error);
 
-    int fd = file_open_regular(path, &len_bytes, error);
-    if (fd >= 0) {
-        order = load_from(fd, len_bytes, error);
-        close(fd);
-    }
-    if (!order) {
-        g_prefix_error(error, "%s: ", path);
-    }
-    return order;
+    return source ? page_order_load_source(source, error) : NULL;
 }
 
 static bool save_to(const PageOrder *order, const char *path, GError **error)

@@ -12,6 +12,8 @@
 
 #include <glib.h>
 
+#include "formats/byte-source.h"
+
 #define PAGE_ORDER_VERSION         1
 #define PAGE_ORDER_MAX_BLOCKS      4096
 #define PAGE_ORDER_MAX_EXTENTS     (UINT64_C(1) << 28)
@@ -116,8 +118,10 @@ PageOrder *page_order_from_json_text(const char *text, size_t len_bytes,
 /* The JSON form, for people: indented, one extent a line.  For g_free(). */
 char *page_order_to_json_text(const PageOrder *order);
 
-/* Read the binary form from path.  Errors are prefixed with the path. */
+/* Read the binary form from path, or from source.  NULL with FORMATS_ERROR,
+ * or UTIL_ERROR where it cannot be read; the message begins with the path. */
 PageOrder *page_order_load(const char *path, GError **error);
+PageOrder *page_order_load_source(const ByteSource *source, GError **error);
 
 /* Write the binary form to a temporary name beside path, sync, rename. */
 bool page_order_save(const PageOrder *order, const char *path, GError **error);

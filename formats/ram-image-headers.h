@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "formats/ram-image.h"
+#include "formats/ram-image-block.h"
 #include "formats/reader.h"
 
 /* No field before the first RAM block's header lies beyond this: QEMU's

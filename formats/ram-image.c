@@ -7,10 +7,8 @@
 #include "formats/ram-image.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "formats/error.h"
-#include "formats/file.h"
 #include "formats/ram-image-headers.h"
 
 #define MAX_BLOCKS             4096
@@ -21,7 +19,7 @@
 
 /* Where in the file we are, and what has been met so far. */
 typedef struct Walk {
-    RamImage *snapshot; /* borrowed */
+    RamImage *image;    /* borrowed */
     GArray *blocks;     /* of RamImageBlock */
     GHashTable *names;  /* of the blocks, borrowed from them */
     uint64_t off_bytes; /* of the next header */
@@ -36,16 +34,17 @@ static void clear_block(RamImageBlock *block)
 }
 
 /* Read what the file has at off_bytes, at most max_bytes, into buffer. */
-static bool read_window(const RamImage *snapshot, uint64_t off_bytes,
+static bool read_window(const RamImage *image, uint64_t off_bytes,
                         size_t max_bytes, void *buffer, Reader *ret_reader,
                         GError **error)
 {
-    uint64_t left_bytes = off_bytes < snapshot->file_len_bytes
-                              ? snapshot->file_len_bytes - off_bytes
+    uint64_t left_bytes = off_bytes < image->file_len_bytes
+                              ? image->file_len_bytes - off_bytes
                               : 0;
     size_t len_bytes = (size_t)MIN(left_bytes, max_bytes);
 
-    if (!file_read_at(snapshot->fd, buffer, len_bytes, off_bytes, error)) {
+    if (!byte_source_read_at(image->source, buffer, len_bytes, off_bytes,
+                             error)) {
         return false;
     }
     *ret_reader = reader_make(buffer, len_bytes, off_bytes);
@@ -54,13 +53,13 @@ static bool read_window(const RamImage *snapshot, uint64_t off_bytes,
 
 static bool read_head(Walk *walk, GError **error)
 {
-    RamImage *snapshot = walk->snapshot;
+    RamImage *image = walk->image;
     g_autofree void *buffer = g_malloc(RAM_IMAGE_HEAD_MAX_BYTES);
     Reader reader;
 
-    if (!read_window(snapshot, snapshot->image_off_bytes,
-                     RAM_IMAGE_HEAD_MAX_BYTES, buffer, &reader, error) ||
-        !ram_image_read_head(&reader, &snapshot->machine, &walk->ram_left_bytes,
+    if (!read_window(image, image->image_off_bytes, RAM_IMAGE_HEAD_MAX_BYTES,
+                     buffer, &reader, error) ||
+        !ram_image_read_head(&reader, &image->machine, &walk->ram_left_bytes,
                              error)) {
         return false;
     }
@@ -106,9 +105,9 @@ static bool read_bitmap(Walk *walk, RamImageBlock *block, GError **error)
             " bytes",
             block->name, block->bitmap_len_bytes);
     }
-    return file_read_at(walk->snapshot->fd, block->bitmap,
-                        block->bitmap_len_bytes, block->bitmap_off_bytes,
-                        error) &&
+    return byte_source_read_at(walk->image->source, block->bitmap,
+                               block->bitmap_len_bytes, block->bitmap_off_bytes,
+                               error) &&
            count_pages(block, error);
 }
 
@@ -136,14 +135,14 @@ static bool check_block(const Walk *walk, const RamImageBlock *block,
 
 static bool read_block(Walk *walk, GError **error)
 {
-    const RamImage *snapshot = walk->snapshot;
+    const RamImage *image = walk->image;
     uint8_t buffer[RAM_IMAGE_BLOCK_HEADER_MAX_BYTES];
     RamImageBlock block;
     Reader reader;
 
-    if (!read_window(snapshot, walk->off_bytes, sizeof(buffer), buffer, &reader,
+    if (!read_window(image, walk->off_bytes, sizeof(buffer), buffer, &reader,
                      error) ||
-        !ram_image_read_block_header(&reader, snapshot->file_len_bytes, &block,
+        !ram_image_read_block_header(&reader, image->file_len_bytes, &block,
                                      error)) {
         return false;
     }
@@ -162,12 +161,12 @@ static bool read_block(Walk *walk, GError **error)
 /* The end mark of the RAM section's first part, and something after it. */
 static bool read_end(Walk *walk, GError **error)
 {
-    RamImage *snapshot = walk->snapshot;
+    RamImage *image = walk->image;
     uint8_t buffer[8];
     Reader reader;
     uint64_t flags;
 
-    if (!read_window(snapshot, walk->off_bytes, sizeof(buffer), buffer, &reader,
+    if (!read_window(image, walk->off_bytes, sizeof(buffer), buffer, &reader,
                      error) ||
         !reader_be64(&reader, "the end of RAM", &flags, error)) {
         return false;
@@ -178,7 +177,7 @@ static bool read_end(Walk *walk, GError **error)
             "0x%" G_GINT64_MODIFIER "x where RAM should end (0x10)", flags);
     }
     const uint64_t off_bytes = reader_off_bytes(&reader);
-    const uint64_t len_bytes = snapshot->file_len_bytes - off_bytes;
+    const uint64_t len_bytes = image->file_len_bytes - off_bytes;
     if (len_bytes == 0) {
         return reader_fail_at(off_bytes, error, FORMATS_ERROR_TRUNCATED,
                               "ends before the device state");
@@ -191,7 +190,7 @@ static bool read_end(Walk *walk, GError **error)
             " are accepted",
             len_bytes, MAX_DEVICE_STATE_BYTES);
     }
-    snapshot->device_state_off_bytes = off_bytes;
+    image->device_state_off_bytes = off_bytes;
     return true;
 }
 
@@ -205,15 +204,15 @@ static bool read_blocks(Walk *walk, GError **error)
     return read_end(walk, error);
 }
 
-static bool read_headers(RamImage *snapshot, GError **error)
+static bool read_headers(RamImage *image, GError **error)
 {
     g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
     g_autoptr(GArray) blocks = g_array_new(FALSE, FALSE, sizeof(RamImageBlock));
-    Walk walk = {.snapshot = snapshot, .blocks = blocks, .names = names};
+    Walk walk = {.image = image, .blocks = blocks, .names = names};
 
     bool ok = read_head(&walk, error) && read_blocks(&walk, error);
-    snapshot->n_blocks = blocks->len;
-    snapshot->blocks =
+    image->n_blocks = blocks->len;
+    image->blocks =
         (RamImageBlock *)g_array_free(g_steal_pointer(&blocks), FALSE);
     return ok;
 }
@@ -244,16 +243,17 @@ static void hash_block(GChecksum *hash, const RamImageBlock *block)
     }
 }
 
-static bool hash_device_state(GChecksum *hash, const RamImage *snapshot,
+static bool hash_device_state(GChecksum *hash, const RamImage *image,
                               GError **error)
 {
     g_autofree guchar *buffer = g_malloc(CHUNK_BYTES);
-    uint64_t off_bytes = snapshot->device_state_off_bytes;
+    uint64_t off_bytes = image->device_state_off_bytes;
 
-    while (off_bytes < snapshot->file_len_bytes) {
+    while (off_bytes < image->file_len_bytes) {
         size_t len_bytes =
-            (size_t)MIN(snapshot->file_len_bytes - off_bytes, CHUNK_BYTES);
-        if (!file_read_at(snapshot->fd, buffer, len_bytes, off_bytes, error)) {
+            (size_t)MIN(image->file_len_bytes - off_bytes, CHUNK_BYTES);
+        if (!byte_source_read_at(image->source, buffer, len_bytes, off_bytes,
+                                 error)) {
             return false;
         }
         g_checksum_update(hash, buffer, (gssize)len_bytes);
@@ -262,62 +262,79 @@ static bool hash_device_state(GChecksum *hash, const RamImage *snapshot,
     return true;
 }
 
-static bool compute_identity(RamImage *snapshot, GError **error)
+static bool compute_identity(RamImage *image, GError **error)
 {
     g_autoptr(GChecksum) hash = g_checksum_new(G_CHECKSUM_SHA256);
 
-    hash_string(hash, snapshot->machine);
-    hash_be64(hash, snapshot->n_blocks);
-    for (size_t i = 0; i < snapshot->n_blocks; i++) {
-        hash_block(hash, &snapshot->blocks[i]);
+    hash_string(hash, image->machine);
+    hash_be64(hash, image->n_blocks);
+    for (size_t i = 0; i < image->n_blocks; i++) {
+        hash_block(hash, &image->blocks[i]);
     }
-    if (!hash_device_state(hash, snapshot, error)) {
+    if (!hash_device_state(hash, image, error)) {
         return false;
     }
-    snapshot->identity = g_strdup(g_checksum_get_string(hash));
+    image->identity = g_strdup(g_checksum_get_string(hash));
     return true;
+}
+
+RamImage *ram_image_open_source(ByteSource *source, uint64_t image_off_bytes,
+                                GError **error)
+{
+    g_autoptr(RamImage) image = g_new0(RamImage, 1);
+
+    image->source = source;
+    image->path = g_strdup(source->name);
+    image->fd = source->fd;
+    image->file_len_bytes = source->len_bytes;
+    image->image_off_bytes = image_off_bytes;
+    if (!read_headers(image, error) || !compute_identity(image, error)) {
+        g_prefix_error(error, "%s: ", image->path);
+        return NULL;
+    }
+    return g_steal_pointer(&image);
 }
 
 RamImage *ram_image_open(const char *path, uint64_t image_off_bytes,
                          GError **error)
 {
-    g_autoptr(RamImage) snapshot = g_new0(RamImage, 1);
+    ByteSource *source = byte_source_open(path, error);
 
-    snapshot->path = g_strdup(path);
-    snapshot->image_off_bytes = image_off_bytes;
-    snapshot->fd = file_open_regular(path, &snapshot->file_len_bytes, error);
-    if (snapshot->fd < 0 || !read_headers(snapshot, error) ||
-        !compute_identity(snapshot, error)) {
-        g_prefix_error(error, "%s: ", path);
-        return NULL;
-    }
-    return g_steal_pointer(&snapshot);
+    return source ? ram_image_open_source(source, image_off_bytes, error)
+                  : NULL;
 }
 
-void ram_image_free(RamImage *snapshot)
+RamImage *ram_image_open_fd(int fd, const char *name, uint64_t image_off_bytes,
+                            GError **error)
 {
-    if (!snapshot) {
+    ByteSource *source = byte_source_new_fd(fd, name, error);
+
+    return source ? ram_image_open_source(source, image_off_bytes, error)
+                  : NULL;
+}
+
+void ram_image_free(RamImage *image)
+{
+    if (!image) {
         return;
     }
-    for (size_t i = 0; i < snapshot->n_blocks; i++) {
-        clear_block(&snapshot->blocks[i]);
+    for (size_t i = 0; i < image->n_blocks; i++) {
+        clear_block(&image->blocks[i]);
     }
-    if (snapshot->fd >= 0) {
-        close(snapshot->fd);
-    }
-    g_free(snapshot->blocks);
-    g_free(snapshot->path);
-    g_free(snapshot->machine);
-    g_free(snapshot->identity);
-    g_free(snapshot);
+    byte_source_free(image->source);
+    g_free(image->blocks);
+    g_free(image->path);
+    g_free(image->machine);
+    g_free(image->identity);
+    g_free(image);
 }
 
-const RamImageBlock *ram_image_find_block(const RamImage *snapshot,
+const RamImageBlock *ram_image_find_block(const RamImage *image,
                                           const char *name)
 {
-    for (size_t i = 0; i < snapshot->n_blocks; i++) {
-        if (strcmp(snapshot->blocks[i].name, name) == 0) {
-            return &snapshot->blocks[i];
+    for (size_t i = 0; i < image->n_blocks; i++) {
+        if (strcmp(image->blocks[i].name, name) == 0) {
+            return &image->blocks[i];
         }
     }
     return NULL;

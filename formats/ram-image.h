@@ -1,8 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Reader of QEMU's mapped-ram snapshots: where each page of each RAM block
- * lies in the file, and which pages are in it at all.
+ * The parsed RAM of a QEMU snapshot in the mapped-ram format: where each page
+ * of each RAM block lies in the file, and which pages are in it at all.
  *
  * Source of the format: QEMU, docs/devel/migration/mapped-ram.rst and
  * migration/ram.c (since QEMU 9.0).
@@ -15,23 +15,13 @@
 
 #include <glib.h>
 
-/* One RAM block.  All offsets count from the start of the file, also where
- * the image begins at an offset. */
-typedef struct RamImageBlock {
-    char *name;               /* QEMU's idstr, e.g. "pc.ram" */
-    uint64_t len_bytes;       /* used length; a multiple of page_bytes */
-    uint64_t page_bytes;      /* target page size; a power of two */
-    uint64_t n_pages;         /* len_bytes / page_bytes */
-    uint64_t n_pages_in_file; /* bits set in the bitmap */
-    uint64_t bitmap_off_bytes;
-    uint64_t bitmap_len_bytes;
-    uint64_t pages_off_bytes;
-    uint64_t *bitmap; /* bit i: page i is in the file, else it is zero */
-} RamImageBlock;
+#include "formats/byte-source.h"
+#include "formats/ram-image-block.h"
 
 typedef struct RamImage {
-    char *path; /* as it was given, for messages */
-    int fd;     /* O_RDONLY | O_CLOEXEC, owned */
+    ByteSource *source; /* owned */
+    char *path;         /* the source's name, for messages */
+    int fd;             /* the source's, or -1 */
     uint64_t image_off_bytes;
     uint64_t file_len_bytes;
     char *machine; /* e.g. "pc-i440fx-10.0" */
@@ -42,8 +32,8 @@ typedef struct RamImage {
 } RamImage;
 
 /*
- * Open the snapshot that begins image_off_bytes into the file at path, and
- * read its headers and bitmaps.  Checked: every offset and length against the
+ * Open the image that begins image_off_bytes into the file at path, and read
+ * its headers and bitmaps.  Checked: every offset and length against the
  * file, the blocks against each other.
  *
  * identity is the SHA-256 over machine name, the blocks' names, lengths, page
@@ -51,23 +41,26 @@ typedef struct RamImage {
  * offsets, so that it costs little and stays the same when the image is moved
  * inside a file.
  *
- * Returns a new RamImage, for ram_image_free(), or NULL with FORMATS_ERROR.
+ * Returns a new RamImage, for ram_image_free(), or NULL with FORMATS_ERROR,
+ * or UTIL_ERROR where the file cannot be read.
  */
 RamImage *ram_image_open(const char *path, uint64_t image_off_bytes,
                          GError **error);
 
+/* The same of the file that fd leads to, which the caller keeps and may
+ * close; name is what messages call it. */
+RamImage *ram_image_open_fd(int fd, const char *name, uint64_t image_off_bytes,
+                            GError **error);
+
+/* The same of source, which is taken over, also by a failure. */
+RamImage *ram_image_open_source(ByteSource *source, uint64_t image_off_bytes,
+                                GError **error);
+
 /* NULL is fine. */
-void ram_image_free(RamImage *snapshot);
+void ram_image_free(RamImage *image);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(RamImage, ram_image_free)
 
-/* The block called name, or NULL; owned by the snapshot. */
-const RamImageBlock *ram_image_find_block(const RamImage *snapshot,
+/* The block called name, or NULL; owned by the image. */
+const RamImageBlock *ram_image_find_block(const RamImage *image,
                                           const char *name);
-
-/* Whether page (an index, below n_pages) is in the file. */
-static inline bool ram_image_block_has_page(const RamImageBlock *block,
-                                            uint64_t page)
-{
-    return (block->bitmap[page / 64] >> (page % 64)) & 1;
-}

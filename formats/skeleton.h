@@ -12,12 +12,13 @@
 #include "formats/ram-image.h"
 
 /*
- * Write the skeleton of snapshot into fd (an empty memfd or file, at the same
- * offsets as in the snapshot; holes where there is nothing).  lazy[i] says
- * whether the snapshot's block i is lazy; the others keep bitmap and pages.
+ * Write the skeleton of image into fd (an empty memfd or file, at the same
+ * offsets as in the image; holes where there is nothing).  lazy[i] says
+ * whether the image's block i is lazy; the others keep bitmap and pages.
  * Reads no page of a lazy block.
  *
- * Returns false with FORMATS_ERROR; fd's contents are then undefined.
+ * Returns false with FORMATS_ERROR or UTIL_ERROR; fd's contents are then
+ * undefined.
  */
-bool skeleton_write(const RamImage *snapshot, const bool *lazy, int fd,
+bool skeleton_write(const RamImage *image, const bool *lazy, int fd,
                     GError **error);

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 
 #include "formats/control-protocol.h"
-#include "formats/file.h"
+#include "util/file.h"
 #include "formats/page-order.h"
 #include "plugin/arguments.h"
 #include "profiler/orders/learn.h"

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "formats/file.h"
+#include "util/file.h"
 #include "formats/page-order.h"
 #include "formats/ram-image.h"
 #include "plugin/arguments.h"

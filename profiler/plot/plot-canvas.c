@@ -8,7 +8,7 @@
 #include <cairo-svg.h>
 
 #include "formats/error.h"
-#include "formats/file.h"
+#include "util/file.h"
 
 #define RGB(hex)                                                               \
     {                                                                          \

@@ -66,7 +66,7 @@ double plot_legend_entry(cairo_t *cr, double x, double y, PlotColour colour,
  * to a temporary name, synced, renamed.
  *
  * Errors are G_OPTION_ERROR_BAD_VALUE for another ending, else FORMATS_ERROR
- * prefixed with the path.
+ * or UTIL_ERROR, prefixed with the path.
  */
 bool plot_canvas_write(const char *path, double width, double height,
                        void (*draw)(cairo_t *cr, double width, double height,

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "formats/error.h"
-#include "formats/file.h"
+#include "util/file.h"
 
 typedef struct StatsField {
     const char *group; /* the object that it is in, or NULL */

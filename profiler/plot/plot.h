@@ -32,6 +32,6 @@ typedef struct PlotRequest {
  * name, synced, renamed.
  *
  * Errors: PROFILER_ERROR_MISMATCH if the orders' blocks do not fit together,
- * G_OPTION_ERROR_BAD_VALUE for another ending, FORMATS_ERROR for writing.
+ * G_OPTION_ERROR_BAD_VALUE for another ending, UTIL_ERROR for writing.
  */
 bool order_plot(const PlotRequest *request, const char *path, GError **error);

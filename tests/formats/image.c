@@ -11,17 +11,22 @@
 
 #define PAGES_ALIGNMENT (UINT64_C(1) << 20)
 
-/* The file under construction; sparse, written at a running offset. */
+/* The image under construction, written at a running offset. */
 typedef struct Output {
-    int fd;
+    GByteArray *bytes;
     uint64_t off_bytes;
 } Output;
 
 static void put_bytes(Output *out, const void *bytes, size_t len_bytes)
 {
-    ssize_t n = pwrite(out->fd, bytes, len_bytes, (off_t)out->off_bytes);
+    const guint old_end = out->bytes->len;
+    const guint end = (guint)(out->off_bytes + len_bytes);
 
-    g_assert(n == (ssize_t)len_bytes);
+    if (end > old_end) {
+        g_byte_array_set_size(out->bytes, end);
+        memset(&out->bytes->data[old_end], 0, end - old_end);
+    }
+    memcpy(&out->bytes->data[out->off_bytes], bytes, len_bytes);
     out->off_bytes += len_bytes;
 }
 
@@ -76,7 +81,7 @@ static void put_head(Output *out, const Image *image)
     uint64_t ram_bytes = 0;
 
     for (size_t i = 0; i < image->n_blocks; i++) {
-        ram_bytes += image->blocks[i].len_bytes;
+        ram_bytes += image->blocks[i].len_bytes + image->blocks[i].len_error;
     }
     put_number(out, image->magic, 4);
     put_number(out, image->version, 4);
@@ -116,7 +121,7 @@ static void put_pages(Output *out, const ImageBlock *block, size_t index)
 static void put_block(Output *out, const ImageBlock *block, size_t index)
 {
     put_name(out, block->name);
-    put_number(out, block->len_bytes, 8);
+    put_number(out, block->len_bytes + block->len_error, 8);
     put_number(out, block->version, 4);
     put_number(out, block->page_bytes, 8);
 
@@ -190,16 +195,27 @@ Image image_small(void)
     return image;
 }
 
-int image_write(const Image *image)
+GBytes *image_bytes(const Image *image)
 {
-    Output out = {memfd_create("image", MFD_CLOEXEC), image->image_off_bytes};
+    Output out = {g_byte_array_new(), image->image_off_bytes};
 
-    g_assert(out.fd >= 0);
     put_head(&out, image);
     for (size_t i = 0; i < image->n_blocks; i++) {
         put_block(&out, &image->blocks[i], i);
     }
     put_number(&out, image->end_mark, 8);
     put_bytes(&out, image->device_state, strlen(image->device_state));
-    return out.fd;
+    return g_byte_array_free_to_bytes(out.bytes);
+}
+
+int image_write(const Image *image)
+{
+    g_autoptr(GBytes) bytes = image_bytes(image);
+    const size_t len_bytes = g_bytes_get_size(bytes);
+    int fd = memfd_create("image", MFD_CLOEXEC);
+
+    g_assert(fd >= 0);
+    g_assert(pwrite(fd, g_bytes_get_data(bytes, NULL), len_bytes, 0) ==
+             (ssize_t)len_bytes);
+    return fd;
 }

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <glib.h>
+
 #define IMAGE_MAX_BLOCKS       3
 #define IMAGE_MAX_CAPABILITIES 3
 #define IMAGE_DEVICE_STATE     "device state, as QEMU would have it"
@@ -15,6 +17,7 @@
 typedef struct ImageBlock {
     const char *name;
     uint64_t len_bytes;
+    uint64_t len_error; /* added to what is written of it */
     uint32_t version;
     uint64_t page_bytes;
     /* Added to the offsets that are right. */
@@ -58,6 +61,9 @@ Image image_valid(void);
 
 /* The same in little: three blocks of two pages of 512 bytes. */
 Image image_small(void);
+
+/* The image's bytes, its offset's before it included. */
+GBytes *image_bytes(const Image *image);
 
 /* Write it into a new memfd. */
 int image_write(const Image *image);

@@ -5,18 +5,32 @@
 
 #include <string.h>
 
+#include "util/error.h"
+
 #define SAMPLE_IDENTITY                                                        \
     "00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef"
 
-void assert_error(GError *error, FormatsError code, const char *text)
+static void assert_error_of(GError *error, GQuark domain, int code,
+                            const char *text)
 {
     assert_non_null(error);
-    if (!g_error_matches(error, FORMATS_ERROR, code) ||
+    if (!g_error_matches(error, domain, code) ||
         !strstr(error->message, text)) {
-        fail_msg("error %d \"%s\", expected error %d with \"%s\"", error->code,
-                 error->message, code, text);
+        fail_msg("%s %d \"%s\", expected %s %d with \"%s\"",
+                 g_quark_to_string(error->domain), error->code, error->message,
+                 g_quark_to_string(domain), code, text);
     }
     g_error_free(error);
+}
+
+void assert_error(GError *error, FormatsError code, const char *text)
+{
+    assert_error_of(error, FORMATS_ERROR, code, text);
+}
+
+void assert_util_error(GError *error, const char *text)
+{
+    assert_error_of(error, UTIL_ERROR, UTIL_ERROR_FAILED, text);
 }
 
 void assert_no_error(const GError *error)

@@ -19,6 +19,9 @@
 /* error is set, has the code, and its message contains text; frees it. */
 void assert_error(GError *error, FormatsError code, const char *text);
 
+/* The same of an error of util/: UTIL_ERROR_FAILED. */
+void assert_util_error(GError *error, const char *text);
+
 /* error is not set; fails with its message. */
 void assert_no_error(const GError *error);
 

@@ -3,6 +3,7 @@
  */
 #include "tests/formats/support.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,30 +11,28 @@
 #include "formats/ram-image.h"
 #include "tests/formats/image.h"
 
-static RamImage *open_fd(int fd, uint64_t image_off_bytes, GError **error)
+static RamImage *open_bytes(GBytes *bytes, uint64_t image_off_bytes,
+                            GError **error)
 {
-    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
-
-    return ram_image_open(path, image_off_bytes, error);
+    return ram_image_open_source(byte_source_new_memory(bytes, "vm.snap"),
+                                 image_off_bytes, error);
 }
 
 static RamImage *open_image(const Image *image, GError **error)
 {
-    int fd = image_write(image);
-    RamImage *snapshot = open_fd(fd, image->image_off_bytes, error);
+    g_autoptr(GBytes) bytes = image_bytes(image);
 
-    close(fd);
-    return snapshot;
+    return open_bytes(bytes, image->image_off_bytes, error);
 }
 
 static RamImage *open_valid(const Image *image)
 {
     GError *error = NULL;
-    RamImage *snapshot = open_image(image, &error);
+    RamImage *opened = open_image(image, &error);
 
     assert_no_error(error);
-    assert_non_null(snapshot);
-    return snapshot;
+    assert_non_null(opened);
+    return opened;
 }
 
 static void refuse(const Image *image, FormatsError code, const char *text)
@@ -41,7 +40,7 @@ static void refuse(const Image *image, FormatsError code, const char *text)
     GError *error = NULL;
 
     assert_null(open_image(image, &error));
-    assert_true(g_str_has_prefix(error->message, "/proc/self/fd/"));
+    assert_true(g_str_has_prefix(error->message, "vm.snap: "));
     assert_non_null(strstr(error->message, "offset "));
     assert_error(error, code, text);
 }
@@ -49,16 +48,15 @@ static void refuse(const Image *image, FormatsError code, const char *text)
 static void a_valid_image_is_read_in_full(void **state)
 {
     const Image image = image_valid();
-    g_autoptr(RamImage) snapshot = open_valid(&image);
+    g_autoptr(RamImage) opened = open_valid(&image);
 
-    assert_string_equal(snapshot->machine, "pc-i440fx-10.0");
-    assert_int_equal(snapshot->n_blocks, 3);
-    assert_int_equal(snapshot->file_len_bytes -
-                         snapshot->device_state_off_bytes,
+    assert_string_equal(opened->machine, "pc-i440fx-10.0");
+    assert_int_equal(opened->n_blocks, 3);
+    assert_int_equal(opened->file_len_bytes - opened->device_state_off_bytes,
                      strlen(IMAGE_DEVICE_STATE));
-    assert_int_equal(strlen(snapshot->identity), 64);
+    assert_int_equal(strlen(opened->identity), 64);
 
-    const RamImageBlock *ram = &snapshot->blocks[0];
+    const RamImageBlock *ram = &opened->blocks[0];
     assert_string_equal(ram->name, "pc.ram");
     assert_int_equal(ram->len_bytes, 130 * 4096);
     assert_int_equal(ram->page_bytes, 4096);
@@ -70,24 +68,24 @@ static void a_valid_image_is_read_in_full(void **state)
     assert_false(ram_image_block_has_page(ram, 6));
     assert_true(ram_image_block_has_page(ram, 129));
 
-    assert_ptr_equal(ram_image_find_block(snapshot, "pc.rom"),
-                     &snapshot->blocks[2]);
-    assert_null(ram_image_find_block(snapshot, "none"));
+    assert_ptr_equal(ram_image_find_block(opened, "pc.rom"),
+                     &opened->blocks[2]);
+    assert_null(ram_image_find_block(opened, "none"));
 }
 
 static void pages_lie_where_the_block_says(void **state)
 {
     const Image image = image_valid();
-    g_autoptr(RamImage) snapshot = open_valid(&image);
+    g_autoptr(RamImage) opened = open_valid(&image);
 
-    for (size_t i = 0; i < snapshot->n_blocks; i++) {
-        const RamImageBlock *block = &snapshot->blocks[i];
+    for (size_t i = 0; i < opened->n_blocks; i++) {
+        const RamImageBlock *block = &opened->blocks[i];
         for (uint64_t page = 0; page < block->n_pages; page++) {
             uint64_t off_bytes =
                 block->pages_off_bytes + page * block->page_bytes;
             uint8_t byte;
-            assert_int_equal(pread(snapshot->fd, &byte, 1, (off_t)off_bytes),
-                             1);
+            assert_true(
+                byte_source_read_at(opened->source, &byte, 1, off_bytes, NULL));
             assert_int_equal(byte, ram_image_block_has_page(block, page)
                                        ? image_page_byte(i, page)
                                        : 0);
@@ -100,11 +98,11 @@ an_image_inside_a_file_has_offsets_from_the_files_start(void **state)
 {
     Image image = image_valid();
     image.image_off_bytes = 5000;
-    g_autoptr(RamImage) snapshot = open_valid(&image);
+    g_autoptr(RamImage) opened = open_valid(&image);
 
-    assert_int_equal(snapshot->image_off_bytes, 5000);
-    assert_int_equal(snapshot->blocks[0].pages_off_bytes, 1 << 20);
-    assert_in_range(snapshot->blocks[0].bitmap_off_bytes, 5001, 5500);
+    assert_int_equal(opened->image_off_bytes, 5000);
+    assert_int_equal(opened->blocks[0].pages_off_bytes, 1 << 20);
+    assert_in_range(opened->blocks[0].bitmap_off_bytes, 5001, 5500);
 }
 
 static void known_configuration_subsections_are_skipped(void **state)
@@ -161,10 +159,10 @@ static void identity_tells_machine_blocks_bitmaps_and_device_state(void **state)
 static void identity_is_what_the_specification_says(void **state)
 {
     const Image image = image_small();
-    g_autoptr(RamImage) snapshot = open_valid(&image);
+    g_autoptr(RamImage) opened = open_valid(&image);
 
-    assert_string_equal(snapshot->identity, "f29cb1d2d7d8696039baa1abf8380e0f"
-                                            "63ba6fbe0f9c76dfb4c61647a613c7fa");
+    assert_string_equal(opened->identity, "f29cb1d2d7d8696039baa1abf8380e0f"
+                                          "63ba6fbe0f9c76dfb4c61647a613c7fa");
 }
 
 static void another_kind_of_file_is_not_this(void **state)
@@ -178,15 +176,14 @@ static void another_kind_of_file_is_not_this(void **state)
 static void an_image_is_not_found_at_the_wrong_offset(void **state)
 {
     const Image image = image_valid();
-    int fd = image_write(&image);
+    g_autoptr(GBytes) bytes = image_bytes(&image);
     GError *error = NULL;
 
-    assert_null(open_fd(fd, 1, &error));
+    assert_null(open_bytes(bytes, 1, &error));
     assert_error(error, FORMATS_ERROR_NOT_THIS, "offset 1");
     error = NULL;
-    assert_null(open_fd(fd, UINT64_MAX, &error));
+    assert_null(open_bytes(bytes, UINT64_MAX, &error));
     assert_error(error, FORMATS_ERROR_TRUNCATED, "magic");
-    close(fd);
 }
 
 static void versions_that_are_not_known_are_refused(void **state)
@@ -388,10 +385,10 @@ static void a_file_without_device_state_is_torn(void **state)
 }
 
 /* Every byte of headers, bitmaps and end mark; between them each 509th. */
-static uint64_t shorter(const RamImage *snapshot, uint64_t len_bytes)
+static uint64_t shorter(const RamImage *opened, uint64_t len_bytes)
 {
-    for (size_t i = 0; i < snapshot->n_blocks; i++) {
-        const RamImageBlock *block = &snapshot->blocks[i];
+    for (size_t i = 0; i < opened->n_blocks; i++) {
+        const RamImageBlock *block = &opened->blocks[i];
         const uint64_t start_bytes =
             block->bitmap_off_bytes + block->bitmap_len_bytes;
         const uint64_t end_bytes = block->pages_off_bytes + block->len_bytes;
@@ -406,28 +403,24 @@ static void an_image_cut_anywhere_before_its_device_state_is_torn(void **state)
 {
     const Image image = image_valid();
     g_autoptr(RamImage) whole = open_valid(&image);
-    int fd = image_write(&image);
+    g_autoptr(GBytes) bytes = image_bytes(&image);
 
     for (uint64_t len_bytes = whole->device_state_off_bytes; len_bytes > 0;
          len_bytes = shorter(whole, len_bytes)) {
+        g_autoptr(GBytes) cut = g_bytes_new_from_bytes(bytes, 0, len_bytes);
         GError *error = NULL;
-        assert_int_equal(ftruncate(fd, (off_t)len_bytes), 0);
-        assert_null(open_fd(fd, 0, &error));
-        assert_error(error, FORMATS_ERROR_TRUNCATED, "/proc/self/fd/");
+        assert_null(open_bytes(cut, 0, &error));
+        assert_error(error, FORMATS_ERROR_TRUNCATED, "vm.snap: ");
     }
-    close(fd);
 }
 
 static void an_empty_file_is_torn(void **state)
 {
-    const Image image = image_valid();
-    int fd = image_write(&image);
+    g_autoptr(GBytes) nothing = g_bytes_new(NULL, 0);
     GError *error = NULL;
 
-    assert_int_equal(ftruncate(fd, 0), 0);
-    assert_null(open_fd(fd, 0, &error));
+    assert_null(open_bytes(nothing, 0, &error));
     assert_error(error, FORMATS_ERROR_TRUNCATED, "magic");
-    close(fd);
 }
 
 static void open_stretched(const Image *image, uint64_t len_bytes,
@@ -437,7 +430,7 @@ static void open_stretched(const Image *image, uint64_t len_bytes,
     GError *error = NULL;
 
     assert_int_equal(ftruncate(fd, (off_t)len_bytes), 0);
-    assert_null(open_fd(fd, 0, &error));
+    assert_null(ram_image_open_fd(fd, "vm.snap", 0, &error));
     assert_error(error, code, text);
     close(fd);
 }
@@ -447,7 +440,7 @@ static void an_exabyte_of_nothing_takes_no_memory(void **state)
     Image image = image_valid();
 
     image.n_blocks = 1;
-    image.blocks[0].len_bytes = UINT64_C(1) << 62;
+    image.blocks[0].len_error = (UINT64_C(1) << 62) - image.blocks[0].len_bytes;
     image.blocks[0].pages_off_error = UINT64_C(1) << 48;
     open_stretched(&image, INT64_MAX, FORMATS_ERROR_TOO_LARGE,
                    "bytes of bitmaps");
@@ -461,7 +454,7 @@ static void a_device_state_beyond_the_limit_is_too_large(void **state)
                    "bytes of device state");
 }
 
-static void what_is_no_regular_file_is_unsupported(void **state)
+static void what_is_no_regular_file_is_refused(void **state)
 {
     g_autofree char *dir = g_dir_make_tmp("preheat-test-XXXXXX", NULL);
     g_autofree char *fifo = g_build_filename(dir, "fifo", NULL);
@@ -471,10 +464,37 @@ static void what_is_no_regular_file_is_unsupported(void **state)
     for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
         GError *error = NULL;
         assert_null(ram_image_open(paths[i], 0, &error));
-        assert_error(error, FORMATS_ERROR_UNSUPPORTED, "not a regular file");
+        assert_util_error(error, "not a regular file");
     }
     unlink(fifo);
     rmdir(dir);
+}
+
+static void a_descriptor_stays_the_callers(void **state)
+{
+    const Image image = image_valid();
+    int fd = image_write(&image);
+    GError *error = NULL;
+    uint8_t byte;
+
+    assert_int_equal(lseek(fd, 4711, SEEK_SET), 4711);
+    g_autoptr(RamImage) opened = ram_image_open_fd(fd, "vm.snap", 0, &error);
+    assert_no_error(error);
+    assert_string_equal(opened->path, "vm.snap");
+    assert_int_equal(lseek(fd, 0, SEEK_CUR), 4711);
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(pread(opened->fd, &byte, 1, 0), 1);
+    assert_int_equal(byte, 'Q');
+}
+
+static void a_descriptor_of_no_regular_file_is_refused(void **state)
+{
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    GError *error = NULL;
+
+    assert_null(ram_image_open_fd(fd, "vm.snap", 0, &error));
+    assert_util_error(error, "vm.snap: not a regular file");
+    close(fd);
 }
 
 static void a_missing_file_is_named(void **state)
@@ -482,7 +502,7 @@ static void a_missing_file_is_named(void **state)
     GError *error = NULL;
 
     assert_null(ram_image_open("/nonexistent/vm.snap", 0, &error));
-    assert_error(error, FORMATS_ERROR_IO, "/nonexistent/vm.snap: cannot open");
+    assert_util_error(error, "/nonexistent/vm.snap: cannot open");
 }
 
 int main(void)
@@ -516,7 +536,9 @@ int main(void)
         cmocka_unit_test(an_empty_file_is_torn),
         cmocka_unit_test(an_exabyte_of_nothing_takes_no_memory),
         cmocka_unit_test(a_device_state_beyond_the_limit_is_too_large),
-        cmocka_unit_test(what_is_no_regular_file_is_unsupported),
+        cmocka_unit_test(what_is_no_regular_file_is_refused),
+        cmocka_unit_test(a_descriptor_stays_the_callers),
+        cmocka_unit_test(a_descriptor_of_no_regular_file_is_refused),
         cmocka_unit_test(a_missing_file_is_named),
     };
 

@@ -3,6 +3,7 @@
  */
 #include "tests/formats/support.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,54 +11,56 @@
 #include "formats/skeleton.h"
 #include "tests/formats/image.h"
 
-/* A snapshot and its skeleton, opened like a snapshot. */
+/* A image and its skeleton, opened like a image. */
 typedef struct Pair {
-    RamImage *snapshot;
+    RamImage *image;
     RamImage *skeleton;
 } Pair;
 
-static RamImage *open_fd(int fd, uint64_t image_off_bytes)
+static RamImage *open_image(const Image *image)
 {
-    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
+    g_autoptr(GBytes) bytes = image_bytes(image);
     GError *error = NULL;
-    RamImage *snapshot = ram_image_open(path, image_off_bytes, &error);
+    RamImage *opened =
+        ram_image_open_source(byte_source_new_memory(bytes, "vm.snap"),
+                              image->image_off_bytes, &error);
 
     assert_no_error(error);
-    return snapshot;
+    return opened;
 }
 
 static Pair make_pair(const Image *image, const bool *lazy)
 {
-    int fd = image_write(image);
     int skeleton_fd = memfd_create("skeleton", MFD_CLOEXEC);
     GError *error = NULL;
-    Pair pair = {open_fd(fd, image->image_off_bytes), NULL};
+    Pair pair = {open_image(image), NULL};
 
-    assert_true(skeleton_write(pair.snapshot, lazy, skeleton_fd, &error));
+    assert_true(skeleton_write(pair.image, lazy, skeleton_fd, &error));
     assert_no_error(error);
-    pair.skeleton = open_fd(skeleton_fd, image->image_off_bytes);
-    close(fd);
+    pair.skeleton = ram_image_open_fd(skeleton_fd, "skeleton",
+                                      image->image_off_bytes, &error);
+    assert_no_error(error);
     close(skeleton_fd);
     return pair;
 }
 
 static void free_pair(Pair *pair)
 {
-    ram_image_free(pair->snapshot);
+    ram_image_free(pair->image);
     ram_image_free(pair->skeleton);
 }
 
-static uint8_t byte_at(const RamImage *snapshot, uint64_t off_bytes)
+static uint8_t byte_at(const RamImage *image, uint64_t off_bytes)
 {
     uint8_t byte;
 
-    assert_int_equal(pread(snapshot->fd, &byte, 1, (off_t)off_bytes), 1);
+    assert_true(byte_source_read_at(image->source, &byte, 1, off_bytes, NULL));
     return byte;
 }
 
 static void assert_device_state_equal(const Pair *pair)
 {
-    const uint64_t off_bytes = pair->snapshot->device_state_off_bytes;
+    const uint64_t off_bytes = pair->image->device_state_off_bytes;
     char state[sizeof(IMAGE_DEVICE_STATE) - 1];
 
     assert_int_equal(pair->skeleton->device_state_off_bytes, off_bytes);
@@ -75,7 +78,7 @@ static void a_lazy_block_has_neither_bits_nor_pages(void **state)
     for (size_t i = 0; i < 2; i++) {
         const RamImageBlock *block = &pair.skeleton->blocks[i];
         assert_int_equal(block->n_pages_in_file, 0);
-        assert_int_equal(block->len_bytes, pair.snapshot->blocks[i].len_bytes);
+        assert_int_equal(block->len_bytes, pair.image->blocks[i].len_bytes);
         assert_int_equal(byte_at(pair.skeleton, block->pages_off_bytes), 0);
     }
     assert_device_state_equal(&pair);
@@ -89,13 +92,13 @@ static void a_block_that_is_not_lazy_stays_whole(void **state)
 
     for (size_t i = 0; i < 3; i += 2) {
         const RamImageBlock *block = &pair.skeleton->blocks[i];
-        assert_memory_equal(block->bitmap, pair.snapshot->blocks[i].bitmap,
+        assert_memory_equal(block->bitmap, pair.image->blocks[i].bitmap,
                             block->bitmap_len_bytes);
         for (uint64_t page = 0; page < block->n_pages; page++) {
             uint64_t last_off_bytes =
                 block->pages_off_bytes + (page + 1) * block->page_bytes - 1;
             assert_int_equal(byte_at(pair.skeleton, last_off_bytes),
-                             byte_at(pair.snapshot, last_off_bytes));
+                             byte_at(pair.image, last_off_bytes));
         }
     }
     free_pair(&pair);
@@ -106,9 +109,8 @@ static void without_a_lazy_block_it_is_the_same_snapshot(void **state)
     const Image image = image_valid();
     Pair pair = make_pair(&image, (const bool[]){false, false, false});
 
-    assert_string_equal(pair.skeleton->identity, pair.snapshot->identity);
-    assert_int_equal(pair.skeleton->file_len_bytes,
-                     pair.snapshot->file_len_bytes);
+    assert_string_equal(pair.skeleton->identity, pair.image->identity);
+    assert_int_equal(pair.skeleton->file_len_bytes, pair.image->file_len_bytes);
     free_pair(&pair);
 }
 
@@ -119,7 +121,7 @@ static void an_image_inside_a_file_keeps_its_offset(void **state)
     Pair pair = make_pair(&image, (const bool[]){true, true, true});
 
     assert_int_equal(pair.skeleton->blocks[0].bitmap_off_bytes,
-                     pair.snapshot->blocks[0].bitmap_off_bytes);
+                     pair.image->blocks[0].bitmap_off_bytes);
     assert_device_state_equal(&pair);
     free_pair(&pair);
 }
@@ -139,22 +141,20 @@ static void it_takes_no_room_for_lazy_pages(void **state)
 static void a_lazy_page_is_never_read(void **state)
 {
     const Image image = image_valid();
-    int fd = image_write(&image);
     int skeleton_fd = memfd_create("skeleton", MFD_CLOEXEC);
-    g_autoptr(RamImage) snapshot = open_fd(fd, 0);
-    RamImageBlock *block = &snapshot->blocks[0];
+    g_autoptr(RamImage) opened = open_image(&image);
+    RamImageBlock *block = &opened->blocks[0];
     GError *error = NULL;
 
     /* Were one read, it would be where the file has ended long since. */
     block->bitmap[0] = UINT64_MAX;
     block->page_bytes = UINT64_C(1) << 40;
-    assert_true(skeleton_write(snapshot, (const bool[]){true, true, true},
+    assert_true(skeleton_write(opened, (const bool[]){true, true, true},
                                skeleton_fd, &error));
     assert_no_error(error);
-    assert_false(skeleton_write(snapshot, (const bool[]){false, true, true},
+    assert_false(skeleton_write(opened, (const bool[]){false, true, true},
                                 skeleton_fd, &error));
-    assert_error(error, FORMATS_ERROR_TRUNCATED, snapshot->path);
-    close(fd);
+    assert_error(error, FORMATS_ERROR_TRUNCATED, "vm.snap: ");
     close(skeleton_fd);
 }
 
@@ -162,12 +162,12 @@ static void a_file_that_cannot_be_written_is_an_error(void **state)
 {
     const Image image = image_valid();
     const bool lazy[] = {true, true, true};
-    int fd = image_write(&image);
-    g_autoptr(RamImage) snapshot = open_fd(fd, 0);
+    g_autoptr(RamImage) opened = open_image(&image);
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     GError *error = NULL;
 
-    assert_false(skeleton_write(snapshot, lazy, snapshot->fd, &error));
-    assert_error(error, FORMATS_ERROR_IO, "the skeleton of /proc/self/fd/");
+    assert_false(skeleton_write(opened, lazy, fd, &error));
+    assert_util_error(error, "the skeleton of vm.snap: ");
     close(fd);
 }
 

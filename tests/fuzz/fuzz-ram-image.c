@@ -1,67 +1,95 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A snapshot that is accepted has a skeleton that is accepted.
+ * An image that is accepted has a skeleton that is accepted.
  *
  * Pages begin at multiples of 1 MiB, which no fuzzer would get past.  So the
  * input is folded: its n-th piece of 2 KiB lies n MiB into the file.
  */
 #include "tests/fuzz/fuzz.h"
 
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "formats/ram-image.h"
 #include "formats/skeleton.h"
 
-#define PIECE_BYTES  2048
-#define STRIDE_BYTES (1 << 20)
+#define PIECE_BYTES  UINT64_C(2048)
+#define STRIDE_BYTES (UINT64_C(1) << 20)
 
-static int unfold(const uint8_t *data, size_t len_bytes)
+typedef struct FoldedSource {
+    ByteSource base;
+    const uint8_t *data; /* borrowed */
+    size_t len_bytes;
+} FoldedSource;
+
+static uint8_t byte_at(const FoldedSource *folded, uint64_t off_bytes)
 {
-    int fd = memfd_create("fuzz-snapshot", MFD_CLOEXEC);
+    const uint64_t in_piece = off_bytes % STRIDE_BYTES;
+    const uint64_t i = off_bytes / STRIDE_BYTES * PIECE_BYTES + in_piece;
 
-    for (size_t i = 0; i * PIECE_BYTES < len_bytes; i++) {
-        const size_t start = i * PIECE_BYTES;
-        const size_t n = MIN(len_bytes - start, PIECE_BYTES);
-        g_assert(pwrite(fd, &data[start], n, (off_t)(i * STRIDE_BYTES)) ==
-                 (ssize_t)n);
+    return in_piece < PIECE_BYTES && i < folded->len_bytes ? folded->data[i]
+                                                           : 0;
+}
+
+static bool read_folded(const ByteSource *source, void *buffer,
+                        size_t len_bytes, uint64_t off_bytes, GError **error)
+{
+    const FoldedSource *folded = (const FoldedSource *)source;
+    uint8_t *bytes = buffer;
+
+    for (size_t i = 0; i < len_bytes; i++) {
+        bytes[i] = byte_at(folded, off_bytes + i);
     }
-    return fd;
+    return true;
 }
 
-static RamImage *open_fd(int fd)
+static void free_folded(ByteSource *source)
 {
-    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
-    g_autoptr(GError) error = NULL;
-    RamImage *snapshot = ram_image_open(path, 0, &error);
-
-    g_assert((snapshot == NULL) == (error != NULL));
-    return snapshot;
+    g_free(source);
 }
 
-static void check_skeleton(const RamImage *snapshot)
+static const ByteSourceOps folded_ops = {
+    .read_at = read_folded,
+    .free = free_folded,
+};
+
+static ByteSource *unfold(const uint8_t *data, size_t len_bytes)
 {
-    g_autofree bool *lazy = g_new0(bool, snapshot->n_blocks);
+    FoldedSource *folded = g_new0(FoldedSource, 1);
+    const uint64_t last = len_bytes > 0 ? (len_bytes - 1) / PIECE_BYTES : 0;
+
+    byte_source_init(&folded->base, &folded_ops, "folded",
+                     last * (STRIDE_BYTES - PIECE_BYTES) + len_bytes);
+    folded->data = data;
+    folded->len_bytes = len_bytes;
+    return &folded->base;
+}
+
+static void check_skeleton(const RamImage *image)
+{
+    g_autofree bool *lazy = g_new0(bool, image->n_blocks);
     int fd = memfd_create("fuzz-skeleton", MFD_CLOEXEC);
 
-    for (size_t i = 0; i < snapshot->n_blocks; i++) {
+    for (size_t i = 0; i < image->n_blocks; i++) {
         lazy[i] = i % 2 == 0;
     }
-    g_assert(skeleton_write(snapshot, lazy, fd, NULL));
-    g_autoptr(RamImage) skeleton = open_fd(fd);
+    g_assert(skeleton_write(image, lazy, fd, NULL));
+    g_autoptr(RamImage) skeleton = ram_image_open_fd(fd, "skeleton", 0, NULL);
     g_assert(skeleton && skeleton->blocks[0].n_pages_in_file == 0);
     close(fd);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes)
 {
-    int fd = unfold(data, len_bytes);
-    g_autoptr(RamImage) snapshot = open_fd(fd);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(RamImage) image =
+        ram_image_open_source(unfold(data, len_bytes), 0, &error);
 
-    close(fd);
-    if (snapshot) {
-        check_skeleton(snapshot);
+    g_assert((image == NULL) == (error != NULL));
+    if (image) {
+        check_skeleton(image);
     }
     return 0;
 }

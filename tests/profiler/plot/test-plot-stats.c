@@ -15,6 +15,7 @@
 #include <glib/gstdio.h>
 
 #include "formats/error.h"
+#include "util/error.h"
 
 #define STATS_TEXT                                                             \
     "{\"policy\": \"order\", \"demand-faults\": 7, \"blocktime-ms\": 1.5,"     \
@@ -108,7 +109,7 @@ static void test_statistics_that_are_missing_are_told_so(void **state)
     g_autoptr(GError) error = NULL;
 
     assert_null(plot_stats_load("/nonexistent/load.json", &error));
-    assert_true(g_error_matches(error, FORMATS_ERROR, FORMATS_ERROR_IO));
+    assert_true(g_error_matches(error, UTIL_ERROR, UTIL_ERROR_FAILED));
     assert_string_equal(error->message,
                         "/nonexistent/load.json: cannot open it: "
                         "No such file or directory");

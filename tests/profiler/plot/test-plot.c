@@ -12,7 +12,7 @@
 #include <cairo.h>
 #include <glib/gstdio.h>
 
-#include "formats/error.h"
+#include "util/error.h"
 #include "profiler/orders/error.h"
 #include "profiler/plot/plot-data.h"
 #include "profiler/plot/plot-layout.h"
@@ -215,7 +215,7 @@ static void test_picture_that_cannot_be_written_is_an_error(void **state)
     g_autoptr(GError) error = NULL;
 
     assert_false(order_plot(&request, "/nonexistent/map.png", &error));
-    assert_true(g_error_matches(error, FORMATS_ERROR, FORMATS_ERROR_IO));
+    assert_true(g_error_matches(error, UTIL_ERROR, UTIL_ERROR_FAILED));
     assert_non_null(strstr(error->message, "/nonexistent/map.png"));
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "formats/file.h"
+#include "util/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,20 +9,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "formats/error.h"
+#include "util/error.h"
 
-/* Leaves fd in blocking mode, as readers expect it. */
-static bool check_regular(int fd, uint64_t *ret_len_bytes, GError **error)
+bool file_regular_length(int fd, uint64_t *ret_len_bytes, GError **error)
 {
     struct stat st;
 
-    if (fstat(fd, &st) < 0 || fcntl(fd, F_SETFL, 0) < 0) {
-        g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_IO,
-                    "cannot look at it: %s", g_strerror(errno));
+    if (fstat(fd, &st) < 0) {
+        util_error_set_errno(error, errno, "cannot look at it");
         return false;
     }
     if (!S_ISREG(st.st_mode)) {
-        g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_UNSUPPORTED,
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                     "not a regular file; copy it into one first");
         return false;
     }
@@ -34,12 +32,14 @@ int file_open_regular(const char *path, uint64_t *ret_len_bytes, GError **error)
 {
     /* O_NONBLOCK: a FIFO without a writer must not hold us up. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
     if (fd < 0) {
-        g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_IO,
-                    "cannot open it: %s", g_strerror(errno));
+        util_error_set_errno(error, errno, "cannot open it");
         return -1;
     }
-    if (!check_regular(fd, ret_len_bytes, error)) {
+    /* Blocking again, as readers expect it; cannot fail. */
+    (void)fcntl(fd, F_SETFL, 0);
+    if (!file_regular_length(fd, ret_len_bytes, error)) {
         close(fd);
         return -1;
     }
@@ -58,13 +58,13 @@ bool file_read_at(int fd, void *buffer, size_t len_bytes, uint64_t off_bytes,
             continue;
         }
         if (n < 0) {
-            g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_IO,
+            g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                         "cannot read at offset %" G_GUINT64_FORMAT ": %s",
                         off_bytes + done, g_strerror(errno));
             return false;
         }
         if (n == 0) {
-            g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_TRUNCATED,
+            g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                         "ends at offset %" G_GUINT64_FORMAT
                         ", %zu bytes too early",
                         off_bytes + done, len_bytes - done);
@@ -87,7 +87,7 @@ bool file_write_at(int fd, const void *buffer, size_t len_bytes,
             continue;
         }
         if (n <= 0) {
-            g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_IO,
+            g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                         "cannot write at offset %" G_GUINT64_FORMAT ": %s",
                         off_bytes + done, g_strerror(n < 0 ? errno : EIO));
             return false;
@@ -107,8 +107,8 @@ static bool write_whole(const char *path, const void *data, size_t len_bytes,
                                   G_FILE_SET_CONTENTS_CONSISTENT |
                                       G_FILE_SET_CONTENTS_DURABLE,
                                   (int)mode, &cause)) {
-        g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_IO,
-                    "cannot write it: %s", cause->message);
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED, "cannot write it: %s",
+                    cause->message);
         return false;
     }
     return true;
@@ -138,7 +138,7 @@ static void hand_on(const char *path, const struct stat *before)
 
 static void set_not_regular(GError **error)
 {
-    g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_UNSUPPORTED,
+    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                 "cannot write it: there is something that is not a regular "
                 "file, which would be lost; give another name");
 }
@@ -179,7 +179,7 @@ bool file_check_replaceable(const char *path, GError **error)
         return false;
     }
     if (access(directory, W_OK | X_OK) < 0) {
-        g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_IO,
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                     "cannot write there: %s", g_strerror(errno));
         return false;
     }

@@ -2,7 +2,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Reading and writing files at an offset, in full or with an error.
- * Messages do not name the file: the caller prefixes its path.
+ * Messages do not name the file: the caller prefixes its path.  All errors
+ * are UTIL_ERROR_FAILED.
  */
 #pragma once
 
@@ -12,16 +13,20 @@
 
 #include <glib.h>
 
-/* Open a regular file for reading, O_CLOEXEC.  Returns its descriptor, or -1
- * with FORMATS_ERROR_IO, or _UNSUPPORTED if it is no regular file. */
+/* Open a regular file for reading, O_CLOEXEC.  Returns its descriptor, or -1,
+ * also where there is something that is no regular file. */
 int file_open_regular(const char *path, uint64_t *ret_len_bytes,
                       GError **error);
 
-/* Read exactly len_bytes.  FORMATS_ERROR_IO or _TRUNCATED. */
+/* The length of the regular file that fd leads to; false where it leads to
+ * anything else. */
+bool file_regular_length(int fd, uint64_t *ret_len_bytes, GError **error);
+
+/* Read exactly len_bytes. */
 bool file_read_at(int fd, void *buffer, size_t len_bytes, uint64_t off_bytes,
                   GError **error);
 
-/* Write exactly len_bytes.  FORMATS_ERROR_IO. */
+/* Write exactly len_bytes. */
 bool file_write_at(int fd, const void *buffer, size_t len_bytes,
                    uint64_t off_bytes, GError **error);
 
@@ -29,11 +34,9 @@ bool file_write_at(int fd, const void *buffer, size_t len_bytes,
  * name beside it, synced, renamed, so that a crash leaves the old file or the
  * new one.  A file that was there hands on its permissions and, where we may
  * give it away, its owner; a symbolic link stays, and what it leads to is
- * replaced.  FORMATS_ERROR_IO, or _UNSUPPORTED where there is something that
- * is no regular file, which is left alone. */
+ * replaced.  What is no regular file is left alone, with an error. */
 bool file_replace(const char *path, const void *data, size_t len_bytes,
                   GError **error);
 
-/* Whether file_replace() may go well, as far as can be told beforehand; errors
- * as there. */
+/* Whether file_replace() may go well, as far as can be told beforehand. */
 bool file_check_replaceable(const char *path, GError **error);
