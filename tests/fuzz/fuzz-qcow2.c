@@ -1,0 +1,56 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Whatever the image says, the state's extents lie within it, do not overlap,
+ * and can be read.
+ */
+#include "tests/fuzz/fuzz.h"
+
+#include "formats/qcow2.h"
+
+static void check_extents(const Qcow2 *qcow2, const GArray *extents)
+{
+    uint64_t end_bytes = 0;
+
+    for (guint i = 0; i < extents->len; i++) {
+        const Qcow2Extent *extent = &g_array_index(extents, Qcow2Extent, i);
+
+        g_assert(extent->len_bytes > 0);
+        g_assert(extent->state_off_bytes >= end_bytes);
+        g_assert(extent->file_off_bytes < qcow2->source->len_bytes);
+        g_assert(extent->len_bytes <=
+                 qcow2->source->len_bytes - extent->file_off_bytes);
+        end_bytes = extent->state_off_bytes + extent->len_bytes;
+    }
+}
+
+static void check_state(const Qcow2 *qcow2, const Qcow2Snapshot *snapshot)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GArray) extents = qcow2_state_extents(qcow2, snapshot, &error);
+    uint8_t bytes[64];
+
+    g_assert((extents == NULL) == (error != NULL));
+    if (!extents) {
+        return;
+    }
+    check_extents(qcow2, extents);
+    g_autoptr(ByteSource) state = qcow2_state_source(qcow2, snapshot, extents);
+    size_t len_bytes = MIN(sizeof bytes, state->len_bytes);
+    g_assert(byte_source_read_at(state, bytes, len_bytes,
+                                 state->len_bytes - len_bytes, NULL));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes)
+{
+    g_autoptr(GBytes) bytes = g_bytes_new(data, len_bytes);
+    g_autoptr(ByteSource) source = byte_source_new_memory(bytes, "fuzz");
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Qcow2) qcow2 = qcow2_open(source, &error);
+
+    g_assert((qcow2 == NULL) == (error != NULL));
+    for (size_t i = 0; qcow2 && i < qcow2->n_snapshots; i++) {
+        check_state(qcow2, &qcow2->snapshots[i]);
+    }
+    return 0;
+}
