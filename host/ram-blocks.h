@@ -1,7 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The RAM blocks of a running QEMU, from its human monitor's `info ramblock`.
+ * The RAM blocks of a running QEMU, from the table that QMP's
+ * x-query-ramblock and the human monitor's `info ramblock` both print.
  */
 #pragma once
 
@@ -21,12 +22,11 @@ typedef struct RamBlock {
     bool writable;        /* by the guest */
 } RamBlock;
 
-/* Parse what `info ramblock` prints: an array of RamBlock that frees its
- * elements.  NULL with UTIL_ERROR_PROTOCOL names the line that is not
- * understood. */
+/* Parse that table: an array of RamBlock that frees its elements.  NULL with
+ * UTIL_ERROR_PROTOCOL names the line that is not understood. */
 GArray *ram_blocks_parse(const char *text, GError **error);
 
-/* Ask QEMU for them. */
+/* Ask QEMU for them; it need not have a human monitor. */
 GArray *ram_blocks_query(Rpc *qmp, GError **error);
 
 /* The block called name, or NULL. */
