@@ -16,7 +16,7 @@ static bool check_regular(int fd, uint64_t *ret_len_bytes, GError **error)
 {
     struct stat st;
 
-    if (fstat(fd, &st) < 0 || fcntl(fd, F_SETFL, 0) < 0) {
+    if (fstat(fd, &st) < 0) {
         g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_IO,
                     "cannot look at it: %s", g_strerror(errno));
         return false;
@@ -43,7 +43,25 @@ int file_open_regular(const char *path, uint64_t *ret_len_bytes, GError **error)
         close(fd);
         return -1;
     }
+    /* Means nothing for a regular file. */
+    (void)fcntl(fd, F_SETFL, 0);
     return fd;
+}
+
+int file_dup_regular(int fd, uint64_t *ret_len_bytes, GError **error)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+    if (copy < 0) {
+        g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_IO,
+                    "cannot duplicate its descriptor: %s", g_strerror(errno));
+        return -1;
+    }
+    if (!check_regular(copy, ret_len_bytes, error)) {
+        close(copy);
+        return -1;
+    }
+    return copy;
 }
 
 bool file_read_at(int fd, void *buffer, size_t len_bytes, uint64_t off_bytes,

@@ -17,6 +17,10 @@
 int file_open_regular(const char *path, uint64_t *ret_len_bytes,
                       GError **error);
 
+/* A duplicate of fd, O_CLOEXEC, which must be a regular file; fd stays the
+ * caller's.  Errors as above. */
+int file_dup_regular(int fd, uint64_t *ret_len_bytes, GError **error);
+
 /* Read exactly len_bytes.  FORMATS_ERROR_IO or _TRUNCATED. */
 bool file_read_at(int fd, void *buffer, size_t len_bytes, uint64_t off_bytes,
                   GError **error);

@@ -40,12 +40,12 @@ static PageOrder *load_from(int fd, uint64_t len_bytes, GError **error)
     return page_order_decode(data, len_bytes, error);
 }
 
-PageOrder *page_order_load(const char *path, GError **error)
+/* fd: taken over, and -1 with an error already set. */
+static PageOrder *load_and_close(int fd, uint64_t len_bytes, const char *path,
+                                 GError **error)
 {
     PageOrder *order = NULL;
-    uint64_t len_bytes;
 
-    int fd = file_open_regular(path, &len_bytes, error);
     if (fd >= 0) {
         order = load_from(fd, len_bytes, error);
         close(fd);
@@ -54,6 +54,22 @@ PageOrder *page_order_load(const char *path, GError **error)
         g_prefix_error(error, "%s: ", path);
     }
     return order;
+}
+
+PageOrder *page_order_load(const char *path, GError **error)
+{
+    uint64_t len_bytes = 0;
+    int fd = file_open_regular(path, &len_bytes, error);
+
+    return load_and_close(fd, len_bytes, path, error);
+}
+
+PageOrder *page_order_load_fd(int fd, const char *path, GError **error)
+{
+    uint64_t len_bytes = 0;
+    int copy = file_dup_regular(fd, &len_bytes, error);
+
+    return load_and_close(copy, len_bytes, path, error);
 }
 
 static bool save_to(const PageOrder *order, const char *path, GError **error)

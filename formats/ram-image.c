@@ -278,20 +278,40 @@ static bool compute_identity(RamImage *snapshot, GError **error)
     return true;
 }
 
-RamImage *ram_image_open(const char *path, uint64_t image_off_bytes,
-                         GError **error)
+/* fd: taken over, and -1 with an error already set. */
+static RamImage *read_image(int fd, uint64_t file_len_bytes, const char *path,
+                            uint64_t image_off_bytes, GError **error)
 {
     g_autoptr(RamImage) snapshot = g_new0(RamImage, 1);
 
     snapshot->path = g_strdup(path);
     snapshot->image_off_bytes = image_off_bytes;
-    snapshot->fd = file_open_regular(path, &snapshot->file_len_bytes, error);
-    if (snapshot->fd < 0 || !read_headers(snapshot, error) ||
+    snapshot->fd = fd;
+    snapshot->file_len_bytes = file_len_bytes;
+    if (fd < 0 || !read_headers(snapshot, error) ||
         !compute_identity(snapshot, error)) {
         g_prefix_error(error, "%s: ", path);
         return NULL;
     }
     return g_steal_pointer(&snapshot);
+}
+
+RamImage *ram_image_open(const char *path, uint64_t image_off_bytes,
+                         GError **error)
+{
+    uint64_t len_bytes = 0;
+    int fd = file_open_regular(path, &len_bytes, error);
+
+    return read_image(fd, len_bytes, path, image_off_bytes, error);
+}
+
+RamImage *ram_image_open_fd(int fd, const char *path, uint64_t image_off_bytes,
+                            GError **error)
+{
+    uint64_t len_bytes = 0;
+    int copy = file_dup_regular(fd, &len_bytes, error);
+
+    return read_image(copy, len_bytes, path, image_off_bytes, error);
 }
 
 void ram_image_free(RamImage *snapshot)

@@ -56,6 +56,11 @@ typedef struct RamImage {
 RamImage *ram_image_open(const char *path, uint64_t image_off_bytes,
                          GError **error);
 
+/* The same for the open file fd, which is named path in messages.  fd stays
+ * the caller's. */
+RamImage *ram_image_open_fd(int fd, const char *path, uint64_t image_off_bytes,
+                            GError **error);
+
 /* NULL is fine. */
 void ram_image_free(RamImage *snapshot);
 
