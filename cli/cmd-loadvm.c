@@ -7,10 +7,10 @@
 
 #include "cli/commands.h"
 #include "cli/image-offset.h"
-#include "util/file.h"
 #include "host/loader.h"
 #include "host/qemu-args.h"
 #include "util/error.h"
+#include "util/file.h"
 
 #define DEFAULT_RECORD_S 10.0
 #define MAX_RECORD_S     86400.0

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "cli/commands.h"
-#include "util/file.h"
 #include "formats/page-order.h"
+#include "util/file.h"
 
 static int export(const PageOrder *order, const char *output)
 {

@@ -61,12 +61,14 @@ static bool verify(Rpc *qmp, const RamImage *snapshot, json_t **ret_answer,
     }
     control = plugin_client_connect_peer(qmp, error);
     return control &&
-           rpc_execute(control, CONTROL_CMD_VERIFY,
-                       json_pack("{s:s, s:I, s:o}", "snapshot", snapshot->path,
-                                 "offset",
-                                 (json_int_t)snapshot->image_off_bytes,
-                                 "blocks", block_list(snapshot, blocks)),
-                       ret_answer, error);
+           rpc_execute_fds(
+               control, CONTROL_CMD_VERIFY,
+               json_pack("{s:s, s:I, s:o, s:[s]}", CONTROL_KEY_SNAPSHOT,
+                         snapshot->path, CONTROL_KEY_OFFSET,
+                         (json_int_t)snapshot->image_off_bytes,
+                         CONTROL_KEY_BLOCKS, block_list(snapshot, blocks),
+                         CONTROL_KEY_DESCRIPTORS, CONTROL_KEY_SNAPSHOT),
+               &snapshot->fd, 1, ret_answer, error);
 }
 
 static void print_answer(const json_t *answer)

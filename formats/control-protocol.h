@@ -78,6 +78,7 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
 /* ---- names of arguments, and of what answers and events have ---- */
 
 #define CONTROL_KEY_BLOCKS       "blocks"
+#define CONTROL_KEY_DESCRIPTORS  "descriptors"
 #define CONTROL_KEY_DISCARD      "discard"
 #define CONTROL_KEY_EQUAL        "equal"
 #define CONTROL_KEY_ERROR        "error"
@@ -110,6 +111,18 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
 
 /* ---- commands ---- */
 
+/*
+ * A command may bring open files with it (SCM_RIGHTS, with the first byte of
+ * its line).  Its argument "descriptors" has a list of their names, in the
+ * sequence in which they were sent.  What no command names is closed; when
+ * more than this many have come that no command has taken, the connection
+ * ends.
+ *
+ * Where a descriptor has come, the argument of its name is what messages call
+ * it; where none has, the plugin opens that path, as QEMU's process sees it.
+ */
+#define CONTROL_MAX_DESCRIPTORS 8
+
 /* Length limit of one line, in bytes, newline included. */
 #define CONTROL_MAX_LINE_BYTES (1 << 20)
 
@@ -118,6 +131,7 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
 #define CONTROL_SOCKET_NAME_FORMAT "preheat-%d"
 
 /* Begin: open the snapshot and the order, read hot pages ahead.
+ *   descriptors  "snapshot", "order" (both optional)
  *   snapshot     path, absolute
  *   offset       where the image begins, in bytes (optional, 0)
  *   order        path, absolute (optional)
@@ -164,6 +178,7 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
 
 /* Compare guest RAM with a snapshot, page by page; the guest must be paused.
  *   snapshot, offset, blocks as above, but all blocks of the machine
+ *   descriptors  "snapshot" (optional)
  * Returns {"pages": compared, "equal": bool} and, if not equal,
  * "first-difference": {"block", "page", "address" (offset into the block),
  * "byte" (offset into the page)} and "pages-differing". */
@@ -172,6 +187,7 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
 /* Open a profiling window over RAM whose snapshot was just taken; the guest is
  * stopped.  Everything is watched when the answer comes.
  *   blocks, vcpu-threads, snapshot, offset   as for "load" and "attach"
+ *   descriptors  "snapshot" (optional)
  *   output       path, absolute: the order goes there when the window ends
  *   max-time     milliseconds (optional, 30000): when the window ends
  *   settle       true: end it before that, when first touches have died down

@@ -56,6 +56,13 @@ PageOrder *page_order_load(const char *path, GError **error)
     return source ? page_order_load_source(source, error) : NULL;
 }
 
+PageOrder *page_order_load_fd(int fd, const char *path, GError **error)
+{
+    g_autoptr(ByteSource) source = byte_source_new_fd(fd, path, error);
+
+    return source ? page_order_load_source(source, error) : NULL;
+}
+
 static bool save_to(const PageOrder *order, const char *path, GError **error)
 {
     if (!page_order_check(order, error)) {

@@ -123,6 +123,9 @@ char *page_order_to_json_text(const PageOrder *order);
 PageOrder *page_order_load(const char *path, GError **error);
 PageOrder *page_order_load_source(const ByteSource *source, GError **error);
 
+/* The same from the open file fd, which stays the caller's. */
+PageOrder *page_order_load_fd(int fd, const char *path, GError **error);
+
 /* Write the binary form to a temporary name beside path, sync, rename. */
 bool page_order_save(const PageOrder *order, const char *path, GError **error);
 

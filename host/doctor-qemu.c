@@ -6,8 +6,10 @@
  */
 #include "host/doctor.h"
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <gio/gio.h>
 #include <jansson.h>
@@ -50,25 +52,43 @@ static char *first_error(const char *text)
     return NULL;
 }
 
+/* The reading end of a pipe that has these bytes, few enough to fit in, and
+ * then ends; -1: there is none. */
+static int pipe_with(const char *bytes)
+{
+    size_t len_bytes = strlen(bytes);
+    int fds[2];
+
+    if (pipe2(fds, O_CLOEXEC) < 0) {
+        return -1;
+    }
+    bool ok = write(fds[1], bytes, len_bytes) == (ssize_t)len_bytes;
+    close(fds[1]);
+    if (!ok) {
+        close(fds[0]);
+    }
+    return ok ? fds[0] : -1;
+}
+
 static bool try_qemu(const char *qemu, const char *plugin, Trial *trial,
                      GError **error)
 {
-    static const char commands[] = "{\"execute\": \"qmp_capabilities\"}\n"
-                                   "{\"execute\": \"quit\"}\n";
     const char *const argv[] = {
         qemu,   "-nodefaults", "-machine", "none", "-display",
         "none", "-qmp",        "stdio",    "-S",   plugin ? "-plugin" : NULL,
         plugin, NULL};
-    g_autoptr(GSubprocess) process = g_subprocess_newv(
-        argv,
-        G_SUBPROCESS_FLAGS_STDIN_PIPE | G_SUBPROCESS_FLAGS_STDOUT_PIPE |
-            G_SUBPROCESS_FLAGS_STDERR_PIPE,
-        error);
+    g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(
+        G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE);
     g_autofree char *out = NULL;
     g_autofree char *err = NULL;
 
-    if (!process || !g_subprocess_communicate_utf8(process, commands, NULL,
-                                                   &out, &err, error)) {
+    g_subprocess_launcher_take_stdin_fd(
+        launcher, pipe_with("{\"execute\": \"qmp_capabilities\"}\n"
+                            "{\"execute\": \"quit\"}\n"));
+    g_autoptr(GSubprocess) process =
+        g_subprocess_launcher_spawnv(launcher, argv, error);
+    if (!process || !g_subprocess_communicate_utf8(process, NULL, NULL, &out,
+                                                   &err, error)) {
         return false;
     }
     parse_greeting(out, trial);

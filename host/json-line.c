@@ -44,14 +44,51 @@ int json_line_fd(const JsonLine *line)
     return line->fd;
 }
 
-static bool send_all(int fd, const char *data, size_t len, GError **error)
+/* Room for the descriptors that go with one message. */
+typedef union FdsRoom {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(JSON_LINE_MAX_FDS * sizeof(int))];
+} FdsRoom;
+
+static void attach_fds(struct msghdr *message, FdsRoom *room, const int *fds,
+                       size_t n_fds)
+{
+    struct cmsghdr *header;
+
+    memset(room, 0, sizeof *room);
+    message->msg_control = room->bytes;
+    message->msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
+    header = CMSG_FIRSTHDR(message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
+    memcpy(CMSG_DATA(header), fds, n_fds * sizeof(int));
+}
+
+/* Send what of data the socket takes, and with its first byte the fds. */
+static ssize_t send_some(int fd, const char *data, size_t len, const int *fds,
+                         size_t n_fds)
+{
+    struct iovec part = {.iov_base = (void *)data, .iov_len = len};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    FdsRoom room;
+    ssize_t n;
+
+    if (n_fds > 0) {
+        attach_fds(&message, &room, fds, n_fds);
+    }
+    do {
+        n = sendmsg(fd, &message, MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    return n;
+}
+
+static bool send_all(int fd, const char *data, size_t len, const int *fds,
+                     size_t n_fds, GError **error)
 {
     while (len > 0) {
-        ssize_t n = send(fd, data, len, MSG_NOSIGNAL);
+        ssize_t n = send_some(fd, data, len, fds, n_fds);
 
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
         if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
             g_set_error(error, UTIL_ERROR, UTIL_ERROR_CLOSED,
                         "the connection was closed");
@@ -63,20 +100,28 @@ static bool send_all(int fd, const char *data, size_t len, GError **error)
         }
         data += n;
         len -= (size_t)n;
+        n_fds = 0;
     }
     return true;
 }
 
 bool json_line_send(JsonLine *line, const json_t *message, GError **error)
 {
+    return json_line_send_fds(line, message, NULL, 0, error);
+}
+
+bool json_line_send_fds(JsonLine *line, const json_t *message, const int *fds,
+                        size_t n_fds, GError **error)
+{
     char *text = json_dumps(message, JSON_COMPACT);
     g_autoptr(GString) bytes = NULL;
 
     g_assert(text);
+    g_assert(n_fds <= JSON_LINE_MAX_FDS);
     bytes = g_string_new(text);
     free(text);
     g_string_append_c(bytes, '\n');
-    return send_all(line->fd, bytes->str, bytes->len, error);
+    return send_all(line->fd, bytes->str, bytes->len, fds, n_fds, error);
 }
 
 bool json_line_fill(JsonLine *line, GError **error)

@@ -12,6 +12,9 @@
 #include <glib.h>
 #include <jansson.h>
 
+/* So many descriptors can go with one line. */
+#define JSON_LINE_MAX_FDS 8
+
 typedef struct JsonLine JsonLine;
 
 /* Takes over fd, a connected stream socket in blocking mode.  A line longer
@@ -28,6 +31,11 @@ int json_line_fd(const JsonLine *line);
 
 /* Send message as one line; blocks until the socket has taken it. */
 bool json_line_send(JsonLine *line, const json_t *message, GError **error);
+
+/* The same, and with the line's first byte the n_fds descriptors fds, which
+ * stay the caller's. */
+bool json_line_send_fds(JsonLine *line, const json_t *message, const int *fds,
+                        size_t n_fds, GError **error);
 
 /* Read once from the socket what is there; blocks while there is nothing.
  * The end of the stream is UTIL_ERROR_CLOSED. */

@@ -27,6 +27,7 @@
 #include "host/qmp.h"
 #include "host/ram-blocks.h"
 #include "util/error.h"
+#include "util/file.h"
 
 /* How often to ask whether a failed read has been mended. */
 #define MENDED_POLL_MS 250
@@ -44,6 +45,7 @@ typedef struct Load {
     pid_t pid;        /* QEMU's, also when it has become a daemon; 0: unknown */
     QmpVersion version;
     int64_t ready_us; /* when QEMU's monitor answered */
+    int snapshot_fd;  /* opened once: the plugin gets it, too */
     int skeleton_fd;
     RamImage *snapshot;
     GArray *blocks;
@@ -164,6 +166,45 @@ static json_t *load_arguments(const LoadOptions *options)
     return arguments;
 }
 
+/* An order is a hint: where it cannot be opened, the plugin warns of it. */
+static bool send_load(Load *load, GError **error)
+{
+    const LoadOptions *options = load->options;
+    json_t *arguments = load_arguments(options);
+    json_t *names = json_pack("[s]", CONTROL_KEY_SNAPSHOT);
+    int fds[2] = {load->snapshot_fd, -1};
+    size_t n_fds = 1;
+    uint64_t order_len;
+    bool ok;
+
+    if (options->order) {
+        fds[1] = file_open_regular(options->order, &order_len, NULL);
+    }
+    if (fds[1] >= 0) {
+        json_array_append_new(names, json_string(CONTROL_KEY_ORDER));
+        n_fds++;
+    }
+    json_object_set_new(arguments, CONTROL_KEY_DESCRIPTORS, names);
+    ok = rpc_send_fds(load->control, CONTROL_CMD_LOAD, arguments, fds, n_fds,
+                      &load->load_id, error);
+    if (fds[1] >= 0) {
+        close(fds[1]);
+    }
+    return ok;
+}
+
+static bool open_snapshot(Load *load, GError **error)
+{
+    uint64_t len_bytes;
+
+    load->snapshot_fd =
+        file_open_regular(load->options->snapshot, &len_bytes, error);
+    if (load->snapshot_fd < 0) {
+        g_prefix_error(error, "%s: ", load->options->given_snapshot);
+    }
+    return load->snapshot_fd >= 0;
+}
+
 static bool make_pair(int *ret_ours, int *ret_theirs, GError **error)
 {
     int fds[2];
@@ -214,17 +255,16 @@ static bool start_qemu(Load *load, GError **error)
     int qmp_fd, control_fd;
     int keep_fds[3];
 
-    if (!make_memfd(load, error) ||
+    if (!open_snapshot(load, error) || !make_memfd(load, error) ||
         !connect_ends(load, &qmp_fd, &control_fd, error)) {
         return false;
     }
     keep_fds[0] = qmp_fd;
     keep_fds[1] = control_fd;
-    keep_fds[2] = load->skeleton_fd;
+    keep_fds[2] = load->full ? load->snapshot_fd : load->skeleton_fd;
     argv = qemu_args_for_load(options->qemu_argv, options->plugin, control_fd,
                               qmp_fd);
-    if (rpc_send(load->control, CONTROL_CMD_LOAD, load_arguments(options),
-                 &load->load_id, error)) {
+    if (send_load(load, error)) {
         load->qemu =
             launcher_start(argv, keep_fds, G_N_ELEMENTS(keep_fds), error);
     }
@@ -354,11 +394,9 @@ static bool wait_for_migration(Load *load, GError **error)
  * ours to decide. */
 static bool load_device_state(Load *load, GError **error)
 {
-    g_autofree char *skeleton =
-        g_strdup_printf("/proc/self/fd/%d", load->skeleton_fd);
-    g_autofree char *uri =
-        qmp_file_uri(load->full ? load->options->snapshot : skeleton,
-                     load->options->image_off_bytes);
+    g_autofree char *path = g_strdup_printf(
+        "/proc/self/fd/%d", load->full ? load->snapshot_fd : load->skeleton_fd);
+    g_autofree char *uri = qmp_file_uri(path, load->options->image_off_bytes);
 
     return qmp_use_mapped_ram(load->qmp, error) &&
            qmp_set_capability(load->qmp, "events", true, error) &&
@@ -394,8 +432,9 @@ static bool load_snapshot(Load *load, GError **error)
     const LoadOptions *options = load->options;
     bool stays_paused = qemu_args_have(options->qemu_argv, "-S");
 
-    load->snapshot = ram_image_open(options->given_snapshot,
-                                    options->image_off_bytes, error);
+    load->snapshot =
+        ram_image_open_fd(load->snapshot_fd, options->given_snapshot,
+                          options->image_off_bytes, error);
     return load->snapshot && begin(load, error) && check_machine(load, error) &&
            tell_milestone(load, MILESTONE_QEMU_READY, load->ready_us, error) &&
            (load->full || attach(load, error)) &&
@@ -540,6 +579,9 @@ static void clear(Load *load)
     if (load->skeleton_fd >= 0) {
         close(load->skeleton_fd);
     }
+    if (load->snapshot_fd >= 0) {
+        close(load->snapshot_fd);
+    }
 }
 
 bool loader_run(const LoadOptions *options, int *ret_status, GError **error)
@@ -547,6 +589,7 @@ bool loader_run(const LoadOptions *options, int *ret_status, GError **error)
     Load load = {
         .options = options,
         .full = options->policy == LOAD_POLICY_FULL,
+        .snapshot_fd = -1,
         .skeleton_fd = -1,
     };
     bool ok = run(&load, ret_status, error);

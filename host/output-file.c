@@ -154,6 +154,11 @@ const char *output_file_temporary(const OutputFile *file)
     return file->temporary;
 }
 
+int output_file_fd(const OutputFile *file)
+{
+    return file->fd;
+}
+
 static bool sync_directory(const char *path, GError **error)
 {
     g_autofree char *directory = g_path_get_dirname(path);

@@ -32,6 +32,9 @@ bool output_file_replaces_stale(const OutputFile *file);
 /* The temporary file's path; owned by file. */
 const char *output_file_temporary(const OutputFile *file);
 
+/* The file, open for reading and writing; still owned by file. */
+int output_file_fd(const OutputFile *file);
+
 /* Sync, rename over the path, sync the directory. ret_stored_bytes: what it
  * takes on disk. */
 bool output_file_publish(OutputFile *file, uint64_t *ret_stored_bytes,

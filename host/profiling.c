@@ -148,19 +148,21 @@ void profiling_free(Profiling *profiling)
     }
 }
 
-bool profiling_start(Profiling *profiling, const char *snapshot_path,
-                     const char *order_path, GError **error)
+bool profiling_start(Profiling *profiling, int snapshot_fd,
+                     const char *snapshot_path, const char *order_path,
+                     GError **error)
 {
-    return rpc_execute(
+    return rpc_execute_fds(
         profiling->control, CONTROL_CMD_PROFILE_START,
-        json_pack("{s:s, s:s, s:b, s:I, s:I, s:O, s:O}", CONTROL_KEY_SNAPSHOT,
-                  snapshot_path, CONTROL_KEY_OUTPUT, order_path,
+        json_pack("{s:s, s:[s], s:s, s:b, s:I, s:I, s:O, s:O}",
+                  CONTROL_KEY_SNAPSHOT, snapshot_path, CONTROL_KEY_DESCRIPTORS,
+                  CONTROL_KEY_SNAPSHOT, CONTROL_KEY_OUTPUT, order_path,
                   CONTROL_KEY_SETTLE, profiling->time.settle,
                   CONTROL_KEY_MIN_TIME, (json_int_t)profiling->time.min_ms,
                   CONTROL_KEY_MAX_TIME, (json_int_t)profiling->time.max_ms,
                   CONTROL_KEY_BLOCKS, profiling->blocks,
                   CONTROL_KEY_VCPU_THREADS, profiling->vcpu_threads),
-        NULL, error);
+        &snapshot_fd, 1, NULL, error);
 }
 
 /* Source: QEMU, vapic_map_rom_writable() and the reading of rom_state in

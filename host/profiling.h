@@ -48,10 +48,12 @@ void profiling_free(Profiling *profiling);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Profiling, profiling_free)
 
-/* Open the window for the snapshot that was just written to snapshot_path;
- * the guest stands still.  Its order goes to order_path in the end. */
-bool profiling_start(Profiling *profiling, const char *snapshot_path,
-                     const char *order_path, GError **error);
+/* Open the window for the snapshot that was just written to snapshot_fd, which
+ * stays the caller's and is named snapshot_path in messages; the guest stands
+ * still.  Its order goes to order_path in the end. */
+bool profiling_start(Profiling *profiling, int snapshot_fd,
+                     const char *snapshot_path, const char *order_path,
+                     GError **error);
 
 /* A guest that was loaded touches a few pages that one that runs on does not:
  * QEMU looks into the option ROMs of a PC while it loads the devices' state,

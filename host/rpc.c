@@ -198,6 +198,13 @@ bool rpc_greeting(Rpc *rpc, const char *key, int timeout_ms, json_t **ret_value,
 bool rpc_send(Rpc *rpc, const char *command, json_t *arguments,
               uint64_t *ret_id, GError **error)
 {
+    return rpc_send_fds(rpc, command, arguments, NULL, 0, ret_id, error);
+}
+
+bool rpc_send_fds(Rpc *rpc, const char *command, json_t *arguments,
+                  const int *fds, size_t n_fds, uint64_t *ret_id,
+                  GError **error)
+{
     uint64_t id = rpc->last_id + 1;
     json_t *message =
         json_pack("{s:s, s:I}", "execute", command, "id", (json_int_t)id);
@@ -208,7 +215,7 @@ bool rpc_send(Rpc *rpc, const char *command, json_t *arguments,
         json_object_set_new(message, "arguments", arguments);
     }
     ok = check_open(rpc, error);
-    if (ok && !json_line_send(rpc->line, message, error)) {
+    if (ok && !json_line_send_fds(rpc->line, message, fds, n_fds, error)) {
         g_prefix_error(error, "%s: ", rpc->peer);
         ok = false;
     }
@@ -277,9 +284,16 @@ bool rpc_receive(Rpc *rpc, uint64_t id, json_t **ret_value, GError **error)
 bool rpc_execute(Rpc *rpc, const char *command, json_t *arguments,
                  json_t **ret_value, GError **error)
 {
+    return rpc_execute_fds(rpc, command, arguments, NULL, 0, ret_value, error);
+}
+
+bool rpc_execute_fds(Rpc *rpc, const char *command, json_t *arguments,
+                     const int *fds, size_t n_fds, json_t **ret_value,
+                     GError **error)
+{
     uint64_t id;
 
-    if (!rpc_send(rpc, command, arguments, &id, error)) {
+    if (!rpc_send_fds(rpc, command, arguments, fds, n_fds, &id, error)) {
         return false;
     }
     if (!rpc_receive(rpc, id, ret_value, error)) {

@@ -58,6 +58,12 @@ bool rpc_greeting(Rpc *rpc, const char *key, int timeout_ms, json_t **ret_value,
 bool rpc_send(Rpc *rpc, const char *command, json_t *arguments,
               uint64_t *ret_id, GError **error);
 
+/* The same with n_fds descriptors, at most JSON_LINE_MAX_FDS, which stay the
+ * caller's. */
+bool rpc_send_fds(Rpc *rpc, const char *command, json_t *arguments,
+                  const int *fds, size_t n_fds, uint64_t *ret_id,
+                  GError **error);
+
 /* Wait for the answer to command id; answers to earlier commands are dropped.
  * ret_value (may be NULL): the answer's "return", a new reference.  An error
  * answer is UTIL_ERROR_REFUSED. */
@@ -66,3 +72,6 @@ bool rpc_receive(Rpc *rpc, uint64_t id, json_t **ret_value, GError **error);
 /* Send and receive; arguments and ret_value as above. */
 bool rpc_execute(Rpc *rpc, const char *command, json_t *arguments,
                  json_t **ret_value, GError **error);
+bool rpc_execute_fds(Rpc *rpc, const char *command, json_t *arguments,
+                     const int *fds, size_t n_fds, json_t **ret_value,
+                     GError **error);

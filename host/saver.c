@@ -421,8 +421,9 @@ static void start_profiling(Save *save, GError **ret_error)
     if (!save->profiling) {
         return;
     }
-    if (profiling_start(save->profiling, output_file_temporary(save->file),
-                        save->order, ret_error)) {
+    if (profiling_start(save->profiling, output_file_fd(save->file),
+                        output_file_temporary(save->file), save->order,
+                        ret_error)) {
         profiling_act_loaded(save->profiling);
     } else {
         g_clear_pointer(&save->profiling, profiling_free);
@@ -483,7 +484,8 @@ static bool finish_profiling(Save *save, const GError *start_error,
 static bool publish(Save *save, uint64_t *ret_stored_bytes, GError **error)
 {
     g_autoptr(RamImage) snapshot =
-        ram_image_open(output_file_temporary(save->file), 0, error);
+        ram_image_open_fd(output_file_fd(save->file),
+                          output_file_temporary(save->file), 0, error);
 
     if (!snapshot) {
         g_prefix_error(error, "QEMU wrote what cannot be read again: ");

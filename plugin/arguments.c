@@ -169,3 +169,16 @@ bool arguments_guest(const json_t *arguments, GArray **ret_ranges,
     *ret_threads = threads;
     return true;
 }
+
+RamImage *arguments_snapshot(const char *path, uint64_t offset,
+                             const Descriptors *descriptors, GError **error)
+{
+    static const char *const known[] = {CONTROL_KEY_SNAPSHOT, NULL};
+    int fd = descriptors_find(descriptors, CONTROL_KEY_SNAPSHOT);
+
+    if (!descriptors_check(descriptors, known, error)) {
+        return NULL;
+    }
+    return fd >= 0 ? ram_image_open_fd(fd, path, offset, error)
+                   : ram_image_open(path, offset, error);
+}

@@ -10,6 +10,9 @@
 #include <glib.h>
 #include <jansson.h>
 
+#include "formats/ram-image.h"
+#include "plugin/descriptors.h"
+
 typedef enum {
     ARGUMENT_STRING, /* to a const char *, borrowed */
     ARGUMENT_COUNT,  /* a whole number from 0 on, to a uint64_t */
@@ -37,3 +40,9 @@ GArray *arguments_ranges(const json_t *arguments, GError **error);
  * as a GArray of uint32_t. */
 bool arguments_guest(const json_t *arguments, GArray **ret_ranges,
                      GArray **ret_threads, GError **error);
+
+/* The snapshot that begins offset bytes into the descriptor "snapshot", the
+ * only one that may have come.  Where none has, it is opened by its path, as
+ * this process sees it.  Returns NULL with PAGER_ERROR or FORMATS_ERROR. */
+RamImage *arguments_snapshot(const char *path, uint64_t offset,
+                             const Descriptors *descriptors, GError **error);

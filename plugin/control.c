@@ -35,6 +35,7 @@ typedef struct Connection {
     Control *control;
     ControlHangup *hangup;
     int fd;
+    GArray *arrived; /* of int: descriptors that no command has taken yet */
 } Connection;
 
 /* Send one line.  A failure is the connection's end, which its thread then
@@ -76,9 +77,24 @@ static json_t *error_answer(const char *text)
                      text);
 }
 
-static json_t *carry_out(Connection *connection, const json_t *request)
+static json_t *execute(Connection *connection, const char *command,
+                       const json_t *arguments, GError **error)
 {
     Control *control = connection->control;
+    Descriptors *descriptors =
+        descriptors_take(arguments, connection->arrived, error);
+    json_t *result = NULL;
+
+    if (descriptors) {
+        result = control->handler(control->opaque, command, arguments,
+                                  descriptors, error);
+    }
+    descriptors_free(descriptors);
+    return result;
+}
+
+static json_t *carry_out(Connection *connection, const json_t *request)
+{
     const char *command =
         json_string_value(json_object_get(request, "execute"));
     const json_t *arguments = json_object_get(request, "arguments");
@@ -89,8 +105,8 @@ static json_t *carry_out(Connection *connection, const json_t *request)
                             "\"arguments\": {…}}");
     }
     json_t *none = json_object();
-    json_t *result = control->handler(control->opaque, command,
-                                      arguments ? arguments : none, &error);
+    json_t *result =
+        execute(connection, command, arguments ? arguments : none, &error);
     json_decref(none);
     return result ? json_pack("{s:o}", "return", result)
                   : error_answer(error->message);
@@ -115,6 +131,14 @@ static void answer_line(Connection *connection, const char *line, size_t len)
     json_decref(request);
 }
 
+static void close_arrived(Connection *connection)
+{
+    for (guint i = 0; i < connection->arrived->len; i++) {
+        close(g_array_index(connection->arrived, int, i));
+    }
+    g_array_set_size(connection->arrived, 0);
+}
+
 /* Answer all whole lines in buffer and leave the rest there. */
 static void answer_lines(Connection *connection, GString *buffer)
 {
@@ -126,6 +150,58 @@ static void answer_lines(Connection *connection, GString *buffer)
         answer_line(connection, buffer->str, len);
         g_string_erase(buffer, 0, (gssize)len + 1);
     }
+    /* They come with a line's first byte: nobody is left to take them. */
+    if (buffer->len == 0) {
+        close_arrived(connection);
+    }
+}
+
+/* Room for one descriptor more than may arrive: one too many is noticed. */
+typedef union FdsRoom {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE((CONTROL_MAX_DESCRIPTORS + 1) * sizeof(int))];
+} FdsRoom;
+
+/* Keep the descriptors that came with message.  Returns false where they are
+ * too many. */
+static bool keep_arrived(Connection *connection, struct msghdr *message)
+{
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header;
+         header = CMSG_NXTHDR(message, header)) {
+        if (header->cmsg_level == SOL_SOCKET &&
+            header->cmsg_type == SCM_RIGHTS) {
+            g_array_append_vals(
+                connection->arrived, CMSG_DATA(header),
+                (guint)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int)));
+        }
+    }
+    return !(message->msg_flags & MSG_CTRUNC) &&
+           connection->arrived->len <= CONTROL_MAX_DESCRIPTORS;
+}
+
+/* What came into piece, which has room for len bytes; 0 at the end.  Sets
+ * *ret_too_many where more descriptors came than may. */
+static size_t receive(Connection *connection, char *piece, size_t len,
+                      bool *ret_too_many)
+{
+    struct iovec part = {.iov_base = piece, .iov_len = len};
+    FdsRoom room;
+    struct msghdr message = {
+        .msg_iov = &part,
+        .msg_iovlen = 1,
+        .msg_control = room.bytes,
+        .msg_controllen = sizeof room.bytes,
+    };
+    ssize_t got;
+
+    do {
+        got = recvmsg(connection->fd, &message, MSG_CMSG_CLOEXEC);
+    } while (got < 0 && errno == EINTR);
+    if (got <= 0) {
+        return 0;
+    }
+    *ret_too_many = !keep_arrived(connection, &message);
+    return (size_t)got;
 }
 
 static void serve(Connection *connection)
@@ -137,15 +213,23 @@ static void serve(Connection *connection)
                              PREHEAT_VERSION, "pid", (int)getpid()));
     while (buffer->len < CONTROL_MAX_LINE_BYTES) {
         char piece[4096];
-        ssize_t got = recv(connection->fd, piece, sizeof piece, 0);
+        bool too_many = false;
+        size_t got = receive(connection, piece, sizeof piece, &too_many);
 
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got <= 0) {
+        if (got == 0) {
             return;
         }
-        g_string_append_len(buffer, piece, got);
+        if (too_many) {
+            send_and_unref(
+                connection,
+                error_answer(
+                    "too many descriptors came: more than " G_STRINGIFY(
+                        CONTROL_MAX_DESCRIPTORS) " that no command has taken, "
+                                                 "or than "
+                                                 "this process may have"));
+            return;
+        }
+        g_string_append_len(buffer, piece, (gssize)got);
         answer_lines(connection, buffer);
     }
     send_and_unref(connection, error_answer("the line is too long"));
@@ -157,6 +241,7 @@ static void *connection_thread(void *opaque)
     Control *control = connection->control;
 
     serve(connection);
+    close_arrived(connection);
     pthread_mutex_lock(&control->lock);
     g_ptr_array_remove_fast(control->connections, connection);
     close(connection->fd);
@@ -164,6 +249,7 @@ static void *connection_thread(void *opaque)
     if (connection->hangup) {
         connection->hangup(control->opaque);
     }
+    g_array_unref(connection->arrived);
     g_free(connection);
     return NULL;
 }
@@ -200,6 +286,7 @@ int control_add(Control *control, int fd, ControlHangup *hangup)
     connection->control = control;
     connection->hangup = hangup;
     connection->fd = fd;
+    connection->arrived = g_array_new(FALSE, FALSE, sizeof(int));
     /* Fails only for what is no socket, and then recv() tells. */
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
     pthread_mutex_lock(&control->lock);
@@ -208,6 +295,7 @@ int control_add(Control *control, int fd, ControlHangup *hangup)
     if (rc < 0) {
         g_ptr_array_remove_fast(control->connections, connection);
         close(fd);
+        g_array_unref(connection->arrived);
         g_free(connection);
     }
     pthread_mutex_unlock(&control->lock);

@@ -8,13 +8,16 @@
 #include <glib.h>
 #include <jansson.h>
 
+#include "plugin/descriptors.h"
+
 typedef struct Control Control;
 
 /* Carry out a command; called in its connection's thread, and may take its
- * time.  arguments: an object, borrowed.  Returns a new reference to what to
- * answer, or NULL with an error. */
+ * time.  arguments: an object; it and descriptors are borrowed.  Returns a new
+ * reference to what to answer, or NULL with an error. */
 typedef json_t *ControlHandler(void *opaque, const char *command,
-                               const json_t *arguments, GError **error);
+                               const json_t *arguments,
+                               const Descriptors *descriptors, GError **error);
 
 /* Called once the connection given to control_add() has ended. */
 typedef void ControlHangup(void *opaque);

@@ -8,12 +8,12 @@
 #include <sys/stat.h>
 
 #include "formats/control-protocol.h"
-#include "util/file.h"
 #include "formats/page-order.h"
 #include "plugin/arguments.h"
 #include "profiler/orders/learn.h"
 #include "profiler/orders/read-ahead.h"
 #include "util/clock.h"
+#include "util/file.h"
 #include "util/thread.h"
 
 #define N_FAULT_THREADS   4
@@ -193,6 +193,8 @@ static void write_stats(Load *load)
 
 /* What "load" was asked for. */
 typedef struct LoadRequest {
+    int snapshot_fd; /* this and the next are borrowed; -1: open the path */
+    int order_fd;
     const char *snapshot; /* all borrowed from the arguments */
     const char *order;
     const char *policy;
@@ -205,10 +207,15 @@ typedef struct LoadRequest {
     uint64_t start_us;
 } LoadRequest;
 
-static bool parse_load(const json_t *arguments, LoadRequest *ret_request,
-                       GError **error)
+static bool parse_load(const json_t *arguments, const Descriptors *descriptors,
+                       LoadRequest *ret_request, GError **error)
 {
+    static const char *const known_descriptors[] = {CONTROL_KEY_SNAPSHOT,
+                                                    CONTROL_KEY_ORDER, NULL};
+    json_t *names = NULL;
     LoadRequest request = {
+        .snapshot_fd = descriptors_find(descriptors, CONTROL_KEY_SNAPSHOT),
+        .order_fd = descriptors_find(descriptors, CONTROL_KEY_ORDER),
         .policy = load_policy_name(LOAD_POLICY_ORDER),
         .record_ms = DEFAULT_RECORD_MS,
         .learn_ms = DEFAULT_RECORD_MS,
@@ -225,10 +232,12 @@ static bool parse_load(const json_t *arguments, LoadRequest *ret_request,
         {CONTROL_KEY_LEARN_FOR, ARGUMENT_MS, false, &request.learn_ms},
         {CONTROL_KEY_STATS, ARGUMENT_STRING, false, &request.stats},
         {CONTROL_KEY_START_US, ARGUMENT_COUNT, false, &request.start_us},
+        {CONTROL_KEY_DESCRIPTORS, ARGUMENT_ANY, false, &names},
         {NULL},
     };
 
-    if (!arguments_parse(arguments, known, error)) {
+    if (!arguments_parse(arguments, known, error) ||
+        !descriptors_check(descriptors, known_descriptors, error)) {
         return false;
     }
     if (request.learn && request.record) {
@@ -241,20 +250,24 @@ static bool parse_load(const json_t *arguments, LoadRequest *ret_request,
 }
 
 /* An order is a hint: what is wrong with it is worth a word, not a stop. */
-static PageOrder *load_order(const Load *load, const char *path,
+static PageOrder *load_order(const Load *load, const LoadRequest *request,
                              char **ret_warning)
 {
     g_autoptr(GError) error = NULL;
+    const char *path = request->order;
+    int fd = request->order_fd;
     struct stat info;
+    int rc = fd >= 0 ? fstat(fd, &info) : stat(path, &info);
 
-    if (stat(path, &info) == 0 && info.st_size > MAX_HINT_BYTES) {
+    if (rc == 0 && info.st_size > MAX_HINT_BYTES) {
         *ret_warning = g_strdup_printf(
             "%s: too large for an order to load by (preheat order trim makes "
             "it smaller); loading without an order",
             path);
         return NULL;
     }
-    g_autoptr(PageOrder) order = page_order_load(path, &error);
+    g_autoptr(PageOrder) order = fd >= 0 ? page_order_load_fd(fd, path, &error)
+                                         : page_order_load(path, &error);
     if (order && order->extents->len > MAX_HINT_EXTENTS) {
         *ret_warning = g_strdup_printf(
             "%s: has %u extents, too many to load by (preheat order trim "
@@ -317,7 +330,7 @@ static bool start_pager(Load *load, const LoadRequest *request,
     g_autoptr(PageOrder) order = NULL;
 
     if (request->order && load->policy == LOAD_POLICY_ORDER) {
-        order = load_order(load, request->order, ret_warning);
+        order = load_order(load, request, ret_warning);
     }
     load->source = page_source_new_file(load->snapshot, error);
     if (!load->source) {
@@ -373,7 +386,11 @@ static bool begin(Load *load, const LoadRequest *request, char **ret_warning,
                     request->policy);
         return false;
     }
-    load->snapshot = ram_image_open(request->snapshot, request->offset, error);
+    load->snapshot =
+        request->snapshot_fd >= 0
+            ? ram_image_open_fd(request->snapshot_fd, request->snapshot,
+                                request->offset, error)
+            : ram_image_open(request->snapshot, request->offset, error);
     if (!load->snapshot) {
         return false;
     }
@@ -410,12 +427,13 @@ static void release_when_loaded(Load *load)
     }
 }
 
-Load *load_begin(const json_t *arguments, Control *control, LoadWarn *warn,
-                 char **ret_warning, GError **error)
+Load *load_begin(const json_t *arguments, const Descriptors *descriptors,
+                 Control *control, LoadWarn *warn, char **ret_warning,
+                 GError **error)
 {
     LoadRequest request;
 
-    if (!parse_load(arguments, &request, error)) {
+    if (!parse_load(arguments, descriptors, &request, error)) {
         return NULL;
     }
     Load *load = g_new0(Load, 1);

@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "plugin/control.h"
+#include "plugin/descriptors.h"
 #include "plugin/pager/load-stats.h"
 #include "plugin/pager/pager.h"
 
@@ -22,14 +23,16 @@ typedef struct Load Load;
 typedef void LoadWarn(const char *text);
 
 /*
- * Begin by the arguments of "load"; events go to control.  Never freed: it
- * lives as long as the process.
+ * Begin by the arguments of "load" and the descriptors that came with it, of
+ * which it keeps duplicates; events go to control.  Never freed: it lives as
+ * long as the process.
  *
  * Returns NULL with an error, and then nothing has begun.  *ret_warning (for
  * g_free()) is set where there is something to be said though it goes on.
  */
-Load *load_begin(const json_t *arguments, Control *control, LoadWarn *warn,
-                 char **ret_warning, GError **error);
+Load *load_begin(const json_t *arguments, const Descriptors *descriptors,
+                 Control *control, LoadWarn *warn, char **ret_warning,
+                 GError **error);
 
 /* Take over guest RAM: arrays of PagerRange and of uint32_t.  Not for two
  * threads at once. */

@@ -7,12 +7,12 @@
 #include <string.h>
 #include <time.h>
 
-#include "util/file.h"
 #include "formats/page-order.h"
 #include "formats/ram-image.h"
 #include "plugin/arguments.h"
 #include "plugin/pager/profile-window.h"
 #include "util/clock.h"
+#include "util/file.h"
 #include "util/thread.h"
 
 #define DEFAULT_MAX_MS 30000
@@ -257,6 +257,7 @@ static bool parse_start(const json_t *arguments, StartRequest *ret_request,
     json_t *blocks = NULL;
     json_t *threads = NULL;
     json_t *settle = NULL;
+    json_t *names = NULL;
     const Argument known[] = {
         {CONTROL_KEY_SNAPSHOT, ARGUMENT_STRING, true, &request.snapshot},
         {CONTROL_KEY_OFFSET, ARGUMENT_COUNT, false, &request.offset},
@@ -266,6 +267,7 @@ static bool parse_start(const json_t *arguments, StartRequest *ret_request,
         {CONTROL_KEY_SETTLE, ARGUMENT_ANY, false, &settle},
         {CONTROL_KEY_BLOCKS, ARGUMENT_ANY, true, &blocks},
         {CONTROL_KEY_VCPU_THREADS, ARGUMENT_ANY, true, &threads},
+        {CONTROL_KEY_DESCRIPTORS, ARGUMENT_ANY, false, &names},
         {NULL},
     };
 
@@ -287,15 +289,13 @@ static bool check_output(const char *path, GError **error)
     return true;
 }
 
+/* snapshot: taken over. */
 static bool open_locked(Profile *profile, const StartRequest *request,
-                        const GArray *ranges, const GArray *threads,
-                        GError **error)
+                        RamImage *snapshot, const GArray *ranges,
+                        const GArray *threads, GError **error)
 {
-    profile->snapshot =
-        ram_image_open(request->snapshot, request->offset, error);
-    profile->blocks = profile->snapshot
-                          ? order_blocks(profile->snapshot, ranges, error)
-                          : NULL;
+    profile->snapshot = snapshot;
+    profile->blocks = order_blocks(snapshot, ranges, error);
     if (!profile->blocks) {
         return false;
     }
@@ -326,15 +326,22 @@ static bool open_locked(Profile *profile, const StartRequest *request,
     return true;
 }
 
-json_t *profile_start(Profile *profile, const json_t *arguments, GError **error)
+json_t *profile_start(Profile *profile, const json_t *arguments,
+                      const Descriptors *descriptors, GError **error)
 {
     StartRequest request;
     g_autoptr(GArray) ranges = NULL;
     g_autoptr(GArray) threads = NULL;
+    g_autoptr(RamImage) snapshot = NULL;
 
     if (!parse_start(arguments, &request, error) ||
         !check_output(request.output, error) ||
         !arguments_guest(arguments, &ranges, &threads, error)) {
+        return NULL;
+    }
+    snapshot = arguments_snapshot(request.snapshot, request.offset, descriptors,
+                                  error);
+    if (!snapshot) {
         return NULL;
     }
     pthread_mutex_lock(&profile->lock);
@@ -346,7 +353,8 @@ json_t *profile_start(Profile *profile, const json_t *arguments, GError **error)
                     "it");
     } else {
         forget_locked(profile);
-        ok = open_locked(profile, &request, ranges, threads, error);
+        ok = open_locked(profile, &request, g_steal_pointer(&snapshot), ranges,
+                         threads, error);
         if (!ok) {
             forget_locked(profile);
         }

@@ -9,6 +9,8 @@
 #include <glib.h>
 #include <jansson.h>
 
+#include "plugin/descriptors.h"
+
 typedef struct Profile Profile;
 
 /* Never freed: it lives as long as the process.  warn: as for a Session. */
@@ -16,7 +18,7 @@ Profile *profile_new(void (*warn)(const char *text));
 
 /* The commands; each as a ControlHandler's. */
 json_t *profile_start(Profile *profile, const json_t *arguments,
-                      GError **error);
+                      const Descriptors *descriptors, GError **error);
 json_t *profile_stop(Profile *profile, const json_t *arguments, GError **error);
 json_t *profile_wait(Profile *profile, const json_t *arguments, GError **error);
 json_t *profile_query(Profile *profile, const json_t *arguments,

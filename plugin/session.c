@@ -37,7 +37,7 @@ static Load *begun_load(Session *session)
 }
 
 static json_t *execute_load(Session *session, const json_t *arguments,
-                            GError **error)
+                            const Descriptors *descriptors, GError **error)
 {
     g_autofree char *warning = NULL;
 
@@ -48,8 +48,8 @@ static json_t *execute_load(Session *session, const json_t *arguments,
                     "%s is being loaded, or was, in this QEMU",
                     load_snapshot_path(session->load));
     } else {
-        session->load = load_begin(arguments, session->control, session->warn,
-                                   &warning, error);
+        session->load = load_begin(arguments, descriptors, session->control,
+                                   session->warn, &warning, error);
         ok = session->load != NULL;
     }
     pthread_mutex_unlock(&session->lock);
@@ -61,7 +61,7 @@ static json_t *execute_load(Session *session, const json_t *arguments,
 }
 
 static json_t *execute_attach(Session *session, const json_t *arguments,
-                              GError **error)
+                              const Descriptors *descriptors, GError **error)
 {
     g_autoptr(GArray) ranges = NULL;
     g_autoptr(GArray) threads = NULL;
@@ -76,7 +76,7 @@ static json_t *execute_attach(Session *session, const json_t *arguments,
 }
 
 static json_t *execute_milestone(Session *session, const json_t *arguments,
-                                 GError **error)
+                                 const Descriptors *descriptors, GError **error)
 {
     const char *name = NULL;
     uint64_t time_us = 0;
@@ -102,7 +102,7 @@ static json_t *execute_milestone(Session *session, const json_t *arguments,
 }
 
 static json_t *execute_wait(Session *session, const json_t *arguments,
-                            GError **error)
+                            const Descriptors *descriptors, GError **error)
 {
     const char *name = NULL;
     LoadGoal goal;
@@ -124,13 +124,13 @@ static json_t *execute_wait(Session *session, const json_t *arguments,
 }
 
 static json_t *execute_query(Session *session, const json_t *arguments,
-                             GError **error)
+                             const Descriptors *descriptors, GError **error)
 {
     return load_query(session->load);
 }
 
 static json_t *execute_retry(Session *session, const json_t *arguments,
-                             GError **error)
+                             const Descriptors *descriptors, GError **error)
 {
     if (load_pager(session->load)) {
         pager_retry(load_pager(session->load));
@@ -157,15 +157,17 @@ static json_t *verify_answer(const VerifyResult *result)
 }
 
 static json_t *execute_verify(Session *session, const json_t *arguments,
-                              GError **error)
+                              const Descriptors *descriptors, GError **error)
 {
     const char *path = NULL;
     uint64_t offset = 0;
     json_t *blocks = NULL;
+    json_t *names = NULL;
     const Argument known[] = {
         {CONTROL_KEY_SNAPSHOT, ARGUMENT_STRING, true, &path},
         {CONTROL_KEY_OFFSET, ARGUMENT_COUNT, false, &offset},
         {CONTROL_KEY_BLOCKS, ARGUMENT_ANY, true, &blocks},
+        {CONTROL_KEY_DESCRIPTORS, ARGUMENT_ANY, false, &names},
         {NULL},
     };
     VerifyResult result;
@@ -175,7 +177,7 @@ static json_t *execute_verify(Session *session, const json_t *arguments,
     }
     g_autoptr(GArray) ranges = arguments_ranges(arguments, error);
     g_autoptr(RamImage) snapshot =
-        ranges ? ram_image_open(path, offset, error) : NULL;
+        ranges ? arguments_snapshot(path, offset, descriptors, error) : NULL;
     if (!snapshot || !verify_ram(snapshot, (PagerRange *)ranges->data,
                                  ranges->len, &result, error)) {
         return NULL;
@@ -184,7 +186,7 @@ static json_t *execute_verify(Session *session, const json_t *arguments,
 }
 
 static json_t *execute_load_rest(Session *session, const json_t *arguments,
-                                 GError **error)
+                                 const Descriptors *descriptors, GError **error)
 {
     Load *load = begun_load(session);
 
@@ -195,6 +197,7 @@ static json_t *execute_load_rest(Session *session, const json_t *arguments,
 }
 
 static json_t *execute_profile_start(Session *session, const json_t *arguments,
+                                     const Descriptors *descriptors,
                                      GError **error)
 {
     Load *load = begun_load(session);
@@ -207,7 +210,8 @@ static json_t *execute_profile_start(Session *session, const json_t *arguments,
                     load_snapshot_path(load));
         return NULL;
     }
-    json_t *answer = profile_start(session->profile, arguments, error);
+    json_t *answer =
+        profile_start(session->profile, arguments, descriptors, error);
     if (answer && session->forget_code) {
         session->forget_code();
     }
@@ -215,18 +219,21 @@ static json_t *execute_profile_start(Session *session, const json_t *arguments,
 }
 
 static json_t *execute_profile_stop(Session *session, const json_t *arguments,
+                                    const Descriptors *descriptors,
                                     GError **error)
 {
     return profile_stop(session->profile, arguments, error);
 }
 
 static json_t *execute_profile_wait(Session *session, const json_t *arguments,
+                                    const Descriptors *descriptors,
                                     GError **error)
 {
     return profile_wait(session->profile, arguments, error);
 }
 
 static json_t *execute_profile_query(Session *session, const json_t *arguments,
+                                     const Descriptors *descriptors,
                                      GError **error)
 {
     return profile_query(session->profile, arguments, error);
@@ -235,7 +242,7 @@ static json_t *execute_profile_query(Session *session, const json_t *arguments,
 /* ---- the table ---- */
 
 typedef json_t *Execute(Session *session, const json_t *arguments,
-                        GError **error);
+                        const Descriptors *descriptors, GError **error);
 
 static const struct {
     const char *name;
@@ -257,7 +264,8 @@ static const struct {
 };
 
 json_t *session_execute(void *opaque, const char *command,
-                        const json_t *arguments, GError **error)
+                        const json_t *arguments, const Descriptors *descriptors,
+                        GError **error)
 {
     Session *session = opaque;
 
@@ -274,7 +282,7 @@ json_t *session_execute(void *opaque, const char *command,
                         "no snapshot is being loaded in this QEMU");
             return NULL;
         }
-        return commands[i].execute(session, arguments, error);
+        return commands[i].execute(session, arguments, descriptors, error);
     }
     g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
                 "no command is called %s", command);

@@ -29,7 +29,8 @@ void session_set_control(Session *session, Control *control);
 
 /* A ControlHandler; opaque is the Session.  Thread-safe. */
 json_t *session_execute(void *opaque, const char *command,
-                        const json_t *arguments, GError **error);
+                        const json_t *arguments, const Descriptors *descriptors,
+                        GError **error);
 
 /* A ControlHangup for the connection of who started QEMU: when reading has
  * failed, nobody is left to end this QEMU, which cannot end by itself. */

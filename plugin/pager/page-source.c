@@ -13,7 +13,7 @@
 typedef struct FileSource {
     PageSource base;
     const RamImage *snapshot; /* borrowed */
-    int fd;                   /* of our own, for its access advice */
+    int fd;
 } FileSource;
 
 static int read_fully(int fd, uint8_t *buf, uint64_t len, uint64_t off)
@@ -96,15 +96,24 @@ static void file_source_free(PageSource *base)
     g_free(source);
 }
 
+/* A description of the same file for our own access advice; where this process
+ * may not open the file, or has no /proc, the one that it was given. */
+static int open_again(int fd)
+{
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
+    int again = open(path, O_RDONLY | O_CLOEXEC);
+
+    return again >= 0 ? again : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
 PageSource *page_source_new_file(const RamImage *snapshot, GError **error)
 {
-    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", snapshot->fd);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open_again(snapshot->fd);
 
     if (fd < 0) {
         g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_IO,
-                    "%s: cannot be opened again: %s", snapshot->path,
-                    g_strerror(errno));
+                    "%s: its descriptor cannot be duplicated: %s",
+                    snapshot->path, g_strerror(errno));
         return NULL;
     }
     /* We choose what is read together; the kernel's guesses would only

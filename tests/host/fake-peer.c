@@ -5,6 +5,7 @@
 
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "host/json-line.h"
 #include "tests/util/support.h"
@@ -19,6 +20,7 @@ struct FakePeer {
     GCond changed;
     GString *log;
     GPtrArray *answered; /* names of commands, in sequence */
+    GArray *fds;         /* of int: what came with them, in sequence */
 };
 
 static void send_message(FakePeer *peer, json_t *message)
@@ -61,16 +63,61 @@ static void serve_message(FakePeer *peer, const json_t *message)
     g_mutex_unlock(&peer->lock);
 }
 
+/* Room for the descriptors of one message. */
+typedef union FdsRoom {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(JSON_LINE_MAX_FDS * sizeof(int))];
+} FdsRoom;
+
+static void keep_fds(FakePeer *peer, struct msghdr *message)
+{
+    const struct cmsghdr *header = CMSG_FIRSTHDR(message);
+
+    if (header) {
+        g_mutex_lock(&peer->lock);
+        g_array_append_vals(
+            peer->fds, CMSG_DATA(header),
+            (guint)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int)));
+        g_mutex_unlock(&peer->lock);
+    }
+}
+
+/* What has come is appended to input; false at the end. */
+static bool receive(FakePeer *peer, GString *input)
+{
+    char piece[4096];
+    struct iovec part = {.iov_base = piece, .iov_len = sizeof piece};
+    FdsRoom room;
+    struct msghdr message = {
+        .msg_iov = &part,
+        .msg_iovlen = 1,
+        .msg_control = room.bytes,
+        .msg_controllen = sizeof room.bytes,
+    };
+    ssize_t n = recvmsg(json_line_fd(peer->line), &message, MSG_CMSG_CLOEXEC);
+
+    if (n > 0) {
+        keep_fds(peer, &message);
+        g_string_append_len(input, piece, n);
+    }
+    return n > 0;
+}
+
 static void *serve(void *opaque)
 {
     FakePeer *peer = opaque;
+    g_autoptr(GString) input = g_string_new(NULL);
 
-    while (json_line_fill(peer->line, NULL)) {
-        json_t *message;
+    while (receive(peer, input)) {
+        const char *end;
 
-        while (json_line_take(peer->line, &message, NULL) && message) {
+        while ((end = memchr(input->str, '\n', input->len))) {
+            size_t len = (size_t)(end - input->str) + 1;
+            json_t *message = json_loadb(input->str, len, 0, NULL);
+
             serve_message(peer, message);
             json_decref(message);
+            g_string_erase(input, 0, (gssize)len);
         }
     }
     return NULL;
@@ -85,6 +132,7 @@ FakePeer *fake_peer_new(int fd, json_t *greeting, FakeAnswer *answer,
     peer->answer = answer;
     peer->opaque = opaque;
     peer->log = g_string_new(NULL);
+    peer->fds = g_array_new(FALSE, FALSE, sizeof(int));
     peer->answered = g_ptr_array_new_with_free_func(g_free);
     g_mutex_init(&peer->lock);
     g_cond_init(&peer->changed);
@@ -136,6 +184,16 @@ char *fake_peer_log(FakePeer *peer)
     return log;
 }
 
+int fake_peer_fd(FakePeer *peer, unsigned i)
+{
+    int fd;
+
+    g_mutex_lock(&peer->lock);
+    fd = i < peer->fds->len ? g_array_index(peer->fds, int, i) : -1;
+    g_mutex_unlock(&peer->lock);
+    return fd;
+}
+
 static unsigned count_answered_locked(const FakePeer *peer, const char *command)
 {
     unsigned n = 0;
@@ -161,6 +219,10 @@ void fake_peer_free(FakePeer *peer)
     g_thread_join(peer->thread);
     json_line_free(peer->line);
     g_string_free(peer->log, TRUE);
+    for (guint i = 0; i < peer->fds->len; i++) {
+        close(g_array_index(peer->fds, int, i));
+    }
+    g_array_unref(peer->fds);
     g_ptr_array_unref(peer->answered);
     g_cond_clear(&peer->changed);
     g_mutex_clear(&peer->lock);

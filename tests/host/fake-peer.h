@@ -35,6 +35,10 @@ void fake_peer_close_output(FakePeer *peer);
 /* The commands so far, with blanks between them.  For g_free(). */
 char *fake_peer_log(FakePeer *peer);
 
+/* The i-th descriptor that came, of all; owned by the peer.  -1: not so many
+ * have.  Any thread. */
+int fake_peer_fd(FakePeer *peer, unsigned i);
+
 /* Wait until n commands of that name have been answered. */
 void fake_peer_await(FakePeer *peer, const char *command, unsigned n);
 

@@ -7,6 +7,7 @@
  */
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,8 +146,23 @@ static void send_read_error(void)
                               "Input/output error"));
 }
 
+/* What has come with "load", by its inode. */
+static void note_descriptors(void)
+{
+    struct stat status;
+
+    for (unsigned i = 0; fake_peer_fd(control, i) >= 0; i++) {
+        if (fstat(fake_peer_fd(control, i), &status) == 0) {
+            fprintf(log_file, "descriptor %u is %ju\n", i,
+                    (uintmax_t)status.st_ino);
+        }
+    }
+}
+
 static void live(char **argv)
 {
+    fake_peer_await(control, CONTROL_CMD_LOAD, 1);
+    note_descriptors();
     if (behaves("other-ram") || behaves("no-attach") ||
         behaves("bad-device-state")) {
         fake_peer_await(qmp, "quit", 1);

@@ -223,6 +223,36 @@ static void a_message_is_sent_as_one_line(void **state)
     json_decref(message);
 }
 
+static void descriptors_go_with_the_first_byte_of_their_line(void **state)
+{
+    Pair *pair = *state;
+    json_t *message = json_pack("{s:i}", "n", 1);
+    const int fds[] = {pair->other, pair->other};
+    char byte;
+    struct iovec part = {.iov_base = &byte, .iov_len = 1};
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(fds))];
+    } room;
+    struct msghdr received = {.msg_iov = &part,
+                              .msg_iovlen = 1,
+                              .msg_control = &room,
+                              .msg_controllen = sizeof(room)};
+    int got[2];
+    GError *error = NULL;
+
+    json_line_send_fds(pair->line, message, fds, G_N_ELEMENTS(fds), &error);
+    assert_no_error(error);
+    assert_int_equal(recvmsg(pair->other, &received, 0), 1);
+    assert_int_equal(byte, '{');
+    assert_int_equal(room.header.cmsg_type, SCM_RIGHTS);
+    assert_int_equal(room.header.cmsg_len, CMSG_LEN(sizeof(fds)));
+    memcpy(got, CMSG_DATA(&room.header), sizeof(got));
+    close(got[0]);
+    close(got[1]);
+    json_decref(message);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -239,6 +269,7 @@ int main(void)
         TEST(a_peer_that_hangs_up_is_told_apart_from_a_failure),
         TEST(sending_to_a_peer_that_hung_up_raises_no_signal),
         TEST(a_message_is_sent_as_one_line),
+        TEST(descriptors_go_with_the_first_byte_of_their_line),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

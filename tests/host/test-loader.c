@@ -8,6 +8,7 @@
 
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "host/loader.h"
@@ -173,12 +174,37 @@ static void the_plugin_is_told_what_was_asked_for(void **state)
     fixture->options.stats = "/stats.json";
     fixture->options.start_us = 77;
     load_well(fixture, "");
-    assert_told(fixture,
-                "control load {\"offset\": 0, \"order\": \"/vm.order\", "
-                "\"policy\": \"order\", \"record\": \"/new.order\", "
-                "\"record-for\": 2500, \"snapshot\": \"/");
+    assert_told(fixture, "control load {\"descriptors\": [\"snapshot\"], "
+                         "\"offset\": 0, \"order\": \"/vm.order\", "
+                         "\"policy\": \"order\", \"record\": \"/new.order\", "
+                         "\"record-for\": 2500, \"snapshot\": \"/");
     assert_told(fixture, "\"start-us\": 77, \"stats\": \"/stats.json\"}");
     assert_told(fixture, "\"vcpu-threads\": [11, 12]");
+}
+
+static uintmax_t inode(const char *path)
+{
+    struct stat status;
+
+    assert_int_equal(stat(path, &status), 0);
+    return status.st_ino;
+}
+
+static void the_plugin_gets_the_files_that_preheat_opened(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree char *order =
+        g_build_filename(fixture->directory, "vm.order", NULL);
+    g_autofree char *descriptors = NULL;
+
+    assert_true(g_file_set_contents(order, "hint", -1, NULL));
+    descriptors = g_strdup_printf("descriptor 0 is %ju\ndescriptor 1 is %ju\n",
+                                  inode(fixture->snapshot), inode(order));
+    fixture->options.policy = LOAD_POLICY_ORDER;
+    fixture->options.order = order;
+    load_well(fixture, "");
+    assert_told(fixture, "\"descriptors\": [\"snapshot\", \"order\"]");
+    assert_told(fixture, descriptors);
 }
 
 static void a_guest_asked_to_stay_paused_is_not_resumed(void **state)
@@ -206,12 +232,11 @@ static void the_guest_waits_for_the_pages_it_is_to_wait_for(void **state)
 static void with_policy_full_qemu_loads_the_snapshot_itself(void **state)
 {
     Fixture *fixture = *state;
-    g_autofree char *uri =
-        g_strdup_printf("\"uri\": \"file:%s,offset=0\"", fixture->snapshot);
 
     fixture->options.policy = LOAD_POLICY_FULL;
     load_well(fixture, "full");
-    assert_told(fixture, uri);
+    assert_told(fixture, "\"uri\": \"file:/proc/self/fd/");
+    assert_told(fixture, "incoming whole");
     assert_false(was_told(fixture, "control attach"));
     assert_sequence(fixture, "\"loaded\"", "\"resumed\"");
 }
@@ -307,6 +332,7 @@ int main(void)
         TEST(the_guest_is_resumed_when_the_device_state_is_loaded),
         TEST(qemu_migrates_in_its_own_way_again_before_it_resumes),
         TEST(the_plugin_is_told_what_was_asked_for),
+        TEST(the_plugin_gets_the_files_that_preheat_opened),
         TEST(a_guest_asked_to_stay_paused_is_not_resumed),
         TEST(the_guest_waits_for_the_pages_it_is_to_wait_for),
         TEST(with_policy_full_qemu_loads_the_snapshot_itself),

@@ -26,6 +26,10 @@ void line_client_free(LineClient *client);
 
 void line_client_send(LineClient *client, const char *bytes, size_t len_bytes);
 
+/* The same; with the first byte go n_fds descriptors. */
+void line_client_send_fds(LineClient *client, const char *bytes,
+                          size_t len_bytes, const int *fds, size_t n_fds);
+
 /* The next line, parsed: a new reference; NULL when the server hung up. */
 json_t *line_client_read(LineClient *client);
 

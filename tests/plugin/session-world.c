@@ -247,9 +247,30 @@ static json_t *execute(const World *world, const char *command,
                        json_t *arguments, GError **error)
 {
     json_t *given = arguments ? arguments : json_object();
-    json_t *answer = session_execute(world->session, command, given, error);
+    json_t *answer =
+        session_execute(world->session, command, given, NULL, error);
 
     json_decref(given);
+    return answer;
+}
+
+json_t *world_call_with_fd(const World *world, const char *command,
+                           json_t *arguments, const char *name, int fd,
+                           GError **error)
+{
+    g_autoptr(GArray) arrived = g_array_new(FALSE, FALSE, sizeof(int));
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+    assert_true(copy >= 0);
+    g_array_append_val(arrived, copy);
+    json_object_set_new(arguments, CONTROL_KEY_DESCRIPTORS,
+                        json_pack("[s]", name));
+    Descriptors *descriptors = descriptors_take(arguments, arrived, error);
+    assert_non_null(descriptors);
+    json_t *answer =
+        session_execute(world->session, command, arguments, descriptors, error);
+    descriptors_free(descriptors);
+    json_decref(arguments);
     return answer;
 }
 

@@ -87,6 +87,11 @@ json_t *world_load_arguments_with(const World *world, const char *policy,
 /* Execute the command, which must work; arguments: stolen, NULL: none. */
 json_t *world_call(const World *world, const char *command, json_t *arguments);
 
+/* The same with one descriptor called name, which stays the caller's. */
+json_t *world_call_with_fd(const World *world, const char *command,
+                           json_t *arguments, const char *name, int fd,
+                           GError **error);
+
 /* The same, where the answer must be {}. */
 void world_do(const World *world, const char *command, json_t *arguments);
 

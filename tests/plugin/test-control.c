@@ -4,9 +4,11 @@
  * The control socket with commands of the test's own.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -32,18 +34,57 @@ typedef struct World {
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t changed;
     unsigned n_hangups;
+    bool gate_is_shut; /* "pass" waits meanwhile */
 } World;
 
 static World worlds[32];
 static unsigned n_worlds;
 
-/* "echo" answers its arguments, anything else an error. */
+static void set_gate(World *world, bool shut)
+{
+    pthread_mutex_lock(&world->lock);
+    world->gate_is_shut = shut;
+    pthread_cond_broadcast(&world->changed);
+    pthread_mutex_unlock(&world->lock);
+}
+
+static json_t *pass_gate(World *world)
+{
+    pthread_mutex_lock(&world->lock);
+    while (world->gate_is_shut) {
+        pthread_cond_wait(&world->changed, &world->lock);
+    }
+    pthread_mutex_unlock(&world->lock);
+    return json_object();
+}
+
+/* What can be read from the descriptor "pipe". */
+static json_t *read_pipe(const Descriptors *descriptors)
+{
+    char byte = '-';
+    int fd = descriptors_find(descriptors, "pipe");
+
+    assert_true(fd >= 0);
+    assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    assert_int_equal(read(fd, &byte, 1), 1);
+    return json_pack("{s:s#}", "byte", &byte, 1);
+}
+
+/* "echo" answers its arguments, "read" reads from what came with it, "pass"
+ * waits at the gate; anything else is an error. */
 static json_t *handle(void *opaque, const char *command,
-                      const json_t *arguments, GError **error)
+                      const json_t *arguments, const Descriptors *descriptors,
+                      GError **error)
 {
     assert_true(json_is_object(arguments));
     if (strcmp(command, "echo") == 0) {
         return json_deep_copy(arguments);
+    }
+    if (strcmp(command, "read") == 0) {
+        return read_pipe(descriptors);
+    }
+    if (strcmp(command, "pass") == 0) {
+        return pass_gate(opaque);
     }
     g_set_error(error, g_quark_from_static_string("test"), 0, "cannot %s",
                 command);
@@ -307,6 +348,157 @@ static void a_line_that_is_too_long_ends_the_connection(void **state)
     world_end(world);
 }
 
+/* ---- descriptors ---- */
+
+#define READ_COMMAND                                                           \
+    "{\"execute\": \"read\", \"arguments\": {\"descriptors\": [\"pipe\"]}}\n"
+
+static void send_with(World *world, const char *text, const int *fds,
+                      size_t n_fds)
+{
+    line_client_send_fds(world->client, text, strlen(text), fds, n_fds);
+}
+
+/* A pipe's reading end, with one byte in it. */
+static int pipe_with(char byte)
+{
+    int fds[2];
+
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    assert_int_equal(write(fds[1], &byte, 1), 1);
+    close(fds[1]);
+    return fds[0];
+}
+
+/* Send the pipe's writing end along n_fds times; the other end is returned. */
+static int send_writing_ends(World *world, const char *text, size_t n_fds)
+{
+    int fds[2];
+    int ends[16];
+
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    for (size_t i = 0; i < n_fds; i++) {
+        ends[i] = fds[1];
+    }
+    send_with(world, text, ends, n_fds);
+    close(fds[1]);
+    return fds[0];
+}
+
+/* Waits until nobody has the pipe's other end any more. */
+static void assert_closed(int reading_end)
+{
+    char byte;
+
+    assert_int_equal(read(reading_end, &byte, 1), 0);
+    close(reading_end);
+}
+
+static void a_descriptor_reaches_the_command_that_names_it(void **state)
+{
+    World *world = world_new();
+    int fd = pipe_with('x');
+
+    send_with(world, READ_COMMAND, &fd, 1);
+    assert_answer(line_client_read(world->client), "{'return': {'byte': 'x'}}");
+    close(fd);
+    world_end(world);
+}
+
+static void descriptors_reach_their_commands_though_these_wait(void **state)
+{
+    World *world = world_new();
+    int one = pipe_with('1');
+    int two = pipe_with('2');
+
+    set_gate(world, true);
+    send_text(world, "{\"execute\": \"pass\"}\n");
+    send_text(world, "{\"execute\": \"echo\"}\n");
+    send_with(world, READ_COMMAND, &one, 1);
+    send_text(world, "{\"execute\": \"echo\"}\n");
+    send_with(world, READ_COMMAND, &two, 1);
+    set_gate(world, false);
+    assert_answer(line_client_read(world->client), "{'return': {}}");
+    assert_answer(line_client_read(world->client), "{'return': {}}");
+    assert_answer(line_client_read(world->client), "{'return': {'byte': '1'}}");
+    assert_answer(line_client_read(world->client), "{'return': {}}");
+    assert_answer(line_client_read(world->client), "{'return': {'byte': '2'}}");
+    close(one);
+    close(two);
+    world_end(world);
+}
+
+static void descriptors_are_closed_once_their_command_is_done(void **state)
+{
+    World *world = world_new();
+    int taken = send_writing_ends(
+        world,
+        "{\"execute\": \"echo\", \"arguments\": {\"descriptors\": [\"a\"]}}\n",
+        1);
+
+    assert_answer(line_client_read(world->client),
+                  "{'return': {'descriptors': ['a']}}");
+    assert_closed(taken);
+    assert_closed(send_writing_ends(world, "{\"execute\": \"echo\"}\n", 3));
+    assert_answer(line_client_read(world->client), "{'return': {}}");
+    assert_closed(send_writing_ends(world, "nonsense\n", 1));
+    assert_error(line_client_read(world->client), "");
+    world_end(world);
+}
+
+static void a_descriptor_of_half_a_command_is_closed_at_the_end(void **state)
+{
+    World *world = world_new();
+    int fd = send_writing_ends(world, "{\"execute\": ", 1);
+
+    world_end(world);
+    assert_closed(fd);
+}
+
+static void names_that_nothing_came_for_are_an_error(void **state)
+{
+    static const char *const names[] = {
+        "[\"a\", \"b\"]", "[\"a\", \"a\"]", "[1]", "{}", "\"a\"", "1",
+    };
+    World *world = world_new();
+
+    for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autofree char *line = g_strdup_printf(
+            "{\"execute\": \"echo\", \"arguments\": {\"descriptors\": %s}}\n",
+            names[i]);
+        int fd = send_writing_ends(world, line, 1);
+
+        assert_error(line_client_read(world->client), "descriptors");
+        assert_closed(fd);
+    }
+    world_end(world);
+}
+
+static void more_descriptors_than_may_come_end_the_connection(void **state)
+{
+    World *world = world_new();
+    int fd = send_writing_ends(world, "{", CONTROL_MAX_DESCRIPTORS + 1);
+
+    assert_error(line_client_read(world->client), "too many descriptors");
+    assert_null(line_client_read(world->client));
+    assert_closed(fd);
+    world_end(world);
+}
+
+static void descriptors_that_pile_up_end_the_connection(void **state)
+{
+    World *world = world_new();
+    int one =
+        send_writing_ends(world, "{\"execute\": ", CONTROL_MAX_DESCRIPTORS);
+    int two = send_writing_ends(world, "1", 1);
+
+    assert_error(line_client_read(world->client), "too many descriptors");
+    assert_null(line_client_read(world->client));
+    assert_closed(one);
+    assert_closed(two);
+    world_end(world);
+}
+
 /* ---- connections ---- */
 
 static void a_hangup_is_told_once(void **state)
@@ -498,6 +690,13 @@ int main(void)
         cmocka_unit_test(brackets_without_end_are_an_error),
         cmocka_unit_test(a_line_of_the_greatest_length_is_carried_out),
         cmocka_unit_test(a_line_that_is_too_long_ends_the_connection),
+        cmocka_unit_test(a_descriptor_reaches_the_command_that_names_it),
+        cmocka_unit_test(descriptors_reach_their_commands_though_these_wait),
+        cmocka_unit_test(descriptors_are_closed_once_their_command_is_done),
+        cmocka_unit_test(a_descriptor_of_half_a_command_is_closed_at_the_end),
+        cmocka_unit_test(names_that_nothing_came_for_are_an_error),
+        cmocka_unit_test(more_descriptors_than_may_come_end_the_connection),
+        cmocka_unit_test(descriptors_that_pile_up_end_the_connection),
         cmocka_unit_test(a_hangup_is_told_once),
         cmocka_unit_test(a_hangup_in_the_middle_of_a_line_is_one),
         cmocka_unit_test(what_is_no_socket_counts_as_hung_up),

@@ -46,7 +46,8 @@ void session_set_control(Session *session, Control *control)
 }
 
 json_t *session_execute(void *opaque, const char *command,
-                        const json_t *arguments, GError **error)
+                        const json_t *arguments, const Descriptors *descriptors,
+                        GError **error)
 {
     return NULL;
 }

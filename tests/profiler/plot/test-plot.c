@@ -12,13 +12,13 @@
 #include <cairo.h>
 #include <glib/gstdio.h>
 
-#include "util/error.h"
 #include "profiler/orders/error.h"
 #include "profiler/plot/plot-data.h"
 #include "profiler/plot/plot-layout.h"
 #include "profiler/plot/plot-panels.h"
 #include "profiler/plot/plot-stats.h"
 #include "profiler/plot/plot.h"
+#include "util/error.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
