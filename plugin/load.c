@@ -84,10 +84,8 @@ static GArray *recorded_blocks(const RamImage *snapshot)
     return blocks;
 }
 
-static void on_recorded(void *opaque)
+static void on_recorded(Load *load)
 {
-    Load *load = opaque;
-
     /* QEMU ends before there was anything to record: an order that is there
      * stays. */
     if (load->attached_us == 0) {
@@ -134,15 +132,25 @@ static bool learn(const Load *load, GError **error)
     return order && page_order_save(order, load->learn_path, error);
 }
 
-static void on_learned(void *opaque)
+static void on_learned(Load *load)
 {
-    Load *load = opaque;
     g_autoptr(GError) error = NULL;
 
     if (load->attached_us != 0 && !learn(load, &error)) {
         load->warn(error->message);
     }
     write_stats(load);
+}
+
+static void on_observed(void *opaque)
+{
+    Load *load = opaque;
+
+    if (load->recorder) {
+        on_recorded(load);
+    } else {
+        on_learned(load);
+    }
 }
 
 static void on_loaded(void *opaque)
@@ -324,6 +332,20 @@ static void prepare_learning(Load *load, const PageOrder *order,
     load->unused = recorder_new(MAX_RECORDED);
 }
 
+static PagerObserve what_to_observe(const Load *load,
+                                    const LoadRequest *request)
+{
+    if (load->recorder) {
+        return (PagerObserve){OBSERVE_RECORDING, load->recorder, NULL,
+                              request->record_ms * 1000};
+    }
+    if (load->missed) {
+        return (PagerObserve){OBSERVE_LEARNING, load->missed, load->unused,
+                              request->learn_ms * 1000};
+    }
+    return (PagerObserve){OBSERVE_NOTHING};
+}
+
 static bool start_pager(Load *load, const LoadRequest *request,
                         char **ret_warning, GError **error)
 {
@@ -343,18 +365,15 @@ static bool start_pager(Load *load, const LoadRequest *request,
         prepare_learning(load, order, request->learn, ret_warning);
     }
     const PagerConfig config = {
-        .snapshot = load->snapshot,
         .source = load->source,
         .order = order,
         .policy = load->policy,
         .stats = load->stats,
-        .recorder = load->recorder,
-        .record_us = request->record_ms * 1000,
-        .learning = {load->missed, load->unused, request->learn_ms * 1000},
+        .observe = what_to_observe(load, request),
         .max_staged_bytes = MAX_STAGED_BYTES,
         .n_fault_threads = N_FAULT_THREADS,
         .n_eager_threads = READ_AHEAD_N_THREADS,
-        .callbacks = {on_failed, on_recorded, on_learned, on_loaded, load},
+        .callbacks = {on_failed, on_observed, on_loaded, load},
     };
     load->pager = pager_new(&config, error);
     return load->pager != NULL;
@@ -497,8 +516,7 @@ const char *load_snapshot_path(const Load *load)
 void load_end(Load *load)
 {
     if (load->pager) {
-        pager_end_recording(load->pager);
-        pager_end_learning(load->pager);
+        pager_end_observation(load->pager);
     }
     write_stats(load);
 }

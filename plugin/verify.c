@@ -84,13 +84,13 @@ static bool compare_piece(Verify *verify, uint64_t host, uint64_t page,
                           uint64_t n_pages, GError **error)
 {
     uint64_t page_bytes = verify->block->page_bytes;
-    uint64_t bytes_read = 0;
+    PageRead read = {.span = {verify->block_index, page, n_pages},
+                     .buf = verify->expected};
     int rc = read_memory(host + page * page_bytes, verify->found,
                          n_pages * page_bytes);
 
     if (rc == 0) {
-        rc = verify->source->read(verify->source, verify->block_index, page,
-                                  n_pages, verify->expected, &bytes_read);
+        rc = verify->source->read(verify->source, &read);
     }
     if (rc < 0) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,

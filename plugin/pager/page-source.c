@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "formats/error.h"
@@ -63,29 +65,47 @@ static uint64_t stretch_end(const RamImageBlock *block, uint64_t page,
     return last + 1;
 }
 
-static int file_source_read(PageSource *base, size_t block_index,
-                            uint64_t first_page, uint64_t n_pages, void *buf,
-                            uint64_t *bytes_read)
+static int file_source_read(PageSource *base, PageRead *read)
 {
     FileSource *source = (FileSource *)base;
-    const RamImageBlock *block = &source->snapshot->blocks[block_index];
-    uint64_t end = first_page + n_pages;
-    uint64_t page = skip_holes(block, first_page, end);
+    const PageSpan *span = &read->span;
+    const RamImageBlock *block = &source->snapshot->blocks[span->block];
+    uint64_t end = span->first_page + span->n_pages;
+    uint64_t page = skip_holes(block, span->first_page, end);
 
+    read->bytes_read = 0;
     while (page < end) {
         uint64_t stop = stretch_end(block, page, end);
         uint64_t len = (stop - page) * block->page_bytes;
-        uint8_t *dst = (uint8_t *)buf + (page - first_page) * block->page_bytes;
+        uint8_t *dst = (uint8_t *)read->buf +
+                       (page - span->first_page) * block->page_bytes;
         int rc = read_fully(source->fd, dst, len,
                             block->pages_off_bytes + page * block->page_bytes);
 
         if (rc < 0) {
             return rc;
         }
-        *bytes_read += len;
+        read->bytes_read += len;
         page = skip_holes(block, stop, end);
     }
     return 0;
+}
+
+static void file_source_sequence(const PageSource *base, size_t *ret_blocks)
+{
+    const FileSource *source = (const FileSource *)base;
+
+    page_source_sequence_of(source->snapshot, ret_blocks);
+}
+
+static void file_source_describe(const PageSource *base, size_t block,
+                                 uint64_t page, PagePlace *ret_place)
+{
+    const FileSource *source = (const FileSource *)base;
+    const RamImageBlock *layout = &source->snapshot->blocks[block];
+
+    ret_place->path = source->snapshot->path;
+    ret_place->off_bytes = layout->pages_off_bytes + page * layout->page_bytes;
 }
 
 static void file_source_free(PageSource *base)
@@ -93,6 +113,7 @@ static void file_source_free(PageSource *base)
     FileSource *source = (FileSource *)base;
 
     close(source->fd);
+    g_free(source->base.blocks);
     g_free(source);
 }
 
@@ -122,7 +143,10 @@ PageSource *page_source_new_file(const RamImage *snapshot, GError **error)
 
     FileSource *source = g_new0(FileSource, 1);
     source->base.read = file_source_read;
+    source->base.sequence = file_source_sequence;
+    source->base.describe = file_source_describe;
     source->base.free = file_source_free;
+    page_source_set_blocks(&source->base, snapshot);
     source->snapshot = snapshot;
     source->fd = fd;
     return &source->base;
@@ -133,4 +157,65 @@ void page_source_free(PageSource *source)
     if (source) {
         source->free(source);
     }
+}
+
+void page_source_set_blocks(PageSource *source, const RamImage *snapshot)
+{
+    source->name = snapshot->path;
+    source->blocks = g_new(PageSourceBlock, snapshot->n_blocks);
+    source->n_blocks = snapshot->n_blocks;
+    for (size_t i = 0; i < snapshot->n_blocks; i++) {
+        const RamImageBlock *block = &snapshot->blocks[i];
+
+        source->blocks[i] = (PageSourceBlock){
+            .name = block->name,
+            .len_bytes = block->len_bytes,
+            .page_bytes = block->page_bytes,
+            .n_pages = block->n_pages,
+            .n_pages_in_file = block->n_pages_in_file,
+            .bitmap = block->bitmap,
+        };
+    }
+}
+
+const PageSourceBlock *page_source_find_block(const PageSource *source,
+                                              const char *name)
+{
+    for (size_t i = 0; i < source->n_blocks; i++) {
+        if (strcmp(source->blocks[i].name, name) == 0) {
+            return &source->blocks[i];
+        }
+    }
+    return NULL;
+}
+
+static int compare_offsets(const void *a, const void *b, void *opaque)
+{
+    const RamImage *snapshot = opaque;
+    uint64_t x = snapshot->blocks[*(const size_t *)a].pages_off_bytes;
+    uint64_t y = snapshot->blocks[*(const size_t *)b].pages_off_bytes;
+
+    return (x > y) - (x < y);
+}
+
+void page_source_sequence_of(const RamImage *snapshot, size_t *ret_blocks)
+{
+    for (size_t i = 0; i < snapshot->n_blocks; i++) {
+        ret_blocks[i] = i;
+    }
+    qsort_r(ret_blocks, snapshot->n_blocks, sizeof(size_t), compare_offsets,
+            (void *)snapshot);
+}
+
+void page_source_submit(PageSource *source, PageRead *read)
+{
+    if (source->submit) {
+        source->submit(source, read);
+    }
+}
+
+int page_source_complete(PageSource *source, PageRead *read)
+{
+    return source->complete ? source->complete(source, read)
+                            : source->read(source, read);
 }

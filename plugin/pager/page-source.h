@@ -1,29 +1,78 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Where the pager gets pages from: a snapshot file, or a fake in tests.
+ * Where the pager gets pages from: a snapshot file, or a fake in tests.  The
+ * source alone knows where its pages lie; to the pager they are pages of
+ * blocks.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <glib.h>
 
 #include "formats/ram-image.h"
+#include "profiler/orders/replay.h"
+
+/* A RAM block, as the source has it. */
+typedef struct PageSourceBlock {
+    const char *name; /* QEMU's idstr, e.g. "pc.ram" */
+    uint64_t len_bytes;
+    uint64_t page_bytes;
+    uint64_t n_pages;         /* len_bytes / page_bytes */
+    uint64_t n_pages_in_file; /* bits set in the bitmap */
+    const uint64_t *bitmap;   /* bit i: the source has page i, else it is
+                                 zero */
+} PageSourceBlock;
+
+/* Whether the source has page (an index, below n_pages). */
+static inline bool page_source_block_has_page(const PageSourceBlock *block,
+                                              uint64_t page)
+{
+    return (block->bitmap[page / 64] >> (page % 64)) & 1;
+}
+
+/* A read: what is asked for, and, once it is complete, what it took. */
+typedef struct PageRead {
+    PageSpan span;       /* block: an index into the source's */
+    void *buf;           /* room for all pages of span */
+    uint64_t bytes_read; /* asked of the storage; set by the source */
+} PageRead;
+
+/* Where a page lies, for messages. */
+typedef struct PagePlace {
+    const char *path; /* the source's */
+    uint64_t off_bytes;
+} PagePlace;
 
 typedef struct PageSource PageSource;
 
+/* All functions may be called from several threads at once. */
 struct PageSource {
+    const char *name; /* for messages; this and the next two are constant */
+    PageSourceBlock *blocks;
+    size_t n_blocks;
+
     /*
-     * Read the pages of the snapshot's block (an index) into buf, which has
-     * room for n_pages; called from several threads at once.  Pages that are
-     * not in the file are left undefined.  Adds to *bytes_read what was
-     * asked of the storage.
+     * Read the pages of read->span into read->buf.  Pages that are not in the
+     * file are left undefined.
      * Returns 0 or -errno; -ENODATA: the file has become shorter.
      */
-    int (*read)(PageSource *source, size_t block, uint64_t first_page,
-                uint64_t n_pages, void *buf, uint64_t *bytes_read);
+    int (*read)(PageSource *source, PageRead *read);
+
+    /* The same in two steps, for reads that nobody waits for yet: begin the
+     * read, which is the source's until complete() has waited for its end.
+     * Both NULL: complete() is to read. */
+    void (*submit)(PageSource *source, PageRead *read);
+    int (*complete)(PageSource *source, PageRead *read);
+
+    /* The sequence in which the blocks are best read, by index: n_blocks
+     * entries. */
+    void (*sequence)(const PageSource *source, size_t *ret_blocks);
+    void (*describe)(const PageSource *source, size_t block, uint64_t page,
+                     PagePlace *ret_place);
     void (*free)(PageSource *source);
 };
 
@@ -33,3 +82,18 @@ PageSource *page_source_new_file(const RamImage *snapshot, GError **error);
 
 /* NULL is fine. */
 void page_source_free(PageSource *source);
+
+/* Set the source's name and blocks to snapshot's, which must outlive it; the
+ * array is for g_free(). */
+void page_source_set_blocks(PageSource *source, const RamImage *snapshot);
+
+/* The block called name, or NULL. */
+const PageSourceBlock *page_source_find_block(const PageSource *source,
+                                              const char *name);
+
+/* The blocks in the sequence of snapshot's file, as sequence() tells it. */
+void page_source_sequence_of(const RamImage *snapshot, size_t *ret_blocks);
+
+/* source->submit() and complete(), or what stands for them. */
+void page_source_submit(PageSource *source, PageRead *read);
+int page_source_complete(PageSource *source, PageRead *read);

@@ -3,11 +3,14 @@
  *
  * The pager takes over memory, and gives it back.
  */
-#include "plugin/pager/pager-internal.h"
-#include "util/clock.h"
+#include "plugin/pager/pager-attach.h"
 
 #include <errno.h>
 #include <unistd.h>
+
+#include "plugin/pager/pager-fault.h"
+#include "plugin/pager/pager-state.h"
+#include "util/clock.h"
 
 /* Memory is registered in stretches of this size, and only those that have a
  * page in the file: elsewhere the kernel itself fills in zeroes, in huge pages
@@ -29,40 +32,49 @@ static bool fail(GError **error, PagerError code, int rc, const char *what,
     return false;
 }
 
+/* Of a snapshot at path, and how long its block of the range's name is; NULL:
+ * it has none. */
+static bool fits(const PagerRange *range, const char *path,
+                 const uint64_t *len_bytes, GError **error)
+{
+    if (len_bytes && *len_bytes == range->len_bytes) {
+        return true;
+    }
+    g_set_error(error, PAGER_ERROR, PAGER_ERROR_SNAPSHOT,
+                "%s: RAM block %s is not in it with this length", path,
+                range->name);
+    return false;
+}
+
 const RamImageBlock *pager_range_block(const PagerRange *range,
                                        const RamImage *snapshot, GError **error)
 {
     const RamImageBlock *block = ram_image_find_block(snapshot, range->name);
+    const uint64_t *len_bytes = block ? &block->len_bytes : NULL;
 
-    if (!block || block->len_bytes != range->len_bytes) {
-        g_set_error(error, PAGER_ERROR, PAGER_ERROR_SNAPSHOT,
-                    "%s: RAM block %s is not in it with this length",
-                    snapshot->path, range->name);
-        return NULL;
-    }
-    return block;
+    return fits(range, snapshot->path, len_bytes, error) ? block : NULL;
 }
 
 /* Find each range's block and see that it can be loaded lazily. */
 static bool check_range(Pager *pager, const PagerRange *range,
                         PagerBlock **ret_block, GError **error)
 {
-    const RamImage *snapshot = pager->config.snapshot;
-    const RamImageBlock *layout = pager_range_block(range, snapshot, error);
+    const PageSource *source = pager->config.source;
+    const PageSourceBlock *layout = page_source_find_block(source, range->name);
 
-    if (!layout) {
+    if (!fits(range, source->name, layout ? &layout->len_bytes : NULL, error)) {
         return false;
     }
-    if (layout->page_bytes != pager->page_bytes) {
+    PagerBlock *block = &pager->blocks[layout - source->blocks];
+    if (layout->page_bytes != block->unit_bytes) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_SNAPSHOT,
                     "%s: its pages of %" G_GUINT64_FORMAT " bytes are not "
                     "this host's of %" G_GUINT64_FORMAT
                     "; load with --policy full",
-                    snapshot->path, layout->page_bytes, pager->page_bytes);
+                    source->name, layout->page_bytes, block->unit_bytes);
         return false;
     }
-    PagerBlock *block = &pager->blocks[layout - snapshot->blocks];
-    if (range->host == 0 || range->host % pager->page_bytes != 0 ||
+    if (range->host == 0 || range->host % block->unit_bytes != 0 ||
         is_lazy(block)) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_RAM,
                     "RAM block %s: its address 0x%" G_GINT64_MODIFIER
@@ -75,7 +87,7 @@ static bool check_range(Pager *pager, const PagerRange *range,
                            &block->kind, error);
 }
 
-static bool has_page_in(const RamImageBlock *layout, uint64_t first,
+static bool has_page_in(const PageSourceBlock *layout, uint64_t first,
                         uint64_t n_pages)
 {
     uint64_t end = MIN(first + n_pages, layout->n_pages);
@@ -84,17 +96,17 @@ static bool has_page_in(const RamImageBlock *layout, uint64_t first,
         if (page % 64 == 0 && end - page >= 64 &&
             layout->bitmap[page / 64] == 0) {
             page += 63;
-        } else if (ram_image_block_has_page(layout, page)) {
+        } else if (page_source_block_has_page(layout, page)) {
             return true;
         }
     }
     return false;
 }
 
-static void collect_chunks(PagerBlock *block, uint64_t page_bytes,
-                           uint64_t chunk_bytes)
+static void collect_chunks(PagerBlock *block, uint64_t chunk_bytes)
 {
-    const RamImageBlock *layout = block->layout;
+    const PageSourceBlock *layout = block->layout;
+    uint64_t page_bytes = block->unit_bytes;
     uint64_t chunk_pages = chunk_bytes / page_bytes;
     RegisteredRange *last = NULL;
 
@@ -118,19 +130,19 @@ static void collect_chunks(PagerBlock *block, uint64_t page_bytes,
     }
 }
 
-static void plan_registration(PagerBlock *block, uint64_t page_bytes)
+static void plan_registration(PagerBlock *block)
 {
     uint64_t chunk_bytes = MIN_CHUNK_BYTES;
 
     do {
-        collect_chunks(block, page_bytes, chunk_bytes);
+        collect_chunks(block, chunk_bytes);
         chunk_bytes *= 2;
     } while (block->registered->len > MAX_CHUNK_RANGES);
 }
 
 static bool register_block(Pager *pager, PagerBlock *block, GError **error)
 {
-    plan_registration(block, pager->page_bytes);
+    plan_registration(block);
     for (guint i = 0; i < block->registered->len; i++) {
         const RegisteredRange *range =
             &g_array_index(block->registered, RegisteredRange, i);
@@ -150,7 +162,7 @@ static bool register_block(Pager *pager, PagerBlock *block, GError **error)
 
 static void unregister_all(Pager *pager)
 {
-    for (size_t i = 0; i < pager->config.snapshot->n_blocks; i++) {
+    for (size_t i = 0; i < pager->n_blocks; i++) {
         GArray *registered = pager->blocks[i].registered;
 
         for (guint j = 0; j < registered->len; j++) {
@@ -174,7 +186,7 @@ static bool open_uffd(Pager *pager, GError **error)
 
 static bool register_all(Pager *pager, GError **error)
 {
-    for (size_t i = 0; i < pager->config.snapshot->n_blocks; i++) {
+    for (size_t i = 0; i < pager->n_blocks; i++) {
         PagerBlock *block = &pager->blocks[i];
 
         if (is_lazy(block) && !register_block(pager, block, error)) {
@@ -188,7 +200,7 @@ static bool register_all(Pager *pager, GError **error)
  * for a fault thread and cannot leave something behind. */
 static bool discard_all(Pager *pager, GError **error)
 {
-    for (size_t i = 0; i < pager->config.snapshot->n_blocks; i++) {
+    for (size_t i = 0; i < pager->n_blocks; i++) {
         PagerBlock *block = &pager->blocks[i];
 
         if (!is_lazy(block)) {
@@ -211,9 +223,12 @@ static void begin_loading(Pager *pager)
 {
     uint64_t n_unplaced = 0;
 
-    for (size_t i = 0; i < pager->config.snapshot->n_blocks; i++) {
-        if (is_lazy(&pager->blocks[i])) {
-            n_unplaced += pager->blocks[i].layout->n_pages_in_file;
+    for (size_t i = 0; i < pager->n_blocks; i++) {
+        PagerBlock *block = &pager->blocks[i];
+
+        if (is_lazy(block)) {
+            n_unplaced += block->layout->n_pages_in_file;
+            block->placer = placer_copy(pager->uffd, block->unit_bytes);
         }
     }
     load_stats_set_in_file(pager->config.stats, n_unplaced);
@@ -278,7 +293,7 @@ static bool set_hosts(Pager *pager, const PagerRange *ranges, size_t n_ranges,
 
 static void clear_hosts(Pager *pager)
 {
-    for (size_t i = 0; i < pager->config.snapshot->n_blocks; i++) {
+    for (size_t i = 0; i < pager->n_blocks; i++) {
         pager->blocks[i].host = 0;
     }
 }
@@ -310,9 +325,7 @@ bool pager_attach(Pager *pager, const PagerRange *ranges, size_t n_ranges,
     }
     pthread_mutex_lock(&pager->lock);
     pager->attached = true;
-    uint64_t now_us = monotonic_us();
-    pager->recording.until_us = now_us + pager->config.record_us;
-    pager->learning.until_us = now_us + pager->config.learning.learn_us;
+    pager->observe_until_us = monotonic_us() + pager->config.observe.for_us;
     pthread_cond_broadcast(&pager->changed);
     pthread_mutex_unlock(&pager->lock);
     return true;

@@ -4,12 +4,10 @@
  * Reading pages and placing them.  A page that cannot be read or placed is
  * never counted as placed: its thread stays here until it can.
  */
-#include "plugin/pager/pager-internal.h"
-#include "util/clock.h"
+#include "plugin/pager/pager-place.h"
 
-#include <errno.h>
-#include <sched.h>
-#include <time.h>
+#include "plugin/pager/pager-state.h"
+#include "util/clock.h"
 
 /* A failure is tried again after 10, 20, 40, 80 and 160 ms before anybody is
  * told. */
@@ -29,10 +27,12 @@ static bool pause_locked(Pager *pager, uint64_t pause_us)
 static void report(Pager *pager, const char *what, size_t block, uint64_t page,
                    int error)
 {
-    const RamImageBlock *layout = pager->blocks[block].layout;
+    PagePlace place;
+
+    pager->config.source->describe(pager->config.source, block, page, &place);
     const PagerFailure failure = {
-        .path = pager->config.snapshot->path,
-        .off_bytes = layout->pages_off_bytes + page * layout->page_bytes,
+        .path = place.path,
+        .off_bytes = place.off_bytes,
         .what = what,
         .error = error,
     };
@@ -74,77 +74,71 @@ static bool await_next_try(Pager *pager, const char *what, size_t block,
     return go_on;
 }
 
-bool pager_read(Pager *pager, size_t block, uint64_t first_page,
-                uint64_t n_pages, void *buf)
+/* Count what was read, or wait until it is worth another try.  Returns false
+ * when the pager ends; *ret_done: the piece is read. */
+static bool after_read(Pager *pager, const Piece *piece, int rc,
+                       unsigned *tries, bool *ret_done)
+{
+    const PageSpan *span = &piece->read.span;
+
+    load_stats_read(pager->config.stats, piece->read.bytes_read);
+    *ret_done = rc == 0;
+    return rc == 0 || await_next_try(pager, "reading", span->block,
+                                     span->first_page, -rc, tries);
+}
+
+bool pager_read(Pager *pager, Piece *piece)
 {
     PageSource *source = pager->config.source;
     unsigned tries = 0;
+    bool done = false;
+    bool go_on = true;
 
-    for (;;) {
-        uint64_t bytes_read = 0;
-        int rc =
-            source->read(source, block, first_page, n_pages, buf, &bytes_read);
+    while (go_on && !done) {
+        int rc = source->read(source, &piece->read);
 
-        load_stats_read(pager->config.stats, bytes_read);
-        if (rc == 0) {
-            return true;
-        }
-        if (!await_next_try(pager, "reading", block, first_page, -rc, &tries)) {
-            return false;
-        }
+        go_on = after_read(pager, piece, rc, &tries, &done);
     }
+    return done;
 }
 
-/* Copy a run of pages that we took the right to place.
- *
- * -ENOENT: the memory is not registered there.  For a run of several pages
- * this may mean that it crosses from one mapping into the next, so that the
- * pages go one by one; for a single page, that its memory was unplugged while
- * it was loading, and nobody needs the page any more.
- * UFFD_EXISTS: something that is not us has filled the page, which could only
- * be wrong; that is a failure. */
-static int copy_run(Pager *pager, uint64_t dst, const uint8_t *src,
-                    uint64_t len, uint64_t *ret_done)
+bool pager_read_ahead(Pager *pager, Piece *piece)
 {
-    uint64_t piece = len;
+    PageSource *source = pager->config.source;
+    unsigned tries = 0;
+    bool done = false;
+    bool go_on = true;
 
-    *ret_done = 0;
-    while (*ret_done < len) {
-        uint64_t done = 0;
-        int rc = uffd_copy(pager->uffd, dst + *ret_done, src + *ret_done,
-                           MIN(piece, len - *ret_done), &done);
+    while (go_on && !done) {
+        page_source_submit(source, &piece->read);
+        int rc = page_source_complete(source, &piece->read);
 
-        *ret_done += done;
-        if (rc == UFFD_AGAIN) {
-            sched_yield();
-        } else if (rc == -ENOENT && piece > pager->page_bytes) {
-            piece = pager->page_bytes;
-        } else if (rc == -ENOENT) {
-            *ret_done += pager->page_bytes;
-        } else if (rc != 0) {
-            return rc == UFFD_EXISTS ? -EEXIST : rc;
-        }
+        go_on = after_read(pager, piece, rc, &tries, &done);
     }
-    return 0;
+    return done;
 }
 
-static bool place_run(Pager *pager, size_t block, uint64_t page,
-                      uint64_t n_pages, const uint8_t *src)
+static bool place_run(Pager *pager, const Piece *piece, uint64_t page,
+                      uint64_t n_pages)
 {
-    uint64_t host = pager->blocks[block].host;
-    uint64_t at = page * pager->page_bytes;
-    uint64_t len = n_pages * pager->page_bytes;
+    const PageSpan *span = &piece->read.span;
+    const PagerBlock *block = &pager->blocks[span->block];
+    const Placer *placer = &block->placer;
+    const uint8_t *src = (const uint8_t *)piece->read.buf +
+                         (page - span->first_page) * block->unit_bytes;
+    uint64_t at = page * block->unit_bytes;
+    uint64_t len = n_pages * block->unit_bytes;
     unsigned tries = 0;
 
     while (len > 0) {
         uint64_t done;
-        int rc = copy_run(pager, host + at, src, len, &done);
+        int rc = placer->ops->place(placer, block->host + at, src, len, &done);
 
         at += done;
         src += done;
         len -= done;
-        if (rc < 0 && !await_next_try(pager, "placing", block,
-                                      at / pager->page_bytes, -rc, &tries)) {
+        if (rc < 0 && !await_next_try(pager, "placing", span->block,
+                                      at / block->unit_bytes, -rc, &tries)) {
             return false;
         }
     }
@@ -164,11 +158,10 @@ static void count_placed(Pager *pager, uint64_t n_pages)
     }
 }
 
-bool pager_place(Pager *pager, size_t block_index, PageWindow *window,
-                 const void *buf, uint64_t first_page, PlacedBy by)
+bool pager_place(Pager *pager, Piece *piece)
 {
-    PagerBlock *block = &pager->blocks[block_index];
-    size_t n_pages = page_states_take(&block->states, window);
+    PagerBlock *block = &pager->blocks[piece->read.span.block];
+    size_t n_pages = page_states_take(&block->states, &piece->window);
     uint64_t page = 0;
     uint64_t run_pages = 0;
     uint64_t wake_from = UINT64_MAX;
@@ -176,44 +169,32 @@ bool pager_place(Pager *pager, size_t block_index, PageWindow *window,
     if (n_pages == 0) {
         return true;
     }
-    for (; page_window_next_run(window, &page, &run_pages); page += run_pages) {
-        const uint8_t *src =
-            (const uint8_t *)buf + (page - first_page) * pager->page_bytes;
-
-        if (!place_run(pager, block_index, page, run_pages, src)) {
+    for (; page_window_next_run(&piece->window, &page, &run_pages);
+         page += run_pages) {
+        if (!place_run(pager, piece, page, run_pages)) {
             return false;
         }
         wake_from = MIN(wake_from, page);
     }
-    page_states_set_placed(&block->states, window);
-    load_stats_placed(pager->config.stats, by, n_pages);
+    page_states_set_placed(&block->states, &piece->window);
+    load_stats_placed(pager->config.stats, piece->why, n_pages);
     /* Only now: a fault handled while the page was being placed counts on
-     * it.  Cannot fail but for an unregistered range, where nobody waits. */
-    (void)uffd_wake(pager->uffd, block->host + wake_from * pager->page_bytes,
-                    (page - wake_from) * pager->page_bytes);
+     * it. */
+    block->placer.ops->wake(&block->placer,
+                            block->host + wake_from * block->unit_bytes,
+                            (page - wake_from) * block->unit_bytes);
     count_placed(pager, n_pages);
     return true;
 }
 
 void pager_place_zero(Pager *pager, size_t block, uint64_t page)
 {
-    uint64_t address = pager->blocks[block].host + page * pager->page_bytes;
+    const PagerBlock *it = &pager->blocks[block];
+    uint64_t address = it->host + page * it->unit_bytes;
     unsigned tries = 0;
+    int rc;
 
-    for (;;) {
-        int rc = uffd_zero(pager->uffd, address, pager->page_bytes);
-
-        if (rc == UFFD_EXISTS) {
-            rc = uffd_wake(pager->uffd, address, pager->page_bytes);
-        }
-        if (rc == 0 || rc == -ENOENT) {
-            return;
-        }
-        if (rc == UFFD_AGAIN) {
-            sched_yield();
-        } else if (!await_next_try(pager, "placing", block, page, -rc,
-                                   &tries)) {
-            return;
-        }
+    while ((rc = it->placer.ops->zero(&it->placer, address)) < 0 &&
+           await_next_try(pager, "placing", block, page, -rc, &tries)) {
     }
 }

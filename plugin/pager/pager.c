@@ -1,49 +1,45 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The pager's life: start, taking over memory, end.  See pager-internal.h
- * for the theory of operation.
+ * The pager's life: start and end.  See pager-state.h for the theory of
+ * operation.
  */
-#include "plugin/pager/pager-internal.h"
+#include "plugin/pager/pager.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "plugin/pager/pager-eager.h"
+#include "plugin/pager/pager-observe.h"
+#include "plugin/pager/pager-state.h"
 #include "profiler/orders/read-ahead.h"
 #include "util/clock.h"
 #include "util/thread.h"
 
 /* ---- start ---- */
 
-static int compare_offsets(const void *a, const void *b, void *opaque)
-{
-    const RamImage *snapshot = opaque;
-    uint64_t x = snapshot->blocks[*(const size_t *)a].pages_off_bytes;
-    uint64_t y = snapshot->blocks[*(const size_t *)b].pages_off_bytes;
-
-    return (x > y) - (x < y);
-}
-
 static bool init_blocks(Pager *pager)
 {
-    const RamImage *snapshot = pager->config.snapshot;
+    const PageSource *source = pager->config.source;
+    uint64_t unit_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
 
-    pager->blocks = g_new0(PagerBlock, snapshot->n_blocks);
-    pager->by_offset = g_new0(size_t, snapshot->n_blocks);
-    for (size_t i = 0; i < snapshot->n_blocks; i++) {
-        const RamImageBlock *layout = &snapshot->blocks[i];
+    pager->max_unit_bytes = unit_bytes;
+    pager->n_blocks = source->n_blocks;
+    pager->blocks = g_new0(PagerBlock, source->n_blocks);
+    pager->sequence = g_new0(size_t, source->n_blocks);
+    source->sequence(source, pager->sequence);
+    for (size_t i = 0; i < source->n_blocks; i++) {
+        const PageSourceBlock *layout = &source->blocks[i];
+        PagerBlock *block = &pager->blocks[i];
 
-        pager->blocks[i].layout = layout;
-        pager->blocks[i].registered =
-            g_array_new(FALSE, FALSE, sizeof(RegisteredRange));
-        pager->by_offset[i] = i;
-        if (!page_states_init(&pager->blocks[i].states, layout->bitmap,
+        block->layout = layout;
+        block->unit_bytes = unit_bytes;
+        block->registered = g_array_new(FALSE, FALSE, sizeof(RegisteredRange));
+        if (!page_states_init(&block->states, layout->bitmap,
                               layout->n_pages)) {
             return false;
         }
     }
-    qsort_r(pager->by_offset, snapshot->n_blocks, sizeof(size_t),
-            compare_offsets, (void *)snapshot);
     return true;
 }
 
@@ -66,52 +62,57 @@ static bool start_eager_thread(Pager *pager)
     EagerThread *self = &pager->eager_threads[pager->n_eager_started];
 
     self->pager = pager;
-    self->buf = map_buffer(READ_AHEAD_PIECE_BYTES);
-    if (!self->buf) {
+    self->piece = piece_new(READ_AHEAD_PIECE_BYTES);
+    if (!self->piece) {
         return false;
     }
     if (thread_start(&self->thread, "preheat-eager", pager_eager_thread, self) <
         0) {
-        munmap(self->buf, READ_AHEAD_PIECE_BYTES);
+        piece_free(self->piece);
         return false;
     }
     pager->n_eager_started++;
     return true;
 }
 
-static Replay *new_replay(const PageOrder *order, const RamImage *snapshot)
+static Replay *new_replay(const PageOrder *order, const PageSource *source)
 {
-    g_autofree ReplayBlock *blocks = g_new(ReplayBlock, snapshot->n_blocks);
+    g_autofree ReplayBlock *blocks = g_new(ReplayBlock, source->n_blocks);
 
-    for (size_t i = 0; i < snapshot->n_blocks; i++) {
-        const RamImageBlock *block = &snapshot->blocks[i];
+    for (size_t i = 0; i < source->n_blocks; i++) {
+        const PageSourceBlock *block = &source->blocks[i];
 
         blocks[i] =
             (ReplayBlock){block->name, block->page_bytes, block->n_pages};
     }
-    return replay_new(order, blocks, snapshot->n_blocks);
+    return replay_new(order, blocks, source->n_blocks);
 }
 
 static bool start(Pager *pager)
 {
     const PagerConfig *config = &pager->config;
 
-    pager->fault_bufs = map_buffer(config->n_fault_threads * pager->page_bytes);
-    if (!pager->fault_bufs || !init_blocks(pager)) {
+    if (!init_blocks(pager)) {
+        return false;
+    }
+    pager->fault_bufs =
+        map_buffer(config->n_fault_threads * pager->max_unit_bytes);
+    if (!pager->fault_bufs) {
         return false;
     }
     if (config->policy == LOAD_POLICY_ORDER && config->order) {
-        pager->replay = new_replay(config->order, config->snapshot);
+        pager->replay = new_replay(config->order, config->source);
     }
-    if (config->order && config->learning.missed) {
+    if (config->order && config->observe.kind == OBSERVE_LEARNING) {
         pager_hold_back(pager, config->order);
     }
     pager->config.order = NULL;
     pager->stage = config->policy == LOAD_POLICY_DEMAND ? STAGE_DRAIN
                    : pager->replay                      ? STAGE_ORDER
                                                         : STAGE_REST;
-    pager->recording.state = config->recorder ? NOTING_ON : NOTING_NONE;
-    pager->learning.state = config->learning.missed ? NOTING_ON : NOTING_NONE;
+    pager->observation = config->observe.kind == OBSERVE_NOTHING
+                             ? OBSERVATION_NONE
+                             : OBSERVATION_ON;
     pager->eager_threads = g_new0(EagerThread, config->n_eager_threads);
     while (pager->n_eager_started < config->n_eager_threads) {
         if (!start_eager_thread(pager)) {
@@ -126,15 +127,14 @@ Pager *pager_new(const PagerConfig *config, GError **error)
     Pager *pager = g_new0(Pager, 1);
 
     pager->config = *config;
-    pager->page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
     pager->uffd = -1;
     init_lock(pager);
     g_queue_init(&pager->staged);
-    pager->held = g_array_new(FALSE, FALSE, sizeof(HeldPiece));
+    g_queue_init(&pager->held);
     if (!start(pager)) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
                     "%s: no memory or no threads for loading it",
-                    config->snapshot->path);
+                    config->source->name);
         pager_free(pager);
         return NULL;
     }
@@ -151,10 +151,7 @@ static bool is_reached_locked(const Pager *pager, LoadGoal goal)
     case LOAD_GOAL_ALL:
         return pager->told;
     case LOAD_GOAL_RECORDED:
-        return (pager->recording.state == NOTING_NONE ||
-                pager->recording.state == NOTING_DONE) &&
-               (pager->learning.state == NOTING_NONE ||
-                pager->learning.state == NOTING_DONE);
+        return pager_is_observed_locked(pager);
     }
     return true;
 }
@@ -170,8 +167,7 @@ bool pager_wait(Pager *pager, LoadGoal goal, GError **error)
     pthread_mutex_unlock(&pager->lock);
     if (!reached) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
-                    "loading %s has been given up",
-                    pager->config.snapshot->path);
+                    "loading %s has been given up", pager->config.source->name);
     }
     return reached;
 }
@@ -185,54 +181,14 @@ void pager_retry(Pager *pager)
     pthread_mutex_unlock(&pager->lock);
 }
 
-/* End it, unless it has ended or another thread is about to; then wait for
- * that one. */
-static void end_noting(Pager *pager, Noting *noting, void (*end)(Pager *pager))
+void pager_end_observation(Pager *pager)
 {
-    pthread_mutex_lock(&pager->lock);
-    if (noting->state == NOTING_ON) {
-        noting->state = NOTING_ENDING;
-        pthread_mutex_unlock(&pager->lock);
-        end(pager);
-        pthread_mutex_lock(&pager->lock);
-        noting->state = NOTING_DONE;
-        pthread_cond_broadcast(&pager->changed);
-    }
-    while (noting->state == NOTING_ENDING) {
-        pthread_cond_wait(&pager->changed, &pager->lock);
-    }
-    pthread_mutex_unlock(&pager->lock);
-}
-
-static void recorded(Pager *pager)
-{
-    if (pager->config.callbacks.recorded) {
-        pager->config.callbacks.recorded(pager->config.callbacks.opaque);
-    }
-}
-
-static void learned(Pager *pager)
-{
-    pager_note_unused(pager);
-    if (pager->config.callbacks.learned) {
-        pager->config.callbacks.learned(pager->config.callbacks.opaque);
-    }
-}
-
-void pager_end_recording(Pager *pager)
-{
-    end_noting(pager, &pager->recording, recorded);
-}
-
-void pager_end_learning(Pager *pager)
-{
-    end_noting(pager, &pager->learning, learned);
+    pager_observe_end(pager);
 }
 
 void pager_load_rest(Pager *pager)
 {
-    pager_end_recording(pager);
-    pager_end_learning(pager);
+    pager_observe_end(pager);
     pthread_mutex_lock(&pager->lock);
     if (pager->stage == STAGE_DRAIN) {
         pager->stage = STAGE_REST;
@@ -252,7 +208,8 @@ LoadState pager_state(Pager *pager)
         state = LOAD_STATE_FAILED;
     } else if (!pager->attached) {
         state = LOAD_STATE_IDLE;
-    } else if (pager->recording.state == NOTING_ON) {
+    } else if (pager->observation == OBSERVATION_ON &&
+               pager->config.observe.kind == OBSERVE_RECORDING) {
         state = LOAD_STATE_RECORDING;
     }
     pthread_mutex_unlock(&pager->lock);
@@ -260,22 +217,6 @@ LoadState pager_state(Pager *pager)
 }
 
 /* ---- end ---- */
-
-void pager_finish(Pager *pager)
-{
-    pager_give_back(pager);
-    load_stats_milestone(pager->config.stats, MILESTONE_LOADED, monotonic_us());
-    pthread_mutex_lock(&pager->lock);
-    pager->finished = true;
-    pthread_mutex_unlock(&pager->lock);
-    if (pager->config.callbacks.loaded) {
-        pager->config.callbacks.loaded(pager->config.callbacks.opaque);
-    }
-    pthread_mutex_lock(&pager->lock);
-    pager->told = true;
-    pthread_cond_broadcast(&pager->changed);
-    pthread_mutex_unlock(&pager->lock);
-}
 
 static void stop_eager_threads(Pager *pager)
 {
@@ -285,7 +226,7 @@ static void stop_eager_threads(Pager *pager)
     pthread_mutex_unlock(&pager->lock);
     for (unsigned i = 0; i < pager->n_eager_started; i++) {
         pthread_join(pager->eager_threads[i].thread, NULL);
-        munmap(pager->eager_threads[i].buf, READ_AHEAD_PIECE_BYTES);
+        piece_free(pager->eager_threads[i].piece);
     }
     pager->n_eager_started = 0;
     g_clear_pointer(&pager->eager_threads, g_free);
@@ -293,14 +234,21 @@ static void stop_eager_threads(Pager *pager)
 
 static void free_blocks(Pager *pager)
 {
-    for (size_t i = 0; pager->blocks && i < pager->config.snapshot->n_blocks;
-         i++) {
+    for (size_t i = 0; pager->blocks && i < pager->n_blocks; i++) {
         page_states_clear(&pager->blocks[i].states);
         g_clear_pointer(&pager->blocks[i].registered, g_array_unref);
     }
     g_clear_pointer(&pager->blocks, g_free);
-    g_clear_pointer(&pager->by_offset, g_free);
-    g_clear_pointer(&pager->held, g_array_unref);
+    g_clear_pointer(&pager->sequence, g_free);
+}
+
+static void free_pieces(GQueue *pieces)
+{
+    Piece *piece;
+
+    while ((piece = g_queue_pop_head(pieces))) {
+        piece_free(piece);
+    }
 }
 
 void pager_release(Pager *pager)
@@ -309,12 +257,13 @@ void pager_release(Pager *pager)
     if (pager->blocks) {
         pager_give_back(pager);
     }
-    pager_free_staged(pager);
+    free_pieces(&pager->staged);
+    free_pieces(&pager->held);
     g_clear_pointer(&pager->replay, replay_free);
     free_blocks(pager);
     if (pager->fault_bufs) {
         munmap(pager->fault_bufs,
-               pager->config.n_fault_threads * pager->page_bytes);
+               pager->config.n_fault_threads * pager->max_unit_bytes);
         pager->fault_bufs = NULL;
     }
 }

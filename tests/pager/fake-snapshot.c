@@ -103,17 +103,17 @@ struct FakeSource {
     uint64_t broken_page;
     bool shut;
     unsigned n_waiting;
-    GArray *reads; /* of FakeRead */
+    GArray *reads; /* of PageSpan */
 };
 
-static bool is_broken_locked(const FakeSource *source, const FakeRead *read)
+static bool is_broken_locked(const FakeSource *source, const PageSpan *read)
 {
     return source->broken && source->broken_block == read->block &&
            source->broken_page - read->first_page < read->n_pages;
 }
 
 /* Whether the read succeeds. */
-static bool admit(FakeSource *source, const FakeRead *read)
+static bool admit(FakeSource *source, const PageSpan *read)
 {
     pthread_mutex_lock(&source->lock);
     g_array_append_val(source->reads, *read);
@@ -128,37 +128,55 @@ static bool admit(FakeSource *source, const FakeRead *read)
     return ok;
 }
 
-static int fake_read(PageSource *base, size_t block, uint64_t first_page,
-                     uint64_t n_pages, void *buf, uint64_t *bytes_read)
+static int fake_read(PageSource *base, PageRead *read)
 {
     FakeSource *source = (FakeSource *)base;
-    const FakeRead read = {block, first_page, n_pages};
+    const PageSpan *span = &read->span;
+    const RamImageBlock *block = &source->snapshot->blocks[span->block];
 
-    if (!admit(source, &read)) {
+    read->bytes_read = 0;
+    if (!admit(source, span)) {
         return -EIO;
     }
-    for (uint64_t i = 0; i < n_pages; i++) {
-        uint64_t *words = (uint64_t *)buf + i * FAKE_PAGE_BYTES / 8;
+    for (uint64_t i = 0; i < span->n_pages; i++) {
+        uint64_t *words = (uint64_t *)read->buf + i * FAKE_PAGE_BYTES / 8;
 
-        if (ram_image_block_has_page(&source->snapshot->blocks[block],
-                                     first_page + i)) {
-            fill_page(words, block, first_page + i);
+        if (ram_image_block_has_page(block, span->first_page + i)) {
+            fill_page(words, span->block, span->first_page + i);
         } else {
             /* What must never reach the guest. */
             memset(words, 0xee, FAKE_PAGE_BYTES);
         }
     }
-    *bytes_read += n_pages * FAKE_PAGE_BYTES;
+    read->bytes_read = span->n_pages * FAKE_PAGE_BYTES;
     return 0;
+}
+
+static void fake_sequence(const PageSource *base, size_t *ret_blocks)
+{
+    page_source_sequence_of(((const FakeSource *)base)->snapshot, ret_blocks);
+}
+
+static void fake_describe(const PageSource *base, size_t block, uint64_t page,
+                          PagePlace *ret_place)
+{
+    const FakeSource *source = (const FakeSource *)base;
+
+    ret_place->path = source->snapshot->path;
+    ret_place->off_bytes = source->snapshot->blocks[block].pages_off_bytes +
+                           page * FAKE_PAGE_BYTES;
 }
 
 FakeSource *fake_source_new(const RamImage *snapshot)
 {
     FakeSource *source = g_new0(FakeSource, 1);
 
+    page_source_set_blocks(&source->base, snapshot);
     source->base.read = fake_read;
+    source->base.sequence = fake_sequence;
+    source->base.describe = fake_describe;
     source->snapshot = snapshot;
-    source->reads = g_array_new(FALSE, FALSE, sizeof(FakeRead));
+    source->reads = g_array_new(FALSE, FALSE, sizeof(PageSpan));
     pthread_mutex_init(&source->lock, NULL);
     pthread_cond_init(&source->changed, NULL);
     return source;
@@ -174,6 +192,7 @@ void fake_source_free(FakeSource *source)
     pthread_mutex_destroy(&source->lock);
     pthread_cond_destroy(&source->changed);
     g_array_unref(source->reads);
+    g_free(source->base.blocks);
     g_free(source);
 }
 
@@ -225,10 +244,10 @@ size_t fake_source_n_reads(FakeSource *source)
     return n;
 }
 
-FakeRead fake_source_read_at(FakeSource *source, size_t i)
+PageSpan fake_source_read_at(FakeSource *source, size_t i)
 {
     pthread_mutex_lock(&source->lock);
-    FakeRead read = g_array_index(source->reads, FakeRead, i);
+    PageSpan read = g_array_index(source->reads, PageSpan, i);
     pthread_mutex_unlock(&source->lock);
     return read;
 }

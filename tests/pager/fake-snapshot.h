@@ -50,11 +50,5 @@ void fake_source_await_waiting(FakeSource *source);
 void fake_source_open(FakeSource *source);
 
 /* The reads so far: how many, and the i-th. */
-typedef struct FakeRead {
-    size_t block;
-    uint64_t first_page;
-    uint64_t n_pages;
-} FakeRead;
-
 size_t fake_source_n_reads(FakeSource *source);
-FakeRead fake_source_read_at(FakeSource *source, size_t i);
+PageSpan fake_source_read_at(FakeSource *source, size_t i);

@@ -30,18 +30,11 @@ static void set_flag(World *world, bool *flag)
     pthread_mutex_unlock(&world->lock);
 }
 
-static void on_recorded(void *opaque)
+static void on_observed(void *opaque)
 {
     World *world = opaque;
 
-    set_flag(world, &world->recorded);
-}
-
-static void on_learned(void *opaque)
-{
-    World *world = opaque;
-
-    set_flag(world, &world->learned);
+    set_flag(world, &world->observed);
 }
 
 static void on_loaded(void *opaque)
@@ -90,21 +83,28 @@ World *world_new(RamKind kind, unsigned share_of_8)
     return world;
 }
 
+void world_observe(World *world, ObserveKind kind)
+{
+    world->observe = (PagerObserve){
+        .kind = kind,
+        .touched = recorder_new(10000),
+        .untouched = kind == OBSERVE_LEARNING ? recorder_new(10000) : NULL,
+        .for_us = UINT64_C(3600) * 1000000,
+    };
+}
+
 void world_start(World *world, LoadPolicy policy, const PageOrder *order)
 {
     const PagerConfig config = {
-        .snapshot = world->snapshot,
         .source = fake_source_base(world->source),
         .order = order,
         .policy = policy,
         .stats = world->stats,
-        .recorder = world->recorder,
-        .record_us = UINT64_C(3600) * 1000000,
-        .learning = {world->missed, world->unused, UINT64_C(3600) * 1000000},
+        .observe = world->observe,
         .max_staged_bytes = UINT64_C(1) << 20,
         .n_fault_threads = 3,
         .n_eager_threads = 2,
-        .callbacks = {on_failed, on_recorded, on_learned, on_loaded, world},
+        .callbacks = {on_failed, on_observed, on_loaded, world},
     };
     g_autoptr(GError) error = NULL;
 
@@ -143,9 +143,8 @@ void world_free(World *world)
         munmap(world->memory[i], WORLD_N_PAGES * FAKE_PAGE_BYTES);
     }
     load_stats_free(world->stats);
-    recorder_free(world->recorder);
-    recorder_free(world->missed);
-    recorder_free(world->unused);
+    recorder_free(world->observe.touched);
+    recorder_free(world->observe.untouched);
     fake_source_free(world->source);
     fake_snapshot_free(world->snapshot);
     pthread_mutex_destroy(&world->lock);

@@ -24,9 +24,7 @@ typedef struct World {
     RamImage *snapshot;
     FakeSource *source;
     LoadStats *stats;
-    Recorder *recorder;
-    Recorder *missed;
-    Recorder *unused;
+    PagerObserve observe;
     Pager *pager;
     uint8_t *memory[WORLD_N_BLOCKS];
 
@@ -34,16 +32,17 @@ typedef struct World {
     pthread_cond_t changed;
     unsigned n_failed;
     PagerFailure failure;
-    bool recorded;
-    bool learned;
+    bool observed;
     bool loaded;
 } World;
 
 /* A snapshot with share_of_8 in 8 of its pages in the file, and memory of the
- * kind that holds something else.  The test may add recorders, which are freed
- * with the world, before world_start(). */
+ * kind that holds something else. */
 World *world_new(RamKind kind, unsigned share_of_8);
 void world_free(World *world);
+
+/* Before world_start(): have the pager observe, for an hour. */
+void world_observe(World *world, ObserveKind kind);
 
 /* Make the pager; let it take over the memory; wait.  All must work. */
 void world_start(World *world, LoadPolicy policy, const PageOrder *order);

@@ -55,11 +55,9 @@ static void *touch_pages(void *opaque)
     return NULL;
 }
 
-static Pager *start_pager(const RamImage *snapshot, FakeSource *source,
-                          LoadStats *stats)
+static Pager *start_pager(FakeSource *source, LoadStats *stats)
 {
     const PagerConfig config = {
-        .snapshot = snapshot,
         .source = fake_source_base(source),
         .policy = LOAD_POLICY_SEQUENTIAL,
         .stats = stats,
@@ -90,7 +88,7 @@ static void pages_touched_while_memory_is_taken_over_are_right(void **state)
     RamImage *snapshot = fake_snapshot_new(1, N_PAGES, 6, 11);
     FakeSource *source = fake_source_new(snapshot);
     LoadStats *stats = load_stats_new(monotonic_us());
-    Pager *pager = start_pager(snapshot, source, stats);
+    Pager *pager = start_pager(source, stats);
     /* Nothing of it is there: each touch is a fault at once. */
     uint8_t *memory =
         mmap(NULL, N_PAGES * FAKE_PAGE_BYTES, PROT_READ | PROT_WRITE,
@@ -120,7 +118,7 @@ static void after_an_attach_that_failed_there_is_no_other(void **state)
     RamImage *snapshot = fake_snapshot_new(1, N_PAGES, 6, 11);
     FakeSource *source = fake_source_new(snapshot);
     LoadStats *stats = load_stats_new(monotonic_us());
-    Pager *pager = start_pager(snapshot, source, stats);
+    Pager *pager = start_pager(source, stats);
     void *memory = mmap(NULL, N_PAGES * FAKE_PAGE_BYTES, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     const PagerRange range = {snapshot->blocks[0].name, (uintptr_t)memory,

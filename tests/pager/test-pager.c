@@ -145,7 +145,7 @@ static void pages_of_the_order_come_first(void **state)
     world_start(world, LOAD_POLICY_ORDER, order);
     world_attach(world);
     world_await(world, LOAD_GOAL_ALL);
-    FakeRead first = fake_source_read_at(world->source, 0);
+    PageSpan first = fake_source_read_at(world->source, 0);
     assert_int_equal(first.block, 1);
     assert_in_range(first.first_page, 1000, 1499);
     assert_in_range(stat_number(world, "pages", "by-order"), 500, 600);
@@ -418,7 +418,7 @@ static void first_touches_are_recorded_and_nothing_is_prefetched(void **state)
 {
     World *world = world_new(ram_kind_of(state), 8);
 
-    world->recorder = recorder_new(10000);
+    world_observe(world, OBSERVE_RECORDING);
     world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
     world_attach(world);
     assert_true(world_page_is_right(world, 1, 30));
@@ -427,12 +427,12 @@ static void first_touches_are_recorded_and_nothing_is_prefetched(void **state)
     assert_true(world_page_is_right(world, 1, 10));
     assert_int_equal(pager_state(world->pager), LOAD_STATE_RECORDING);
     assert_int_equal(fake_source_n_reads(world->source), 3);
-    pager_end_recording(world->pager);
-    assert_true(world->recorded);
+    pager_end_observation(world->pager);
+    assert_true(world->observed);
     world_await(world, LOAD_GOAL_RECORDED);
     world_await(world, LOAD_GOAL_ALL);
 
-    g_autoptr(PageOrder) order = order_of(world, world->recorder);
+    g_autoptr(PageOrder) order = order_of(world, world->observe.touched);
     assert_int_equal(order->extents->len, 3);
     assert_int_equal(page_order_extent(order, 0)->block, 1);
     assert_int_equal(page_order_extent(order, 0)->first_page, 30);
@@ -449,21 +449,20 @@ learning_tells_untouched_pages_of_the_order_and_missed_ones(void **state)
     World *world = world_new(ram_kind_of(state), 8);
     g_autoptr(PageOrder) order = world_order(world, 0, 0, 2000);
 
-    world->missed = recorder_new(10000);
-    world->unused = recorder_new(10000);
+    world_observe(world, OBSERVE_LEARNING);
     world_start(world, LOAD_POLICY_ORDER, order);
     world_attach(world);
     world_await(world, LOAD_GOAL_HOT);
     for (uint64_t page = 0; page < 1000; page++) {
         assert_true(world_page_is_right(world, 0, page));
     }
-    pager_end_learning(world->pager);
-    assert_true(world->learned);
+    pager_end_observation(world->pager);
+    assert_true(world->observed);
     world_await(world, LOAD_GOAL_ALL);
     assert_all_right(world);
 
-    g_autoptr(PageOrder) missed = order_of(world, world->missed);
-    g_autoptr(PageOrder) unused = order_of(world, world->unused);
+    g_autoptr(PageOrder) missed = order_of(world, world->observe.touched);
+    g_autoptr(PageOrder) unused = order_of(world, world->observe.untouched);
     /* About an eighth of each half. */
     assert_in_range(count_pages(missed, 0, 1000), 20, 400);
     assert_in_range(count_pages(unused, 1000, 2000), 20, 400);

@@ -1,0 +1,150 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Learning from a load that is prefetched.  Which pages the order lacked,
+ * demand faults tell.  Which of its pages nobody needs any more cannot be seen
+ * of a page that was placed ahead: no fault comes for it.  So a few stretches
+ * of the order, other ones each time, are held back: claimed, but neither read
+ * nor placed, until somebody touches them (the fault thread then serves them
+ * as it does any page in flight) or the learning ends.
+ */
+#include "plugin/pager/pager-observe.h"
+
+#include "plugin/pager/pager-state.h"
+#include "util/clock.h"
+#include "profiler/orders/segments.h"
+
+/* Pages are held back in pieces of at most so many. */
+#define PIECE_PAGES 16
+
+/* One piece in how many is held back. */
+#define HOLD_ONE_IN 8
+
+static void hold_piece(Pager *pager, const PageSpan *span)
+{
+    /* Without a buffer: it is not read before it is to be placed. */
+    Piece *piece = piece_new(0);
+
+    if (piece_claim(piece, &pager->blocks[span->block].states, span,
+                    PLACED_BY_REST)) {
+        g_queue_push_tail(&pager->held, piece);
+    } else {
+        piece_free(piece);
+    }
+}
+
+static void hold_segment(Pager *pager, GRand *draw, size_t block,
+                         uint64_t first_page, uint64_t n_pages)
+{
+    for (uint64_t done = 0; done < n_pages; done += PIECE_PAGES) {
+        if (g_rand_int_range(draw, 0, HOLD_ONE_IN) == 0) {
+            const PageSpan span = {block, first_page + done,
+                                   MIN(PIECE_PAGES, n_pages - done)};
+
+            hold_piece(pager, &span);
+        }
+    }
+}
+
+void pager_hold_back(Pager *pager, const PageOrder *order)
+{
+    const PageSource *source = pager->config.source;
+    g_autoptr(GArray) segments = order_segments(order, NULL);
+    GRand *draw = g_rand_new();
+
+    for (guint i = 0; i < segments->len; i++) {
+        const PageSegment *segment = segment_at(segments, i);
+        const PageOrderBlock *known = page_order_block(order, segment->block);
+        const PageSourceBlock *block =
+            page_source_find_block(source, known->name);
+
+        if (block && block->page_bytes == known->page_bytes &&
+            segment->first_page < block->n_pages) {
+            hold_segment(
+                pager, draw, (size_t)(block - source->blocks),
+                segment->first_page,
+                MIN(segment->n_pages, block->n_pages - segment->first_page));
+        }
+    }
+    g_rand_free(draw);
+}
+
+static void note_untouched(Pager *pager, const Piece *piece,
+                           uint64_t *n_held_back, uint64_t *n_untouched)
+{
+    const PageSpan *span = &piece->read.span;
+    const PageStates *states = &pager->blocks[span->block].states;
+
+    for (uint64_t i = 0; i < span->n_pages; i++) {
+        uint64_t page = span->first_page + i;
+
+        if (!page_window_has(&piece->window, page)) {
+            continue;
+        }
+        ++*n_held_back;
+        if (page_states_is_owed(states, page)) {
+            ++*n_untouched;
+            recorder_note(pager->config.observe.untouched,
+                          (uint32_t)span->block, page, PAGE_ACCESS_UNKNOWN, 0);
+        }
+    }
+}
+
+/* Note which of the pages that were held back nobody has touched. */
+static void note_all_untouched(Pager *pager)
+{
+    uint64_t n_held_back = 0;
+    uint64_t n_untouched = 0;
+
+    for (GList *link = pager->held.head; link; link = link->next) {
+        const Piece *piece = link->data;
+
+        if (pager->blocks[piece->read.span.block].host != 0) {
+            note_untouched(pager, piece, &n_held_back, &n_untouched);
+        }
+    }
+    load_stats_learned(pager->config.stats, n_held_back, n_untouched);
+}
+
+bool pager_is_observed_locked(const Pager *pager)
+{
+    return pager->observation == OBSERVATION_NONE ||
+           pager->observation == OBSERVATION_DONE;
+}
+
+bool pager_observation_is_due_locked(const Pager *pager)
+{
+    return pager->observation == OBSERVATION_ON && pager->attached &&
+           (monotonic_us() >= pager->observe_until_us ||
+            atomic_load_explicit(&pager->n_unplaced, memory_order_acquire) ==
+                0);
+}
+
+static void tell(Pager *pager)
+{
+    const PagerCallbacks *callbacks = &pager->config.callbacks;
+
+    if (pager->config.observe.kind == OBSERVE_LEARNING) {
+        note_all_untouched(pager);
+    }
+    if (callbacks->observed) {
+        callbacks->observed(callbacks->opaque);
+    }
+}
+
+void pager_observe_end(Pager *pager)
+{
+    pthread_mutex_lock(&pager->lock);
+    if (pager->observation == OBSERVATION_ON) {
+        pager->observation = OBSERVATION_ENDING;
+        pthread_mutex_unlock(&pager->lock);
+        tell(pager);
+        pthread_mutex_lock(&pager->lock);
+        pager->observation = OBSERVATION_DONE;
+        pthread_cond_broadcast(&pager->changed);
+    }
+    while (pager->observation == OBSERVATION_ENDING) {
+        pthread_cond_wait(&pager->changed, &pager->lock);
+    }
+    pthread_mutex_unlock(&pager->lock);
+}

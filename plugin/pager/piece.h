@@ -1,0 +1,43 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A piece: pages of one block that are on their way into guest memory.
+ *
+ *   claimed   its window has the pages that it has claimed (page-states.h);
+ *             read.span covers them
+ *   read      the buffer has the contents of all pages of read.span
+ *   placed    the window has those that it has placed
+ *
+ * One thread has a piece at a time, or a queue has it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "plugin/pager/load-stats.h"
+#include "plugin/pager/page-source.h"
+#include "plugin/pager/page-states.h"
+
+typedef struct Piece {
+    PageRead read;
+    PageWindow window;
+    PlacedBy why;
+    uint64_t buf_len_bytes; /* 0: read.buf is not the piece's own */
+} Piece;
+
+/* A piece that has claimed nothing yet, with a buffer of its own; 0: without
+ * one.  Returns NULL when out of memory. */
+Piece *piece_new(uint64_t buf_len_bytes);
+
+/* NULL is fine. */
+void piece_free(Piece *piece);
+
+/* Claim what is pending of span; read.span becomes what is from the first to
+ * the last page claimed.  Returns false when nothing was. */
+bool piece_claim(Piece *piece, PageStates *states, const PageSpan *span,
+                 PlacedBy why);
+
+/* Make it a piece of one page, which the caller has claimed, or which is in
+ * flight elsewhere. */
+void piece_set_page(Piece *piece, size_t block, uint64_t page);

@@ -1,0 +1,72 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "plugin/pager/placer.h"
+
+#include <errno.h>
+#include <sched.h>
+
+#include <glib.h>
+
+#include "plugin/pager/uffd.h"
+
+/* -ENOENT: the memory is not registered there.  For several units this may
+ * mean that they cross from one mapping into the next, so that they go one by
+ * one; for a single unit, that its memory was unplugged while it was loading,
+ * and nobody needs it any more.
+ * UFFD_EXISTS: something that is not us has filled the page, which could only
+ * be wrong; that is a failure. */
+static int copy_place(const Placer *placer, uint64_t dst, const void *src,
+                      uint64_t len_bytes, uint64_t *ret_done)
+{
+    uint64_t at_once = len_bytes;
+
+    *ret_done = 0;
+    while (*ret_done < len_bytes) {
+        uint64_t done = 0;
+        int rc = uffd_copy(placer->uffd, dst + *ret_done,
+                           (const uint8_t *)src + *ret_done,
+                           MIN(at_once, len_bytes - *ret_done), &done);
+
+        *ret_done += done;
+        if (rc == UFFD_AGAIN) {
+            sched_yield();
+        } else if (rc == -ENOENT && at_once > placer->unit_bytes) {
+            at_once = placer->unit_bytes;
+        } else if (rc == -ENOENT) {
+            *ret_done += placer->unit_bytes;
+        } else if (rc != 0) {
+            return rc == UFFD_EXISTS ? -EEXIST : rc;
+        }
+    }
+    return 0;
+}
+
+static int copy_zero(const Placer *placer, uint64_t dst)
+{
+    for (;;) {
+        int rc = uffd_zero(placer->uffd, dst, placer->unit_bytes);
+
+        if (rc == UFFD_EXISTS) {
+            rc = uffd_wake(placer->uffd, dst, placer->unit_bytes);
+        }
+        if (rc != UFFD_AGAIN) {
+            return rc == -ENOENT ? 0 : rc;
+        }
+        sched_yield();
+    }
+}
+
+static void copy_wake(const Placer *placer, uint64_t dst, uint64_t len_bytes)
+{
+    /* Cannot fail but for memory that is not registered, where nobody
+     * waits. */
+    (void)uffd_wake(placer->uffd, dst, len_bytes);
+}
+
+Placer placer_copy(int uffd, uint64_t unit_bytes)
+{
+    static const PlacerOps ops = {copy_place, copy_zero, copy_wake};
+
+    return (Placer){.ops = &ops, .uffd = uffd, .unit_bytes = unit_bytes};
+}

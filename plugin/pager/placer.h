@@ -1,0 +1,40 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * How pages are put into guest memory, chosen for each block.
+ *
+ * Addresses are host virtual addresses, lengths are in bytes, both multiples
+ * of the block's unit.
+ */
+#pragma once
+
+#include <stdint.h>
+
+typedef struct Placer Placer;
+
+typedef struct PlacerOps {
+    /*
+     * Put what is at src into the missing pages at dst, without waking who
+     * waits for them.  *ret_done: bytes that are in place, or that nobody
+     * needs any more since their memory is gone.
+     * Returns 0, or the -errno that the unit at dst + *ret_done met; -EEXIST:
+     * somebody else has filled it.
+     */
+    int (*place)(const Placer *placer, uint64_t dst, const void *src,
+                 uint64_t len_bytes, uint64_t *ret_done);
+    /* Make the unit at dst zero unless it is there, and wake who waits for it.
+     * Returns 0 or -errno. */
+    int (*zero)(const Placer *placer, uint64_t dst);
+    /* Wake who waits for these pages. */
+    void (*wake)(const Placer *placer, uint64_t dst, uint64_t len_bytes);
+} PlacerOps;
+
+/* A value: copy it as you like. */
+struct Placer {
+    const PlacerOps *ops;
+    int uffd; /* borrowed */
+    uint64_t unit_bytes;
+};
+
+/* Copies the bytes, with UFFDIO_COPY. */
+Placer placer_copy(int uffd, uint64_t unit_bytes);
