@@ -313,6 +313,11 @@ RamImage *ram_image_open_fd(int fd, const char *name, uint64_t image_off_bytes,
                   : NULL;
 }
 
+bool ram_image_check_unchanged(const RamImage *image, GError **error)
+{
+    return byte_source_check_unchanged(image->source, error);
+}
+
 void ram_image_free(RamImage *image)
 {
     if (!image) {

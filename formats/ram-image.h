@@ -56,6 +56,11 @@ RamImage *ram_image_open_fd(int fd, const char *name, uint64_t image_off_bytes,
 RamImage *ram_image_open_source(ByteSource *source, uint64_t image_off_bytes,
                                 GError **error);
 
+/* Whether the file is still the one that was opened; see
+ * byte_source_check_unchanged().  To be called when all is read, and where
+ * reading fails. */
+bool ram_image_check_unchanged(const RamImage *image, GError **error);
+
 /* NULL is fine. */
 void ram_image_free(RamImage *image);
 
