@@ -19,6 +19,7 @@ void byte_source_init(ByteSource *source, const ByteSourceOps *ops,
     source->ops = ops;
     source->name = g_strdup(name);
     source->len_bytes = len_bytes;
+    source->stored_bytes = len_bytes;
     source->fd = -1;
 }
 
@@ -161,6 +162,7 @@ static ByteSource *new_file(int fd, const char *name, GError **error)
     }
     FileSource *file = g_new0(FileSource, 1);
     byte_source_init(&file->base, &file_ops, name, (uint64_t)opened.st_size);
+    file->base.stored_bytes = (uint64_t)opened.st_blocks * 512;
     file->base.fd = fd;
     file->opened = opened;
     return &file->base;

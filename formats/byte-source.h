@@ -25,12 +25,15 @@ typedef struct ByteSourceOps {
     void (*free)(ByteSource *source);
 } ByteSourceOps;
 
-/* A kind of source begins with this, which byte_source_init() fills in. */
+/* A kind of source begins with this, which byte_source_init() fills in as for
+ * one without holes and without a file. */
 struct ByteSource {
     const ByteSourceOps *ops;
     char *name; /* for messages: a path, as it was given */
     uint64_t len_bytes;
-    int fd; /* of a file; -1: none.  Owned by the source */
+    uint64_t stored_bytes; /* what it takes on disk: less than its length if
+                              it has holes; 0 where it is not known */
+    int fd;                /* of a file; -1: none.  Owned by the source */
 };
 
 /* The regular file at path.  NULL with UTIL_ERROR, which names it. */
