@@ -9,12 +9,12 @@
 #include "formats/ram-image.h"
 #include "util/units.h"
 
-static void print_blocks(const RamImage *snapshot)
+static void print_blocks(const RamImage *image)
 {
     printf("\n%-36s %10s %10s %12s %10s\n", "block", "size", "page",
            "pages stored", "stored");
-    for (size_t i = 0; i < snapshot->n_blocks; i++) {
-        const RamImageBlock *block = &snapshot->blocks[i];
+    for (size_t i = 0; i < image->n_blocks; i++) {
+        const RamImageBlock *block = &image->blocks[i];
         g_autofree char *size = units_format_size(block->len_bytes);
         g_autofree char *page = units_format_size(block->page_bytes);
         g_autofree char *stored =
@@ -25,31 +25,26 @@ static void print_blocks(const RamImage *snapshot)
     }
 }
 
-static uint64_t device_state_bytes(const RamImage *snapshot)
+static int print_text(const RamImage *image)
 {
-    return snapshot->file_len_bytes - snapshot->device_state_off_bytes;
-}
+    g_autofree char *state = units_format_size(image->device_state_len_bytes);
+    g_autofree char *file = units_format_size(image->file_len_bytes);
 
-static int print_text(const RamImage *snapshot)
-{
-    g_autofree char *state = units_format_size(device_state_bytes(snapshot));
-    g_autofree char *file = units_format_size(snapshot->file_len_bytes);
-
-    printf("machine       %s\n", snapshot->machine);
-    printf("identity      %s\n", snapshot->identity);
+    printf("machine       %s\n", image->machine);
+    printf("identity      %s\n", image->identity);
     printf("file          %s, image at %" PRIu64 "\n", file,
-           snapshot->image_off_bytes);
+           image->image_off_bytes);
     printf("device state  %s\n", state);
-    print_blocks(snapshot);
+    print_blocks(image);
     return command_flush();
 }
 
-static json_t *blocks_json(const RamImage *snapshot)
+static json_t *blocks_json(const RamImage *image)
 {
     json_t *list = json_array();
 
-    for (size_t i = 0; i < snapshot->n_blocks; i++) {
-        const RamImageBlock *block = &snapshot->blocks[i];
+    for (size_t i = 0; i < image->n_blocks; i++) {
+        const RamImageBlock *block = &image->blocks[i];
 
         json_array_append_new(
             list, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "name",
@@ -62,15 +57,14 @@ static json_t *blocks_json(const RamImage *snapshot)
     return list;
 }
 
-static int print_json(const RamImage *snapshot)
+static int print_json(const RamImage *image)
 {
-    return command_print_json(
-        json_pack("{s:s, s:s, s:I, s:I, s:I, s:o}", "machine",
-                  snapshot->machine, "identity", snapshot->identity,
-                  "file-length", (json_int_t)snapshot->file_len_bytes, "offset",
-                  (json_int_t)snapshot->image_off_bytes, "device-state-length",
-                  (json_int_t)device_state_bytes(snapshot), "blocks",
-                  blocks_json(snapshot)));
+    return command_print_json(json_pack(
+        "{s:s, s:s, s:I, s:I, s:I, s:o}", "machine", image->machine, "identity",
+        image->identity, "file-length", (json_int_t)image->file_len_bytes,
+        "offset", (json_int_t)image->image_off_bytes, "device-state-length",
+        (json_int_t)image->device_state_len_bytes, "blocks",
+        blocks_json(image)));
 }
 
 static int cmd_snapshot_info_run(int argc, char **argv)
@@ -82,7 +76,7 @@ static int cmd_snapshot_info_run(int argc, char **argv)
         COMMAND_JSON_OPTION(&json),
         {NULL},
     };
-    g_autoptr(RamImage) snapshot = NULL;
+    g_autoptr(RamImage) image = NULL;
     uint64_t off_bytes;
     GError *error = NULL;
     int status;
@@ -94,11 +88,11 @@ static int cmd_snapshot_info_run(int argc, char **argv)
     if (!image_offset_parse(offset, &off_bytes, &error)) {
         return command_fail(error);
     }
-    snapshot = ram_image_open(argv[1], off_bytes, &error);
-    if (!snapshot) {
+    image = ram_image_open(argv[1], off_bytes, &error);
+    if (!image) {
         return command_fail(error);
     }
-    return json ? print_json(snapshot) : print_text(snapshot);
+    return json ? print_json(image) : print_text(image);
 }
 
 const Command cmd_snapshot_info = {

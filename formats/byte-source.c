@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "formats/error.h"
@@ -18,6 +19,7 @@ void byte_source_init(ByteSource *source, const ByteSourceOps *ops,
     source->ops = ops;
     source->name = g_strdup(name);
     source->len_bytes = len_bytes;
+    source->stored_bytes = len_bytes;
     source->fd = -1;
 }
 
@@ -46,12 +48,94 @@ bool byte_source_read_at(const ByteSource *source, void *buffer,
            source->ops->read_at(source, buffer, len_bytes, off_bytes, error);
 }
 
+bool byte_source_check_unchanged(const ByteSource *source, GError **error)
+{
+    return !source->ops->check_unchanged ||
+           source->ops->check_unchanged(source, error);
+}
+
 /* ---- a file ---- */
+
+typedef struct FileSource {
+    ByteSource base;
+    struct stat opened; /* what fstat() said then */
+} FileSource;
 
 static bool read_file_at(const ByteSource *source, void *buffer,
                          size_t len_bytes, uint64_t off_bytes, GError **error)
 {
     return file_read_at(source->fd, buffer, len_bytes, off_bytes, error);
+}
+
+static bool times_equal(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+static char *format_time(const struct timespec *time)
+{
+    g_autoptr(GDateTime) date = g_date_time_new_from_unix_local(time->tv_sec);
+    g_autofree char *text = date ? g_date_time_format(date, "%F %T") : NULL;
+
+    return g_strdup_printf("%s.%09ld", text ? text : "?", time->tv_nsec);
+}
+
+static bool set_written(const ByteSource *source, const struct stat *then,
+                        const struct stat *now, GError **error)
+{
+    g_autofree char *before = format_time(&then->st_mtim);
+    g_autofree char *after = format_time(&now->st_mtim);
+    g_autofree char *length =
+        then->st_size == now->st_size
+            ? g_strdup("")
+            : g_strdup_printf("its length changed from %lld to %lld bytes, ",
+                              (long long)then->st_size,
+                              (long long)now->st_size);
+
+    g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_CHANGED,
+                "%s was written to while it was in use (%sits mtime changed "
+                "from %s to %s)",
+                source->name, length, before, after);
+    return false;
+}
+
+/* Something was done to the file, and its mtime does not tell: a name, a mode
+ * or an owner more or less is none of ours. */
+static bool check_ctime(const ByteSource *source, const struct stat *then,
+                        const struct stat *now, GError **error)
+{
+    if (times_equal(&then->st_ctim, &now->st_ctim) ||
+        then->st_nlink != now->st_nlink || then->st_mode != now->st_mode ||
+        then->st_uid != now->st_uid || then->st_gid != now->st_gid) {
+        return true;
+    }
+    g_autofree char *before = format_time(&then->st_ctim);
+    g_autofree char *after = format_time(&now->st_ctim);
+
+    g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_CHANGED,
+                "%s may have been written to while it was in use (its ctime "
+                "changed from %s to %s; so it does when a file is renamed, or "
+                "gets other attributes)",
+                source->name, before, after);
+    return false;
+}
+
+/* Device and inode are not compared: those of a descriptor stay. */
+static bool check_file_unchanged(const ByteSource *source, GError **error)
+{
+    const struct stat *then = &((const FileSource *)source)->opened;
+    struct stat now;
+
+    if (fstat(source->fd, &now) < 0) {
+        util_error_set_errno(error, errno, "%s: cannot look at it",
+                             source->name);
+        return false;
+    }
+    if (then->st_size != now.st_size ||
+        !times_equal(&then->st_mtim, &now.st_mtim)) {
+        return set_written(source, then, &now, error);
+    }
+    return check_ctime(source, then, &now, error);
 }
 
 static void free_file(ByteSource *source)
@@ -62,17 +146,26 @@ static void free_file(ByteSource *source)
 
 static const ByteSourceOps file_ops = {
     .read_at = read_file_at,
+    .check_unchanged = check_file_unchanged,
     .free = free_file,
 };
 
-/* Takes over fd. */
-static ByteSource *new_file(int fd, const char *name, uint64_t len_bytes)
+/* Takes over fd, also by a failure. */
+static ByteSource *new_file(int fd, const char *name, GError **error)
 {
-    ByteSource *source = g_new0(ByteSource, 1);
+    struct stat opened;
 
-    byte_source_init(source, &file_ops, name, len_bytes);
-    source->fd = fd;
-    return source;
+    if (!file_stat_regular(fd, &opened, error)) {
+        g_prefix_error(error, "%s: ", name);
+        close(fd);
+        return NULL;
+    }
+    FileSource *file = g_new0(FileSource, 1);
+    byte_source_init(&file->base, &file_ops, name, (uint64_t)opened.st_size);
+    file->base.stored_bytes = (uint64_t)opened.st_blocks * 512;
+    file->base.fd = fd;
+    file->opened = opened;
+    return &file->base;
 }
 
 ByteSource *byte_source_open(const char *path, GError **error)
@@ -84,24 +177,19 @@ ByteSource *byte_source_open(const char *path, GError **error)
         g_prefix_error(error, "%s: ", path);
         return NULL;
     }
-    return new_file(fd, path, len_bytes);
+    return new_file(fd, path, error);
 }
 
 ByteSource *byte_source_new_fd(int fd, const char *name, GError **error)
 {
-    uint64_t len_bytes;
-
-    if (!file_regular_length(fd, &len_bytes, error)) {
-        g_prefix_error(error, "%s: ", name);
-        return NULL;
-    }
     int own_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
     if (own_fd < 0) {
         util_error_set_errno(error, errno,
                              "%s: cannot duplicate its descriptor", name);
         return NULL;
     }
-    return new_file(own_fd, name, len_bytes);
+    return new_file(own_fd, name, error);
 }
 
 /* ---- memory ---- */

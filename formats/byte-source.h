@@ -25,12 +25,15 @@ typedef struct ByteSourceOps {
     void (*free)(ByteSource *source);
 } ByteSourceOps;
 
-/* A kind of source begins with this, which byte_source_init() fills in. */
+/* A kind of source begins with this, which byte_source_init() fills in as for
+ * one without holes and without a file. */
 struct ByteSource {
     const ByteSourceOps *ops;
     char *name; /* for messages: a path, as it was given */
     uint64_t len_bytes;
-    int fd; /* of a file; -1: none.  Owned by the source */
+    uint64_t stored_bytes; /* what it takes on disk: less than its length if
+                              it has holes; 0 where it is not known */
+    int fd;                /* of a file; -1: none.  Owned by the source */
 };
 
 /* The regular file at path.  NULL with UTIL_ERROR, which names it. */
@@ -56,3 +59,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ByteSource, byte_source_free)
  * before; UTIL_ERROR where it cannot be read.  Messages do not name it. */
 bool byte_source_read_at(const ByteSource *source, void *buffer,
                          size_t len_bytes, uint64_t off_bytes, GError **error);
+
+/*
+ * Whether the source is what it was when it was opened, as far as the file
+ * system tells: its length, its mtime and, where no new name, mode or owner
+ * explains it, its ctime.  FORMATS_ERROR_CHANGED names the source and what
+ * has changed; UTIL_ERROR where the file system cannot say.
+ *
+ * Not noticed: what changes no time.  That is a write through a mapping until
+ * the kernel has come to mark the file, a file system that keeps no times, a
+ * change on the device below it, and a write in the same tick of the kernel's
+ * clock (some milliseconds) as the last one before the file was opened.
+ */
+bool byte_source_check_unchanged(const ByteSource *source, GError **error);

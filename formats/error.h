@@ -18,6 +18,7 @@ typedef enum {
     FORMATS_ERROR_MALFORMED,   /* contradicts itself or the format */
     FORMATS_ERROR_TOO_LARGE,   /* beyond a limit, or out of memory */
     FORMATS_ERROR_UNSUPPORTED, /* valid, but nothing we can work with */
+    FORMATS_ERROR_CHANGED,     /* not what it was when it was opened */
 } FormatsError;
 
 GQuark formats_error_quark(void);

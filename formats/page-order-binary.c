@@ -451,6 +451,13 @@ static bool reserve_extents(PageOrder *order, uint64_t n_extents,
     return true;
 }
 
+static bool read_n_extents(Reader *reader, uint64_t *ret_n_extents,
+                           GError **error)
+{
+    return read_count(reader, "the number of extents", PAGE_ORDER_MAX_EXTENTS,
+                      EXTENT_MIN_BYTES, ret_n_extents, error);
+}
+
 static bool read_extents(Reader *reader, PageOrder *order, GError **error)
 {
     const uint32_t n_blocks = order->blocks->len;
@@ -458,8 +465,7 @@ static bool read_extents(Reader *reader, PageOrder *order, GError **error)
     Context context = {.ends = ends};
     uint64_t n_extents;
 
-    if (!read_count(reader, "the number of extents", PAGE_ORDER_MAX_EXTENTS,
-                    EXTENT_MIN_BYTES, &n_extents, error) ||
+    if (!read_n_extents(reader, &n_extents, error) ||
         !reserve_extents(order, n_extents, error)) {
         return false;
     }
@@ -487,6 +493,18 @@ static bool read_body(Reader *reader, PageOrder *order, GError **error)
                               reader_left_bytes(reader));
     }
     return page_order_check(order, error);
+}
+
+bool page_order_peek_extents(const void *data, size_t len_bytes,
+                             uint64_t *ret_n_extents)
+{
+    g_autoptr(PageOrder) order = page_order_new();
+    Reader reader = reader_make(data, len_bytes, 0);
+
+    return check_envelope(&reader, NULL) &&
+           read_provenance(&reader, order, NULL) &&
+           read_blocks(&reader, order, NULL) &&
+           read_n_extents(&reader, ret_n_extents, NULL);
 }
 
 PageOrder *page_order_decode(const void *data, size_t len_bytes, GError **error)

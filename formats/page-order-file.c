@@ -8,21 +8,44 @@
 
 #define MAX_FILE_BYTES (UINT64_C(1) << 30)
 
-static bool check_file_length(uint64_t len_bytes, GError **error)
+static const PageOrderLimits format_limits = {
+    .max_file_bytes = MAX_FILE_BYTES,
+    .max_extents = PAGE_ORDER_MAX_EXTENTS,
+};
+
+static bool check_file_length(uint64_t len_bytes, uint64_t max_bytes,
+                              GError **error)
 {
-    if (len_bytes > MAX_FILE_BYTES) {
+    if (len_bytes > max_bytes) {
         g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_TOO_LARGE,
                     "%" G_GUINT64_FORMAT " bytes, at most %" G_GUINT64_FORMAT
                     " are accepted",
-                    len_bytes, MAX_FILE_BYTES);
+                    len_bytes, max_bytes);
         return false;
     }
     return true;
 }
 
-static PageOrder *load_from(const ByteSource *source, GError **error)
+static bool check_extents(const void *data, size_t len_bytes,
+                          uint64_t max_extents, GError **error)
 {
-    if (!check_file_length(source->len_bytes, error)) {
+    uint64_t n_extents;
+
+    if (page_order_peek_extents(data, len_bytes, &n_extents) &&
+        n_extents > max_extents) {
+        g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_TOO_LARGE,
+                    "%" G_GUINT64_FORMAT " extents, at most %" G_GUINT64_FORMAT
+                    " are accepted",
+                    n_extents, max_extents);
+        return false;
+    }
+    return true;
+}
+
+static PageOrder *load_within(const ByteSource *source,
+                              const PageOrderLimits *limits, GError **error)
+{
+    if (!check_file_length(source->len_bytes, limits->max_file_bytes, error)) {
         return NULL;
     }
     /* One byte more: an empty file is no failed allocation. */
@@ -33,15 +56,18 @@ static PageOrder *load_from(const ByteSource *source, GError **error)
                     source->len_bytes);
         return NULL;
     }
-    if (!byte_source_read_at(source, data, source->len_bytes, 0, error)) {
+    if (!byte_source_read_at(source, data, source->len_bytes, 0, error) ||
+        !check_extents(data, source->len_bytes, limits->max_extents, error)) {
         return NULL;
     }
     return page_order_decode(data, source->len_bytes, error);
 }
 
-PageOrder *page_order_load_source(const ByteSource *source, GError **error)
+PageOrder *page_order_load_source(const ByteSource *source,
+                                  const PageOrderLimits *limits, GError **error)
 {
-    PageOrder *order = load_from(source, error);
+    PageOrder *order =
+        load_within(source, limits ? limits : &format_limits, error);
 
     if (!order) {
         g_prefix_error(error, "%s: ", source->name);
@@ -53,14 +79,7 @@ PageOrder *page_order_load(const char *path, GError **error)
 {
     g_autoptr(ByteSource) source = byte_source_open(path, error);
 
-    return source ? page_order_load_source(source, error) : NULL;
-}
-
-PageOrder *page_order_load_fd(int fd, const char *path, GError **error)
-{
-    g_autoptr(ByteSource) source = byte_source_new_fd(fd, path, error);
-
-    return source ? page_order_load_source(source, error) : NULL;
+    return source ? page_order_load_source(source, NULL, error) : NULL;
 }
 
 static bool save_to(const PageOrder *order, const char *path, GError **error)
@@ -69,7 +88,7 @@ static bool save_to(const PageOrder *order, const char *path, GError **error)
         return false;
     }
     g_autoptr(GBytes) bytes = page_order_encode(order);
-    return check_file_length(g_bytes_get_size(bytes), error) &&
+    return check_file_length(g_bytes_get_size(bytes), MAX_FILE_BYTES, error) &&
            file_replace(path, g_bytes_get_data(bytes, NULL),
                         g_bytes_get_size(bytes), error);
 }

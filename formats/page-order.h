@@ -118,13 +118,29 @@ PageOrder *page_order_from_json_text(const char *text, size_t len_bytes,
 /* The JSON form, for people: indented, one extent a line.  For g_free(). */
 char *page_order_to_json_text(const PageOrder *order);
 
-/* Read the binary form from path, or from source.  NULL with FORMATS_ERROR,
- * or UTIL_ERROR where it cannot be read; the message begins with the path. */
-PageOrder *page_order_load(const char *path, GError **error);
-PageOrder *page_order_load_source(const ByteSource *source, GError **error);
+/* How many extents a file in the binary form says that it has, read without
+ * decoding or allocating for one; false where it does not come to say that.
+ * Nothing else is checked: page_order_decode() does. */
+bool page_order_peek_extents(const void *data, size_t len_bytes,
+                             uint64_t *ret_n_extents);
 
-/* The same from the open file fd, which stays the caller's. */
-PageOrder *page_order_load_fd(int fd, const char *path, GError **error);
+/* What a reader is ready to take.  Reading an order takes as much memory as
+ * its file is long, and after that 40 bytes for each extent. */
+typedef struct PageOrderLimits {
+    uint64_t max_file_bytes;
+    uint64_t max_extents;
+} PageOrderLimits;
+
+/* Read the binary form from source.  What is beyond limits is refused before
+ * it is read or decoded; NULL stands for the format's own: 1 GiB and
+ * PAGE_ORDER_MAX_EXTENTS.  Returns NULL with FORMATS_ERROR, or UTIL_ERROR where
+ * it cannot be read; the message begins with the source's name. */
+PageOrder *page_order_load_source(const ByteSource *source,
+                                  const PageOrderLimits *limits,
+                                  GError **error);
+
+/* The same of the file at path, within the format's limits. */
+PageOrder *page_order_load(const char *path, GError **error);
 
 /* Write the binary form to a temporary name beside path, sync, rename. */
 bool page_order_save(const PageOrder *order, const char *path, GError **error);

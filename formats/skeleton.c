@@ -89,7 +89,9 @@ static bool copy_image(const Copy *copy, const bool *lazy, GError **error)
         }
         header_off_bytes = block->pages_off_bytes + block->len_bytes;
     }
-    return copy_range(copy, header_off_bytes, image->file_len_bytes, error);
+    return copy_range(
+        copy, header_off_bytes,
+        image->device_state_off_bytes + image->device_state_len_bytes, error);
 }
 
 bool skeleton_write(const RamImage *image, const bool *lazy, int fd,
@@ -97,13 +99,18 @@ bool skeleton_write(const RamImage *image, const bool *lazy, int fd,
 {
     g_autofree uint8_t *buffer = g_malloc(CHUNK_BYTES);
     const Copy copy = {image, fd, buffer};
+    /* It ends where we stop to look for device state: QEMU must not take a
+     * hole there for more of it. */
+    const uint64_t len_bytes =
+        MIN(image->file_len_bytes,
+            image->device_state_off_bytes + RAM_IMAGE_MAX_DEVICE_STATE_BYTES);
 
     /* Holes at once: QEMU seeks and reads anywhere in it. */
-    if (ftruncate(fd, (off_t)image->file_len_bytes) < 0) {
+    if (ftruncate(fd, (off_t)len_bytes) < 0) {
         util_error_set_errno(error, errno,
                              "the skeleton of %s: cannot make it "
                              "%" G_GUINT64_FORMAT " bytes long",
-                             image->path, image->file_len_bytes);
+                             image->path, len_bytes);
         return false;
     }
     return copy_image(&copy, lazy, error);

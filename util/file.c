@@ -11,7 +11,7 @@
 
 #include "util/error.h"
 
-bool file_regular_length(int fd, uint64_t *ret_len_bytes, GError **error)
+bool file_stat_regular(int fd, struct stat *ret_stat, GError **error)
 {
     struct stat st;
 
@@ -24,7 +24,7 @@ bool file_regular_length(int fd, uint64_t *ret_len_bytes, GError **error)
                     "not a regular file; copy it into one first");
         return false;
     }
-    *ret_len_bytes = (uint64_t)st.st_size;
+    *ret_stat = st;
     return true;
 }
 
@@ -32,6 +32,7 @@ int file_open_regular(const char *path, uint64_t *ret_len_bytes, GError **error)
 {
     /* O_NONBLOCK: a FIFO without a writer must not hold us up. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    struct stat st;
 
     if (fd < 0) {
         util_error_set_errno(error, errno, "cannot open it");
@@ -39,10 +40,11 @@ int file_open_regular(const char *path, uint64_t *ret_len_bytes, GError **error)
     }
     /* Blocking again, as readers expect it; cannot fail. */
     (void)fcntl(fd, F_SETFL, 0);
-    if (!file_regular_length(fd, ret_len_bytes, error)) {
+    if (!file_stat_regular(fd, &st, error)) {
         close(fd);
         return -1;
     }
+    *ret_len_bytes = (uint64_t)st.st_size;
     return fd;
 }
 

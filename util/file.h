@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include <glib.h>
 
@@ -18,9 +19,8 @@
 int file_open_regular(const char *path, uint64_t *ret_len_bytes,
                       GError **error);
 
-/* The length of the regular file that fd leads to; false where it leads to
- * anything else. */
-bool file_regular_length(int fd, uint64_t *ret_len_bytes, GError **error);
+/* What fstat() says of fd; false where it leads to no regular file. */
+bool file_stat_regular(int fd, struct stat *ret_stat, GError **error);
 
 /* Read exactly len_bytes. */
 bool file_read_at(int fd, void *buffer, size_t len_bytes, uint64_t off_bytes,

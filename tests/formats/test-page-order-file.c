@@ -197,6 +197,62 @@ static void loading_a_huge_file_is_refused_unread(void **state)
     assert_error(error, FORMATS_ERROR_TOO_LARGE, "vm.order: 1099511627776");
 }
 
+static bool never_read(const ByteSource *source, void *buffer, size_t len_bytes,
+                       uint64_t off_bytes, GError **error)
+{
+    fail_msg("it was read");
+    return false;
+}
+
+static void a_file_beyond_the_callers_limit_is_refused_unread(void **state)
+{
+    static const ByteSourceOps ops = {.read_at = never_read};
+    static const PageOrderLimits limits = {4096, 1000};
+    ByteSource source;
+    GError *error = NULL;
+
+    byte_source_init(&source, &ops, "vm.order", 4097);
+    assert_null(page_order_load_source(&source, &limits, &error));
+    assert_error(error, FORMATS_ERROR_TOO_LARGE,
+                 "vm.order: 4097 bytes, at most 4096");
+    g_free(source.name);
+}
+
+static PageOrder *load_sample_within(uint64_t max_extents, bool break_checksum,
+                                     GError **error)
+{
+    g_autoptr(PageOrder) order = sample_order();
+    GByteArray *file = g_bytes_unref_to_array(page_order_encode(order));
+    const PageOrderLimits limits = {file->len, max_extents};
+
+    file->data[file->len - 1] ^= break_checksum;
+    g_autoptr(GBytes) bytes = g_byte_array_free_to_bytes(file);
+    g_autoptr(ByteSource) source = byte_source_new_memory(bytes, "vm.order");
+    return page_order_load_source(source, &limits, error);
+}
+
+static void too_many_extents_are_refused_by_the_header(void **state)
+{
+    GError *error = NULL;
+
+    /* Decoding would begin with the checksum, and find it wrong. */
+    assert_null(load_sample_within(6, true, &error));
+    assert_error(error, FORMATS_ERROR_TOO_LARGE,
+                 "vm.order: 7 extents, at most 6");
+    error = NULL;
+    assert_null(load_sample_within(7, true, &error));
+    assert_error(error, FORMATS_ERROR_CHECKSUM, "vm.order: ");
+}
+
+static void as_many_extents_as_the_limit_are_loaded(void **state)
+{
+    GError *error = NULL;
+    g_autoptr(PageOrder) order = load_sample_within(7, false, &error);
+
+    assert_no_error(error);
+    assert_int_equal(order->extents->len, 7);
+}
+
 int main(void)
 {
 #define IN_A_PLACE(test)                                                       \
@@ -213,6 +269,9 @@ int main(void)
         IN_A_PLACE(loading_a_missing_file_is_an_error),
         IN_A_PLACE(loading_an_empty_file_finds_it_torn),
         IN_A_PLACE(loading_a_huge_file_is_refused_unread),
+        cmocka_unit_test(a_file_beyond_the_callers_limit_is_refused_unread),
+        cmocka_unit_test(too_many_extents_are_refused_by_the_header),
+        cmocka_unit_test(as_many_extents_as_the_limit_are_loaded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,10 @@
 #include "formats/ram-image.h"
 #include "tests/formats/image.h"
 
+#define FOUR_TIB    (UINT64_C(4) << 40)
+#define EXBI        (UINT64_C(1) << 60)
+#define ROUND_UP(n) (((n) + (1 << 20) - 1) >> 20 << 20)
+
 static RamImage *open_bytes(GBytes *bytes, uint64_t image_off_bytes,
                             GError **error)
 {
@@ -52,7 +56,8 @@ static void a_valid_image_is_read_in_full(void **state)
 
     assert_string_equal(opened->machine, "pc-i440fx-10.0");
     assert_int_equal(opened->n_blocks, 3);
-    assert_int_equal(opened->file_len_bytes - opened->device_state_off_bytes,
+    assert_int_equal(opened->ram_bytes, 194 * 4096 + 8 * 512);
+    assert_int_equal(opened->device_state_len_bytes,
                      strlen(IMAGE_DEVICE_STATE));
     assert_int_equal(strlen(opened->identity), 64);
 
@@ -423,35 +428,146 @@ static void an_empty_file_is_torn(void **state)
     assert_error(error, FORMATS_ERROR_TRUNCATED, "magic");
 }
 
-static void open_stretched(const Image *image, uint64_t len_bytes,
-                           FormatsError code, const char *text)
+/* ---- images that claim more than they hold ---- */
+
+/* A sparse file of a few kilobytes that claims n_pages of 4 KiB. */
+static int write_claiming(uint64_t n_pages)
 {
-    int fd = image_write(image);
+    Image image = image_valid();
+    ImageBlock *block = &image.blocks[0];
+
+    image.n_blocks = 1;
+    image.end_mark = 0;
+    image.device_state = "";
+    block->len_error = n_pages * 4096 - block->len_bytes;
+    memset(block->bitmap, 0, sizeof block->bitmap);
+    /* Behind the bitmap that it claims. */
+    block->pages_off_error = ROUND_UP(n_pages / 8);
+
+    int fd = image_write(&image);
+    const uint64_t end_bytes =
+        (1 << 20) + block->pages_off_error + n_pages * 4096;
+    const uint64_t end_mark = GUINT64_TO_BE(UINT64_C(0x10));
+    assert_int_equal(pwrite(fd, &end_mark, 8, (off_t)end_bytes), 8);
+    assert_int_equal(pwrite(fd, "state", 5, (off_t)end_bytes + 8), 5);
+    return fd;
+}
+
+static RamImage *open_headers(int fd)
+{
+    GError *error = NULL;
+    RamImage *opened = ram_image_open_headers(
+        byte_source_new_fd(fd, "vm.snap", NULL), 0, &error);
+
+    assert_no_error(error);
+    close(fd);
+    return opened;
+}
+
+static void headers_tell_the_ram_before_a_bitmap_is_read(void **state)
+{
+    g_autoptr(RamImage) opened = open_headers(write_claiming(FOUR_TIB / 4096));
     GError *error = NULL;
 
-    assert_int_equal(ftruncate(fd, (off_t)len_bytes), 0);
-    assert_null(ram_image_open_fd(fd, "vm.snap", 0, &error));
-    assert_error(error, code, text);
+    assert_int_equal(opened->ram_bytes, FOUR_TIB);
+    assert_string_equal(opened->blocks[0].name, "pc.ram");
+    assert_null(opened->blocks[0].bitmap);
+    assert_null(opened->identity);
+    assert_true(ram_image_check_ram(opened, FOUR_TIB, &error));
+    assert_false(ram_image_check_ram(opened, FOUR_TIB - 1, &error));
+    assert_error(error, FORMATS_ERROR_TOO_LARGE,
+                 "vm.snap: it has 4 TiB of RAM, the machine has 4.0 TiB");
+}
+
+static void a_sparse_file_gets_no_memory_for_what_it_only_claims(void **state)
+{
+    g_autoptr(RamImage) opened = open_headers(write_claiming(FOUR_TIB / 4096));
+    GError *error = NULL;
+
+    assert_false(ram_image_read_bitmaps(opened, &error));
+    assert_null(opened->blocks[0].bitmap);
+    assert_error(error, FORMATS_ERROR_TOO_LARGE,
+                 "vm.snap: claims 4 TiB of RAM, in a file that takes");
+}
+
+static void bitmaps_may_take_as_much_as_the_file_does_on_disk(void **state)
+{
+    /* One page more than in 64 MiB of bitmaps. */
+    const uint64_t n_pages = (UINT64_C(64) << 20) * 8 + 1;
+    g_autoptr(RamImage) opened = open_headers(write_claiming(n_pages));
+    GError *error = NULL;
+
+    assert_false(ram_image_read_bitmaps(opened, &error));
+    assert_error(error, FORMATS_ERROR_TOO_LARGE, "at most 64 MiB");
+
+    error = NULL;
+    opened->source->stored_bytes = UINT64_C(65) << 20;
+    assert_true(ram_image_read_bitmaps(opened, &error));
+    assert_no_error(error);
+    assert_int_equal(opened->blocks[0].n_pages_in_file, 0);
+}
+
+static void an_exabyte_is_too_large_whatever_the_file_holds(void **state)
+{
+    g_autoptr(RamImage) opened = open_headers(write_claiming(EXBI / 4096));
+    GError *error = NULL;
+
+    opened->source->stored_bytes = UINT64_MAX;
+    assert_false(ram_image_read_bitmaps(opened, &error));
+    assert_error(error, FORMATS_ERROR_TOO_LARGE, "at most 1 GiB");
+}
+
+/* ---- what follows the image ---- */
+
+static int write_followed(uint64_t off_bytes, const char *text)
+{
+    const Image image = image_valid();
+    int fd = image_write(&image);
+    const off_t end_bytes = lseek(fd, 0, SEEK_END);
+    const size_t len_bytes = strlen(text);
+
+    assert_int_equal(pwrite(fd, text, len_bytes, end_bytes + (off_t)off_bytes),
+                     len_bytes);
+    assert_int_equal(ftruncate(fd, end_bytes + (off_t)(off_bytes + len_bytes)),
+                     0);
+    return fd;
+}
+
+static void assert_padding_changes_nothing(uint64_t off_bytes, const char *text)
+{
+    const Image image = image_valid();
+    g_autoptr(RamImage) plain = open_valid(&image);
+    int fd = write_followed(off_bytes, text);
+    GError *error = NULL;
+    g_autoptr(RamImage) padded = ram_image_open_fd(fd, "padded", 0, &error);
+
+    assert_no_error(error);
+    assert_int_equal(padded->device_state_len_bytes,
+                     strlen(IMAGE_DEVICE_STATE));
+    assert_string_equal(padded->identity, plain->identity);
     close(fd);
 }
 
-static void an_exabyte_of_nothing_takes_no_memory(void **state)
+static void zeroes_behind_an_image_change_nothing(void **state)
 {
-    Image image = image_valid();
-
-    image.n_blocks = 1;
-    image.blocks[0].len_error = (UINT64_C(1) << 62) - image.blocks[0].len_bytes;
-    image.blocks[0].pages_off_error = UINT64_C(1) << 48;
-    open_stretched(&image, INT64_MAX, FORMATS_ERROR_TOO_LARGE,
-                   "bytes of bitmaps");
+    assert_padding_changes_nothing(1, "");
+    assert_padding_changes_nothing(300000, "");
+    assert_padding_changes_nothing(UINT64_C(1) << 40, "");
 }
 
-static void a_device_state_beyond_the_limit_is_too_large(void **state)
+static void what_follows_256_MiB_later_changes_nothing(void **state)
 {
-    const Image image = image_valid();
+    assert_padding_changes_nothing(UINT64_C(256) << 20, "another file");
+}
 
-    open_stretched(&image, UINT64_C(1) << 40, FORMATS_ERROR_TOO_LARGE,
-                   "bytes of device state");
+static void what_follows_closely_is_taken_for_device_state(void **state)
+{
+    int fd = write_followed(1000, "more");
+    g_autoptr(RamImage) followed = ram_image_open_fd(fd, "followed", 0, NULL);
+
+    assert_int_equal(followed->device_state_len_bytes,
+                     strlen(IMAGE_DEVICE_STATE) + 1004);
+    close(fd);
 }
 
 static void what_is_no_regular_file_is_refused(void **state)
@@ -534,8 +650,13 @@ int main(void)
         cmocka_unit_test(a_file_without_device_state_is_torn),
         cmocka_unit_test(an_image_cut_anywhere_before_its_device_state_is_torn),
         cmocka_unit_test(an_empty_file_is_torn),
-        cmocka_unit_test(an_exabyte_of_nothing_takes_no_memory),
-        cmocka_unit_test(a_device_state_beyond_the_limit_is_too_large),
+        cmocka_unit_test(headers_tell_the_ram_before_a_bitmap_is_read),
+        cmocka_unit_test(a_sparse_file_gets_no_memory_for_what_it_only_claims),
+        cmocka_unit_test(bitmaps_may_take_as_much_as_the_file_does_on_disk),
+        cmocka_unit_test(an_exabyte_is_too_large_whatever_the_file_holds),
+        cmocka_unit_test(zeroes_behind_an_image_change_nothing),
+        cmocka_unit_test(what_follows_256_MiB_later_changes_nothing),
+        cmocka_unit_test(what_follows_closely_is_taken_for_device_state),
         cmocka_unit_test(what_is_no_regular_file_is_refused),
         cmocka_unit_test(a_descriptor_stays_the_callers),
         cmocka_unit_test(a_descriptor_of_no_regular_file_is_refused),

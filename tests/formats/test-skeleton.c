@@ -138,6 +138,24 @@ static void it_takes_no_room_for_lazy_pages(void **state)
     free_pair(&pair);
 }
 
+static void it_ends_where_no_device_state_is_looked_for(void **state)
+{
+    const Image image = image_valid();
+    const bool lazy[] = {true, true, true};
+    int fd = image_write(&image);
+    int skeleton_fd = memfd_create("skeleton", MFD_CLOEXEC);
+    struct stat st;
+
+    assert_int_equal(ftruncate(fd, (off_t)1 << 40), 0);
+    g_autoptr(RamImage) padded = ram_image_open_fd(fd, "padded", 0, NULL);
+    assert_true(skeleton_write(padded, lazy, skeleton_fd, NULL));
+    assert_int_equal(fstat(skeleton_fd, &st), 0);
+    assert_int_equal(st.st_size, padded->device_state_off_bytes + (256 << 20));
+    assert_in_range(st.st_blocks * 512, 1, 8 * 4096);
+    close(fd);
+    close(skeleton_fd);
+}
+
 static void a_lazy_page_is_never_read(void **state)
 {
     const Image image = image_valid();
@@ -179,6 +197,7 @@ int main(void)
         cmocka_unit_test(without_a_lazy_block_it_is_the_same_snapshot),
         cmocka_unit_test(an_image_inside_a_file_keeps_its_offset),
         cmocka_unit_test(it_takes_no_room_for_lazy_pages),
+        cmocka_unit_test(it_ends_where_no_device_state_is_looked_for),
         cmocka_unit_test(a_lazy_page_is_never_read),
         cmocka_unit_test(a_file_that_cannot_be_written_is_an_error),
     };
