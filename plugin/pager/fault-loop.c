@@ -12,30 +12,102 @@
 
 #include <glib.h>
 
+#include "util/clock.h"
 #include "util/thread.h"
 
-typedef struct FaultThread {
-    FaultLoop *loop;
-    unsigned index;
-    pthread_t thread;
-} FaultThread;
+/* While the threads end: how often the one that waits for them reads what
+ * they read no more. */
+#define DRAIN_EVERY_US 10000
 
-/* All set before the threads start, and constant while they run. */
 struct FaultLoop {
-    int uffd;  /* the caller's */
-    int epoll; /* waits for uffd (one thread a fault) and quit (all) */
-    int quit;  /* eventfd: readable for good once it is time to end */
-    FaultHandler *handler;
-    void *opaque;
+    pthread_mutex_t lock; /* guards all down to n_ended */
+    pthread_cond_t changed;
+    bool held;
+    GArray *kept;           /* of UffdFault, the oldest first */
+    unsigned *free_workers; /* those that no handler has just now … */
+    unsigned n_free;        /* … and how many they are */
+    unsigned n_ended;       /* threads that have left their loop */
+
+    int uffd;     /* the caller's; constant, as all below */
+    int epoll;    /* waits for uffd, released and quit */
+    int released; /* eventfd: readable while there is something kept from
+                     before the release */
+    int quit;     /* eventfd: readable for good once it is time to end */
+    FaultHandlers handlers;
     unsigned n_threads; /* those that were started */
-    FaultThread *threads;
+    pthread_t *threads;
 };
 
-static bool is_quit(const FaultLoop *loop, const struct epoll_event *events,
-                    int n_events)
+/* ---- one fault ---- */
+
+/* Keep the fault, unless it is NULL; then take the oldest one that is kept, if
+ * it may be handled now. */
+static bool next_fault(FaultLoop *loop, const UffdFault *fault,
+                       UffdFault *ret_fault, unsigned *ret_worker)
+{
+    pthread_mutex_lock(&loop->lock);
+    if (fault) {
+        g_array_append_val(loop->kept, *fault);
+    }
+    bool may = !loop->held && loop->n_free > 0 && loop->kept->len > 0;
+    if (may) {
+        *ret_fault = g_array_index(loop->kept, UffdFault, 0);
+        g_array_remove_index(loop->kept, 0);
+        *ret_worker = loop->free_workers[--loop->n_free];
+    }
+    pthread_mutex_unlock(&loop->lock);
+    return may;
+}
+
+static void free_worker(FaultLoop *loop, unsigned worker)
+{
+    pthread_mutex_lock(&loop->lock);
+    loop->free_workers[loop->n_free++] = worker;
+    pthread_mutex_unlock(&loop->lock);
+}
+
+/* Handle the fault, unless it is NULL or enough others are at work, and then
+ * what was kept.  Who frees a worker looks again: so nothing stays kept while
+ * a worker is free. */
+static void serve(FaultLoop *loop, const UffdFault *fault)
+{
+    UffdFault next;
+    unsigned worker;
+
+    while (next_fault(loop, fault, &next, &worker)) {
+        loop->handlers.fault(loop->handlers.opaque, worker, &next);
+        free_worker(loop, worker);
+        fault = NULL;
+    }
+}
+
+static bool is_held(FaultLoop *loop)
+{
+    pthread_mutex_lock(&loop->lock);
+    bool held = loop->held;
+    pthread_mutex_unlock(&loop->lock);
+    return held;
+}
+
+static void read_messages(FaultLoop *loop)
+{
+    UffdMessage message;
+
+    while (uffd_next_message(loop->uffd, &message) == 0) {
+        if (!message.is_removal) {
+            serve(loop, &message.fault);
+        } else if (loop->handlers.removal && !is_held(loop)) {
+            loop->handlers.removal(loop->handlers.opaque, &message.removal);
+        }
+    }
+}
+
+/* ---- the threads ---- */
+
+static bool has(const struct epoll_event *events, int n_events, int fd)
 {
     for (int i = 0; i < n_events; i++) {
-        if (events[i].data.fd == loop->quit) {
+        if (events[i].data.fd == fd) {
             return true;
         }
     }
@@ -44,21 +116,28 @@ static bool is_quit(const FaultLoop *loop, const struct epoll_event *events,
 
 static void *fault_thread(void *opaque)
 {
-    FaultThread *self = opaque;
-    FaultLoop *loop = self->loop;
+    FaultLoop *loop = opaque;
 
     for (;;) {
-        struct epoll_event events[2];
-        UffdFault fault;
+        struct epoll_event events[3];
+        uint64_t count;
         int n = epoll_wait(loop->epoll, events, G_N_ELEMENTS(events), -1);
 
-        if (is_quit(loop, events, n)) {
-            return NULL;
+        if (has(events, n, loop->quit)) {
+            break;
         }
-        while (uffd_next_fault(loop->uffd, &fault) == 0) {
-            loop->handler(loop->opaque, self->index, &fault);
+        if (has(events, n, loop->released)) {
+            /* Others come to help until nothing is kept any more. */
+            serve(loop, NULL);
+            (void)!read(loop->released, &count, sizeof count);
         }
+        read_messages(loop);
     }
+    pthread_mutex_lock(&loop->lock);
+    loop->n_ended++;
+    pthread_cond_broadcast(&loop->changed);
+    pthread_mutex_unlock(&loop->lock);
+    return NULL;
 }
 
 static int watch(int epoll, int fd)
@@ -71,11 +150,15 @@ static int watch(int epoll, int fd)
 static int open_descriptors(FaultLoop *loop)
 {
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+    loop->released = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     loop->quit = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (loop->epoll < 0 || loop->quit < 0) {
+    if (loop->epoll < 0 || loop->released < 0 || loop->quit < 0) {
         return -errno;
     }
     int rc = watch(loop->epoll, loop->uffd);
+    if (rc == 0) {
+        rc = watch(loop->epoll, loop->released);
+    }
     return rc < 0 ? rc : watch(loop->epoll, loop->quit);
 }
 
@@ -84,30 +167,42 @@ static int start_threads(FaultLoop *loop, unsigned n_threads)
     int rc = 0;
 
     while (rc == 0 && loop->n_threads < n_threads) {
-        FaultThread *thread = &loop->threads[loop->n_threads];
-
-        thread->loop = loop;
-        thread->index = loop->n_threads;
-        rc = thread_start(&thread->thread, "preheat-fault", fault_thread,
-                          thread);
+        rc = thread_start(&loop->threads[loop->n_threads], "preheat-fault",
+                          fault_thread, loop);
         loop->n_threads += rc == 0;
     }
     return rc;
 }
 
-int fault_loop_start(int uffd, unsigned n_threads, FaultHandler *handler,
-                     void *opaque, FaultLoop **ret_loop)
+static FaultLoop *loop_new(int uffd, unsigned n_workers,
+                           const FaultHandlers *handlers)
 {
     FaultLoop *loop = g_new0(FaultLoop, 1);
 
+    pthread_mutex_init(&loop->lock, NULL);
+    clock_cond_init(&loop->changed);
+    loop->held = true;
+    loop->kept = g_array_new(FALSE, FALSE, sizeof(UffdFault));
+    loop->free_workers = g_new(unsigned, n_workers);
+    while (loop->n_free < n_workers) {
+        loop->free_workers[loop->n_free] = loop->n_free;
+        loop->n_free++;
+    }
     loop->uffd = uffd;
-    loop->handler = handler;
-    loop->opaque = opaque;
-    loop->epoll = loop->quit = -1;
-    loop->threads = g_new0(FaultThread, n_threads);
+    loop->epoll = loop->released = loop->quit = -1;
+    loop->handlers = *handlers;
+    loop->threads = g_new0(pthread_t, n_workers + 1);
+    return loop;
+}
+
+int fault_loop_start_held(int uffd, unsigned n_threads,
+                          const FaultHandlers *handlers, FaultLoop **ret_loop)
+{
+    FaultLoop *loop = loop_new(uffd, n_threads, handlers);
     int rc = open_descriptors(loop);
+
     if (rc == 0) {
-        rc = start_threads(loop, n_threads);
+        rc = start_threads(loop, n_threads + 1);
     }
     if (rc < 0) {
         fault_loop_stop(loop);
@@ -117,27 +212,79 @@ int fault_loop_start(int uffd, unsigned n_threads, FaultHandler *handler,
     return 0;
 }
 
+int fault_loop_start(int uffd, unsigned n_threads, FaultHandler *handler,
+                     void *opaque, FaultLoop **ret_loop)
+{
+    const FaultHandlers handlers = {.fault = handler, .opaque = opaque};
+    int rc = fault_loop_start_held(uffd, n_threads, &handlers, ret_loop);
+
+    if (rc == 0) {
+        fault_loop_release(*ret_loop);
+    }
+    return rc;
+}
+
+/* Cannot fail: each of the two counters is written once. */
+static void make_readable(int event)
+{
+    const uint64_t one = 1;
+    ssize_t written = write(event, &one, sizeof one);
+
+    g_assert(written == (ssize_t)sizeof one);
+}
+
+void fault_loop_release(FaultLoop *loop)
+{
+    pthread_mutex_lock(&loop->lock);
+    loop->held = false;
+    pthread_mutex_unlock(&loop->lock);
+    make_readable(loop->released);
+}
+
+/* A handler may be trying to fill a page of memory that is being given back,
+ * and cannot before that has been read; the other threads may have ended. */
+static void await_end(FaultLoop *loop)
+{
+    UffdMessage message;
+
+    pthread_mutex_lock(&loop->lock);
+    while (loop->n_ended < loop->n_threads) {
+        clock_cond_wait_until(&loop->changed, &loop->lock,
+                              monotonic_us() + DRAIN_EVERY_US);
+        pthread_mutex_unlock(&loop->lock);
+        while (uffd_next_message(loop->uffd, &message) == 0) {
+        }
+        pthread_mutex_lock(&loop->lock);
+    }
+    pthread_mutex_unlock(&loop->lock);
+}
+
+static void close_unless_none(int fd)
+{
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
 void fault_loop_stop(FaultLoop *loop)
 {
-    uint64_t one = 1;
-
     if (!loop) {
         return;
     }
     if (loop->n_threads > 0) {
-        /* Cannot fail: the counter is 0 and only ever written here. */
-        ssize_t written = write(loop->quit, &one, sizeof one);
-        g_assert(written == (ssize_t)sizeof one);
+        make_readable(loop->quit);
+        await_end(loop);
     }
     for (unsigned i = 0; i < loop->n_threads; i++) {
-        pthread_join(loop->threads[i].thread, NULL);
+        pthread_join(loop->threads[i], NULL);
     }
-    if (loop->epoll >= 0) {
-        close(loop->epoll);
-    }
-    if (loop->quit >= 0) {
-        close(loop->quit);
-    }
+    close_unless_none(loop->epoll);
+    close_unless_none(loop->released);
+    close_unless_none(loop->quit);
+    pthread_cond_destroy(&loop->changed);
+    pthread_mutex_destroy(&loop->lock);
+    g_array_unref(loop->kept);
+    g_free(loop->free_workers);
     g_free(loop->threads);
     g_free(loop);
 }

@@ -5,15 +5,11 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <sys/vfs.h>
-#include <unistd.h>
 
-#include <linux/magic.h>
+#include "plugin/pager/kernel-file.h"
+#include "plugin/pager/mapping.h"
 
 GQuark pager_error_quark(void)
 {
@@ -22,66 +18,23 @@ GQuark pager_error_quark(void)
 
 #define WAY_OUT "or load with --policy full"
 
-/* One line of /proc/self/maps. */
-typedef struct Mapping {
-    uint64_t start;
-    uint64_t end;
-    char perms[5];
-    dev_t device;
-    uint64_t inode;
-    const char *path; /* into the line; "" if there is none */
-} Mapping;
-
-static bool parse_mapping(char *line, Mapping *ret_mapping)
+void ram_range_prepare(void)
 {
-    unsigned major_number;
-    unsigned minor_number;
-    int path_at = 0;
-    int n = sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %*x %x:%x %" SCNu64 " %n",
-                   &ret_mapping->start, &ret_mapping->end, ret_mapping->perms,
-                   &major_number, &minor_number, &ret_mapping->inode, &path_at);
+    kernel_files_prepare();
+    uffd_prepare();
+}
 
-    if (n < 6 || path_at == 0) {
-        return false;
+/* NULL with an error; for g_free(). */
+static char *read_kernel_file(KernelFile file, GError **error)
+{
+    char *text = kernel_file_read(file);
+
+    if (!text) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
+                    "%s cannot be read: %s", kernel_file_path(file),
+                    g_strerror(errno));
     }
-    ret_mapping->device = makedev(major_number, minor_number);
-    line[strcspn(line, "\n")] = '\0';
-    ret_mapping->path = line + path_at;
-    return true;
-}
-
-/* memfd and shared anonymous memory live on the kernel's own tmpfs, which
- * has no mount point; the path still tells them. */
-static bool is_kernel_path(const char *path)
-{
-    return g_str_has_prefix(path, "/memfd:") ||
-           g_str_has_prefix(path, "/dev/zero (deleted)") ||
-           g_str_has_prefix(path, "/SYSV");
-}
-
-/* Such a path is also what reserved huge pages are called when they come from
- * memfd or SysV; these live on another device. */
-static bool is_kernel_shmem(const Mapping *mapping)
-{
-    int fd = memfd_create("preheat", MFD_CLOEXEC);
-    struct stat info;
-    bool is =
-        fd >= 0 && fstat(fd, &info) == 0 && info.st_dev == mapping->device;
-
-    if (fd >= 0) {
-        close(fd);
-    }
-    return is;
-}
-
-/* Whether the mapping's file is on tmpfs.  Asked of its folder, since QEMU
- * may have unlinked the file as soon as it was open. */
-static bool is_on_tmpfs(const Mapping *mapping)
-{
-    g_autofree char *folder = g_path_get_dirname(mapping->path);
-    struct statfs fs;
-
-    return statfs(folder, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+    return text;
 }
 
 static bool refuse(GError **error, const char *name, const char *what)
@@ -91,59 +44,67 @@ static bool refuse(GError **error, const char *name, const char *what)
     return false;
 }
 
-static bool classify(const char *name, const Mapping *mapping,
-                     RamKind *ret_kind, GError **error)
-{
-    bool shared = mapping->perms[3] == 's';
+/* ---- of what kind it is ---- */
 
-    if (mapping->perms[0] != 'r' || mapping->perms[1] != 'w') {
-        return refuse(error, name,
-                      "is not writable memory; take its device off");
-    }
-    if (mapping->inode == 0 && !shared) {
-        *ret_kind = RAM_ANONYMOUS;
-        return true;
-    }
-    bool by_kernel = is_kernel_path(mapping->path);
-    if (g_str_has_prefix(mapping->path, "/anon_hugepage") ||
-        strstr(mapping->path, "hugetlb") ||
-        (by_kernel && !is_kernel_shmem(mapping))) {
+static bool classify_file(const char *name, const Mapping *mapping,
+                          const MappingFileSystem *on, GError **error)
+{
+    if (g_strcmp0(on->type, "hugetlbfs") == 0) {
         return refuse(error, name,
                       "is made of reserved huge pages (hugetlb), which are "
-                      "not loaded lazily; use memory-backend-memfd without "
-                      "hugetlb=on");
+                      "not loaded lazily; use memory-backend-ram, or "
+                      "memory-backend-memfd without hugetlb=on");
     }
-    if (!shared) {
+    if (mapping->perms[3] != 's') {
         return refuse(error, name,
                       "is a private mapping of a file, whose own contents "
                       "would show through; use memory-backend-ram, or "
                       "share=on on tmpfs");
     }
-    if (by_kernel || is_on_tmpfs(mapping)) {
-        *ret_kind = RAM_SHARED;
+    if (g_strcmp0(on->type, "tmpfs") == 0) {
         return true;
     }
     g_autofree char *what = g_strdup_printf(
-        "is mapped from the ordinary file %s; use memory-backend-memfd, or a "
-        "file on tmpfs such as /dev/shm",
-        mapping->path);
+        "is mapped from the ordinary file %s (%s); use memory-backend-memfd, "
+        "or a file on tmpfs such as /dev/shm",
+        mapping->path, on->type ? on->type : "on a file system not seen here");
     return refuse(error, name, what);
+}
+
+static bool classify(const char *name, const Mapping *mapping,
+                     RamKind *ret_kind, GError **error)
+{
+    if (mapping->perms[0] != 'r' || mapping->perms[1] != 'w') {
+        return refuse(error, name,
+                      "is not writable memory; take its device off");
+    }
+    if (mapping->inode == 0 && mapping->perms[3] != 's') {
+        *ret_kind = RAM_ANONYMOUS;
+        return true;
+    }
+    MappingFileSystem on;
+    mapping_file_system(mapping, &on);
+    bool ok = classify_file(name, mapping, &on, error);
+    mapping_file_system_clear(&on);
+    if (ok) {
+        *ret_kind = RAM_SHARED;
+    }
+    return ok;
 }
 
 /* Go through the mappings that make up the range: all must be of one kind and
  * follow each other without a gap. */
-static bool check_mappings(FILE *maps, const char *name, uint64_t start,
+static bool check_mappings(char *maps, const char *name, uint64_t start,
                            uint64_t end, RamKind *ret_kind, GError **error)
 {
-    g_autofree char *line = NULL;
-    size_t size = 0;
     uint64_t at = start;
+    const char *line;
 
-    while (at < end && getline(&line, &size, maps) >= 0) {
+    while (at < end && (line = mapping_next_line(&maps))) {
         Mapping mapping;
         RamKind kind;
 
-        if (!parse_mapping(line, &mapping) || mapping.end <= at) {
+        if (!mapping_parse(line, &mapping) || mapping.end <= at) {
             continue;
         }
         if (mapping.start > at) {
@@ -168,6 +129,52 @@ static bool check_mappings(FILE *maps, const char *name, uint64_t start,
     return true;
 }
 
+/* ---- whether it is locked ---- */
+
+static bool has_locked_memory(const char *status)
+{
+    const char *locked = strstr(status, "\nVmLck:");
+
+    return locked &&
+           g_ascii_strtoull(locked + strlen("\nVmLck:"), NULL, 10) > 0;
+}
+
+static bool has_locked_mapping(char *smaps, uint64_t start, uint64_t end)
+{
+    Mapping mapping = {0};
+    const char *line;
+
+    while ((line = mapping_next_line(&smaps))) {
+        if (mapping_parse(line, &mapping) || mapping.start >= end ||
+            mapping.end <= start) {
+            continue;
+        }
+        if (g_str_has_prefix(line, "VmFlags:") && strstr(line, " lo")) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Asked of the slow file only where something is locked at all. */
+static bool check_unlocked(const char *name, uint64_t start, uint64_t end,
+                           GError **error)
+{
+    g_autofree char *status = read_kernel_file(KERNEL_FILE_STATUS, error);
+
+    if (!status || !has_locked_memory(status)) {
+        return status != NULL;
+    }
+    g_autofree char *smaps = read_kernel_file(KERNEL_FILE_SMAPS, error);
+    if (!smaps) {
+        return false;
+    }
+    return !has_locked_mapping(smaps, start, end) ||
+           refuse(error, name,
+                  "is locked (-overcommit mem-lock=on?), so that it cannot be "
+                  "given back to be loaded; start QEMU without");
+}
+
 bool ram_range_check(const char *name, uint64_t start, uint64_t len_bytes,
                      RamKind *ret_kind, GError **error)
 {
@@ -180,19 +187,14 @@ bool ram_range_check(const char *name, uint64_t start, uint64_t len_bytes,
                     name, start);
         return false;
     }
-    FILE *maps = fopen("/proc/self/maps", "re");
-    if (!maps) {
-        g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
-                    "/proc/self/maps cannot be opened: %s", g_strerror(errno));
+    g_autofree char *maps = read_kernel_file(KERNEL_FILE_MAPS, error);
+    if (!maps ||
+        !check_mappings(maps, name, start, start + len_bytes, &kind, error) ||
+        !check_unlocked(name, start, start + len_bytes, error)) {
         return false;
     }
-    bool ok =
-        check_mappings(maps, name, start, start + len_bytes, &kind, error);
-    fclose(maps);
-    if (ok) {
-        *ret_kind = kind;
-    }
-    return ok;
+    *ret_kind = kind;
+    return true;
 }
 
 int ram_range_discard(RamKind kind, uint64_t start, uint64_t len_bytes)
@@ -204,11 +206,8 @@ int ram_range_discard(RamKind kind, uint64_t start, uint64_t len_bytes)
                                                                      : -errno;
 }
 
-bool ram_range_open_uffd(int *ret_fd, UffdCaps *ret_caps, const char *otherwise,
-                         GError **error)
+static bool report_uffd(int rc, const char *otherwise, GError **error)
 {
-    int rc = uffd_open(ret_fd, ret_caps);
-
     if (rc == -EPERM || rc == -EACCES) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
                     "userfaultfd is not allowed here: give this user access "
@@ -222,4 +221,17 @@ bool ram_range_open_uffd(int *ret_fd, UffdCaps *ret_caps, const char *otherwise,
                     g_strerror(-rc), otherwise);
     }
     return rc >= 0;
+}
+
+bool ram_range_open_uffd(int *ret_fd, UffdCaps *ret_caps, const char *otherwise,
+                         GError **error)
+{
+    return report_uffd(uffd_open(ret_fd, ret_caps), otherwise, error);
+}
+
+bool ram_range_open_uffd_with_removals(int *ret_fd, UffdCaps *ret_caps,
+                                       const char *otherwise, GError **error)
+{
+    return report_uffd(uffd_open_with_removals(ret_fd, ret_caps), otherwise,
+                       error);
 }

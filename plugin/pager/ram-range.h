@@ -29,6 +29,11 @@ typedef enum {
     RAM_SHARED,    /* shared memory: memfd, tmpfs, shared anonymous */
 } RamKind;
 
+/* Open what the functions below need a privilege or a path for, and keep it for
+ * the life of the process: before the program gives up its user or its root.
+ * Without it they take what there is when they are called. */
+void ram_range_prepare(void);
+
 /*
  * Find out by /proc/self/maps what the len_bytes from start on are.
  * name, the RAM block's, is for messages.
@@ -46,3 +51,7 @@ int ram_range_discard(RamKind kind, uint64_t start, uint64_t len_bytes);
  * to do without it: otherwise, as "load with --policy full". */
 bool ram_range_open_uffd(int *ret_fd, UffdCaps *ret_caps, const char *otherwise,
                          GError **error);
+
+/* The same of uffd_open_with_removals(). */
+bool ram_range_open_uffd_with_removals(int *ret_fd, UffdCaps *ret_caps,
+                                       const char *otherwise, GError **error);

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -53,66 +54,96 @@ static int batch_result(int rc, int64_t done, uint64_t *ret_done)
     return rc == -EEXIST ? UFFD_EXISTS : rc;
 }
 
-static int open_fd(void)
+/* What uffd_prepare() has opened, or -1: the device; where there is none, a
+ * userfaultfd that nobody has yet (an atomic, so that only one takes it). */
+static int kept_device = -1;
+static _Atomic int kept_uffd = -1;
+
+/* These return a descriptor or -errno. */
+
+static int open_device(void)
 {
-    int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+    int fd = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
 
-    if (device >= 0) {
-        int fd = ioctl(device, USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
-        int saved = errno;
-
-        close(device);
-        return fd >= 0 ? fd : -saved;
-    }
-    int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
     return fd >= 0 ? fd : -errno;
 }
 
-/* UFFDIO_API may be called with features once for each descriptor, and it
- * refuses what it does not know: ask with one descriptor, use another. */
-static int query_features(uint64_t *ret_features)
+static int open_by_device(int device)
 {
-    struct uffdio_api api = {.api = UFFD_API};
+    int fd = ioctl(device, USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
+
+    return fd >= 0 ? fd : -errno;
+}
+
+static int open_by_call(void)
+{
+    int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+    return fd >= 0 ? fd : -errno;
+}
+
+static int open_fd(void)
+{
+    int kept = atomic_exchange(&kept_uffd, -1);
+
+    if (kept >= 0) {
+        return kept;
+    }
+    if (kept_device >= 0) {
+        return open_by_device(kept_device);
+    }
+    int device = open_device();
+    if (device < 0) {
+        return open_by_call();
+    }
+    int fd = open_by_device(device);
+    close(device);
+    return fd;
+}
+
+void uffd_prepare(void)
+{
+    if (kept_device >= 0 || atomic_load(&kept_uffd) >= 0) {
+        return;
+    }
+    kept_device = open_device();
+    if (kept_device < 0) {
+        /* The privilege to make the system call is good for one. */
+        atomic_store(&kept_uffd, open_by_call());
+    }
+}
+
+/* The kernel answers with all that it can do, wanted or not. */
+static int open_with(uint64_t features, int *ret_fd, UffdCaps *ret_caps)
+{
+    struct uffdio_api api = {.api = UFFD_API, .features = features};
     int fd = open_fd();
 
     if (fd < 0) {
         return fd;
     }
     int rc = call(fd, UFFDIO_API, &api);
-    close(fd);
-    *ret_features = api.features;
-    return rc;
-}
-
-int uffd_open(int *ret_fd, UffdCaps *ret_caps)
-{
-    uint64_t features = 0;
-    int rc = query_features(&features);
-
-    if (rc < 0) {
-        return rc;
-    }
-    struct uffdio_api api = {
-        .api = UFFD_API,
-        .features =
-            features & (UFFD_FEATURE_THREAD_ID | UFFD_FEATURE_MISSING_SHMEM |
-                        UFFD_FEATURE_MINOR_SHMEM | UFFD_FEATURE_MOVE),
-    };
-    int fd = open_fd();
-    if (fd < 0) {
-        return fd;
-    }
-    rc = call(fd, UFFDIO_API, &api);
     if (rc < 0) {
         close(fd);
         return rc;
     }
     *ret_fd = fd;
     *ret_caps =
-        ((features & UFFD_FEATURE_MISSING_SHMEM) ? UFFD_CAN_SHARED : 0) |
-        ((features & UFFD_FEATURE_MINOR_SHMEM) ? UFFD_CAN_MINOR : 0) |
-        ((features & UFFD_FEATURE_MOVE) ? UFFD_CAN_MOVE : 0);
+        ((api.features & UFFD_FEATURE_MISSING_SHMEM) ? UFFD_CAN_SHARED : 0) |
+        ((api.features & UFFD_FEATURE_MINOR_SHMEM) ? UFFD_CAN_MINOR : 0) |
+        ((api.features & UFFD_FEATURE_MOVE) ? UFFD_CAN_MOVE : 0);
     return 0;
+}
+
+int uffd_open(int *ret_fd, UffdCaps *ret_caps)
+{
+    return open_with(UFFD_FEATURE_THREAD_ID, ret_fd, ret_caps);
+}
+
+int uffd_open_with_removals(int *ret_fd, UffdCaps *ret_caps)
+{
+    return open_with(UFFD_FEATURE_THREAD_ID | UFFD_FEATURE_EVENT_REMOVE, ret_fd,
+                     ret_caps);
 }
 
 int uffd_register(int fd, uint64_t start, uint64_t len, UffdMode mode)
@@ -200,7 +231,7 @@ int uffd_wake(int fd, uint64_t start, uint64_t len)
     return call(fd, UFFDIO_WAKE, &argument);
 }
 
-int uffd_next_fault(int fd, UffdFault *ret_fault)
+int uffd_next_message(int fd, UffdMessage *ret_message)
 {
     for (;;) {
         struct uffd_msg message;
@@ -209,12 +240,25 @@ int uffd_next_fault(int fd, UffdFault *ret_fault)
         if (got < 0) {
             return errno == EAGAIN || errno == EINTR ? UFFD_AGAIN : -errno;
         }
-        if (got == (ssize_t)sizeof message &&
-            message.event == UFFD_EVENT_PAGEFAULT) {
-            ret_fault->address = message.arg.pagefault.address;
-            ret_fault->is_write =
-                (message.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE) != 0;
-            ret_fault->thread_id = message.arg.pagefault.feat.ptid;
+        if (got != (ssize_t)sizeof message) {
+            return -EIO;
+        }
+        if (message.event == UFFD_EVENT_PAGEFAULT) {
+            ret_message->is_removal = false;
+            ret_message->fault = (UffdFault){
+                .address = message.arg.pagefault.address,
+                .is_write = (message.arg.pagefault.flags &
+                             UFFD_PAGEFAULT_FLAG_WRITE) != 0,
+                .thread_id = message.arg.pagefault.feat.ptid,
+            };
+            return 0;
+        }
+        if (message.event == UFFD_EVENT_REMOVE) {
+            ret_message->is_removal = true;
+            ret_message->removal = (UffdRemoval){
+                .start = message.arg.remove.start,
+                .end = message.arg.remove.end,
+            };
             return 0;
         }
     }

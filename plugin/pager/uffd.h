@@ -38,6 +38,27 @@ typedef struct UffdFault {
     uint32_t thread_id;
 } UffdFault;
 
+/* Memory that somebody gives back (madvise()): from start (inclusive) to end
+ * (exclusive), page aligned. */
+typedef struct UffdRemoval {
+    uint64_t start;
+    uint64_t end;
+} UffdRemoval;
+
+typedef struct UffdMessage {
+    bool is_removal; /* which of the two it is */
+    UffdFault fault;
+    UffdRemoval removal;
+} UffdMessage;
+
+/*
+ * Open what later calls of uffd_open() need a privilege or a path for, and keep
+ * it for the life of the process: before the program gives these up.  May be
+ * called again, not by two threads at once; without it uffd_open() takes what
+ * there is at that time.
+ */
+void uffd_prepare(void);
+
 /*
  * Open a userfaultfd (non-blocking, close-on-exec) that also reports faults
  * raised inside the kernel, by KVM or a system call: /dev/userfaultfd where
@@ -45,6 +66,11 @@ typedef struct UffdFault {
  * -EPERM, -EACCES: not allowed; -ENOSYS, -ENOENT: the kernel has none.
  */
 int uffd_open(int *ret_fd, UffdCaps *ret_caps);
+
+/* The same; what is given back in the ranges is reported, too.  Whoever gives
+ * back waits until that has been read, and until then the ranges' pages cannot
+ * be filled: UFFD_AGAIN. */
+int uffd_open_with_removals(int *ret_fd, UffdCaps *ret_caps);
 
 int uffd_register(int fd, uint64_t start, uint64_t len, UffdMode mode);
 
@@ -78,5 +104,5 @@ int uffd_poison(int fd, uint64_t start, uint64_t len);
 
 int uffd_wake(int fd, uint64_t start, uint64_t len);
 
-/* Take the next fault.  UFFD_AGAIN: there is none just now. */
-int uffd_next_fault(int fd, UffdFault *ret_fault);
+/* Take the next fault or removal.  UFFD_AGAIN: there is none just now. */
+int uffd_next_message(int fd, UffdMessage *ret_message);

@@ -4,6 +4,8 @@
  * Memory that cannot be loaded lazily, and a kernel that does not help.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,11 +13,26 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "plugin/pager/ram-range.h"
+
+/* What opening one gives, unless it is this. */
+#define OPEN_REALLY 1
+static int open_rc = OPEN_REALLY;
+
+int __real_uffd_open(int *ret_fd, UffdCaps *ret_caps);
+int __wrap_uffd_open(int *ret_fd, UffdCaps *ret_caps);
+
+int __wrap_uffd_open(int *ret_fd, UffdCaps *ret_caps)
+{
+    return open_rc == OPEN_REALLY ? __real_uffd_open(ret_fd, ret_caps)
+                                  : open_rc;
+}
 
 static void memory_mapped_from_an_ordinary_file_is_refused(void **state)
 {
@@ -80,6 +97,203 @@ static void huge_pages_of_a_memfd_are_refused(void **state)
     assert_non_null(strstr(error->message, "hugetlb"));
 }
 
+/* ---- what the memory's file is called does not matter ---- */
+
+/* The range's kind by a shared mapping of len bytes of the file, without
+ * reserving anything. */
+static bool check_file(const char *path, uint64_t len, GError **error)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    RamKind kind = RAM_ANONYMOUS;
+
+    assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, (off_t)len), 0);
+    void *memory = mmap(NULL, len, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_NORESERVE, fd, 0);
+    assert_ptr_not_equal(memory, MAP_FAILED);
+    /* As QEMU does with files of its own. */
+    unlink(path);
+    close(fd);
+    bool ok = ram_range_check("pc.ram", (uintptr_t)memory, len, &kind, error);
+    munmap(memory, len);
+    assert_true(!ok || kind == RAM_SHARED);
+    return ok;
+}
+
+static void a_file_on_tmpfs_may_be_called_hugetlb(void **state)
+{
+    g_autofree char *path =
+        g_strdup_printf("/dev/shm/preheat-hugetlb-%d", (int)getpid());
+    g_autoptr(GError) error = NULL;
+
+    assert_true(check_file(path, 65536, &error));
+}
+
+static void a_file_on_devtmpfs_is_not_on_tmpfs(void **state)
+{
+    g_autofree char *path = g_strdup_printf("/dev/preheat-%d", (int)getpid());
+    g_autofree char *mounts = NULL;
+    g_autoptr(GError) error = NULL;
+
+    assert_true(
+        g_file_get_contents("/proc/self/mountinfo", &mounts, NULL, NULL));
+    if (geteuid() != 0 || !strstr(mounts, " - devtmpfs ")) {
+        print_message("skipped: needs root and a devtmpfs\n");
+        skip();
+    }
+    assert_false(check_file(path, 65536, &error));
+    assert_non_null(strstr(error->message, "devtmpfs"));
+}
+
+/* ---- in a process of its own ---- */
+
+#define CHILD_SKIPS 77
+
+/* Run check() in a child, for what cannot be undone; skip if it says so. */
+static void run_in_child(void (*check)(void))
+{
+    int status;
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        check();
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == CHILD_SKIPS) {
+        skip();
+    }
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void require(bool ok, int status, const char *what, const GError *error)
+{
+    if (!ok) {
+        print_message("%s: %s%s\n",
+                      status == CHILD_SKIPS ? "skipped" : "failed", what,
+                      error ? error->message : "");
+        _exit(status);
+    }
+}
+
+static void check_hugetlbfs(void)
+{
+    g_autoptr(GError) error = NULL;
+
+    /* The mount ends with this process. */
+    require(unshare(CLONE_NEWNS) == 0 &&
+                mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+                mount("none", "/mnt", "hugetlbfs", 0, NULL) == 0,
+            CHILD_SKIPS, "hugetlbfs cannot be mounted here", NULL);
+    require(!check_file("/mnt/ram", 2 << 20, &error), 1, "not refused", NULL);
+    require(strstr(error->message, "reserved huge pages") &&
+                strstr(error->message, "--policy full"),
+            1, "the reason is ", error);
+}
+
+static void a_file_on_hugetlbfs_is_refused_for_its_huge_pages(void **state)
+{
+    run_in_child(check_hugetlbfs);
+}
+
+static bool check_anonymous(GError **error)
+{
+    RamKind kind;
+    void *memory = mmap(NULL, 65536, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return ram_range_check("pc.ram", (uintptr_t)memory, 65536, &kind, error);
+}
+
+/* The new root is a folder that is nowhere any more. */
+static void give_up_root(void)
+{
+    char folder[] = "/tmp/preheat-test-XXXXXX";
+    int parent = open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    require(geteuid() == 0, CHILD_SKIPS, "needs root", NULL);
+    require(mkdtemp(folder) && chroot(folder) == 0 && chdir("/") == 0 &&
+                unlinkat(parent, folder + strlen("/tmp/"), AT_REMOVEDIR) == 0,
+            1, "chroot", NULL);
+    require(setgid(65534) == 0 && setuid(65534) == 0, 1, "setuid", NULL);
+}
+
+static void check_prepared(void)
+{
+    g_autoptr(GError) error = NULL;
+    int fd = open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    RamKind kind;
+    UffdCaps caps;
+    int uffd;
+
+    require(fd >= 0 && ftruncate(fd, 65536) == 0, CHILD_SKIPS,
+            "needs tmpfs on /dev/shm", NULL);
+    void *shared = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    ram_range_prepare();
+    give_up_root();
+    require(check_anonymous(&error), 1, "anonymous: ", error);
+    require(ram_range_check("mem", (uintptr_t)shared, 65536, &kind, &error) &&
+                kind == RAM_SHARED,
+            1, "shared: ", error);
+    require(ram_range_open_uffd(&uffd, &caps, "do without", &error), 1,
+            "userfaultfd: ", error);
+    /* As many as are wanted later. */
+    require(
+        ram_range_open_uffd_with_removals(&uffd, &caps, "do without", &error),
+        1, "again: ", error);
+}
+
+static void
+after_preparation_memory_can_be_taken_over_without_root_and_paths(void **state)
+{
+    if (access("/dev/userfaultfd", R_OK | W_OK) != 0) {
+        print_message("skipped: needs /dev/userfaultfd\n");
+        skip();
+    }
+    run_in_child(check_prepared);
+}
+
+static void check_unprepared(void)
+{
+    g_autoptr(GError) error = NULL;
+
+    give_up_root();
+    require(!check_anonymous(&error), 1, "read", NULL);
+    require(g_error_matches(error, PAGER_ERROR, PAGER_ERROR_SYSTEM) &&
+                strstr(error->message, "/proc/self/maps"),
+            1, "the reason is ", error);
+}
+
+static void without_preparation_the_missing_file_is_named(void **state)
+{
+    run_in_child(check_unprepared);
+}
+
+/* ---- */
+
+static void memory_that_is_locked_is_refused(void **state)
+{
+    RamKind kind;
+    g_autoptr(GError) error = NULL;
+    uint8_t *memory = mmap(NULL, 4 * 65536, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (mlock(memory + 2 * 65536, 65536) != 0) {
+        print_message("skipped: memory cannot be locked here\n");
+        skip();
+    }
+    assert_false(
+        ram_range_check("pc.ram", (uintptr_t)memory, 3 * 65536, &kind, &error));
+    assert_non_null(strstr(error->message, "locked"));
+    g_clear_error(&error);
+    /* What is locked elsewhere does not matter. */
+    assert_true(
+        ram_range_check("pc.ram", (uintptr_t)memory, 2 * 65536, &kind, &error));
+    munmap(memory, 4 * 65536);
+}
+
 static void memory_that_is_not_there_is_refused(void **state)
 {
     RamKind kind;
@@ -96,16 +310,6 @@ static void memory_that_is_not_there_is_refused(void **state)
 
 /* ---- userfaultfd ---- */
 
-/* What opening one gives. */
-static int open_rc;
-
-int __wrap_uffd_open(int *ret_fd, UffdCaps *ret_caps);
-
-int __wrap_uffd_open(int *ret_fd, UffdCaps *ret_caps)
-{
-    return open_rc;
-}
-
 static void assert_cannot_open(int rc, const char *text)
 {
     g_autoptr(GError) error = NULL;
@@ -114,6 +318,7 @@ static void assert_cannot_open(int rc, const char *text)
 
     open_rc = rc;
     assert_false(ram_range_open_uffd(&fd, &caps, "do without", &error));
+    open_rc = OPEN_REALLY;
     assert_true(g_error_matches(error, PAGER_ERROR, PAGER_ERROR_SYSTEM));
     assert_non_null(strstr(error->message, text));
     assert_non_null(strstr(error->message, "do without"));
@@ -137,6 +342,13 @@ int main(void)
         cmocka_unit_test(memory_mapped_from_an_ordinary_file_is_refused),
         cmocka_unit_test(private_memory_of_a_memfd_is_refused),
         cmocka_unit_test(huge_pages_of_a_memfd_are_refused),
+        cmocka_unit_test(a_file_on_tmpfs_may_be_called_hugetlb),
+        cmocka_unit_test(a_file_on_devtmpfs_is_not_on_tmpfs),
+        cmocka_unit_test(a_file_on_hugetlbfs_is_refused_for_its_huge_pages),
+        cmocka_unit_test(
+            after_preparation_memory_can_be_taken_over_without_root_and_paths),
+        cmocka_unit_test(without_preparation_the_missing_file_is_named),
+        cmocka_unit_test(memory_that_is_locked_is_refused),
         cmocka_unit_test(memory_that_is_not_there_is_refused),
         cmocka_unit_test(
             a_user_who_may_have_no_userfaultfd_is_told_what_to_allow),
