@@ -56,7 +56,8 @@ static bool verify(Rpc *qmp, const RamImage *snapshot, json_t **ret_answer,
         return false;
     }
     blocks = ram_blocks_query(qmp, error);
-    if (!blocks || !machine_check_blocks(snapshot, blocks, error)) {
+    if (!blocks || !machine_check_blocks(snapshot, blocks, LOAD_POLICY_FULL,
+                                         NULL, error)) {
         return false;
     }
     control = plugin_client_connect_peer(qmp, error);

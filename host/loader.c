@@ -298,10 +298,19 @@ static bool begin(Load *load, GError **error)
 
 static bool check_machine(Load *load, GError **error)
 {
+    g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
+    bool ok;
+
     load->blocks = ram_blocks_query(load->qmp, error);
-    return load->blocks &&
-           machine_check_blocks(load->snapshot, load->blocks, error) &&
-           (load->full || machine_check_devices(load->qmp, load->pid, error));
+    ok = load->blocks &&
+         machine_check_blocks(load->snapshot, load->blocks,
+                              load->options->policy, warnings, error) &&
+         (load->full || machine_check_devices(load->qmp, load->pid,
+                                              load->blocks, warnings, error));
+    for (guint i = 0; i < warnings->len; i++) {
+        say(load, "warning: %s", (char *)warnings->pdata[i]);
+    }
+    return ok;
 }
 
 static bool tell_milestone(Load *load, Milestone milestone, int64_t time_us,

@@ -4,8 +4,9 @@
 #include "host/machine-check.h"
 
 #include <string.h>
+#include <unistd.h>
 
-#include "host/qmp.h"
+#include "host/ram-access.h"
 #include "util/error.h"
 #include "util/units.h"
 
@@ -22,63 +23,115 @@ static char *size_advice(const RamImageBlock *block)
     return g_strdup_printf("start QEMU with a size of %s for it", size);
 }
 
-static bool lengths_agree(const RamImageBlock *saved, const RamBlock *block)
+/* QEMU itself compares no lengths when it loads a mapped-ram file: it reads
+ * each page that is in the file to its place, and fails at one beyond the
+ * block's used length. */
+static bool pages_fit(const RamImageBlock *saved, const RamBlock *block)
 {
-    if (saved->len_bytes == block->used_bytes) {
+    for (uint64_t page = block->used_bytes / saved->page_bytes;
+         page < saved->n_pages; page++) {
+        if (ram_image_block_has_page(saved, page)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What QEMU can resize, as it does with ACPI tables, may have another length.
+ * It has room left, or it is just as long as it can be. */
+static bool is_resizable(const RamImageBlock *saved, const RamBlock *block)
+{
+    return block->used_bytes != block->total_bytes &&
+           saved->len_bytes <= block->total_bytes;
+}
+
+static char *describe_lengths(const RamImage *snapshot,
+                              const RamImageBlock *saved, const RamBlock *block)
+{
+    g_autofree char *saved_size = units_format_size(saved->len_bytes);
+    g_autofree char *machine_size = units_format_size(block->used_bytes);
+
+    return g_strdup_printf("%s: RAM block %s is %s in the snapshot but %s in "
+                           "this machine",
+                           snapshot->path, saved->name, saved_size,
+                           machine_size);
+}
+
+static bool check_length(const RamImage *snapshot, const RamImageBlock *saved,
+                         const RamBlock *block, LoadPolicy policy,
+                         GPtrArray *warnings, GError **error)
+{
+    bool fits = pages_fit(saved, block);
+    g_autofree char *lengths = NULL;
+    g_autofree char *advice = NULL;
+
+    if (fits &&
+        (saved->len_bytes == block->used_bytes || is_resizable(saved, block))) {
         return true;
     }
-    /* QEMU resizes what can be resized, and small blocks are loaded by QEMU
-     * itself, with its own check. */
-    return saved->len_bytes <= block->total_bytes &&
-           (block->used_bytes != block->total_bytes ||
-            block->total_bytes < LAZY_MIN_BYTES);
+    lengths = describe_lengths(snapshot, saved, block);
+    advice = size_advice(saved);
+    if (fits && policy == LOAD_POLICY_FULL) {
+        if (warnings) {
+            g_ptr_array_add(warnings,
+                            g_strdup_printf("%s, which QEMU does not mind; %s",
+                                            lengths, advice));
+        }
+        return true;
+    }
+    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED, "%s; %s", lengths,
+                advice);
+    return false;
+}
+
+static bool check_page_size(const RamImage *snapshot,
+                            const RamImageBlock *saved, const RamBlock *block,
+                            LoadPolicy policy, GError **error)
+{
+    uint64_t host_page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+    g_autofree char *saved_size = NULL;
+    g_autofree char *host_size = NULL;
+
+    if (policy == LOAD_POLICY_FULL || saved->page_bytes == host_page_bytes ||
+        !machine_block_is_lazy(block)) {
+        return true;
+    }
+    saved_size = units_format_size(saved->page_bytes);
+    host_size = units_format_size(host_page_bytes);
+    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                "%s: RAM block %s has pages of %s, and this host has pages of "
+                "%s: it cannot be loaded lazily; " WAY_OUT,
+                snapshot->path, saved->name, saved_size, host_size);
+    return false;
 }
 
 static bool check_block(const RamImage *snapshot, const RamImageBlock *saved,
-                        const GArray *blocks, GError **error)
+                        const GArray *blocks, LoadPolicy policy,
+                        GPtrArray *warnings, GError **error)
 {
     const RamBlock *block = ram_blocks_find(blocks, saved->name);
-    g_autofree char *saved_size = units_format_size(saved->len_bytes);
-    g_autofree char *machine_size = NULL;
-    g_autofree char *advice = NULL;
 
     if (!block) {
+        g_autofree char *size = units_format_size(saved->len_bytes);
+
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                     "%s: RAM block %s (%s) is in the snapshot but not in "
                     "this machine; start QEMU with the arguments that it was "
                     "saved with",
-                    snapshot->path, saved->name, saved_size);
+                    snapshot->path, saved->name, size);
         return false;
     }
-    if (lengths_agree(saved, block)) {
-        return true;
-    }
-    machine_size = units_format_size(block->used_bytes);
-    advice = size_advice(saved);
-    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                "%s: RAM block %s is %s in the snapshot but %s in this "
-                "machine; %s",
-                snapshot->path, saved->name, saved_size, machine_size, advice);
-    return false;
+    return check_length(snapshot, saved, block, policy, warnings, error) &&
+           check_page_size(snapshot, saved, block, policy, error);
 }
 
 bool machine_check_blocks(const RamImage *snapshot, const GArray *blocks,
+                          LoadPolicy policy, GPtrArray *warnings,
                           GError **error)
 {
     for (size_t i = 0; i < snapshot->n_blocks; i++) {
-        if (!check_block(snapshot, &snapshot->blocks[i], blocks, error)) {
-            return false;
-        }
-    }
-    for (guint i = 0; i < blocks->len; i++) {
-        const RamBlock *block = &g_array_index(blocks, RamBlock, i);
-
-        if (block->name[0] && !ram_image_find_block(snapshot, block->name)) {
-            g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                        "%s: this machine has a RAM block %s that is not in "
-                        "the snapshot; start QEMU with the arguments that it "
-                        "was saved with",
-                        snapshot->path, block->name);
+        if (!check_block(snapshot, &snapshot->blocks[i], blocks, policy,
+                         warnings, error)) {
             return false;
         }
     }
@@ -105,140 +158,36 @@ bool *machine_lazy_blocks(const RamImage *snapshot, const GArray *blocks)
     return lazy;
 }
 
-/* QOM types, by how they begin, that cannot live with lazily loaded RAM. */
-static const struct {
-    const char *prefix;
-    const char *reason;
-} unsafe_types[] = {
-    {"vhost-user-", "its backend process maps guest RAM too, and would see "
-                    "pages that are not loaded yet as zeroes"},
-    {"vhost-vdpa-", "it pins guest RAM for the hardware"},
-    {"vfio-", "it pins guest RAM for the hardware"},
-    {"ivshmem-", "other processes map its memory too, and would see pages "
-                 "that are not loaded yet as zeroes"},
-    {"cryptodev-vhost-user", "its backend process maps guest RAM too, and "
-                             "would see pages that are not loaded yet as "
-                             "zeroes"},
-    {"x-vfio-user-server", "its client maps guest RAM too, and would see "
-                           "pages that are not loaded yet as zeroes"},
-};
-
-static const char *unsafe_reason(const char *type)
+GArray *machine_lazy_ram(const GArray *blocks)
 {
-    for (size_t i = 0; i < G_N_ELEMENTS(unsafe_types); i++) {
-        if (g_str_has_prefix(type, unsafe_types[i].prefix)) {
-            return unsafe_types[i].reason;
+    GArray *lazy = g_array_new(FALSE, FALSE, sizeof(RamBlock));
+
+    for (guint i = 0; i < blocks->len; i++) {
+        const RamBlock *block = &g_array_index(blocks, RamBlock, i);
+
+        if (machine_block_is_lazy(block)) {
+            g_array_append_val(lazy, *block);
         }
     }
-    return NULL;
+    return lazy;
 }
 
-/* "vfio-pci" of a property "child<vfio-pci>"; NULL for another property. */
-static char *child_type(const json_t *property)
+bool machine_check_devices(Rpc *qmp, pid_t pid, const GArray *blocks,
+                           GPtrArray *warnings, GError **error)
 {
-    static const char child[] = "child<";
-    const char *type = json_string_value(json_object_get(property, "type"));
+    g_autoptr(GArray) lazy = machine_lazy_ram(blocks);
+    RamAccess access;
 
-    if (!type || !g_str_has_prefix(type, child) ||
-        !g_str_has_suffix(type, ">")) {
-        return NULL;
-    }
-    return g_strndup(type + strlen(child),
-                     strlen(type) - strlen(child) - strlen(">"));
-}
-
-static bool check_children(const char *path, const json_t *properties,
-                           GError **error)
-{
-    const json_t *property;
-    size_t i;
-
-    json_array_foreach(properties, i, property)
-    {
-        const char *name = json_string_value(json_object_get(property, "name"));
-        g_autofree char *type = child_type(property);
-        const char *reason = type ? unsafe_reason(type) : NULL;
-
-        if (reason) {
-            g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                        "%s/%s (%s): this machine cannot be loaded lazily, "
-                        "because %s; " WAY_OUT,
-                        path, name ? name : "", type, reason);
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Devices given with -device, and objects given with -object, are direct
- * children of these, whichever bus they sit on. */
-static bool check_container(Rpc *qmp, const char *path, GError **error)
-{
-    json_t *properties;
-    bool ok;
-
-    if (!rpc_execute(qmp, "qom-list", json_pack("{s:s}", "path", path),
-                     &properties, error)) {
+    if (!ram_access_find(qmp, pid, lazy, warnings, &access, error)) {
         return false;
     }
-    ok = check_children(path, properties, error);
-    json_decref(properties);
-    return ok;
-}
-
-/* Network backends are no QOM objects; only the human monitor lists them. */
-static bool check_network(Rpc *qmp, GError **error)
-{
-    g_autoptr(GRegex) regex = g_regex_new(
-        "(\\S+): index=\\d+,type=(vhost-user|vhost-vdpa)\\b", 0, 0, NULL);
-    g_autoptr(GMatchInfo) match = NULL;
-    g_autofree char *text = NULL;
-    g_autofree char *name = NULL;
-    g_autofree char *type = NULL;
-
-    g_assert(regex);
-    if (!qmp_human(qmp, "info network", &text, error)) {
-        return false;
-    }
-    if (!g_regex_match(regex, text, 0, &match)) {
+    if (!access.who) {
         return true;
     }
-    name = g_match_info_fetch(match, 1);
-    type = g_match_info_fetch(match, 2);
     g_set_error(
         error, UTIL_ERROR, UTIL_ERROR_FAILED,
-        "network backend %s (%s): this machine cannot be loaded "
-        "lazily, because the backend accesses guest RAM past QEMU; " WAY_OUT,
-        name, type);
+        "%s: this machine cannot be loaded lazily, because %s; " WAY_OUT,
+        access.who, access.why);
+    g_free(access.who);
     return false;
-}
-
-/* -overcommit mem-lock=on has populated and locked all RAM: discarding it
- * would fail, and its point is lost. */
-static bool check_locked(pid_t pid, GError **error)
-{
-    g_autofree char *path = g_strdup_printf("/proc/%d/status", (int)pid);
-    g_autofree char *text = NULL;
-    const char *locked;
-
-    if (!g_file_get_contents(path, &text, NULL, error)) {
-        return false;
-    }
-    locked = strstr(text, "\nVmLck:");
-    if (!locked ||
-        g_ascii_strtoull(locked + strlen("\nVmLck:"), NULL, 10) == 0) {
-        return true;
-    }
-    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                "QEMU has locked memory (-overcommit mem-lock=on?), which "
-                "cannot be loaded lazily; start it without, or " WAY_OUT);
-    return false;
-}
-
-bool machine_check_devices(Rpc *qmp, pid_t pid, GError **error)
-{
-    return check_container(qmp, "/machine/peripheral", error) &&
-           check_container(qmp, "/machine/peripheral-anon", error) &&
-           check_container(qmp, "/objects", error) &&
-           check_network(qmp, error) && check_locked(pid, error);
 }
