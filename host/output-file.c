@@ -154,9 +154,16 @@ const char *output_file_temporary(const OutputFile *file)
     return file->temporary;
 }
 
-int output_file_fd(const OutputFile *file)
+int output_file_open(const OutputFile *file, GError **error)
 {
-    return file->fd;
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", file->fd);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0) {
+        util_error_set_errno(error, errno, "%s: cannot open again",
+                             file->temporary);
+    }
+    return fd;
 }
 
 static bool sync_directory(const char *path, GError **error)

@@ -32,8 +32,10 @@ bool output_file_replaces_stale(const OutputFile *file);
 /* The temporary file's path; owned by file. */
 const char *output_file_temporary(const OutputFile *file);
 
-/* The file, open for reading and writing; still owned by file. */
-int output_file_fd(const OutputFile *file);
+/* Open the same file once more, for reading.  Unlike a duplicate it can be
+ * given to another process: it does not hold the lock that tells that we are
+ * alive.  Returns a descriptor, O_CLOEXEC, or -1 with an error. */
+int output_file_open(const OutputFile *file, GError **error);
 
 /* Sync, rename over the path, sync the directory. ret_stored_bytes: what it
  * takes on disk. */

@@ -4,6 +4,7 @@
 #include "host/saver.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "formats/page-order.h"
 #include "formats/ram-image.h"
@@ -414,6 +415,19 @@ static bool save_ram(Save *save, GError **error)
     return save->settings && stop_guest(save, error) && migrate(save, error);
 }
 
+static bool open_window(Save *save, GError **error)
+{
+    int fd = output_file_open(save->file, error);
+    bool ok = fd >= 0 && profiling_start(save->profiling, fd,
+                                         output_file_temporary(save->file),
+                                         save->order, error);
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return ok;
+}
+
 /* The guest still stands still.  A profile that cannot be had is told at the
  * end: the save is worth more. */
 static void start_profiling(Save *save, GError **ret_error)
@@ -421,9 +435,7 @@ static void start_profiling(Save *save, GError **ret_error)
     if (!save->profiling) {
         return;
     }
-    if (profiling_start(save->profiling, output_file_fd(save->file),
-                        output_file_temporary(save->file), save->order,
-                        ret_error)) {
+    if (open_window(save, ret_error)) {
         profiling_act_loaded(save->profiling);
     } else {
         g_clear_pointer(&save->profiling, profiling_free);
@@ -483,10 +495,15 @@ static bool finish_profiling(Save *save, const GError *start_error,
 /* The guest runs again; what remains is the file. */
 static bool publish(Save *save, uint64_t *ret_stored_bytes, GError **error)
 {
-    g_autoptr(RamImage) snapshot =
-        ram_image_open_fd(output_file_fd(save->file),
-                          output_file_temporary(save->file), 0, error);
+    int fd = output_file_open(save->file, error);
+    g_autoptr(RamImage) snapshot = NULL;
 
+    if (fd < 0) {
+        return false;
+    }
+    snapshot =
+        ram_image_open_fd(fd, output_file_temporary(save->file), 0, error);
+    close(fd);
     if (!snapshot) {
         g_prefix_error(error, "QEMU wrote what cannot be read again: ");
         return false;
