@@ -94,6 +94,11 @@ bool fields_has(const Fields *fields, const char *key)
     return json_object_get(fields->object, key) != NULL;
 }
 
+bool fields_is_null(const Fields *fields, const char *key)
+{
+    return json_is_null(json_object_get(fields->object, key));
+}
+
 bool fields_number(const Fields *fields, const char *key, uint64_t max,
                    uint64_t *ret_number, GError **error)
 {
@@ -140,7 +145,7 @@ bool fields_string(const Fields *fields, const char *key,
 bool fields_string_or_null(const Fields *fields, const char *key,
                            const char **ret_string, GError **error)
 {
-    if (json_is_null(json_object_get(fields->object, key))) {
+    if (fields_is_null(fields, key)) {
         *ret_string = NULL;
         return true;
     }

@@ -50,6 +50,7 @@ bool fields_entry(const json_t *list, const char *key, size_t index,
                   Fields *ret_fields, GError **error);
 
 bool fields_has(const Fields *fields, const char *key);
+bool fields_is_null(const Fields *fields, const char *key);
 
 /* Set an error that begins with the path of key, or of the object where key is
  * NULL. */

@@ -33,7 +33,7 @@ static const char *const handling_names[] = {
 static const char *const kind_names[] = {
     [MANIFEST_SOCKET] = "socket",     [MANIFEST_FILE] = "file",
     [MANIFEST_PID_FILE] = "pid-file", [MANIFEST_LOG] = "log",
-    [MANIFEST_PORT] = "port",
+    [MANIFEST_PORT] = "port",         [MANIFEST_INTERFACE] = "interface",
 };
 
 const char *manifest_handling_name(ManifestHandling handling)
@@ -62,6 +62,7 @@ static void clear_disk(gpointer data)
     g_free(disk->qdev);
     g_free(disk->file);
     g_free(disk->format);
+    g_free(disk->given_file);
 }
 
 static void clear_resource(gpointer data)
@@ -198,18 +199,45 @@ static bool read_block(const Fields *fields, GArray *list, GError **error)
 /* ---- disks ---- */
 
 static const char *const disk_keys[] = {
-    "node",     "device", "qdev",     "file",  "format",
-    "handling", "length", "mtime-ns", "inode", NULL};
+    "node",   "device",   "qdev",  "file",     "format",     "handling",
+    "length", "mtime-ns", "inode", "argument", "given-file", NULL};
 
 static json_t *disk_to_json(const ManifestDisk *disk)
 {
-    return json_pack("{s:s, s:o, s:o, s:s, s:s, s:s, s:I, s:I, s:I}", "node",
-                     disk->node, "device", text_or_null(disk->device), "qdev",
-                     text_or_null(disk->qdev), "file", disk->file, "format",
-                     disk->format, "handling", handling_names[disk->handling],
-                     "length", (json_int_t)disk->len_bytes, "mtime-ns",
-                     (json_int_t)disk->mtime_ns, "inode",
-                     (json_int_t)disk->inode);
+    return json_pack(
+        "{s:s, s:o, s:o, s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o}", "node",
+        disk->node, "device", text_or_null(disk->device), "qdev",
+        text_or_null(disk->qdev), "file", disk->file, "format", disk->format,
+        "handling", handling_names[disk->handling], "length",
+        (json_int_t)disk->len_bytes, "mtime-ns", (json_int_t)disk->mtime_ns,
+        "inode", (json_int_t)disk->inode, "argument",
+        disk->has_argument ? json_integer((json_int_t)disk->argument)
+                           : json_null(),
+        "given-file", text_or_null(disk->given_file));
+}
+
+/* Both or neither. */
+static bool read_origin(const Fields *fields, ManifestDisk *disk,
+                        GError **error)
+{
+    uint64_t argument;
+
+    if (!copy_string_or_null(fields, "given-file", &disk->given_file, error)) {
+        return false;
+    }
+    if (!disk->given_file && fields_is_null(fields, "argument")) {
+        return true;
+    }
+    if (!disk->given_file ||
+        !fields_number(fields, "argument", MAX_ARGUMENTS, &argument, error)) {
+        return disk->given_file
+                   ? false
+                   : fields_fail(fields, "given-file", FORMATS_ERROR_MALFORMED,
+                                 error, "missing beside argument");
+    }
+    disk->has_argument = true;
+    disk->argument = (size_t)argument;
+    return true;
 }
 
 static bool read_disk(const Fields *fields, GArray *list, GError **error)
@@ -233,7 +261,8 @@ static bool read_disk(const Fields *fields, GArray *list, GError **error)
                          error) &&
            fields_number(fields, "mtime-ns", INT64_MAX, &disk->mtime_ns,
                          error) &&
-           fields_number(fields, "inode", INT64_MAX, &disk->inode, error);
+           fields_number(fields, "inode", INT64_MAX, &disk->inode, error) &&
+           read_origin(fields, disk, error);
 }
 
 /* ---- resources of the host ---- */
@@ -438,11 +467,22 @@ static bool read_list(const Fields *document, const char *key, size_t max,
     return true;
 }
 
-static bool check_resources(const Fields *document, const Manifest *manifest,
+/* Whether indices of arguments are such. */
+static bool check_arguments(const Fields *document, const Manifest *manifest,
                             GError **error)
 {
     guint n_arguments = g_strv_length(manifest->qemu_arguments);
 
+    for (guint i = 0; i < manifest->disks->len; i++) {
+        const ManifestDisk *disk =
+            &g_array_index(manifest->disks, ManifestDisk, i);
+
+        if (disk->has_argument && disk->argument >= n_arguments) {
+            return fields_fail(document, "disks", FORMATS_ERROR_MALFORMED,
+                               error, "entry %u belongs to argument %zu of %u",
+                               i, disk->argument, n_arguments);
+        }
+    }
     for (guint i = 0; i < manifest->resources->len; i++) {
         const ManifestResource *resource =
             &g_array_index(manifest->resources, ManifestResource, i);
@@ -475,7 +515,7 @@ static bool read_document(const Fields *document, Manifest *manifest,
                      error) &&
            read_list(document, "host-resources", MAX_RESOURCES, read_resource,
                      manifest->resources, error) &&
-           check_resources(document, manifest, error);
+           check_arguments(document, manifest, error);
 }
 
 static Manifest *parse(const char *text, size_t len_bytes, GError **error)

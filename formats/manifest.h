@@ -36,6 +36,9 @@ typedef struct ManifestDisk {
                            has changed since */
     uint64_t mtime_ns;
     uint64_t inode;
+    bool has_argument; /* QEMU was started with it: */
+    size_t argument;   /* index into qemu_arguments */
+    char *given_file;  /* what that argument calls its file; else NULL */
 } ManifestDisk;
 
 typedef struct ManifestBlock {
@@ -52,6 +55,7 @@ typedef enum {
     MANIFEST_PID_FILE,
     MANIFEST_LOG,
     MANIFEST_PORT,
+    MANIFEST_INTERFACE,
 } ManifestResourceKind;
 
 typedef struct ManifestResource {
@@ -104,6 +108,6 @@ char *manifest_to_text(const Manifest *manifest);
 bool manifest_save(const Manifest *manifest, const char *path, GError **error);
 
 /* "overlay", "left", "read-only"; "socket", "file", "pid-file", "log",
- * "port". */
+ * "port", "interface". */
 const char *manifest_handling_name(ManifestHandling handling);
 const char *manifest_resource_kind_name(ManifestResourceKind kind);

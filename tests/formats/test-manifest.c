@@ -22,6 +22,9 @@ static Manifest *sample(void)
         .len_bytes = 12345,
         .mtime_ns = 1764000000000000000,
         .inode = 7,
+        .has_argument = true,
+        .argument = 1,
+        .given_file = g_strdup("disk.qcow2"),
     };
     const ManifestResource socket = {3, MANIFEST_SOCKET,
                                      g_strdup("/run/q.sock")};
@@ -153,6 +156,12 @@ static void a_resource_of_no_argument_is_refused(void **state)
 {
     assert_refused("\"argument\": 3", "\"argument\": 4",
                    FORMATS_ERROR_MALFORMED, "entry 0 belongs to argument 4");
+    assert_refused("\"argument\": 1", "\"argument\": 4",
+                   FORMATS_ERROR_MALFORMED, "disks: entry 0 belongs to");
+    assert_refused("\"argument\": 1", "\"argument\": null",
+                   FORMATS_ERROR_MALFORMED, "disks[0].argument");
+    assert_refused("\"given-file\": \"disk.qcow2\"", "\"given-file\": null",
+                   FORMATS_ERROR_MALFORMED, "disks[0].given-file");
 }
 
 static void what_is_not_utf8_is_not_written(void **state)
