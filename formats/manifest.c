@@ -65,9 +65,9 @@ static void clear_disk(gpointer data)
     g_free(disk->given_file);
 }
 
-static void clear_resource(gpointer data)
+void manifest_resource_clear(gpointer resource)
 {
-    g_free(((ManifestResource *)data)->value);
+    g_free(((ManifestResource *)resource)->value);
 }
 
 static GArray *new_list(size_t entry_bytes, GDestroyNotify clear)
@@ -84,7 +84,8 @@ Manifest *manifest_new(void)
 
     manifest->blocks = new_list(sizeof(ManifestBlock), clear_block);
     manifest->disks = new_list(sizeof(ManifestDisk), clear_disk);
-    manifest->resources = new_list(sizeof(ManifestResource), clear_resource);
+    manifest->resources =
+        new_list(sizeof(ManifestResource), manifest_resource_clear);
     return manifest;
 }
 

@@ -83,6 +83,9 @@ typedef struct Manifest {
     GArray *resources; /* of ManifestResource */
 } Manifest;
 
+/* Free what an entry of the list resources has. */
+void manifest_resource_clear(gpointer resource);
+
 /* All lists empty, all strings NULL. */
 Manifest *manifest_new(void);
 
