@@ -1,0 +1,339 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "host/disks.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "util/error.h"
+
+/* How often to ask how far a job is. */
+#define POLL_MS 20
+
+/* No chain of images is longer. */
+#define MAX_CHAIN 200
+
+/* ---- looking ---- */
+
+static void clear_disk(gpointer data)
+{
+    Disk *disk = data;
+
+    g_free(disk->device);
+    g_free(disk->qdev);
+    g_free(disk->node);
+    g_free(disk->file);
+    g_free(disk->shown);
+    g_free(disk->format);
+    g_strfreev(disk->chain);
+    g_free(disk->overlay);
+    g_free(disk->overlay_node);
+}
+
+/* A file name of QEMU's as an absolute path; NULL: it is none, but
+ * "nbd://host" or "json:{…}". */
+static char *absolute_path(const char *name, const char *directory)
+{
+    const char *colon = strchr(name, ':');
+    const char *slash = strchr(name, '/');
+
+    if (g_str_has_prefix(name, "file:")) {
+        name += strlen("file:");
+    } else if (colon && (!slash || colon < slash)) {
+        return NULL;
+    }
+    return name[0] ? g_canonicalize_filename(name, directory) : NULL;
+}
+
+static char **query_chain(const json_t *image, const char *directory)
+{
+    g_autoptr(GPtrArray) chain = g_ptr_array_new_with_free_func(g_free);
+
+    for (size_t i = 0; image && i < MAX_CHAIN; i++) {
+        const char *name =
+            json_string_value(json_object_get(image, "filename"));
+        char *path = name ? absolute_path(name, directory) : NULL;
+
+        if (path) {
+            g_ptr_array_add(chain, path);
+        }
+        image = json_object_get(image, "backing-image");
+    }
+    g_ptr_array_add(chain, NULL);
+    return (char **)g_ptr_array_free(g_steal_pointer(&chain), FALSE);
+}
+
+/* "" counts as missing. */
+static char *copy_text(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+
+    return text && text[0] ? g_strdup(text) : NULL;
+}
+
+static bool add_disk(GArray *disks, const json_t *entry, const char *directory,
+                     GError **error)
+{
+    const json_t *inserted = json_object_get(entry, "inserted");
+    Disk disk = {0};
+
+    if (!json_is_object(inserted)) {
+        return true;
+    }
+    disk.device = copy_text(entry, "device");
+    disk.qdev = copy_text(entry, "qdev");
+    disk.node = copy_text(inserted, "node-name");
+    disk.shown = copy_text(inserted, "file");
+    disk.format = copy_text(inserted, "drv");
+    disk.read_only = json_is_true(json_object_get(inserted, "ro"));
+    disk.file = disk.shown ? absolute_path(disk.shown, directory) : NULL;
+    disk.chain = query_chain(json_object_get(inserted, "image"), directory);
+    if (!disk.node || !disk.shown || !disk.format) {
+        clear_disk(&disk);
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_PROTOCOL,
+                    "QEMU describes a disk without its node, file and format");
+        return false;
+    }
+    g_array_append_val(disks, disk);
+    return true;
+}
+
+GArray *disks_query(Rpc *qmp, const char *directory, GError **error)
+{
+    g_autoptr(GArray) disks = g_array_new(FALSE, FALSE, sizeof(Disk));
+    json_t *list;
+    bool ok = true;
+
+    g_array_set_clear_func(disks, clear_disk);
+    if (!rpc_execute(qmp, "query-block", NULL, &list, error)) {
+        return NULL;
+    }
+    for (size_t i = 0; ok && i < json_array_size(list); i++) {
+        ok = add_disk(disks, json_array_get(list, i), directory, error);
+    }
+    json_decref(list);
+    return ok ? g_steal_pointer(&disks) : NULL;
+}
+
+const char *disk_name(const Disk *disk)
+{
+    return disk->device ? disk->device : disk->qdev ? disk->qdev : disk->node;
+}
+
+bool disk_is_writable(const Disk *disk)
+{
+    return !disk->read_only;
+}
+
+/* ---- overlays ---- */
+
+static bool check_file(const Disk *disk, GError **error)
+{
+    if (disk->file) {
+        return true;
+    }
+    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                "the disk %s (%s) is not a file of this host, so that it "
+                "cannot be kept by an overlay beside it; use --disks leave "
+                "and keep it yourself",
+                disk_name(disk), disk->shown);
+    return false;
+}
+
+static json_t *overlay_action(Disk *disk, const char *tag, guint index)
+{
+    disk->overlay = g_strdup_printf("%s.%s.qcow2", disk->file, tag);
+    disk->overlay_node = g_strdup_printf("preheat-%s-%u", tag, index);
+    return json_pack("{s:s, s:{s:s, s:s, s:s, s:s}}", "type",
+                     "blockdev-snapshot-sync", "data", "node-name", disk->node,
+                     "snapshot-file", disk->overlay, "snapshot-node-name",
+                     disk->overlay_node, "format", "qcow2");
+}
+
+static void forget_overlays(GArray *disks)
+{
+    for (guint i = 0; i < disks->len; i++) {
+        Disk *disk = &g_array_index(disks, Disk, i);
+
+        g_clear_pointer(&disk->overlay, g_free);
+        g_clear_pointer(&disk->overlay_node, g_free);
+    }
+}
+
+static json_t *overlay_actions(GArray *disks, const char *tag, GError **error)
+{
+    json_t *actions = json_array();
+
+    for (guint i = 0; i < disks->len; i++) {
+        Disk *disk = &g_array_index(disks, Disk, i);
+
+        if (!disk_is_writable(disk)) {
+            continue;
+        }
+        if (!check_file(disk, error)) {
+            json_decref(actions);
+            return NULL;
+        }
+        json_array_append_new(actions, overlay_action(disk, tag, i));
+    }
+    return actions;
+}
+
+/* QEMU writes into an overlay what it calls the image itself.  Where that is
+ * relative to QEMU's working directory, nobody else finds it. */
+static bool fix_backing_files(Rpc *qmp, const GArray *disks, GError **error)
+{
+    for (guint i = 0; i < disks->len; i++) {
+        const Disk *disk = &g_array_index(disks, Disk, i);
+
+        if (disk->overlay && !g_path_is_absolute(disk->shown) &&
+            !rpc_execute(qmp, "change-backing-file",
+                         json_pack("{s:s, s:s, s:s}", "device",
+                                   disk->overlay_node, "image-node-name",
+                                   disk->overlay_node, "backing-file",
+                                   disk->file),
+                         NULL, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool execute_actions(Rpc *qmp, GArray *disks, json_t *actions,
+                            GError **error)
+{
+    if (json_array_size(actions) == 0) {
+        return true;
+    }
+    if (!rpc_execute(qmp, "transaction", json_pack("{s:O}", "actions", actions),
+                     NULL, error)) {
+        forget_overlays(disks);
+        return false;
+    }
+    if (!fix_backing_files(qmp, disks, error)) {
+        disks_remove_overlays(qmp, disks, NULL);
+        return false;
+    }
+    return true;
+}
+
+bool disks_add_overlays(Rpc *qmp, GArray *disks, const char *tag,
+                        GError **error)
+{
+    json_t *actions = overlay_actions(disks, tag, error);
+
+    if (!actions) {
+        forget_overlays(disks);
+        return false;
+    }
+    bool ok = execute_actions(qmp, disks, actions, error);
+    if (!ok) {
+        g_prefix_error(error, "QEMU cannot give the disks overlays: ");
+    }
+    json_decref(actions);
+    return ok;
+}
+
+/* ---- undoing them ---- */
+
+typedef enum {
+    JOB_RUNNING,
+    JOB_READY,
+    JOB_CONCLUDED,
+} JobState;
+
+/* A job that is over and that nobody has dismissed yet says how it went; one
+ * that is gone is over. */
+static bool query_job(Rpc *qmp, const char *id, JobState *ret_state,
+                      GError **error)
+{
+    JobState state = JOB_CONCLUDED;
+    const char *failure = NULL;
+    json_t *jobs;
+
+    if (!rpc_execute(qmp, "query-jobs", NULL, &jobs, error)) {
+        return false;
+    }
+    for (size_t i = 0; i < json_array_size(jobs); i++) {
+        const json_t *job = json_array_get(jobs, i);
+        const char *status = json_string_value(json_object_get(job, "status"));
+
+        if (g_strcmp0(json_string_value(json_object_get(job, "id")), id) == 0) {
+            failure = json_string_value(json_object_get(job, "error"));
+            state = g_strcmp0(status, "ready") == 0       ? JOB_READY
+                    : g_strcmp0(status, "concluded") == 0 ? JOB_CONCLUDED
+                                                          : JOB_RUNNING;
+        }
+    }
+    if (failure) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED, "%s", failure);
+    } else {
+        *ret_state = state;
+    }
+    bool ok = failure == NULL;
+    json_decref(jobs);
+    return ok;
+}
+
+static bool await_job(Rpc *qmp, const char *id, JobState wanted, GError **error)
+{
+    JobState state;
+
+    for (;;) {
+        if (!query_job(qmp, id, &state, error)) {
+            return false;
+        }
+        if (state == wanted || state == JOB_CONCLUDED) {
+            return true;
+        }
+        if (!rpc_pump(qmp, POLL_MS, error)) {
+            return false;
+        }
+    }
+}
+
+/* Commit the overlay into the image, and go on with that. */
+static bool commit(Rpc *qmp, const Disk *disk, GError **error)
+{
+    const char *id = disk->overlay_node;
+
+    return rpc_execute(qmp, "block-commit",
+                       json_pack("{s:s, s:s, s:s}", "job-id", id, "device",
+                                 disk->overlay_node, "base-node", disk->node),
+                       NULL, error) &&
+           await_job(qmp, id, JOB_READY, error) &&
+           rpc_execute(qmp, "job-complete", json_pack("{s:s}", "id", id), NULL,
+                       error) &&
+           await_job(qmp, id, JOB_CONCLUDED, error);
+}
+
+static bool remove_overlay(Rpc *qmp, Disk *disk, GError **error)
+{
+    if (!commit(qmp, disk, error)) {
+        g_prefix_error(error,
+                       "the disk %s stays in its overlay %s: ", disk_name(disk),
+                       disk->overlay);
+        return false;
+    }
+    /* It is empty of all that matters; a failure leaves a needless file. */
+    (void)unlink(disk->overlay);
+    g_clear_pointer(&disk->overlay, g_free);
+    g_clear_pointer(&disk->overlay_node, g_free);
+    return true;
+}
+
+bool disks_remove_overlays(Rpc *qmp, GArray *disks, GError **error)
+{
+    bool ok = true;
+
+    for (guint i = 0; i < disks->len; i++) {
+        Disk *disk = &g_array_index(disks, Disk, i);
+
+        if (disk->overlay) {
+            /* Of several failures the first is told; all are tried. */
+            ok = remove_overlay(qmp, disk, ok ? error : NULL) && ok;
+        }
+    }
+    return ok;
+}

@@ -1,0 +1,50 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The disks of a QEMU that runs: which images they are, and an overlay for
+ * each, so that the image below stays as it is.
+ *
+ * Source: QEMU, qapi/block-core.json.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <glib.h>
+
+#include "host/rpc.h"
+
+typedef struct Disk {
+    char *device; /* of -drive: its ID; NULL: none */
+    char *qdev;   /* ID or QOM path of the device; NULL: none */
+    char *node;   /* of the active image */
+    char *file;   /* absolute; NULL: not a file of this host (nbd:, json:) */
+    char *shown;  /* what QEMU calls the file, for messages */
+    char *format; /* "qcow2" */
+    char **chain; /* the active image and all below it that are files, absolute,
+                     ends with NULL */
+    bool read_only;
+    char *overlay;      /* the file of its overlay; NULL: it has none */
+    char *overlay_node; /* … and its node */
+} Disk;
+
+/* The disks that have a medium: a GArray of Disk.  directory: QEMU's working
+ * directory. */
+GArray *disks_query(Rpc *qmp, const char *directory, GError **error);
+
+/* What a message calls a disk: "drive0", "/machine/peripheral/d0". */
+const char *disk_name(const Disk *disk);
+
+/* Whether the guest can change what is in it. */
+bool disk_is_writable(const Disk *disk);
+
+/* Give each writable disk an overlay, all at one moment: "FILE.TAG.qcow2"
+ * beside the image.  The guest should stand still.  Where that fails, no disk
+ * has one. */
+bool disks_add_overlays(Rpc *qmp, GArray *disks, const char *tag,
+                        GError **error);
+
+/* Undo that: what was written into the overlays since goes into the images, the
+ * disks are again these, and the overlays' files are removed. */
+bool disks_remove_overlays(Rpc *qmp, GArray *disks, GError **error);

@@ -1,0 +1,233 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <string.h>
+
+#include "host/disks.h"
+#include "host/qmp.h"
+#include "tests/host/fake-peer.h"
+#include "tests/util/support.h"
+
+#define DISK(device, file, node, ro, below)                                    \
+    "{\"device\": \"" device "\", \"qdev\": \"/machine/" node "\", "           \
+    "\"inserted\": {\"node-name\": \"" node "\", \"file\": \"" file "\", "     \
+    "\"drv\": \"qcow2\", \"ro\": " ro ", \"image\": {\"filename\": \"" file    \
+    "\"" below "}}}"
+
+/* A QEMU whose answers are these. */
+typedef struct World {
+    const char *blocks;
+    const char *refused;   /* the command that fails; NULL: none */
+    const char *job_error; /* of every job; NULL: all go well */
+    json_t *actions;       /* of the last transaction */
+    bool completed;        /* job-complete has come */
+    FakePeer *peer;
+    Rpc *qmp;
+} World;
+
+static json_t *job(const World *world)
+{
+    json_t *job = json_pack("{s:s, s:s}", "id", "preheat-t-0", "status",
+                            world->completed ? "concluded" : "ready");
+
+    if (world->job_error) {
+        json_object_set_new(job, "error", json_string(world->job_error));
+    }
+    return json_pack("[o]", job);
+}
+
+static json_t *answer(FakePeer *peer, const char *command,
+                      const json_t *arguments, const char **ret_refusal,
+                      void *opaque)
+{
+    World *world = opaque;
+
+    if (g_strcmp0(command, world->refused) == 0) {
+        *ret_refusal = "no room";
+        return NULL;
+    }
+    if (strcmp(command, "query-block") == 0) {
+        return json_loads(world->blocks, 0, NULL);
+    }
+    if (strcmp(command, "query-jobs") == 0) {
+        return job(world);
+    }
+    if (strcmp(command, "transaction") == 0) {
+        json_decref(world->actions);
+        world->actions = json_deep_copy(json_object_get(arguments, "actions"));
+    }
+    world->completed = world->completed || strcmp(command, "job-complete") == 0;
+    return json_object();
+}
+
+static World *world_new(const char *blocks)
+{
+    World *world = g_new0(World, 1);
+    GError *error = NULL;
+    int fd;
+
+    world->blocks = blocks;
+    world->peer = fake_peer_new_qmp(answer, world, &fd);
+    world->qmp = qmp_new(fd);
+    qmp_handshake(world->qmp, -1, NULL, &error);
+    assert_no_error(error);
+    return world;
+}
+
+static void world_free(World *world)
+{
+    rpc_free(world->qmp);
+    fake_peer_free(world->peer);
+    json_decref(world->actions);
+    g_free(world);
+}
+
+static GArray *query(World *world)
+{
+    GError *error = NULL;
+    GArray *disks = disks_query(world->qmp, "/home/me", &error);
+
+    assert_no_error(error);
+    return disks;
+}
+
+static const char
+    three_disks[] = "[" DISK("d0", "disks/a.qcow2", "n0", "false",
+                             ", \"backing-image\": {\"filename\": "
+                             "\"/base.qcow2\"}") ", " DISK("", "/b.qcow2", "n1",
+                                                           "false",
+                                                           "") ", " DISK("cd",
+                                                                         "/c."
+                                                                         "iso",
+                                                                         "n2",
+                                                                         "true",
+                                                                         "") ","
+                                                                             " "
+                                                                             "{"
+                                                                             "\"device\": \"floppy0\"}]";
+
+static void every_disk_with_a_medium_is_found(void **state)
+{
+    World *world = world_new(three_disks);
+    g_autoptr(GArray) disks = query(world);
+    const Disk *first = &g_array_index(disks, Disk, 0);
+    const Disk *second = &g_array_index(disks, Disk, 1);
+
+    assert_int_equal(disks->len, 3);
+    assert_string_equal(disk_name(first), "d0");
+    assert_string_equal(first->file, "/home/me/disks/a.qcow2");
+    assert_string_equal(first->chain[0], "/home/me/disks/a.qcow2");
+    assert_string_equal(first->chain[1], "/base.qcow2");
+    assert_null(first->chain[2]);
+    assert_string_equal(disk_name(second), "/machine/n1");
+    assert_true(disk_is_writable(second));
+    assert_false(disk_is_writable(&g_array_index(disks, Disk, 2)));
+    world_free(world);
+}
+
+static void all_writable_disks_get_overlays_in_one_transaction(void **state)
+{
+    World *world = world_new(three_disks);
+    g_autoptr(GArray) disks = query(world);
+    GError *error = NULL;
+
+    disks_add_overlays(world->qmp, disks, "t", &error);
+    assert_no_error(error);
+    assert_int_equal(json_array_size(world->actions), 2);
+    const json_t *data =
+        json_object_get(json_array_get(world->actions, 0), "data");
+    assert_string_equal(
+        json_string_value(json_object_get(data, "snapshot-file")),
+        "/home/me/disks/a.qcow2.t.qcow2");
+    assert_string_equal(json_string_value(json_object_get(data, "node-name")),
+                        "n0");
+    assert_null(g_array_index(disks, Disk, 2).overlay);
+    world_free(world);
+}
+
+static void an_image_of_a_relative_name_is_found_from_its_overlay(void **state)
+{
+    World *world = world_new(three_disks);
+    g_autoptr(GArray) disks = query(world);
+
+    assert_true(disks_add_overlays(world->qmp, disks, "t", NULL));
+    g_autofree char *log = fake_peer_log(world->peer);
+    /* Once: the second disk's name is absolute. */
+    const char *first = strstr(log, "change-backing-file");
+    assert_non_null(first);
+    assert_null(strstr(first + 1, "change-backing-file"));
+    world_free(world);
+}
+
+static void where_one_disk_gets_no_overlay_none_has_one(void **state)
+{
+    World *world = world_new(three_disks);
+    g_autoptr(GArray) disks = query(world);
+    GError *error = NULL;
+
+    world->refused = "transaction";
+    assert_false(disks_add_overlays(world->qmp, disks, "t", &error));
+    assert_util_error(error, UTIL_ERROR_REFUSED, "no room");
+    assert_null(g_array_index(disks, Disk, 0).overlay);
+    assert_true(disks_remove_overlays(world->qmp, disks, NULL));
+    world_free(world);
+}
+
+static void a_disk_that_is_no_file_is_refused_by_name(void **state)
+{
+    World *world =
+        world_new("[" DISK("d0", "nbd://far/x", "n0", "false", "") "]");
+    g_autoptr(GArray) disks = query(world);
+    GError *error = NULL;
+
+    assert_null(g_array_index(disks, Disk, 0).file);
+    assert_false(disks_add_overlays(world->qmp, disks, "t", &error));
+    assert_util_error(error, UTIL_ERROR_FAILED, "d0 (nbd://far/x)");
+    world_free(world);
+}
+
+static void overlays_are_undone_by_committing_them(void **state)
+{
+    World *world = world_new("[" DISK("d0", "/a.qcow2", "n0", "false", "") "]");
+    g_autoptr(GArray) disks = query(world);
+    GError *error = NULL;
+
+    assert_true(disks_add_overlays(world->qmp, disks, "t", NULL));
+    disks_remove_overlays(world->qmp, disks, &error);
+    assert_no_error(error);
+    assert_null(g_array_index(disks, Disk, 0).overlay);
+    g_autofree char *log = fake_peer_log(world->peer);
+    assert_non_null(strstr(log, "transaction block-commit query-jobs "
+                                "job-complete query-jobs"));
+    world_free(world);
+}
+
+static void an_overlay_that_cannot_be_committed_is_told(void **state)
+{
+    World *world = world_new("[" DISK("d0", "/a.qcow2", "n0", "false", "") "]");
+    g_autoptr(GArray) disks = query(world);
+    GError *error = NULL;
+
+    assert_true(disks_add_overlays(world->qmp, disks, "t", NULL));
+    world->job_error = "I/O error";
+    assert_false(disks_remove_overlays(world->qmp, disks, &error));
+    assert_util_error(error, UTIL_ERROR_FAILED,
+                      "the disk d0 stays in its overlay /a.qcow2.t.qcow2: "
+                      "I/O error");
+    world_free(world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_disk_with_a_medium_is_found),
+        cmocka_unit_test(all_writable_disks_get_overlays_in_one_transaction),
+        cmocka_unit_test(an_image_of_a_relative_name_is_found_from_its_overlay),
+        cmocka_unit_test(where_one_disk_gets_no_overlay_none_has_one),
+        cmocka_unit_test(a_disk_that_is_no_file_is_refused_by_name),
+        cmocka_unit_test(overlays_are_undone_by_committing_them),
+        cmocka_unit_test(an_overlay_that_cannot_be_committed_is_told),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
