@@ -315,7 +315,7 @@ static void locked_memory_is_found(void **state)
         skip();
     }
     assert_found(harmless,
-                 "4 KiB of QEMU's memory, locked (-overcommit mem-lock=on?)",
+                 "4 KiB of QEMU's memory is locked (-overcommit mem-lock=on?)",
                  "discarded");
     munmap(page, len);
 }
