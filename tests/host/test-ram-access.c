@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -371,6 +372,8 @@ static pid_t start_sharer(int fd, int said_fd)
 
 static int share(int fd, int said_fd)
 {
+    /* It must not outlive a failed test. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     void *at = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
 
     if (at == MAP_FAILED || write(said_fd, "x", 1) != 1) {
