@@ -22,6 +22,7 @@
 #include "formats/skeleton.h"
 #include "host/launcher.h"
 #include "host/machine-check.h"
+#include "host/machine-watch.h"
 #include "host/plugin-client.h"
 #include "host/qemu-args.h"
 #include "host/qmp.h"
@@ -31,6 +32,10 @@
 
 /* How often to ask whether a failed read has been mended. */
 #define MENDED_POLL_MS 250
+
+/* How often to look whether somebody has come to reach guest RAM: a guest takes
+ * longer to find a device that was plugged in, and to start it. */
+#define WATCH_POLL_MS 100
 
 /* How long QEMU may take to end. */
 #define END_GRACE_MS 2000
@@ -49,8 +54,10 @@ typedef struct Load {
     int skeleton_fd;
     RamImage *snapshot;
     GArray *blocks;
-    char *migration; /* the status in the last MIGRATION event */
-    bool running;    /* the guest, by QEMU's events */
+    MachineWatch *watch; /* NULL: not needed */
+    bool loaded;         /* every page is in */
+    char *migration;     /* the status in the last MIGRATION event */
+    bool running;        /* the guest, by QEMU's events */
     bool read_failed;
     bool continue_when_mended;
 } Load;
@@ -127,8 +134,12 @@ static void on_read_error(Load *load, const json_t *data)
 
 static void on_control_event(const char *name, const json_t *data, void *opaque)
 {
+    Load *load = opaque;
+
     if (strcmp(name, CONTROL_EVENT_READ_ERROR) == 0) {
-        on_read_error(opaque, data);
+        on_read_error(load, data);
+    } else if (strcmp(name, CONTROL_EVENT_LOADED) == 0) {
+        load->loaded = true;
     }
 }
 
@@ -302,6 +313,9 @@ static bool check_machine(Load *load, GError **error)
     bool ok;
 
     load->blocks = ram_blocks_query(load->qmp, error);
+    if (load->blocks && !load->full) {
+        load->watch = machine_watch_new(load->pid, load->blocks);
+    }
     ok = load->blocks &&
          machine_check_blocks(load->snapshot, load->blocks,
                               load->options->policy, warnings, error) &&
@@ -478,13 +492,50 @@ static void look_whether_mended(Load *load)
     json_decref(stats);
 }
 
+/* Somebody will be able to touch pages that are not there yet, once the guest
+ * has started that device: it stands still until every page is in. */
+static void load_at_once(Load *load, const char *found)
+{
+    bool was_running = load->running;
+
+    say(load, "warning: %s.  The guest stands still until the rest is loaded",
+        found);
+    if ((!was_running || rpc_execute(load->qmp, "stop", NULL, NULL, NULL)) &&
+        rpc_execute(load->control, CONTROL_CMD_LOAD_REST, NULL, NULL, NULL) &&
+        rpc_execute(
+            load->control, CONTROL_CMD_WAIT,
+            json_pack("{s:s}", CONTROL_KEY_FOR, load_goal_name(LOAD_GOAL_ALL)),
+            NULL, NULL) &&
+        was_running) {
+        rpc_execute(load->qmp, "cont", NULL, NULL, NULL);
+    }
+}
+
+static void look_who_came(Load *load)
+{
+    g_autofree char *found = NULL;
+
+    if (machine_watch_look(load->watch, load->qmp, &found, NULL) && found) {
+        load_at_once(load, found);
+    }
+}
+
 static void stay(Load *load)
 {
-    while (rpc_pump(load->qmp, load->read_failed ? MENDED_POLL_MS : -1, NULL)) {
+    int timeout_ms = -1;
+
+    do {
+        bool watched = load->watch && !load->loaded && !load->read_failed;
+
         if (load->read_failed) {
             look_whether_mended(load);
+        } else if (watched) {
+            look_who_came(load);
         }
-    }
+        timeout_ms = load->read_failed ? MENDED_POLL_MS
+                     : watched         ? WATCH_POLL_MS
+                                       : -1;
+    } while (rpc_pump(load->qmp, timeout_ms, NULL));
 }
 
 /* ---- the end ---- */
@@ -583,6 +634,7 @@ static void clear(Load *load)
     rpc_free(load->qmp);
     rpc_free(load->control);
     ram_image_free(load->snapshot);
+    machine_watch_free(load->watch);
     g_clear_pointer(&load->blocks, g_array_unref);
     g_free(load->migration);
     if (load->skeleton_fd >= 0) {

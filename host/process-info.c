@@ -19,24 +19,18 @@ static bool read_file(pid_t pid, const char *name, char **ret_text,
     return g_file_get_contents(path, ret_text, ret_len, error);
 }
 
-/* The number of KiB that a line of /proc/PID/status has; 0: no such line. */
-static uint64_t status_bytes(const char *status, const char *key)
+bool process_info_locked_memory(pid_t pid, uint64_t *ret_bytes, GError **error)
 {
-    const char *line = strstr(status, key);
-
-    return line ? g_ascii_strtoull(line + strlen(key), NULL, 10) * 1024 : 0;
-}
-
-bool process_info_kept_memory(pid_t pid, uint64_t *ret_locked_bytes,
-                              uint64_t *ret_pinned_bytes, GError **error)
-{
+    static const char key[] = "\nVmLck:";
     g_autofree char *status = NULL;
+    const char *line;
 
     if (!read_file(pid, "status", &status, NULL, error)) {
         return false;
     }
-    *ret_locked_bytes = status_bytes(status, "\nVmLck:");
-    *ret_pinned_bytes = status_bytes(status, "\nVmPin:");
+    line = strstr(status, key);
+    *ret_bytes =
+        line ? g_ascii_strtoull(line + strlen(key), NULL, 10) * 1024 : 0;
     return true;
 }
 

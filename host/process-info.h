@@ -18,10 +18,8 @@ typedef struct ProcessFile {
     char id[64]; /* device and inode, as /proc/PID/maps has them */
 } ProcessFile;
 
-/* Memory that the kernel does not give back, in bytes: locked by mlock() or
- * for a device, and pinned for long by a driver. */
-bool process_info_kept_memory(pid_t pid, uint64_t *ret_locked_bytes,
-                              uint64_t *ret_pinned_bytes, GError **error);
+/* How much of its memory is locked, by mlock() or for a device. */
+bool process_info_locked_memory(pid_t pid, uint64_t *ret_bytes, GError **error);
 
 /* What its open files are called, sorted: "/dev/kvm", "socket:[4711]". */
 GStrv process_info_open_files(pid_t pid, GError **error);

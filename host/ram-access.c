@@ -14,6 +14,9 @@
     whose " maps guest RAM too, and would see pages that are not "             \
           "loaded yet as zeroes"
 #define PINS "it pins guest RAM for the hardware"
+#define BYPASSES                                                               \
+    "its other end reaches guest RAM past QEMU, and would see pages that are " \
+    "not loaded yet as zeroes"
 #define BLOBS                                                                  \
     "the host's graphics use its blobs where they lie in guest RAM "           \
     "(udmabuf), and would see pages that are not loaded yet as zeroes"
@@ -252,7 +255,7 @@ static void check_network_list(Search *search, const char *text)
         g_autofree char *type = g_match_info_fetch(match, 2);
 
         note(search, g_strdup_printf("network backend %s (%s)", name, type),
-             SHARES("its other end"));
+             BYPASSES);
     }
 }
 
@@ -329,8 +332,7 @@ static void check_arguments(Search *search)
     if (!arguments) {
         cannot_look(search, "network backends", error);
     } else if (who) {
-        note(search, g_strdup_printf("network backend %s", who),
-             SHARES("its other end"));
+        note(search, g_strdup_printf("network backend %s", who), BYPASSES);
     }
 }
 
@@ -380,26 +382,21 @@ static bool check_open_files(Search *search, GError **error)
     return true;
 }
 
-static bool check_kept_memory(Search *search, GError **error)
+static bool check_locked_memory(Search *search, GError **error)
 {
-    uint64_t locked_bytes, pinned_bytes;
     GError *local = NULL;
+    uint64_t locked_bytes;
 
-    if (!process_info_kept_memory(search->pid, &locked_bytes, &pinned_bytes,
-                                  &local)) {
+    if (!process_info_locked_memory(search->pid, &locked_bytes, &local)) {
         cannot_look(search, "locked memory", local);
-        return true;
-    }
-    if (locked_bytes > 0 || pinned_bytes > 0) {
-        g_autofree char *size =
-            units_format_size(locked_bytes > 0 ? locked_bytes : pinned_bytes);
+    } else if (locked_bytes > 0) {
+        g_autofree char *size = units_format_size(locked_bytes);
 
         note(search,
-             g_strdup_printf("%s of QEMU's memory, %s", size,
-                             locked_bytes > 0
-                                 ? "locked (-overcommit mem-lock=on?)"
-                                 : "pinned by a driver"),
-             "such memory cannot be discarded");
+             g_strdup_printf("%s of QEMU's memory is locked (-overcommit "
+                             "mem-lock=on?)",
+                             size),
+             "locked memory cannot be discarded");
     }
     return true;
 }
@@ -442,8 +439,8 @@ bool ram_access_find(Rpc *qmp, pid_t pid, const GArray *blocks,
 {
     /* What has a name to tell comes first. */
     static Check *const checks[] = {
-        check_objects,    check_block_nodes, check_network,
-        check_open_files, check_kept_memory, check_shared_memory,
+        check_objects,    check_block_nodes,   check_network,
+        check_open_files, check_locked_memory, check_shared_memory,
     };
     Search search = {qmp, pid, blocks, warnings, {NULL, NULL}};
 

@@ -36,3 +36,11 @@ class Memory(Case):
 
     def test_a_dimm_is_loaded(self):
         self.check(machine.DIMM)
+
+    def test_ram_that_the_snapshot_lacks_is_left_alone(self):
+        """As QEMU does: a device was added since."""
+        vm = self.loadvm(machine.SMALL, extra=["-device", "VGA"])
+        vm.connect().wait_running()
+        vm.wait_loaded()
+        self.assert_right(vm, machine.SMALL, "SUM")
+        self.assertEqual(vm.quit(), 0)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -315,7 +316,7 @@ static void locked_memory_is_found(void **state)
         skip();
     }
     assert_found(harmless,
-                 "4 KiB of QEMU's memory, locked (-overcommit mem-lock=on?)",
+                 "4 KiB of QEMU's memory is locked (-overcommit mem-lock=on?)",
                  "discarded");
     munmap(page, len);
 }
@@ -371,6 +372,8 @@ static pid_t start_sharer(int fd, int said_fd)
 
 static int share(int fd, int said_fd)
 {
+    /* It must not outlive a failed test. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     void *at = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
 
     if (at == MAP_FAILED || write(said_fd, "x", 1) != 1) {

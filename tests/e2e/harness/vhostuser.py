@@ -11,8 +11,17 @@ import threading
 
 HEADER = struct.Struct("<III")  # request, flags, size of the payload
 GET_FEATURES = 1
+GET_PROTOCOL_FEATURES = 15
 REPLY = 1 | 1 << 2  # version 1, is a reply
 VIRTIO_F_VERSION_1 = 1 << 32
+VHOST_USER_F_PROTOCOL_FEATURES = 1 << 30
+
+# What is answered to which request; all others need no answer.
+ANSWERS = {
+    # Without protocol features QEMU plugs none in while it runs.
+    GET_FEATURES: VIRTIO_F_VERSION_1 | VHOST_USER_F_PROTOCOL_FEATURES,
+    GET_PROTOCOL_FEATURES: 0,
+}
 
 
 class VhostUserBackend:
@@ -46,9 +55,9 @@ class VhostUserBackend:
         request, _, size = HEADER.unpack(header)
         if size > 0:
             connection.recv(size, socket.MSG_WAITALL)
-        if request == GET_FEATURES:
+        if request in ANSWERS:
             connection.sendall(HEADER.pack(request, REPLY, 8) +
-                               struct.pack("<Q", VIRTIO_F_VERSION_1))
+                               struct.pack("<Q", ANSWERS[request]))
         return True
 
     def close(self):
