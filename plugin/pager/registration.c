@@ -1,0 +1,160 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "plugin/pager/registration.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "plugin/pager/kernel-file.h"
+
+/* A stretch is a multiple of this: a huge page. */
+#define MIN_CHUNK_BYTES (UINT64_C(2) << 20)
+
+/* What is left to QEMU, at the least: a quarter of what a process may have,
+ * or so many mappings. */
+#define MIN_LEFT 4096
+
+/* More borders than these are worth no more: each costs some 2 us. */
+#define MAX_BORDERS 4096
+
+/* The kernel's own default, for where the sysctl cannot be read. */
+#define DEFAULT_MAX_MAPPINGS 65530
+#define MAX_MAPPINGS_PATH    "/proc/sys/vm/max_map_count"
+
+uint64_t registration_budget(uint64_t max_mappings, uint64_t n_mappings,
+                             size_t n_blocks)
+{
+    /* A block may have been one mapping with its neighbours. */
+    uint64_t taken =
+        n_mappings + MAX(max_mappings / 4, MIN_LEFT) + 2 * (uint64_t)n_blocks;
+
+    return taken < max_mappings ? MIN(max_mappings - taken, MAX_BORDERS) : 0;
+}
+
+static uint64_t count_lines(const char *text)
+{
+    uint64_t n = 0;
+
+    for (; (text = strchr(text, '\n')); text++) {
+        n++;
+    }
+    return n;
+}
+
+uint64_t registration_budget_here(size_t n_blocks)
+{
+    g_autofree char *maps = kernel_file_read(KERNEL_FILE_MAPS);
+    g_autofree char *text = NULL;
+    uint64_t max_mappings = DEFAULT_MAX_MAPPINGS;
+
+    if (g_file_get_contents(MAX_MAPPINGS_PATH, &text, NULL, NULL)) {
+        max_mappings = g_ascii_strtoull(text, NULL, 10);
+    }
+    return maps ? registration_budget(max_mappings, count_lines(maps), n_blocks)
+                : 0;
+}
+
+static bool has_page_in(const RegistrationBlock *block, uint64_t first,
+                        uint64_t n_pages)
+{
+    uint64_t end = MIN(first + n_pages, block->n_pages);
+
+    for (uint64_t page = first; page < end; page++) {
+        uint64_t word = block->in_file[page / 64] >> (page % 64);
+
+        if (word & 1) {
+            return true;
+        }
+        if (word == 0) {
+            page |= 63;
+        }
+    }
+    return false;
+}
+
+/* The chunk that begins at *page: sets *page to the next one's begin, and
+ * returns whether it has a page in the file. */
+static bool next_chunk(const RegistrationBlock *block, uint64_t chunk_bytes,
+                       uint64_t *page)
+{
+    uint64_t first = *page;
+    uint64_t chunk_pages = chunk_bytes / block->page_bytes;
+
+    *page = MIN(first + chunk_pages, block->n_pages);
+    return has_page_in(block, first, chunk_pages);
+}
+
+static uint64_t count_borders(const RegistrationBlock *block,
+                              uint64_t chunk_bytes)
+{
+    uint64_t n_borders = 0;
+    uint64_t page = 0;
+    bool last = false;
+
+    while (page < block->n_pages) {
+        bool is_first = page == 0;
+        bool has = next_chunk(block, chunk_bytes, &page);
+
+        n_borders += !is_first && has != last;
+        last = has;
+    }
+    return n_borders;
+}
+
+static bool is_kept(const RegistrationBlock *blocks, size_t n_blocks,
+                    uint64_t chunk_bytes, uint64_t max_borders)
+{
+    uint64_t n_borders = 0;
+
+    for (size_t i = 0; i < n_blocks; i++) {
+        n_borders += count_borders(&blocks[i], chunk_bytes);
+    }
+    return n_borders <= max_borders;
+}
+
+static void add_hole(GArray *holes, uint64_t start, uint64_t len_bytes)
+{
+    RegistrationHole *last =
+        holes->len == 0
+            ? NULL
+            : &g_array_index(holes, RegistrationHole, holes->len - 1);
+    const RegistrationHole hole = {start, len_bytes};
+
+    if (last && last->start + last->len_bytes == start) {
+        last->len_bytes += len_bytes;
+    } else {
+        g_array_append_val(holes, hole);
+    }
+}
+
+static void add_holes(GArray *holes, const RegistrationBlock *block,
+                      uint64_t chunk_bytes)
+{
+    uint64_t page = 0;
+
+    while (page < block->n_pages) {
+        uint64_t first = page;
+
+        if (!next_chunk(block, chunk_bytes, &page)) {
+            add_hole(holes, block->host + first * block->page_bytes,
+                     (page - first) * block->page_bytes);
+        }
+    }
+}
+
+/* Ends: a chunk as large as the largest block leaves no border. */
+GArray *registration_plan(const RegistrationBlock *blocks, size_t n_blocks,
+                          uint64_t max_borders)
+{
+    GArray *holes = g_array_new(FALSE, FALSE, sizeof(RegistrationHole));
+    uint64_t chunk_bytes = MIN_CHUNK_BYTES;
+
+    while (!is_kept(blocks, n_blocks, chunk_bytes, max_borders)) {
+        chunk_bytes *= 2;
+    }
+    for (size_t i = 0; i < n_blocks; i++) {
+        add_holes(holes, &blocks[i], chunk_bytes);
+    }
+    return holes;
+}
