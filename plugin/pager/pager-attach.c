@@ -121,6 +121,7 @@ static bool start_fault_threads(Pager *pager, GError **error)
     const FaultHandlers handlers = {
         .fault = pager_handle_fault,
         .removal = pager_handle_removal,
+        .heeds_removals = &pager->heeds_removals,
         .opaque = pager,
     };
     int rc = fault_loop_start_held(pager->uffd, pager->config.n_fault_threads,

@@ -8,8 +8,8 @@
 
 void pager_heed_removals(Pager *pager)
 {
-    /* Relaxed: nothing else is published by it. */
-    atomic_store_explicit(&pager->heeds_removals, true, memory_order_relaxed);
+    /* Release: what was discarded before is not read after it. */
+    atomic_store_explicit(&pager->heeds_removals, true, memory_order_release);
 }
 
 /* Drop the block's pages that are wholly in its bytes from begin to end. */
@@ -36,9 +36,6 @@ void pager_handle_removal(void *opaque, const UffdRemoval *removal)
 {
     Pager *pager = opaque;
 
-    if (!atomic_load_explicit(&pager->heeds_removals, memory_order_relaxed)) {
-        return;
-    }
     for (size_t i = 0; i < pager->n_blocks; i++) {
         PagerBlock *block = &pager->blocks[i];
         uint64_t start = MAX(removal->start, block->host);

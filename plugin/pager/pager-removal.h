@@ -33,7 +33,8 @@
 /* From now on it is the guest who gives memory back.  Before, while QEMU makes
  * its machine and loads the devices, what is discarded is loaded nevertheless:
  * a QEMU that cleared memory in that way before it loads it would else have
- * zeroes there.  May be called at any time, from any thread. */
+ * zeroes there; and so would all of RAM, which pager_attach() discards.  May be
+ * called at any time, from any thread. */
 void pager_heed_removals(Pager *pager);
 
 /* For the pager's own parts: a RemovalHandler; opaque is the Pager. */
