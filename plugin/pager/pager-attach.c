@@ -139,6 +139,7 @@ static bool start_fault_threads(Pager *pager, GError **error)
  * registered is taken out later. */
 static bool register_block(Pager *pager, PagerBlock *block, GError **error)
 {
+    ram_range_keep_together(block->kind, block->host, block->unit_bytes);
     int rc = uffd_register(pager->uffd, block->host, block->layout->len_bytes,
                            UFFD_MISSING);
 

@@ -17,6 +17,10 @@ GQuark pager_error_quark(void)
     return g_quark_from_static_string("preheat-pager-error-quark");
 }
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
 #define WAY_OUT "or load with --policy full"
 
 void ram_range_prepare(void)
@@ -204,6 +208,17 @@ int ram_range_discard(RamKind kind, uint64_t start, uint64_t len_bytes)
     /* An address from outside the language: guest RAM, by its number. */
     return madvise((void *)(uintptr_t)start, len_bytes, advice) == 0 ? 0
                                                                      : -errno;
+}
+
+/* What keeps them together is that they had a private page when they were one
+ * (anon_vma in the kernel's terms).  This makes the first page such a page,
+ * without changing what is in it. */
+void ram_range_keep_together(RamKind kind, uint64_t start, uint64_t page_bytes)
+{
+    if (kind == RAM_ANONYMOUS) {
+        (void)madvise((void *)(uintptr_t)start, page_bytes,
+                      MADV_POPULATE_WRITE);
+    }
 }
 
 static void advise_shared(RamKind kind, uint64_t start, uint64_t len_bytes,

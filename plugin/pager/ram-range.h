@@ -52,6 +52,12 @@ bool ram_range_check_unlocked(const char *name, uint64_t start,
  * Returns 0 or -errno. */
 int ram_range_discard(RamKind kind, uint64_t start, uint64_t len_bytes);
 
+/* Before parts of the range are registered: see that its mappings become one
+ * again when they are not any more.  page_bytes: the host's page size.  Without
+ * it, or before Linux 5.14, the kernel keeps mappings for good that have had
+ * private pages of their own before they were one. */
+void ram_range_keep_together(RamKind kind, uint64_t start, uint64_t page_bytes);
+
 /* While the range is registered, and its holes are the pages that are missing:
  * keep those from it that would fill them, where the kernel lets them.  And
  * let them have it again. */

@@ -8,8 +8,8 @@
 
 #include "plugin/pager/kernel-file.h"
 
-/* A stretch is a multiple of this: a huge page. */
-#define MIN_CHUNK_BYTES (UINT64_C(2) << 20)
+/* What is looked at as one: a huge page. */
+#define CHUNK_BYTES (UINT64_C(2) << 20)
 
 /* What is left to QEMU, at the least: a quarter of what a process may have,
  * or so many mappings. */
@@ -75,86 +75,64 @@ static bool has_page_in(const RegistrationBlock *block, uint64_t first,
 
 /* The chunk that begins at *page: sets *page to the next one's begin, and
  * returns whether it has a page in the file. */
-static bool next_chunk(const RegistrationBlock *block, uint64_t chunk_bytes,
-                       uint64_t *page)
+static bool next_chunk(const RegistrationBlock *block, uint64_t *page)
 {
     uint64_t first = *page;
-    uint64_t chunk_pages = chunk_bytes / block->page_bytes;
+    uint64_t chunk_pages = MAX(CHUNK_BYTES / block->page_bytes, 1);
 
     *page = MIN(first + chunk_pages, block->n_pages);
     return has_page_in(block, first, chunk_pages);
 }
 
-static uint64_t count_borders(const RegistrationBlock *block,
-                              uint64_t chunk_bytes)
-{
-    uint64_t n_borders = 0;
-    uint64_t page = 0;
-    bool last = false;
-
-    while (page < block->n_pages) {
-        bool is_first = page == 0;
-        bool has = next_chunk(block, chunk_bytes, &page);
-
-        n_borders += !is_first && has != last;
-        last = has;
-    }
-    return n_borders;
-}
-
-static bool is_kept(const RegistrationBlock *blocks, size_t n_blocks,
-                    uint64_t chunk_bytes, uint64_t max_borders)
-{
-    uint64_t n_borders = 0;
-
-    for (size_t i = 0; i < n_blocks; i++) {
-        n_borders += count_borders(&blocks[i], chunk_bytes);
-    }
-    return n_borders <= max_borders;
-}
-
-static void add_hole(GArray *holes, uint64_t start, uint64_t len_bytes)
-{
-    RegistrationHole *last =
-        holes->len == 0
-            ? NULL
-            : &g_array_index(holes, RegistrationHole, holes->len - 1);
-    const RegistrationHole hole = {start, len_bytes};
-
-    if (last && last->start + last->len_bytes == start) {
-        last->len_bytes += len_bytes;
-    } else {
-        g_array_append_val(holes, hole);
-    }
-}
-
-static void add_holes(GArray *holes, const RegistrationBlock *block,
-                      uint64_t chunk_bytes)
+/* Add the block's holes at their finest, each with the borders it costs. */
+static void add_holes(GArray *holes, const RegistrationBlock *block)
 {
     uint64_t page = 0;
 
     while (page < block->n_pages) {
         uint64_t first = page;
+        uint64_t end = page;
 
-        if (!next_chunk(block, chunk_bytes, &page)) {
-            add_hole(holes, block->host + first * block->page_bytes,
-                     (page - first) * block->page_bytes);
+        while (page < block->n_pages && !next_chunk(block, &page)) {
+            end = page;
+        }
+        if (end > first) {
+            const RegistrationHole hole = {
+                .start = block->host + first * block->page_bytes,
+                .len_bytes = (end - first) * block->page_bytes,
+                .n_borders = (first > 0) + (end < block->n_pages),
+            };
+
+            g_array_append_val(holes, hole);
         }
     }
 }
 
-/* Ends: a chunk as large as the largest block leaves no border. */
+static gint compare_lengths(gconstpointer a, gconstpointer b)
+{
+    uint64_t x = ((const RegistrationHole *)a)->len_bytes;
+    uint64_t y = ((const RegistrationHole *)b)->len_bytes;
+
+    return (x < y) - (x > y);
+}
+
 GArray *registration_plan(const RegistrationBlock *blocks, size_t n_blocks,
                           uint64_t max_borders)
 {
-    GArray *holes = g_array_new(FALSE, FALSE, sizeof(RegistrationHole));
-    uint64_t chunk_bytes = MIN_CHUNK_BYTES;
+    g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(RegistrationHole));
+    GArray *kept = g_array_new(FALSE, FALSE, sizeof(RegistrationHole));
 
-    while (!is_kept(blocks, n_blocks, chunk_bytes, max_borders)) {
-        chunk_bytes *= 2;
-    }
     for (size_t i = 0; i < n_blocks; i++) {
-        add_holes(holes, &blocks[i], chunk_bytes);
+        add_holes(all, &blocks[i]);
     }
-    return holes;
+    g_array_sort(all, compare_lengths);
+    for (guint i = 0; i < all->len; i++) {
+        const RegistrationHole *hole = &g_array_index(all, RegistrationHole, i);
+
+        if (hole->n_borders <= max_borders) {
+            max_borders -= hole->n_borders;
+            g_array_append_val(kept, *hole);
+        }
+    }
+    return kept;
 }
