@@ -48,10 +48,11 @@ typedef enum {
 } LoadState;
 
 typedef enum {
-    MILESTONE_QEMU_READY, /* QEMU is ready to load */
-    MILESTONE_RESUMED,    /* the guest runs */
-    MILESTONE_ORDER_DONE, /* the order's pages are in */
-    MILESTONE_LOADED,     /* every page is in */
+    MILESTONE_QEMU_READY,     /* QEMU is ready to load */
+    MILESTONE_MACHINE_LOADED, /* QEMU has loaded its devices */
+    MILESTONE_RESUMED,        /* the guest runs */
+    MILESTONE_ORDER_DONE,     /* the order's pages are in */
+    MILESTONE_LOADED,         /* every page is in */
     N_MILESTONES,
 } Milestone;
 

@@ -462,8 +462,9 @@ static bool load_snapshot(Load *load, GError **error)
            tell_milestone(load, MILESTONE_QEMU_READY, load->ready_us, error) &&
            (load->full || attach(load, error)) &&
            load_device_state(load, error) &&
-           (!load->full || tell_milestone(load, MILESTONE_LOADED,
-                                          g_get_monotonic_time(), error)) &&
+           tell_milestone(
+               load, load->full ? MILESTONE_LOADED : MILESTONE_MACHINE_LOADED,
+               g_get_monotonic_time(), error) &&
            wait_for_pages(load, error) && (stays_paused || resume(load, error));
 }
 

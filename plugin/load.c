@@ -10,6 +10,7 @@
 #include "formats/error.h"
 #include "formats/page-order.h"
 #include "plugin/arguments.h"
+#include "plugin/pager/pager-removal.h"
 #include "profiler/orders/learn.h"
 #include "profiler/orders/read-ahead.h"
 #include "util/clock.h"
@@ -490,6 +491,9 @@ bool load_milestone(Load *load, Milestone milestone, uint64_t time_us)
         return false;
     }
     load_stats_milestone(load->stats, milestone, time_us);
+    if (milestone == MILESTONE_MACHINE_LOADED && load->pager) {
+        pager_heed_removals(load->pager);
+    }
     if (loaded) {
         /* Relaxed: nothing else is published by it. */
         atomic_store_explicit(&load->full_loaded, true, memory_order_relaxed);

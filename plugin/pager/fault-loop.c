@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -81,24 +80,29 @@ static void serve(FaultLoop *loop, const UffdFault *fault)
     }
 }
 
-static bool is_held(FaultLoop *loop)
+static bool heeds_removals(const FaultLoop *loop)
 {
-    pthread_mutex_lock(&loop->lock);
-    bool held = loop->held;
-    pthread_mutex_unlock(&loop->lock);
-    return held;
+    /* Acquire: the message is read after this has been. */
+    return loop->handlers.removal &&
+           atomic_load_explicit(loop->handlers.heeds_removals,
+                                memory_order_acquire);
 }
 
+/* Whether removals count is asked before the message is read, and not after:
+ * once it has been read, whoever gave back goes on, and may set what is asked
+ * for here. */
 static void read_messages(FaultLoop *loop)
 {
     UffdMessage message;
+    bool heeds = heeds_removals(loop);
 
     while (uffd_next_message(loop->uffd, &message) == 0) {
         if (!message.is_removal) {
             serve(loop, &message.fault);
-        } else if (loop->handlers.removal && !is_held(loop)) {
+        } else if (heeds) {
             loop->handlers.removal(loop->handlers.opaque, &message.removal);
         }
+        heeds = heeds_removals(loop);
     }
 }
 

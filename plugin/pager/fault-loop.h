@@ -14,6 +14,9 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+#include <stdbool.h>
+
 #include "plugin/pager/uffd.h"
 
 typedef struct FaultLoop FaultLoop;
@@ -30,7 +33,11 @@ typedef void RemovalHandler(void *opaque, const UffdRemoval *removal);
 
 typedef struct FaultHandlers {
     FaultHandler *fault;
-    RemovalHandler *removal; /* NULL: removals are read, and that is all */
+    RemovalHandler *removal; /* NULL: removals are read, and that is all … */
+    /* … and so are those that began before this was set.  (Who sets it may not
+     * otherwise know whether one of them has been dealt with: it is over for
+     * whoever gave back as soon as it has been read.) */
+    const _Atomic bool *heeds_removals;
     void *opaque;
 } FaultHandlers;
 
@@ -40,8 +47,8 @@ typedef struct FaultHandlers {
 int fault_loop_start(int uffd, unsigned n_threads, FaultHandler *handler,
                      void *opaque, FaultLoop **ret_loop);
 
-/* The same, but until fault_loop_release() everything is only read: faults are
- * kept, removals forgotten. */
+/* The same with all handlers; but until fault_loop_release() faults are only
+ * read, and kept. */
 int fault_loop_start_held(int uffd, unsigned n_threads,
                           const FaultHandlers *handlers, FaultLoop **ret_loop);
 

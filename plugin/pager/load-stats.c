@@ -267,14 +267,15 @@ static json_t *pages_locked(const LoadStats *stats)
     uint64_t late = stats->pages_by[PLACED_LATE];
     uint64_t by_fault = stats->pages_by[PLACED_BY_FAULT] + late;
 
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "in-file",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "in-file",
                      (json_int_t)stats->pages_in_file, "by-fault",
                      (json_int_t)by_fault, "late", (json_int_t)late, "by-order",
                      (json_int_t)stats->pages_by[PLACED_BY_ORDER], "by-rest",
-                     (json_int_t)stats->pages_by[PLACED_BY_REST],
-                     "zero-on-fault", (json_int_t)stats->zero_on_fault,
-                     "held-back", learned_locked(stats, stats->held_back),
-                     "unused", learned_locked(stats, stats->unused));
+                     (json_int_t)stats->pages_by[PLACED_BY_REST], "given-back",
+                     (json_int_t)stats->pages_by[PLACED_NEVER], "zero-on-fault",
+                     (json_int_t)stats->zero_on_fault, "held-back",
+                     learned_locked(stats, stats->held_back), "unused",
+                     learned_locked(stats, stats->unused));
 }
 
 static json_t *latency_locked(const LoadStats *stats)
@@ -288,24 +289,25 @@ static json_t *latency_locked(const LoadStats *stats)
 json_t *load_stats_to_json(LoadStats *stats, LoadPolicy policy, LoadState state)
 {
     pthread_mutex_lock(&stats->lock);
-    json_t *json =
-        json_pack("{s:s, s:s, s:I, s:o, s:I, s:I, s:o, s:I, s:o, s:o, s:o, s:I,"
-                  " s:o, s:o, s:o, s:o}",
-                  CONTROL_KEY_POLICY, load_policy_name(policy),
-                  CONTROL_KEY_STATE, load_state_name(state), "demand-faults",
-                  (json_int_t)demand_faults_locked(stats), "vcpu-demand-faults",
-                  vcpu_list_locked(stats, false), "other-demand-faults",
-                  (json_int_t)stats->other.demand_faults, "blocktime-ms",
-                  (json_int_t)stats->blocktime_us / 1000, "vcpu-blocktime-ms",
-                  vcpu_list_locked(stats, true), "other-blocktime-ms",
-                  (json_int_t)stats->other.blocktime_us / 1000, "latency-us",
-                  latency_locked(stats), "latency-dist",
-                  latency_dist_locked(stats), "pages", pages_locked(stats),
-                  "bytes-read", (json_int_t)stats->bytes_read, "qemu-ready-ms",
-                  milestone_locked(stats, MILESTONE_QEMU_READY), "resumed-ms",
-                  milestone_locked(stats, MILESTONE_RESUMED), "order-done-ms",
-                  milestone_locked(stats, MILESTONE_ORDER_DONE), "loaded-ms",
-                  milestone_locked(stats, MILESTONE_LOADED));
+    json_t *json = json_pack(
+        "{s:s, s:s, s:I, s:o, s:I, s:I, s:o, s:I, s:o, s:o, s:o, s:I,"
+        " s:o, s:o, s:o, s:o, s:o}",
+        CONTROL_KEY_POLICY, load_policy_name(policy), CONTROL_KEY_STATE,
+        load_state_name(state), "demand-faults",
+        (json_int_t)demand_faults_locked(stats), "vcpu-demand-faults",
+        vcpu_list_locked(stats, false), "other-demand-faults",
+        (json_int_t)stats->other.demand_faults, "blocktime-ms",
+        (json_int_t)stats->blocktime_us / 1000, "vcpu-blocktime-ms",
+        vcpu_list_locked(stats, true), "other-blocktime-ms",
+        (json_int_t)stats->other.blocktime_us / 1000, "latency-us",
+        latency_locked(stats), "latency-dist", latency_dist_locked(stats),
+        "pages", pages_locked(stats), "bytes-read",
+        (json_int_t)stats->bytes_read, "qemu-ready-ms",
+        milestone_locked(stats, MILESTONE_QEMU_READY), "machine-loaded-ms",
+        milestone_locked(stats, MILESTONE_MACHINE_LOADED), "resumed-ms",
+        milestone_locked(stats, MILESTONE_RESUMED), "order-done-ms",
+        milestone_locked(stats, MILESTONE_ORDER_DONE), "loaded-ms",
+        milestone_locked(stats, MILESTONE_LOADED));
     pthread_mutex_unlock(&stats->lock);
     return json;
 }

@@ -22,6 +22,7 @@ typedef enum {
     PLACED_LATE, /* by a fault that was ahead of the order */
     PLACED_BY_ORDER,
     PLACED_BY_REST,
+    PLACED_NEVER, /* given back before it was loaded: zero */
     N_PLACED_BY,
 } PlacedBy;
 

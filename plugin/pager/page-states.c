@@ -112,6 +112,32 @@ void page_states_set_placed(PageStates *states, const PageWindow *window)
     }
 }
 
+uint64_t page_states_drop(PageStates *states, uint64_t first_page,
+                          uint64_t n_pages)
+{
+    uint64_t end = first_page + n_pages;
+    uint64_t n_dropped = 0;
+
+    g_assert(end <= states->n_pages);
+    for (uint64_t page = first_page; page < end; page = (page / 64 + 1) * 64) {
+        size_t word = page / 64;
+        unsigned to = (unsigned)MIN(end - page + page % 64, 64);
+        uint64_t mask = word_mask((unsigned)(page % 64), to);
+
+        /* As in claim, take and set_placed: in this sequence a page is never
+         * pending but not owed, and is placed only once it is not owed. */
+        atomic_fetch_and_explicit(&states->pending[word], ~mask,
+                                  memory_order_acq_rel);
+        uint64_t taken = atomic_fetch_and_explicit(&states->owed[word], ~mask,
+                                                   memory_order_acq_rel) &
+                         mask;
+        atomic_fetch_or_explicit(&states->placed[word], taken,
+                                 memory_order_release);
+        n_dropped += (uint64_t)__builtin_popcountll(taken);
+    }
+    return n_dropped;
+}
+
 static bool test_bit(_Atomic uint64_t *words, uint64_t page)
 {
     uint64_t word =

@@ -15,7 +15,9 @@
  *      0      0     1    placed         nobody, ever
  *
  * A page that is not in the file is placed from the start: it is zero, and
- * so is a placed page that the guest has discarded since.
+ * so is a placed page that the guest has discarded since.  A page that is
+ * discarded before it was placed goes to placed by page_states_drop(), and is
+ * zero, too.
  *
  * Each bit changes once, by an atomic fetch-and that tells who changed it, so
  * that a page is placed exactly once whatever the threads do.  This is what
@@ -68,6 +70,12 @@ size_t page_states_take(PageStates *states, PageWindow *window);
 
 /* The window's pages, taken before, are in guest memory now. */
 void page_states_set_placed(PageStates *states, const PageWindow *window);
+
+/* Somebody has given back the n_pages from first_page on, and gets zeroes from
+ * now on: those that nobody has taken yet are taken, and count as placed; they
+ * are not to be loaded any more.  Returns how many. */
+uint64_t page_states_drop(PageStates *states, uint64_t first_page,
+                          uint64_t n_pages);
 
 bool page_states_is_placed(const PageStates *states, uint64_t page);
 bool page_states_is_owed(const PageStates *states, uint64_t page);

@@ -9,15 +9,14 @@
 #include <unistd.h>
 
 #include "plugin/pager/pager-fault.h"
+#include "plugin/pager/pager-removal.h"
 #include "plugin/pager/pager-state.h"
+#include "plugin/pager/registration.h"
 #include "util/clock.h"
 
-/* Memory is registered in stretches of this size, and only those that have a
- * page in the file: elsewhere the kernel itself fills in zeroes, in huge pages
- * if it likes.  Each border between the two costs a kernel mapping, of which
- * a process has 65,530; so stretches grow until there are few enough. */
-#define MIN_CHUNK_BYTES  (UINT64_C(2) << 20)
-#define MAX_CHUNK_RANGES 1024
+/* What is unregistered in one call: the kernel holds a lock meanwhile, which
+ * the guest's faults may need. */
+#define UNREGISTER_BYTES (UINT64_C(1) << 30)
 
 static bool is_lazy(const PagerBlock *block)
 {
@@ -84,104 +83,75 @@ static bool check_range(Pager *pager, const PagerRange *range,
     }
     *ret_block = block;
     return ram_range_check(range->name, range->host, range->len_bytes,
-                           &block->kind, error);
-}
-
-static bool has_page_in(const PageSourceBlock *layout, uint64_t first,
-                        uint64_t n_pages)
-{
-    uint64_t end = MIN(first + n_pages, layout->n_pages);
-
-    for (uint64_t page = first; page < end; page++) {
-        if (page % 64 == 0 && end - page >= 64 &&
-            layout->bitmap[page / 64] == 0) {
-            page += 63;
-        } else if (page_source_block_has_page(layout, page)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void collect_chunks(PagerBlock *block, uint64_t chunk_bytes)
-{
-    const PageSourceBlock *layout = block->layout;
-    uint64_t page_bytes = block->unit_bytes;
-    uint64_t chunk_pages = chunk_bytes / page_bytes;
-    RegisteredRange *last = NULL;
-
-    g_array_set_size(block->registered, 0);
-    for (uint64_t page = 0; page < layout->n_pages; page += chunk_pages) {
-        RegisteredRange range = {
-            .start = block->host + page * page_bytes,
-            .len_bytes = MIN(chunk_pages, layout->n_pages - page) * page_bytes,
-        };
-
-        if (!has_page_in(layout, page, chunk_pages)) {
-            continue;
-        }
-        if (last && last->start + last->len_bytes == range.start) {
-            last->len_bytes += range.len_bytes;
-            continue;
-        }
-        g_array_append_val(block->registered, range);
-        last = &g_array_index(block->registered, RegisteredRange,
-                              block->registered->len - 1);
-    }
-}
-
-static void plan_registration(PagerBlock *block)
-{
-    uint64_t chunk_bytes = MIN_CHUNK_BYTES;
-
-    do {
-        collect_chunks(block, chunk_bytes);
-        chunk_bytes *= 2;
-    } while (block->registered->len > MAX_CHUNK_RANGES);
-}
-
-static bool register_block(Pager *pager, PagerBlock *block, GError **error)
-{
-    plan_registration(block);
-    for (guint i = 0; i < block->registered->len; i++) {
-        const RegisteredRange *range =
-            &g_array_index(block->registered, RegisteredRange, i);
-        int rc = uffd_register(pager->uffd, range->start, range->len_bytes,
-                               UFFD_MISSING);
-
-        if (rc < 0) {
-            g_array_set_size(block->registered, i);
-            return fail(error, PAGER_ERROR_SYSTEM, rc,
-                        rc == -EBUSY ? "another userfaultfd watches this memory"
-                                     : "cannot be registered with userfaultfd",
-                        block->layout->name);
-        }
-    }
-    return true;
-}
-
-static void unregister_all(Pager *pager)
-{
-    for (size_t i = 0; i < pager->n_blocks; i++) {
-        GArray *registered = pager->blocks[i].registered;
-
-        for (guint j = 0; j < registered->len; j++) {
-            const RegisteredRange *range =
-                &g_array_index(registered, RegisteredRange, j);
-
-            /* Fails only where the memory is gone: unplugged. */
-            (void)uffd_unregister(pager->uffd, range->start, range->len_bytes);
-        }
-        g_array_set_size(registered, 0);
-    }
+                           &block->kind, error) &&
+           ram_range_check_unlocked(range->name, range->host, range->len_bytes,
+                                    error);
 }
 
 static bool open_uffd(Pager *pager, GError **error)
 {
     UffdCaps caps;
 
-    return ram_range_open_uffd(&pager->uffd, &caps, "load with --policy full",
-                               error);
+    return ram_range_open_uffd_with_removals(&pager->uffd, &caps,
+                                             "load with --policy full", error);
+}
+
+static void begin_loading(Pager *pager)
+{
+    uint64_t n_unplaced = 0;
+
+    for (size_t i = 0; i < pager->n_blocks; i++) {
+        PagerBlock *block = &pager->blocks[i];
+
+        if (is_lazy(block)) {
+            n_unplaced += block->layout->n_pages_in_file;
+            block->placer = placer_copy(pager->uffd, block->unit_bytes);
+        }
+    }
+    load_stats_set_in_file(pager->config.stats, n_unplaced);
+    /* Nothing is placed before attached is set, or a fault comes. */
+    atomic_store_explicit(&pager->n_unplaced, n_unplaced, memory_order_release);
+}
+
+/* Held: they are there to read that memory is discarded, and whoever discards
+ * waits for that.  A page that they placed before the discard would be gone
+ * again, and count as placed; so whoever touches one meanwhile waits. */
+static bool start_fault_threads(Pager *pager, GError **error)
+{
+    const FaultHandlers handlers = {
+        .fault = pager_handle_fault,
+        .removal = pager_handle_removal,
+        .heeds_removals = &pager->heeds_removals,
+        .opaque = pager,
+    };
+    int rc = fault_loop_start_held(pager->uffd, pager->config.n_fault_threads,
+                                   &handlers, &pager->fault_loop);
+
+    if (rc < 0) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
+                    "no fault threads: %s; load with --policy full",
+                    g_strerror(-rc));
+    }
+    return rc == 0;
+}
+
+/* As a whole, so that discarding it is one removal; what need not be
+ * registered is taken out later. */
+static bool register_block(Pager *pager, PagerBlock *block, GError **error)
+{
+    ram_range_keep_together(block->kind, block->host, block->unit_bytes);
+    int rc = uffd_register(pager->uffd, block->host, block->layout->len_bytes,
+                           UFFD_MISSING);
+
+    if (rc < 0) {
+        return fail(error, PAGER_ERROR_SYSTEM, rc,
+                    rc == -EBUSY ? "another userfaultfd watches this memory"
+                                 : "cannot be registered with userfaultfd",
+                    block->layout->name);
+    }
+    block->registered = true;
+    ram_range_keep_holes(block->kind, block->host, block->layout->len_bytes);
+    return true;
 }
 
 static bool register_all(Pager *pager, GError **error)
@@ -206,68 +176,94 @@ static bool discard_all(Pager *pager, GError **error)
         if (!is_lazy(block)) {
             continue;
         }
+        pager->discarded = true;
         int rc = ram_range_discard(block->kind, block->host,
                                    block->layout->len_bytes);
         if (rc < 0) {
             return fail(error, PAGER_ERROR_RAM, rc,
-                        "its memory cannot be given back (locked by "
-                        "-overcommit mem-lock=on?); memory of other blocks "
-                        "may be lost already; load with --policy full",
+                        "its memory cannot be given back; memory of other "
+                        "blocks may be lost already; load with --policy full",
                         block->layout->name);
         }
     }
     return true;
 }
 
-static void begin_loading(Pager *pager)
+static GArray *plan_holes(const Pager *pager)
 {
-    uint64_t n_unplaced = 0;
+    g_autofree RegistrationBlock *blocks =
+        g_new(RegistrationBlock, pager->n_blocks);
+    size_t n_blocks = 0;
 
     for (size_t i = 0; i < pager->n_blocks; i++) {
-        PagerBlock *block = &pager->blocks[i];
+        const PagerBlock *block = &pager->blocks[i];
 
         if (is_lazy(block)) {
-            n_unplaced += block->layout->n_pages_in_file;
-            block->placer = placer_copy(pager->uffd, block->unit_bytes);
+            blocks[n_blocks++] = (RegistrationBlock){
+                .host = block->host,
+                .page_bytes = block->unit_bytes,
+                .n_pages = block->layout->n_pages,
+                .in_file = block->layout->bitmap,
+            };
         }
     }
-    load_stats_set_in_file(pager->config.stats, n_unplaced);
-    /* Nothing is placed before attached is set, or a fault comes. */
-    atomic_store_explicit(&pager->n_unplaced, n_unplaced, memory_order_release);
+    return registration_plan(blocks, n_blocks,
+                             registration_budget_here(n_blocks));
 }
 
-/* The fault threads come last: a page that they placed before the discard
- * would be gone again, and count as placed.  Who touches one meanwhile waits.
- */
+/* What stays registered although it need not is served by the fault threads;
+ * so a failure, for want of mappings or memory, is none. */
+static void unregister_holes(Pager *pager, const GArray *holes)
+{
+    for (guint i = 0; i < holes->len; i++) {
+        const RegistrationHole *hole =
+            &g_array_index(holes, RegistrationHole, i);
+
+        if (uffd_unregister(pager->uffd, hole->start, hole->len_bytes) < 0) {
+            return;
+        }
+    }
+}
+
+/* Whatever can fail comes before the first byte is discarded. */
 static bool take_over(Pager *pager, GError **error)
 {
     if (!open_uffd(pager, error)) {
         return false;
     }
     begin_loading(pager);
-    if (!register_all(pager, error)) {
+    if (!start_fault_threads(pager, error) || !register_all(pager, error)) {
         return false;
     }
-    pager->discarded = true;
+    g_autoptr(GArray) holes = plan_holes(pager);
     if (!discard_all(pager, error)) {
         return false;
     }
-    int rc = fault_loop_start(pager->uffd, pager->config.n_fault_threads,
-                              pager_handle_fault, pager, &pager->fault_loop);
-    if (rc < 0) {
-        g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
-                    "no fault threads: %s; guest memory is lost already, load "
-                    "with --policy full",
-                    g_strerror(-rc));
-        return false;
-    }
+    unregister_holes(pager, holes);
+    fault_loop_release(pager->fault_loop);
     return true;
+}
+
+static void unregister_block(Pager *pager, PagerBlock *block)
+{
+    uint64_t len = block->layout->len_bytes;
+
+    for (uint64_t off = 0; off < len; off += UNREGISTER_BYTES) {
+        /* Fails only where the memory is gone: unplugged.  What is left is
+         * unregistered when the userfaultfd is closed. */
+        (void)uffd_unregister(pager->uffd, block->host + off,
+                              MIN(UNREGISTER_BYTES, len - off));
+    }
+    ram_range_release_holes(block->kind, block->host, len);
+    block->registered = false;
 }
 
 void pager_give_back(Pager *pager)
 {
-    if (pager->uffd >= 0) {
-        unregister_all(pager);
+    for (size_t i = 0; i < pager->n_blocks; i++) {
+        if (pager->blocks[i].registered) {
+            unregister_block(pager, &pager->blocks[i]);
+        }
     }
     fault_loop_stop(pager->fault_loop);
     pager->fault_loop = NULL;
@@ -309,7 +305,6 @@ bool pager_attach(Pager *pager, const PagerRange *ranges, size_t n_ranges,
                     "guest RAM was taken over before");
         return false;
     }
-    /* A fault thread may have placed pages meanwhile, which are gone. */
     if (pager->discarded) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
                     "guest RAM was lost when taking it over failed; start "

@@ -145,7 +145,7 @@ static bool place_run(Pager *pager, const Piece *piece, uint64_t page,
     return true;
 }
 
-static void count_placed(Pager *pager, uint64_t n_pages)
+void pager_count_placed(Pager *pager, uint64_t n_pages)
 {
     /* Release: the thread that finishes sees all that was placed. */
     uint64_t before = atomic_fetch_sub_explicit(&pager->n_unplaced, n_pages,
@@ -183,7 +183,7 @@ bool pager_place(Pager *pager, Piece *piece)
     block->placer.ops->wake(&block->placer,
                             block->host + wake_from * block->unit_bytes,
                             (page - wake_from) * block->unit_bytes);
-    count_placed(pager, n_pages);
+    pager_count_placed(pager, n_pages);
     return true;
 }
 

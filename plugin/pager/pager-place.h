@@ -25,3 +25,6 @@ bool pager_place(Pager *pager, Piece *piece);
 
 /* Place a page of zeroes unless one is there, and wake who waits. */
 void pager_place_zero(Pager *pager, size_t block, uint64_t page);
+
+/* So many more pages need no loading; the last one ends the load. */
+void pager_count_placed(Pager *pager, uint64_t n_pages);

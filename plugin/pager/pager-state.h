@@ -3,16 +3,17 @@
  *
  * What the pager's parts share: pager.c (start and end), pager-attach.c
  * (taking over memory), pager-place.c (reading and placing), pager-fault.c
- * (the fault threads), pager-eager.c (the eager threads) and pager-observe.c
- * (what a load can teach).
+ * (the fault threads), pager-removal.c (memory that is given back),
+ * pager-eager.c (the eager threads) and pager-observe.c (what a load can
+ * teach).
  *
  * Theory of operation
  *
  * pager_new() makes every page that is in the file pending (page-states.h)
  * and starts the eager threads.  Until pager_attach() tells where the blocks
  * are, these claim pages of the order and keep what they read in staged
- * pieces (piece.h).  pager_attach() registers the ranges with userfaultfd,
- * discards what is in them and starts the fault threads; from then on a first
+ * pieces (piece.h).  pager_attach() starts the fault threads, registers the
+ * ranges with userfaultfd and discards what is in them; from then on a first
  * touch of a page makes a fault, and nothing else can fill a page.
  *
  * A fault means one of (checked in this sequence, each from PageStates):
@@ -60,11 +61,6 @@ typedef enum {
     STAGE_DONE,
 } PagerStage;
 
-typedef struct RegisteredRange {
-    uint64_t start;
-    uint64_t len_bytes;
-} RegisteredRange;
-
 typedef struct PagerBlock {
     const PageSourceBlock *layout;
     uint64_t unit_bytes; /* what it is loaded and placed in */
@@ -73,7 +69,7 @@ typedef struct PagerBlock {
                       next two */
     RamKind kind;
     Placer placer;
-    GArray *registered; /* of RegisteredRange */
+    bool registered; /* set by pager_attach() and pager_give_back() */
 } PagerBlock;
 
 typedef struct EagerThread {
@@ -128,4 +124,5 @@ struct Pager {
 
     _Atomic uint64_t n_unplaced;    /* pages of attached blocks not placed */
     _Atomic uint64_t last_fault_us; /* when a demand fault came last */
+    _Atomic bool heeds_removals;    /* see pager_heed_removals() */
 };

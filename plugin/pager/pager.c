@@ -34,7 +34,6 @@ static bool init_blocks(Pager *pager)
 
         block->layout = layout;
         block->unit_bytes = unit_bytes;
-        block->registered = g_array_new(FALSE, FALSE, sizeof(RegisteredRange));
         if (!page_states_init(&block->states, layout->bitmap,
                               layout->n_pages)) {
             return false;
@@ -236,7 +235,6 @@ static void free_blocks(Pager *pager)
 {
     for (size_t i = 0; pager->blocks && i < pager->n_blocks; i++) {
         page_states_clear(&pager->blocks[i].states);
-        g_clear_pointer(&pager->blocks[i].registered, g_array_unref);
     }
     g_clear_pointer(&pager->blocks, g_free);
     g_clear_pointer(&pager->sequence, g_free);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "plugin/pager/kernel-features.h"
 #include "plugin/pager/kernel-file.h"
 #include "plugin/pager/mapping.h"
 
@@ -15,6 +16,10 @@ GQuark pager_error_quark(void)
 {
     return g_quark_from_static_string("preheat-pager-error-quark");
 }
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 #define WAY_OUT "or load with --policy full"
 
@@ -156,25 +161,6 @@ static bool has_locked_mapping(char *smaps, uint64_t start, uint64_t end)
     return false;
 }
 
-/* Asked of the slow file only where something is locked at all. */
-static bool check_unlocked(const char *name, uint64_t start, uint64_t end,
-                           GError **error)
-{
-    g_autofree char *status = read_kernel_file(KERNEL_FILE_STATUS, error);
-
-    if (!status || !has_locked_memory(status)) {
-        return status != NULL;
-    }
-    g_autofree char *smaps = read_kernel_file(KERNEL_FILE_SMAPS, error);
-    if (!smaps) {
-        return false;
-    }
-    return !has_locked_mapping(smaps, start, end) ||
-           refuse(error, name,
-                  "is locked (-overcommit mem-lock=on?), so that it cannot be "
-                  "given back to be loaded; start QEMU without");
-}
-
 bool ram_range_check(const char *name, uint64_t start, uint64_t len_bytes,
                      RamKind *ret_kind, GError **error)
 {
@@ -189,12 +175,30 @@ bool ram_range_check(const char *name, uint64_t start, uint64_t len_bytes,
     }
     g_autofree char *maps = read_kernel_file(KERNEL_FILE_MAPS, error);
     if (!maps ||
-        !check_mappings(maps, name, start, start + len_bytes, &kind, error) ||
-        !check_unlocked(name, start, start + len_bytes, error)) {
+        !check_mappings(maps, name, start, start + len_bytes, &kind, error)) {
         return false;
     }
     *ret_kind = kind;
     return true;
+}
+
+/* Asked of the slow file only where something is locked at all. */
+bool ram_range_check_unlocked(const char *name, uint64_t start,
+                              uint64_t len_bytes, GError **error)
+{
+    g_autofree char *status = read_kernel_file(KERNEL_FILE_STATUS, error);
+
+    if (!status || !has_locked_memory(status)) {
+        return status != NULL;
+    }
+    g_autofree char *smaps = read_kernel_file(KERNEL_FILE_SMAPS, error);
+    if (!smaps) {
+        return false;
+    }
+    return !has_locked_mapping(smaps, start, start + len_bytes) ||
+           refuse(error, name,
+                  "is locked (-overcommit mem-lock=on?), so that it cannot be "
+                  "given back to be loaded; start QEMU without");
 }
 
 int ram_range_discard(RamKind kind, uint64_t start, uint64_t len_bytes)
@@ -204,6 +208,38 @@ int ram_range_discard(RamKind kind, uint64_t start, uint64_t len_bytes)
     /* An address from outside the language: guest RAM, by its number. */
     return madvise((void *)(uintptr_t)start, len_bytes, advice) == 0 ? 0
                                                                      : -errno;
+}
+
+/* What keeps them together is that they had a private page when they were one
+ * (anon_vma in the kernel's terms).  This makes the first page such a page,
+ * without changing what is in it. */
+void ram_range_keep_together(RamKind kind, uint64_t start, uint64_t page_bytes)
+{
+    if (kind == RAM_ANONYMOUS) {
+        (void)madvise((void *)(uintptr_t)start, page_bytes,
+                      MADV_POPULATE_WRITE);
+    }
+}
+
+static void advise_shared(RamKind kind, uint64_t start, uint64_t len_bytes,
+                          int advice)
+{
+    if (kind == RAM_SHARED && !kernel_feature_is_safe(KERNEL_SHARED_HOLES)) {
+        /* Fails where the kernel has no huge pages, and so nobody who would
+         * make some. */
+        (void)madvise((void *)(uintptr_t)start, len_bytes, advice);
+    }
+}
+
+void ram_range_keep_holes(RamKind kind, uint64_t start, uint64_t len_bytes)
+{
+    advise_shared(kind, start, len_bytes, MADV_NOHUGEPAGE);
+}
+
+/* QEMU asks for huge pages for all of its RAM. */
+void ram_range_release_holes(RamKind kind, uint64_t start, uint64_t len_bytes)
+{
+    advise_shared(kind, start, len_bytes, MADV_HUGEPAGE);
 }
 
 static bool report_uffd(int rc, const char *otherwise, GError **error)

@@ -43,9 +43,26 @@ void ram_range_prepare(void);
 bool ram_range_check(const char *name, uint64_t start, uint64_t len_bytes,
                      RamKind *ret_kind, GError **error);
 
+/* The same for a part of it being locked, which ram_range_discard() cannot give
+ * back. */
+bool ram_range_check_unlocked(const char *name, uint64_t start,
+                              uint64_t len_bytes, GError **error);
+
 /* Give the range's pages back to the kernel, so that each is missing.
  * Returns 0 or -errno. */
 int ram_range_discard(RamKind kind, uint64_t start, uint64_t len_bytes);
+
+/* Before parts of the range are registered: see that its mappings become one
+ * again when they are not any more.  page_bytes: the host's page size.  Without
+ * it, or before Linux 5.14, the kernel keeps mappings for good that have had
+ * private pages of their own before they were one. */
+void ram_range_keep_together(RamKind kind, uint64_t start, uint64_t page_bytes);
+
+/* While the range is registered, and its holes are the pages that are missing:
+ * keep those from it that would fill them, where the kernel lets them.  And
+ * let them have it again. */
+void ram_range_keep_holes(RamKind kind, uint64_t start, uint64_t len_bytes);
+void ram_range_release_holes(RamKind kind, uint64_t start, uint64_t len_bytes);
 
 /* uffd_open() with PAGER_ERROR_SYSTEM, which says what it takes, or else what
  * to do without it: otherwise, as "load with --policy full". */

@@ -173,8 +173,7 @@ static void live(char **argv)
         fake_peer_await(control, CONTROL_CMD_QUERY, 1);
     } else {
         fake_peer_await(qmp, "cont", 1);
-        fake_peer_await(control, CONTROL_CMD_MILESTONE,
-                        behaves("full") ? 3 : 2);
+        fake_peer_await(control, CONTROL_CMD_MILESTONE, 3);
     }
     if (behaves("read-error")) {
         n_failed_looks = 1;

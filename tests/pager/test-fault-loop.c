@@ -39,7 +39,27 @@ typedef struct Watched {
     bool shared_worker; /* two handlers at once had the same */
     unsigned n_removals;
     UffdRemoval removal; /* the last one */
+
+    _Atomic bool heeds_removals;
 } Watched;
+
+/* A removal that has been read is not handed on before this is false; the
+ * linker's --wrap puts it between. */
+static _Atomic bool holds_removals_up;
+
+int __real_uffd_next_message(int fd, UffdMessage *ret_message);
+int __wrap_uffd_next_message(int fd, UffdMessage *ret_message);
+
+int __wrap_uffd_next_message(int fd, UffdMessage *ret_message)
+{
+    int rc = __real_uffd_next_message(fd, ret_message);
+
+    while (rc == 0 && ret_message->is_removal &&
+           atomic_load(&holds_removals_up)) {
+        sched_yield();
+    }
+    return rc;
+}
 
 static void handle_fault(void *opaque, unsigned worker, const UffdFault *fault)
 {
@@ -77,7 +97,8 @@ static void handle_removal(void *opaque, const UffdRemoval *removal)
 static Watched *watched_new(FaultHandler *handler)
 {
     Watched *watched = g_new0(Watched, 1);
-    const FaultHandlers handlers = {handler, handle_removal, watched};
+    const FaultHandlers handlers = {handler, handle_removal,
+                                    &watched->heeds_removals, watched};
     UffdCaps caps;
 
     pthread_mutex_init(&watched->lock, NULL);
@@ -160,6 +181,7 @@ static void a_removal_is_read_while_every_handler_is_at_work(void **state)
     Watched *watched = watched_new(handle_fault);
     pthread_t threads[N_WORKERS + 1];
 
+    atomic_store(&watched->heeds_removals, true);
     fault_loop_release(watched->loop);
     shut(watched, true);
     for (unsigned i = 0; i < N_WORKERS; i++) {
@@ -185,8 +207,7 @@ static void a_removal_is_read_while_every_handler_is_at_work(void **state)
     watched_free(watched);
 }
 
-static void
-faults_are_kept_and_removals_forgotten_until_the_release(void **state)
+static void faults_are_kept_until_the_release(void **state)
 {
     Watched *watched = watched_new(handle_fault);
     pthread_t threads[8];
@@ -194,19 +215,36 @@ faults_are_kept_and_removals_forgotten_until_the_release(void **state)
     for (unsigned i = 0; i < G_N_ELEMENTS(threads); i++) {
         threads[i] = start_touch(watched, i);
     }
-    give_back(watched, 20, 1);
+    /* Does not wait for anybody. */
     give_back(watched, 0, N_PAGES);
     assert_int_equal(watched->n_faults, 0);
-    assert_int_equal(watched->n_removals, 0);
     fault_loop_release(watched->loop);
     for (unsigned i = 0; i < G_N_ELEMENTS(threads); i++) {
         pthread_join(threads[i], NULL);
     }
-    give_back(watched, 20, 1);
     fault_loop_stop(watched->loop);
     watched->loop = NULL;
     assert_int_equal(watched->n_faults, G_N_ELEMENTS(threads));
+    watched_free(watched);
+}
+
+static void a_removal_from_before_they_are_heeded_is_forgotten(void **state)
+{
+    Watched *watched = watched_new(handle_fault);
+
+    fault_loop_release(watched->loop);
+    give_back(watched, 0, N_PAGES);
+    /* Read before, and handed on after. */
+    atomic_store(&holds_removals_up, true);
+    give_back(watched, 0, N_PAGES);
+    atomic_store(&watched->heeds_removals, true);
+    atomic_store(&holds_removals_up, false);
+    give_back(watched, 7, 1);
+    fault_loop_stop(watched->loop);
+    watched->loop = NULL;
     assert_int_equal(watched->n_removals, 1);
+    assert_int_equal(watched->removal.start,
+                     (uintptr_t)watched->memory + 7 * PAGE_BYTES);
     watched_free(watched);
 }
 
@@ -304,8 +342,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_removal_is_read_while_every_handler_is_at_work),
-        cmocka_unit_test(
-            faults_are_kept_and_removals_forgotten_until_the_release),
+        cmocka_unit_test(faults_are_kept_until_the_release),
+        cmocka_unit_test(a_removal_from_before_they_are_heeded_is_forgotten),
         cmocka_unit_test(more_faults_than_handlers_are_all_handled),
         cmocka_unit_test(a_loop_that_was_never_released_can_be_stopped),
         cmocka_unit_test(

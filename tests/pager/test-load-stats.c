@@ -279,6 +279,7 @@ static void milestones_are_null_until_reached_and_the_first_counts(void **state)
 {
     static const char *const names[] = {
         [MILESTONE_QEMU_READY] = "qemu-ready-ms",
+        [MILESTONE_MACHINE_LOADED] = "machine-loaded-ms",
         [MILESTONE_RESUMED] = "resumed-ms",
         [MILESTONE_ORDER_DONE] = "order-done-ms",
         [MILESTONE_LOADED] = "loaded-ms",
@@ -376,14 +377,15 @@ static void the_json_form_has_exactly_the_documented_fields(void **state)
         load_stats_to_json(stats, LOAD_POLICY_SEQUENTIAL, LOAD_STATE_LOADED);
 
     assert_names(json, "blocktime-ms bytes-read demand-faults latency-dist "
-                       "latency-us loaded-ms order-done-ms "
+                       "latency-us loaded-ms machine-loaded-ms order-done-ms "
                        "other-blocktime-ms other-demand-faults pages policy "
                        "qemu-ready-ms resumed-ms state vcpu-blocktime-ms "
                        "vcpu-demand-faults");
     assert_names(json_object_get(json, "latency-us"), "max p50 p99");
-    assert_names(json_object_get(json, "pages"),
-                 "by-fault by-order by-rest held-back in-file late unused "
-                 "zero-on-fault");
+    assert_names(
+        json_object_get(json, "pages"),
+        "by-fault by-order by-rest given-back held-back in-file late unused "
+        "zero-on-fault");
     assert_string_equal(json_string_value(json_object_get(json, "policy")),
                         "sequential");
     assert_string_equal(json_string_value(json_object_get(json, "state")),

@@ -193,7 +193,9 @@ a_claim_leaves_out_what_was_claimed_or_is_not_in_the_file(void **state)
 typedef struct Racer {
     PageStates *states; /* shared by all */
     PageStates own;     /* with the same pages, for making windows */
-    bool take;          /* take the pages, rather than claim them */
+    bool take;          /* take the pages, rather than claim them … */
+    bool drop;          /* … or drop them: only how many is known */
+    uint64_t n_dropped;
     pthread_barrier_t *barrier;
     GRand *random;
     uint8_t counts[RACE_PAGES]; /* how often it got each page */
@@ -222,6 +224,10 @@ static void *racer_thread(void *opaque)
         PageWindow window;
 
         n_pages = MIN(at_most, RACE_PAGES - first);
+        if (racer->drop) {
+            racer->n_dropped += page_states_drop(racer->states, first, n_pages);
+            continue;
+        }
         if (racer->take) {
             page_states_claim(&racer->own, first, n_pages, &window);
             page_states_take(racer->states, &window);
@@ -245,7 +251,27 @@ static void assert_each_page_was_had_once(const Racer *racers)
     }
 }
 
-static void run_race(bool take)
+/* With one thread that drops pages, each page is had by it or by another. */
+static void assert_each_page_was_had_once_or_dropped(const Racer *racers,
+                                                     const PageStates *states)
+{
+    uint64_t n_had = 0;
+
+    for (uint64_t page = 0; page < RACE_PAGES; page++) {
+        unsigned count = 0;
+
+        for (unsigned i = 0; i < N_THREADS; i++) {
+            count += racers[i].counts[page];
+        }
+        assert_in_range(count, 0, 1);
+        assert_false(page_states_is_owed(states, page));
+        assert_int_equal(page_states_is_placed(states, page), count == 0);
+        n_had += count;
+    }
+    assert_int_equal(n_had + racers[0].n_dropped, RACE_PAGES);
+}
+
+static void run_race(bool take, bool drop)
 {
     g_autofree uint64_t *bitmap = g_new(uint64_t, RACE_PAGES / 64);
     g_autofree Racer *racers = g_new0(Racer, N_THREADS);
@@ -260,6 +286,7 @@ static void run_race(bool take)
         racers[i].states = &states;
         assert_true(page_states_init(&racers[i].own, bitmap, RACE_PAGES));
         racers[i].take = take;
+        racers[i].drop = drop && i == 0;
         racers[i].barrier = &barrier;
         racers[i].random = g_rand_new_with_seed(i);
         pthread_create(&threads[i], NULL, racer_thread, &racers[i]);
@@ -270,21 +297,33 @@ static void run_race(bool take)
         page_states_clear(&racers[i].own);
     }
     pthread_barrier_destroy(&barrier);
-    assert_each_page_was_had_once(racers);
+    if (drop) {
+        assert_each_page_was_had_once_or_dropped(racers, &states);
+    } else {
+        assert_each_page_was_had_once(racers);
+    }
     page_states_clear(&states);
 }
 
 static void each_page_is_claimed_once_by_threads_that_overlap(void **state)
 {
     for (unsigned i = 0; i < N_ROUNDS; i++) {
-        run_race(false);
+        run_race(false, false);
     }
 }
 
 static void each_page_is_taken_once_by_threads_that_overlap(void **state)
 {
     for (unsigned i = 0; i < N_ROUNDS; i++) {
-        run_race(true);
+        run_race(true, false);
+    }
+}
+
+static void
+each_page_is_taken_or_dropped_once_by_threads_that_overlap(void **state)
+{
+    for (unsigned i = 0; i < N_ROUNDS; i++) {
+        run_race(true, true);
     }
 }
 
@@ -328,6 +367,67 @@ static void taken_pages_are_neither_owed_nor_placed_until_said_so(void **state)
         assert_int_equal(page_states_is_placed(&states, page), placed);
         assert_int_equal(page_states_is_owed(&states, page), !placed);
     }
+    page_states_clear(&states);
+}
+
+/* ---- dropping ---- */
+
+static void dropped_pages_count_as_placed_exactly_those(void **state)
+{
+    static const struct {
+        uint64_t first_page;
+        uint64_t n_pages;
+    } drops[] = {{0, 1},   {63, 1},   {63, 2},  {64, 64}, {60, 10},
+                 {1, 700}, {0, 1000}, {999, 1}, {5, 0},   {960, 40}};
+
+    for (size_t i = 0; i < G_N_ELEMENTS(drops); i++) {
+        PageStates states;
+
+        states_init(&states, all_pages);
+        assert_int_equal(
+            page_states_drop(&states, drops[i].first_page, drops[i].n_pages),
+            drops[i].n_pages);
+        for (uint64_t page = 0; page < N_PAGES; page++) {
+            bool dropped = page >= drops[i].first_page &&
+                           page - drops[i].first_page < drops[i].n_pages;
+
+            assert_int_equal(page_states_is_owed(&states, page), !dropped);
+            assert_int_equal(page_states_is_placed(&states, page), dropped);
+            assert_int_equal(page_states_next_pending(&states, page) != page,
+                             dropped);
+        }
+        assert_int_equal(page_states_drop(&states, 0, N_PAGES),
+                         N_PAGES - drops[i].n_pages);
+        page_states_clear(&states);
+    }
+}
+
+static void a_dropped_page_that_was_claimed_is_placed_by_nobody(void **state)
+{
+    PageStates states;
+    PageWindow window;
+
+    states_init(&states, all_pages);
+    page_states_claim(&states, 100, 100, &window);
+    assert_int_equal(page_states_drop(&states, 128, 1), 1);
+    assert_int_equal(page_states_take(&states, &window), 99);
+    assert_false(page_window_has(&window, 128));
+    assert_true(page_states_is_placed(&states, 128));
+    page_states_clear(&states);
+}
+
+static void a_page_that_is_being_placed_is_not_dropped(void **state)
+{
+    PageStates states;
+    PageWindow window;
+
+    states_init(&states, all_pages);
+    page_states_claim(&states, 60, 10, &window);
+    page_states_take(&states, &window);
+    assert_int_equal(page_states_drop(&states, 50, 20), 10);
+    assert_false(page_states_is_placed(&states, 60));
+    page_states_set_placed(&states, &window);
+    assert_int_equal(page_states_drop(&states, 50, 20), 0);
     page_states_clear(&states);
 }
 
@@ -432,8 +532,13 @@ int main(void)
             a_claim_leaves_out_what_was_claimed_or_is_not_in_the_file),
         cmocka_unit_test(each_page_is_claimed_once_by_threads_that_overlap),
         cmocka_unit_test(each_page_is_taken_once_by_threads_that_overlap),
+        cmocka_unit_test(
+            each_page_is_taken_or_dropped_once_by_threads_that_overlap),
         cmocka_unit_test(what_was_taken_by_somebody_else_leaves_the_window),
         cmocka_unit_test(taken_pages_are_neither_owed_nor_placed_until_said_so),
+        cmocka_unit_test(dropped_pages_count_as_placed_exactly_those),
+        cmocka_unit_test(a_dropped_page_that_was_claimed_is_placed_by_nobody),
+        cmocka_unit_test(a_page_that_is_being_placed_is_not_dropped),
         cmocka_unit_test(a_window_of_one_page_is_one_run),
         cmocka_unit_test(runs_go_over_word_borders_and_end_at_holes),
         cmocka_unit_test(a_run_asked_for_from_its_middle_begins_there),

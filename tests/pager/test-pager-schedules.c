@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "plugin/pager/pager-removal.h"
 #include "tests/pager/pager-world.h"
 #include "util/clock.h"
 
@@ -30,37 +31,55 @@ uint64_t __wrap_monotonic_us(void)
     return __real_monotonic_us() + atomic_fetch_add(&held_up_us, 2000);
 }
 
-/* What one page of the guest may be: its snapshot's bytes (or a word that
- * some thread wrote), or zeroes once somebody has discarded it. */
+/* What has happened to a page, as a set. */
+enum {
+    DISCARDED = 1,  /* once it had been placed: it is zero */
+    GIVEN_BACK = 2, /* maybe before: it is zero, or the snapshot's */
+    WAS_ZERO = 4,   /* somebody has found it so, and it was given back */
+};
+
+/* What one page of the guest may be: its snapshot's bytes, or zeroes once
+ * somebody has discarded it; never the one again after the other. */
 typedef struct Storm {
     World *world;
     unsigned seed;
-    _Atomic unsigned char *discarded; /* by block * WORLD_N_PAGES + page */
+    _Atomic unsigned char *fates; /* by block * WORLD_N_PAGES + page */
     _Atomic unsigned *n_wrong;
 } Storm;
+
+static _Atomic unsigned char *fate_of(Storm *storm, size_t block, uint64_t page)
+{
+    return &storm->fates[block * WORLD_N_PAGES + page];
+}
 
 static void check_touch(Storm *storm, size_t block, uint64_t page,
                         unsigned draw)
 {
     World *world = storm->world;
+    _Atomic unsigned char *fate = fate_of(storm, block, page);
     uint64_t at = (draw % 512) * 8;
-    bool was_discarded =
-        atomic_load(&storm->discarded[block * WORLD_N_PAGES + page]);
+    bool was_zero = atomic_load(fate) & WAS_ZERO;
     /* As the guest's vCPUs see it: one aligned word, other threads may be
      * discarding the page. */
     uint64_t word = __atomic_load_n(
         (uint64_t *)(void *)(world_page(world, block, page) + at),
         __ATOMIC_SEQ_CST);
-    bool discarded =
-        was_discarded ||
-        atomic_load(&storm->discarded[block * WORLD_N_PAGES + page]);
     bool in_file =
         ram_image_block_has_page(&world->snapshot->blocks[block], page);
     uint64_t expected = in_file ? fake_word(block, page, at) : 0;
 
-    if (word != expected && !(discarded && word == 0)) {
+    if (in_file && word == 0 && atomic_load(fate) != 0) {
+        atomic_fetch_or(fate, WAS_ZERO);
+    } else if (word != expected || (in_file && was_zero)) {
         atomic_fetch_add(storm->n_wrong, 1);
     }
+}
+
+static void discard(Storm *storm, size_t block, uint64_t page)
+{
+    ram_range_discard(storm->world->kind,
+                      (uintptr_t)world_page(storm->world, block, page),
+                      FAKE_PAGE_BYTES);
 }
 
 /* Discard a page only once it has been placed, as a guest does that gives
@@ -68,13 +87,19 @@ static void check_touch(Storm *storm, size_t block, uint64_t page,
 static void touch_and_discard(Storm *storm, size_t block, uint64_t page)
 {
     check_touch(storm, block, page, 0);
-    atomic_store(&storm->discarded[block * WORLD_N_PAGES + page], 1);
-    ram_range_discard(storm->world->kind,
-                      (uintptr_t)world_page(storm->world, block, page),
-                      FAKE_PAGE_BYTES);
+    atomic_fetch_or(fate_of(storm, block, page), DISCARDED);
+    discard(storm, block, page);
     if (!fake_page_is_zero(world_page(storm->world, block, page))) {
         atomic_fetch_add(storm->n_wrong, 1);
     }
+}
+
+/* As a guest does that gives back what it has never looked at. */
+static void give_back(Storm *storm, size_t block, uint64_t page)
+{
+    atomic_fetch_or(fate_of(storm, block, page), GIVEN_BACK);
+    discard(storm, block, page);
+    check_touch(storm, block, page, 0);
 }
 
 static void *storm_thread(void *opaque)
@@ -88,6 +113,8 @@ static void *storm_thread(void *opaque)
 
         if (draw % 16 == 0) {
             touch_and_discard(storm, block, page);
+        } else if (draw % 16 == 1) {
+            give_back(storm, block, page);
         } else {
             check_touch(storm, block, page, draw / 16);
         }
@@ -97,12 +124,24 @@ static void *storm_thread(void *opaque)
 
 #define N_STORM_THREADS 4
 
+static bool is_right_at_last(const Storm *storm, size_t block, uint64_t page)
+{
+    unsigned char fate =
+        atomic_load(&storm->fates[block * WORLD_N_PAGES + page]);
+    bool is_zero = fake_page_is_zero(world_page(storm->world, block, page));
+    bool is_right = world_page_is_right(storm->world, block, page);
+
+    return fate & (DISCARDED | WAS_ZERO) ? is_zero
+           : fate & GIVEN_BACK           ? is_zero || is_right
+                                         : is_right;
+}
+
 static void run_storm(RamKind kind, LoadPolicy policy, unsigned seed)
 {
     World *world = world_new(kind, 1 + seed % 8);
     g_autoptr(PageOrder) order =
         world_order(world, seed % WORLD_N_BLOCKS, seed * 97 % 2000, 1500);
-    g_autofree _Atomic unsigned char *discarded =
+    g_autofree _Atomic unsigned char *fates =
         (_Atomic unsigned char *)g_malloc0(WORLD_N_BLOCKS * WORLD_N_PAGES);
     _Atomic unsigned n_wrong = 0;
     pthread_t threads[N_STORM_THREADS];
@@ -110,8 +149,11 @@ static void run_storm(RamKind kind, LoadPolicy policy, unsigned seed)
 
     world_start(world, policy, order);
     world_attach(world);
+    if (seed % 2 == 1) {
+        pager_heed_removals(world->pager);
+    }
     for (unsigned i = 0; i < N_STORM_THREADS; i++) {
-        storms[i] = (Storm){world, seed * 31 + i, discarded, &n_wrong};
+        storms[i] = (Storm){world, seed * 31 + i, fates, &n_wrong};
         assert_int_equal(
             pthread_create(&threads[i], NULL, storm_thread, &storms[i]), 0);
     }
@@ -123,11 +165,7 @@ static void run_storm(RamKind kind, LoadPolicy policy, unsigned seed)
     }
     for (size_t block = 0; block < WORLD_N_BLOCKS; block++) {
         for (uint64_t page = 0; page < WORLD_N_PAGES; page++) {
-            bool right = discarded[block * WORLD_N_PAGES + page]
-                             ? fake_page_is_zero(world_page(world, block, page))
-                             : world_page_is_right(world, block, page);
-
-            n_wrong += !right;
+            n_wrong += !is_right_at_last(&storms[0], block, page);
         }
     }
     assert_int_equal(n_wrong, 0);

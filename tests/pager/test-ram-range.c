@@ -275,22 +275,21 @@ static void without_preparation_the_missing_file_is_named(void **state)
 
 static void memory_that_is_locked_is_refused(void **state)
 {
-    RamKind kind;
     g_autoptr(GError) error = NULL;
     uint8_t *memory = mmap(NULL, 4 * 65536, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uintptr_t start = (uintptr_t)memory;
 
     if (mlock(memory + 2 * 65536, 65536) != 0) {
         print_message("skipped: memory cannot be locked here\n");
         skip();
     }
-    assert_false(
-        ram_range_check("pc.ram", (uintptr_t)memory, 3 * 65536, &kind, &error));
+    assert_false(ram_range_check_unlocked("pc.ram", start, 3 * 65536, &error));
+    assert_true(g_error_matches(error, PAGER_ERROR, PAGER_ERROR_RAM));
     assert_non_null(strstr(error->message, "locked"));
     g_clear_error(&error);
     /* What is locked elsewhere does not matter. */
-    assert_true(
-        ram_range_check("pc.ram", (uintptr_t)memory, 2 * 65536, &kind, &error));
+    assert_true(ram_range_check_unlocked("pc.ram", start, 2 * 65536, &error));
     munmap(memory, 4 * 65536);
 }
 

@@ -1,0 +1,49 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "plugin/pager/pager-removal.h"
+
+#include "plugin/pager/pager-place.h"
+#include "plugin/pager/pager-state.h"
+
+void pager_heed_removals(Pager *pager)
+{
+    /* Release: what was discarded before is not read after it. */
+    atomic_store_explicit(&pager->heeds_removals, true, memory_order_release);
+}
+
+/* Drop the block's pages that are wholly in its bytes from begin to end. */
+static void drop(Pager *pager, PagerBlock *block, uint64_t begin, uint64_t end)
+{
+    uint64_t first_page = (begin + block->unit_bytes - 1) / block->unit_bytes;
+    uint64_t end_page = end / block->unit_bytes;
+    uint64_t n_pages = end_page > first_page ? end_page - first_page : 0;
+    uint64_t n_dropped = page_states_drop(&block->states, first_page, n_pages);
+
+    if (n_dropped == 0) {
+        return;
+    }
+    load_stats_placed(pager->config.stats, PLACED_NEVER, n_dropped);
+    /* A fault that was handled while the page was being dropped counts on
+     * it. */
+    block->placer.ops->wake(&block->placer,
+                            block->host + first_page * block->unit_bytes,
+                            n_pages * block->unit_bytes);
+    pager_count_placed(pager, n_dropped);
+}
+
+void pager_handle_removal(void *opaque, const UffdRemoval *removal)
+{
+    Pager *pager = opaque;
+
+    for (size_t i = 0; i < pager->n_blocks; i++) {
+        PagerBlock *block = &pager->blocks[i];
+        uint64_t start = MAX(removal->start, block->host);
+        uint64_t end =
+            MIN(removal->end, block->host + block->layout->len_bytes);
+
+        if (block->host != 0 && start < end) {
+            drop(pager, block, start - block->host, end - block->host);
+        }
+    }
+}
