@@ -11,7 +11,6 @@
 #include "host/qmp.h"
 #include "host/ram-blocks.h"
 #include "util/error.h"
-#include "util/progress.h"
 
 /* The longest time between two looks at an open window. */
 #define POLL_MS 100
@@ -199,19 +198,19 @@ void profiling_discard(Profiling *profiling)
                       json_pack("{s:b}", CONTROL_KEY_DISCARD, 1), NULL, NULL);
 }
 
-static void show(Progress *progress, const json_t *info, int64_t begin_us)
+static void show(const Progress *progress, const json_t *info, int64_t begin_us)
 {
     g_autofree char *text = g_strdup_printf(
         "%" JSON_INTEGER_FORMAT " first touches in %.0f s",
         json_integer_value(json_object_get(info, "first-touches")),
         (double)(g_get_monotonic_time() - begin_us) / G_USEC_PER_SEC);
 
-    progress_note(progress, text);
+    progress_note(progress, "profiling", text);
 }
 
 /* Returns false when the window is closed, or with an error. */
-static bool is_open(Profiling *profiling, Progress *progress, int64_t begin_us,
-                    GError **error)
+static bool is_open(Profiling *profiling, const Progress *progress,
+                    int64_t begin_us, GError **error)
 {
     ProfileState state;
     json_t *info;
@@ -231,9 +230,9 @@ static bool is_open(Profiling *profiling, Progress *progress, int64_t begin_us,
 }
 
 bool profiling_finish(Profiling *profiling, int interrupt_fd,
-                      json_t **ret_result, GError **error)
+                      const Progress *progress, json_t **ret_result,
+                      GError **error)
 {
-    g_autoptr(Progress) progress = progress_new("profiling");
     int64_t begin_us = g_get_monotonic_time();
     GError *local = NULL;
     const char *failure;
@@ -244,6 +243,7 @@ bool profiling_finish(Profiling *profiling, int interrupt_fd,
            rpc_pump(profiling->control, POLL_MS, &local)) {
     }
     rpc_set_interrupt_fd(profiling->control, -1);
+    progress_end(progress);
     if (local && !g_error_matches(local, UTIL_ERROR, UTIL_ERROR_INTERRUPTED)) {
         g_propagate_error(error, local);
         return false;

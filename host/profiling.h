@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "formats/ram-image.h"
+#include "host/progress.h"
 #include "host/rpc.h"
 
 #define PROFILE_MAX_MS 30000 /* where nobody asked for another time */
@@ -67,7 +68,9 @@ void profiling_act_loaded(Profiling *profiling);
 void profiling_discard(Profiling *profiling);
 
 /* Wait until the window is closed and its order written.  When interrupt_fd
- * (-1: none) becomes readable, it is closed at once.  ret_result (a new
+ * (-1: none) becomes readable, it is closed at once.  progress may be NULL.
+ * ret_result (a new
  * reference): what the control protocol's query-profile tells. */
 bool profiling_finish(Profiling *profiling, int interrupt_fd,
-                      json_t **ret_result, GError **error);
+                      const Progress *progress, json_t **ret_result,
+                      GError **error);
