@@ -61,9 +61,8 @@ static bool remove_unheld(const OutputFile *file, int fd, GError **error)
 /* Remove what a process that was killed has left at the temporary name. */
 static bool remove_stale(const OutputFile *file, GError **error)
 {
-    /* O_NONBLOCK: a FIFO must not hold us up. */
     int fd = openat(file->folder_fd, file->temporary_name,
-                    O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+                    O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     bool ok;
 
     if (fd < 0 && errno == ENOENT) {

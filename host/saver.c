@@ -10,39 +10,30 @@
  */
 #include "host/saver.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "formats/byte-source.h"
-#include "formats/page-order.h"
-#include "formats/ram-image.h"
-#include "formats/run-state.h"
 #include "host/guest-state.h"
 #include "host/migration-settings.h"
 #include "host/migration.h"
-#include "host/output-file.h"
 #include "host/plugin-client.h"
 #include "host/qmp.h"
 #include "host/save-lock.h"
 #include "host/save-mark.h"
+#include "host/snapshot-output.h"
 #include "util/error.h"
-#include "util/file.h"
 
 /* How often to look whether a state that passes has passed. */
 #define STATE_POLL_MS 10
-
-/* The section with the run state is the first of a device state, or near. */
-#define RUN_STATE_WITHIN_BYTES (1 << 20)
 
 typedef struct Save {
     Machine *machine;
     Rpc *qmp; /* machine's */
     const SaveOptions *options;
     int lock_fd; /* -1: not locked */
-    OutputFile *file;
+    SnapshotOutput *output;
     SaveMark *left; /* by a save that was killed; NULL: none */
     /* … after which nobody has touched the migration's settings: what the
      * guest is at now, that save has left. */
@@ -51,8 +42,7 @@ typedef struct Save {
     const char *said;        /* about that */
     bool was_running;
     MigrationSettings *settings;
-    int given_fd;          /* QEMU has it, and shares its position; -1 */
-    SaveMark *mark;        /* beside it */
+    SaveMark *mark;        /* ours */
     bool is_changed;       /* settings are to be restored */
     bool has_migrated;     /* QEMU has taken our "migrate" */
     int64_t stopped_at_us; /* 0: not stopped by us */
@@ -60,7 +50,6 @@ typedef struct Save {
     int64_t window_us;
     int64_t published_at_us;
     Profiling *profiling; /* NULL: not asked for */
-    char *order;          /* where its order goes */
 } Save;
 
 static void say(const Save *save, const char *text)
@@ -92,6 +81,8 @@ static void await_second_interrupt(const Save *save)
 {
     struct signalfd_siginfo first;
 
+    say(save, "interrupted: waiting for QEMU to let the guest be what it was; "
+              "a second signal does not wait");
     (void)!read(save->options->interrupt_fd, &first, sizeof first);
     heed_interrupts(save, true);
 }
@@ -281,9 +272,9 @@ static bool prepare_plugin(Save *save, GError **error)
             say(save, "warning: the guest stands still: there is nothing to "
                       "record until it runs (QMP cont)");
         }
-        save->order = profile_order_path(save->options->output);
-        save->profiling = profiling_new(save->qmp, g_steal_pointer(&control),
-                                        save->options->profile, error);
+        save->profiling =
+            profiling_new(save->qmp, g_steal_pointer(&control),
+                          save->options->profile, save->options->output, error);
         return save->profiling != NULL;
     }
     return true;
@@ -298,7 +289,7 @@ static bool prepare(Save *save, GError **error)
     ok = save_lock_take(save->machine, save->options->progress, &save->lock_fd,
                         error) &&
          wait_for_others(save, error) && look_at_disks(save, error) &&
-         (save->file = output_file_new(save->options->output, error)) &&
+         (save->output = snapshot_output_new(save->options->output, error)) &&
          look_for_left(save, error) && look_at_guest(save, error) &&
          prepare_plugin(save, error) && look_at_guest(save, error);
     heed_interrupts(save, false);
@@ -309,12 +300,8 @@ static bool prepare(Save *save, GError **error)
 
 static bool give_file(Save *save, GError **error)
 {
-    save->given_fd = output_file_open(save->file, O_WRONLY, error);
-    if (save->given_fd < 0) {
-        return false;
-    }
-    save->mark = save_mark_put(save->qmp, save->given_fd, save->was_running,
-                               save->settings, error);
+    save->mark = save_mark_put(save->qmp, snapshot_output_qemu_fd(save->output),
+                               save->was_running, save->settings, error);
     return save->mark != NULL;
 }
 
@@ -331,29 +318,6 @@ static void forget_left(Save *save)
     }
 }
 
-/* The run state in the device state that begins there in the file. */
-static bool read_run_state(const Save *save, uint64_t off_bytes,
-                           RunState *ret_state)
-{
-    int fd = output_file_open(save->file, O_RDONLY, NULL);
-    g_autoptr(ByteSource) source = NULL;
-    g_autofree uint8_t *bytes = NULL;
-    uint64_t len_bytes;
-
-    if (fd < 0) {
-        return false;
-    }
-    source = byte_source_new_fd(fd, output_file_temporary(save->file), NULL);
-    close(fd);
-    if (!source || source->len_bytes <= off_bytes) {
-        return false;
-    }
-    len_bytes = MIN(source->len_bytes - off_bytes, RUN_STATE_WITHIN_BYTES);
-    bytes = g_malloc(len_bytes);
-    return byte_source_read_at(source, bytes, len_bytes, off_bytes, NULL) &&
-           run_state_find(bytes, len_bytes, ret_state);
-}
-
 /* Have QEMU write the device state alone into the file, which makes it begin
  * like one of a snapshot.  False where QEMU does not, or that tells nothing. */
 static bool preview_run_state(const Save *save, RunState *ret_state)
@@ -361,11 +325,9 @@ static bool preview_run_state(const Save *save, RunState *ret_state)
     g_autofree char *path = save_mark_path(save->mark);
     bool ok = rpc_execute(save->qmp, "xen-save-devices-state",
                           json_pack("{s:s, s:b}", "filename", path, "live", 0),
-                          NULL, NULL) &&
-              read_run_state(save, 0, ret_state);
+                          NULL, NULL);
 
-    /* Where QEMU will write the snapshot. */
-    return lseek(save->given_fd, 0, SEEK_SET) == 0 && ok;
+    return snapshot_output_rewind(save->output, ret_state) && ok;
 }
 
 /* A guest that was paused while it slept (S3) is "paused" to query-status; but
@@ -397,10 +359,12 @@ static bool set_up_migration(Save *save, GError **error)
         return false;
     }
     forget_left(save);
-    save->is_changed =
-        check_awake(save, error) &&
-        migration_settings_apply(save->settings, save->qmp, error);
-    return save->is_changed;
+    if (!check_awake(save, error)) {
+        return false;
+    }
+    /* Whatever becomes of it: to set back what is so already does no harm. */
+    save->is_changed = true;
+    return migration_settings_apply(save->settings, save->qmp, error);
 }
 
 static bool stop_guest(Save *save, GError **error)
@@ -455,11 +419,9 @@ static bool save_ram(Save *save, GError **error)
 {
     bool ok;
 
-    if (!set_up_migration(save, error)) {
-        return false;
-    }
     heed_interrupts(save, true);
-    ok = stop_guest(save, error) && migrate(save, error);
+    ok = set_up_migration(save, error) && stop_guest(save, error) &&
+         migrate(save, error);
     heed_interrupts(save, false);
     return ok;
 }
@@ -582,55 +544,12 @@ static void restore_after(Save *save, GError **error)
     g_prefix_error(error, "%s; before that, ", second->message);
 }
 
-/* The guest was stopped for the save, and so "paused" is what QEMU wrote
- * down; but it is to run when it is loaded. */
-static bool write_running(const Save *save, uint64_t device_state_off_bytes,
-                          GError **error)
-{
-    uint8_t bytes[RUN_STATE_ENCODED_BYTES];
-    RunState state;
-
-    if (!save->was_running ||
-        !read_run_state(save, device_state_off_bytes, &state) ||
-        strcmp(state.name, "paused") != 0) {
-        return true;
-    }
-    run_state_encode("running", bytes);
-    return file_write_at(save->given_fd, bytes, sizeof bytes,
-                         device_state_off_bytes + state.off_bytes, error);
-}
-
-static RamImage *open_image(const Save *save, GError **error)
-{
-    int fd = output_file_open(save->file, O_RDONLY, error);
-    RamImage *image = NULL;
-
-    if (fd >= 0) {
-        image =
-            ram_image_open_fd(fd, output_file_temporary(save->file), 0, error);
-        close(fd);
-    }
-    return image;
-}
-
-/* What QEMU has written is a snapshot, and says all that it has to. */
-static bool finish_file(const Save *save, GError **error)
-{
-    g_autoptr(RamImage) image = open_image(save, error);
-
-    if (!image) {
-        g_prefix_error(error, "QEMU wrote what cannot be read again: ");
-        return false;
-    }
-    return write_running(save, image->device_state_off_bytes, error);
-}
-
 static bool open_window(Save *save, GError **error)
 {
-    int fd = output_file_open(save->file, O_RDONLY, error);
-    bool ok = fd >= 0 && profiling_start(save->profiling, fd,
-                                         output_file_temporary(save->file),
-                                         save->order, error);
+    int fd = snapshot_output_open(save->output, error);
+    bool ok =
+        fd >= 0 && profiling_start(save->profiling, fd,
+                                   snapshot_output_name(save->output), error);
 
     if (fd >= 0) {
         close(fd);
@@ -655,35 +574,16 @@ static void start_profiling(Save *save, GError **ret_error)
     }
 }
 
-/* Of a QEMU that has ended: the plugin writes its order down before. */
-static bool has_order(const Save *save)
-{
-    g_autoptr(RamImage) image = open_image(save, NULL);
-    g_autoptr(PageOrder) order =
-        image ? page_order_load(save->order, NULL) : NULL;
-
-    return order && g_strcmp0(order->identity, image->identity) == 0;
-}
-
 static bool await_profile(Save *save, json_t **ret_profile, GError **error)
 {
-    g_autofree char *text = NULL;
-    GError *local = NULL;
-
-    if (profiling_finish(save->profiling, save->options->interrupt_fd,
-                         save->options->progress, ret_profile, &local)) {
-        return true;
-    }
-    if (!g_error_matches(local, UTIL_ERROR, UTIL_ERROR_CLOSED) ||
-        !has_order(save)) {
-        g_propagate_error(error, local);
+    if (!profiling_finish(save->profiling, save->options->interrupt_fd,
+                          save->options->progress, ret_profile, error)) {
         return false;
     }
-    g_error_free(local);
-    text = g_strdup_printf("QEMU has ended; %s has the first touches until "
-                           "then",
-                           save->order);
-    say(save, text);
+    if (!*ret_profile) {
+        say(save, "QEMU has ended; the order has the first touches until "
+                  "then");
+    }
     return true;
 }
 
@@ -706,7 +606,7 @@ static bool finish_profiling(Save *save, const GError *start_error,
 
 static bool publish(Save *save, uint64_t *ret_stored_bytes, GError **error)
 {
-    if (!output_file_publish(save->file, ret_stored_bytes, error)) {
+    if (!snapshot_output_publish(save->output, ret_stored_bytes, error)) {
         if (save->profiling) {
             profiling_discard(save->profiling);
         }
@@ -738,7 +638,7 @@ static bool run(Save *save, SaveResult *ret_result, GError **error)
         return false;
     }
     restore_settings(save, &restore_error);
-    is_whole = finish_file(save, error);
+    is_whole = snapshot_output_finish(save->output, save->was_running, error);
     if (is_whole) {
         start_profiling(save, &profile_error);
     }
@@ -759,15 +659,11 @@ static bool run(Save *save, SaveResult *ret_result, GError **error)
 static void clear(Save *save)
 {
     unlock(save);
-    if (save->given_fd >= 0) {
-        close(save->given_fd);
-    }
-    output_file_free(save->file);
+    snapshot_output_free(save->output);
     save_mark_free(save->left);
     save_mark_free(save->mark);
     migration_settings_free(save->settings);
     profiling_free(save->profiling);
-    g_free(save->order);
 }
 
 bool saver_run(Machine *machine, const SaveOptions *options,
@@ -779,7 +675,6 @@ bool saver_run(Machine *machine, const SaveOptions *options,
         .qmp = machine_qmp(machine),
         .options = options,
         .lock_fd = -1,
-        .given_fd = -1,
     };
     SaveResult result = {0};
     bool ok = prepare(&save, error) && run(&save, &result, error);

@@ -159,6 +159,8 @@ static void what_was_set_comes_back_exactly(void **state)
     assert_true(is_on(fixture, "events"));
     assert_false(is_on(fixture, "xbzrle"));
     assert_int_equal(max_bandwidth(fixture), 0);
+    assert_true(
+        json_is_false(json_object_get(fixture->qemu.parameters, "direct-io")));
     restore(fixture, settings);
     assert_true(json_equal(fixture->qemu.capabilities, capabilities));
     assert_true(json_equal(fixture->qemu.parameters, parameters));

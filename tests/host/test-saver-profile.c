@@ -22,7 +22,7 @@
 /* An order of what was saved, however empty. */
 static void write_order(const Fixture *fixture)
 {
-    g_autofree char *path = profile_order_path(fixture->output);
+    g_autofree char *path = g_strconcat(fixture->output, ".order", NULL);
     g_autoptr(RamImage) snapshot = ram_image_open(fixture->output, 0, NULL);
     g_autoptr(PageOrder) order = page_order_new();
 

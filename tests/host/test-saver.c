@@ -421,6 +421,8 @@ static void a_guest_stopped_by_a_save_that_was_killed_is_saved(void **state)
     assert_non_null(strstr(said->str, "cut short"));
     assert_settings_are_back(fixture);
     assert_string_equal(fixture->qemu.run_state, "running");
+    /* The old mark goes when ours is there. */
+    assert_true(log_has(fixture, "add-fd remove-fd migrate-set"));
     assert_null(fixture->qemu.opaque);
     assert_files(fixture, "vm.snap");
 }
