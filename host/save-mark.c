@@ -94,7 +94,8 @@ SaveMark *save_mark_put(Rpc *qmp, int fd, bool was_running,
     if (!rpc_execute_fds(qmp, "add-fd", json_pack("{s:s}", "opaque", opaque),
                          &fd, 1, &answer, error)) {
         g_prefix_error(error, "cannot hand QEMU the file (is the socket "
-                              "QEMU's own, and no relay?): ");
+                              "QEMU's own, and no relay?  Does AppArmor or "
+                              "SELinux keep it away?): ");
         return NULL;
     }
     mark = g_new0(SaveMark, 1);
