@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/progress.h"
 #include "host/qmp.h"
 #include "host/saver.h"
 #include "util/units.h"
@@ -37,7 +38,7 @@ static void print_profile(const SaveResult *result)
            json_string_value(json_object_get(result->profile, "output")),
            profile_number(result, "first-touches"),
            (double)profile_number(result, "window-ms") / 1000,
-           (double)profile_number(result, "open-us") / 1000,
+           (double)result->window_us / 1000,
            (double)profile_number(result, "close-us") / 1000,
            profile_number(result, "blocktime-ms"));
 }
@@ -58,10 +59,11 @@ static int print_result(const char *output, const SaveResult *result)
 static int print_result_json(const char *output, const SaveResult *result)
 {
     json_t *json =
-        json_pack("{s:s, s:I, s:I, s:I}", "snapshot", output, "stored-bytes",
-                  (json_int_t)result->stored_bytes, "stopped-ms",
-                  (json_int_t)(result->stopped_us / 1000), "total-ms",
-                  (json_int_t)(result->total_us / 1000));
+        json_pack("{s:s, s:I, s:I, s:I, s:I}", "snapshot", output,
+                  "stored-bytes", (json_int_t)result->stored_bytes,
+                  "stopped-ms", (json_int_t)(result->stopped_us / 1000),
+                  "window-opening-ms", (json_int_t)(result->window_us / 1000),
+                  "total-ms", (json_int_t)(result->total_us / 1000));
 
     if (result->profile) {
         json_object_set(json, "profile", result->profile);
@@ -72,10 +74,14 @@ static int print_result_json(const char *output, const SaveResult *result)
 static int save(const char *socket_path, const char *output,
                 const ProfileTime *profile, bool json)
 {
-    g_autoptr(Rpc) qmp = NULL;
+    g_autoptr(ProgressBar) bar = progress_bar_new();
+    g_autoptr(Machine) machine = NULL;
     g_autofree char *path = NULL;
-    SaveOptions options = {.profile = profile, .say = command_say};
+    SaveOptions options = {.profile = profile,
+                           .say = command_say,
+                           .progress = progress_bar_progress(bar)};
     SaveResult result;
+    Rpc *qmp;
     GError *error = NULL;
     int status;
     bool ok;
@@ -85,9 +91,10 @@ static int save(const char *socket_path, const char *output,
     if (!qmp) {
         return command_fail(error);
     }
+    machine = machine_new(qmp);
     options.output = path;
     options.interrupt_fd = open_interrupts();
-    ok = saver_run(qmp, &options, &result, &error);
+    ok = saver_run(machine, &options, &result, &error);
     if (options.interrupt_fd >= 0) {
         close(options.interrupt_fd);
     }

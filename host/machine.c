@@ -9,6 +9,7 @@ struct Machine {
     Rpc *qmp;
     QmpVersion version; /* 0.0: unknown */
     bool runs;          /* the guest, by the events */
+    bool sleeps;        /* likewise */
     bool ends;          /* QEMU has announced it */
 };
 
@@ -29,6 +30,10 @@ static void on_event(const char *name, const json_t *data, void *opaque)
         machine->runs = true;
     } else if (strcmp(name, "STOP") == 0) {
         machine->runs = false;
+    } else if (strcmp(name, "SUSPEND") == 0) {
+        machine->sleeps = true;
+    } else if (strcmp(name, "WAKEUP") == 0) {
+        machine->sleeps = false;
     } else if (strcmp(name, "SHUTDOWN") == 0) {
         machine->ends |= announces_end(data);
     }
@@ -70,6 +75,11 @@ bool machine_is_since(const Machine *machine, int major, int minor)
 bool machine_runs(const Machine *machine)
 {
     return machine->runs;
+}
+
+bool machine_sleeps(const Machine *machine)
+{
+    return machine->sleeps;
 }
 
 bool machine_pump(Machine *machine, int timeout_ms, GError **error)

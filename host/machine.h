@@ -36,6 +36,9 @@ bool machine_is_since(const Machine *machine, int major, int minor);
 /* Whether the guest runs, by the events so far: false until a RESUME. */
 bool machine_runs(const Machine *machine);
 
+/* Whether the guest has fallen asleep (S3), by the events so far. */
+bool machine_sleeps(const Machine *machine);
+
 /*
  * Wait for something to come from QEMU, at most timeout_ms (-1: for ever).
  *

@@ -5,33 +5,58 @@
 
 #include "util/error.h"
 
-/* QEMU's own, which is meant for networks. */
-#define DEFAULT_MAX_BANDWIDTH (INT64_C(128) << 20)
+#define BOTH (MIGRATION_TO_FILE | MIGRATION_FROM_FILE)
 
+/* Each a list of what migrate-set-capabilities takes, or an object of what
+ * migrate-set-parameters takes. */
 struct MigrationSettings {
-    json_t *changed; /* the capabilities as they were, for setting back */
-    json_int_t max_bandwidth;
+    json_t *capabilities_before;
+    json_t *capabilities_after; /* NULL: can only be restored */
+    json_t *parameters_before;
+    json_t *parameters_after; /* NULL likewise */
 };
 
 static const struct {
     const char *name;
     bool on;
-} needed[] = {
-    {"mapped-ram", true},
-    {"events", true},
-    /* These make another kind of migration of it, or halt it half-way. */
-    {"background-snapshot", false},
-    {"pause-before-switchover", false},
-    {"postcopy-ram", false},
-    {"return-path", false},
-    /* QEMU takes them only together with one of the two before. */
-    {"postcopy-preempt", false},
-    {"switchover-ack", false},
-    {"x-ignore-shared", false},
-    {"xbzrle", false},
+    int uses;
+} capabilities[] = {
+    {"mapped-ram", true, BOTH},
+    {"events", true, BOTH},
+    /* QEMU does not take these together with mapped-ram, or they make another
+     * kind of migration or another stream of it, or halt it half-way. */
+    {"xbzrle", false, BOTH},
+    {"postcopy-ram", false, BOTH},
+    {"return-path", false, BOTH},
+    {"x-ignore-shared", false, BOTH},
+    {"x-colo", false, BOTH},
+    {"zero-copy-send", false, BOTH},
+    {"pause-before-switchover", false, BOTH},
+    /* QEMU takes these only together with one of those above. */
+    {"postcopy-preempt", false, BOTH},
+    {"switchover-ack", false, BOTH},
+    /* This one could not be set back while guest RAM is loaded lazily, and
+     * means nothing to a load. */
+    {"background-snapshot", false, MIGRATION_TO_FILE},
 };
 
-static const json_t *find_capability(const json_t *list, const char *name)
+static const struct {
+    const char *name;
+    const char *value; /* JSON */
+    int uses;
+} parameters[] = {
+    /* QEMU's own limit is meant for networks. */
+    {"max-bandwidth", "0", MIGRATION_TO_FILE},
+    {"mode", "\"normal\"", MIGRATION_TO_FILE},
+    /* QEMU does not take these together with mapped-ram. */
+    {"multifd-compression", "\"none\"", BOTH},
+    {"tls-creds", "\"\"", BOTH},
+    /* Would take a second descriptor of the file. */
+    {"direct-io", "false", BOTH},
+};
+
+/* Whether the capability called name is on; false where QEMU lacks it. */
+static bool find_capability(const json_t *list, const char *name, bool *ret_on)
 {
     const json_t *item;
     size_t i;
@@ -42,10 +67,11 @@ static const json_t *find_capability(const json_t *list, const char *name)
             json_string_value(json_object_get(item, "capability"));
 
         if (g_strcmp0(found, name) == 0) {
-            return item;
+            *ret_on = json_is_true(json_object_get(item, "state"));
+            return true;
         }
     }
-    return NULL;
+    return false;
 }
 
 static void append(json_t *list, const char *name, bool on)
@@ -54,131 +80,144 @@ static void append(json_t *list, const char *name, bool on)
         list, json_pack("{s:s, s:b}", "capability", name, "state", (int)on));
 }
 
-/* Of the capabilities in list, those that have to change: as they are, and as
- * they are to be. */
-static void compare(const json_t *list, json_t *before, json_t *after)
+static bool plan_capabilities(MigrationSettings *settings, Rpc *qmp,
+                              MigrationUse use, GError **error)
 {
-    for (size_t i = 0; i < G_N_ELEMENTS(needed); i++) {
-        const json_t *item = find_capability(list, needed[i].name);
-        bool on = json_is_true(json_object_get(item, "state"));
-
-        if (item && on != needed[i].on) {
-            append(before, needed[i].name, on);
-            append(after, needed[i].name, !on);
-        }
-    }
-}
-
-static bool set_capabilities(Rpc *qmp, json_t *list, GError **error)
-{
-    return rpc_execute(qmp, "migrate-set-capabilities",
-                       json_pack("{s:o}", "capabilities", list), NULL, error);
-}
-
-static bool change_capabilities(MigrationSettings *settings, Rpc *qmp,
-                                bool cut_short, GError **error)
-{
-    json_t *list, *after;
-    const json_t *mapped_ram;
-    bool known;
+    json_t *list;
+    bool on;
 
     if (!rpc_execute(qmp, "query-migrate-capabilities", NULL, &list, error)) {
         return false;
     }
-    mapped_ram = find_capability(list, "mapped-ram");
-    known = mapped_ram != NULL;
-    after = json_array();
-    compare(list, settings->changed, after);
-    if (cut_short && json_is_true(json_object_get(mapped_ram, "state"))) {
-        append(settings->changed, "mapped-ram", false);
+    for (size_t i = 0; i < G_N_ELEMENTS(capabilities); i++) {
+        if ((capabilities[i].uses & use) &&
+            find_capability(list, capabilities[i].name, &on) &&
+            on != capabilities[i].on) {
+            append(settings->capabilities_before, capabilities[i].name, on);
+            append(settings->capabilities_after, capabilities[i].name, !on);
+        }
+    }
+    if (!find_capability(list, "mapped-ram", &on)) {
+        json_decref(list);
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                    "this QEMU has no mapped-ram snapshots; it takes QEMU 9.0 "
+                    "or later");
+        return false;
     }
     json_decref(list);
-    if (!known) {
-        json_decref(after);
-        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "this QEMU cannot write mapped-ram snapshots; it takes "
-                    "QEMU 9.0 or later");
-        return false;
-    }
-    return set_capabilities(qmp, after, error);
-}
-
-static bool set_max_bandwidth(Rpc *qmp, json_int_t value, GError **error)
-{
-    return rpc_execute(qmp, "migrate-set-parameters",
-                       json_pack("{s:I}", "max-bandwidth", value), NULL, error);
-}
-
-/* 0 is no limit. */
-static bool get_max_bandwidth(Rpc *qmp, json_int_t *ret_value, GError **error)
-{
-    json_t *parameters;
-
-    if (!rpc_execute(qmp, "query-migrate-parameters", NULL, &parameters,
-                     error)) {
-        return false;
-    }
-    *ret_value =
-        json_integer_value(json_object_get(parameters, "max-bandwidth"));
-    json_decref(parameters);
     return true;
 }
 
-static bool change_bandwidth(MigrationSettings *settings, Rpc *qmp,
-                             bool cut_short, GError **error)
+static bool plan_parameters(MigrationSettings *settings, Rpc *qmp,
+                            MigrationUse use, GError **error)
 {
-    if (!get_max_bandwidth(qmp, &settings->max_bandwidth, error)) {
+    json_t *now;
+
+    if (!rpc_execute(qmp, "query-migrate-parameters", NULL, &now, error)) {
         return false;
     }
-    if (cut_short && settings->max_bandwidth == 0) {
-        settings->max_bandwidth = DEFAULT_MAX_BANDWIDTH;
+    for (size_t i = 0; i < G_N_ELEMENTS(parameters); i++) {
+        const char *name = parameters[i].name;
+        json_t *before = json_object_get(now, name);
+        json_t *after = json_loads(parameters[i].value, JSON_DECODE_ANY, NULL);
+
+        if ((parameters[i].uses & use) && before &&
+            !json_equal(before, after)) {
+            json_object_set(settings->parameters_before, name, before);
+            json_object_set(settings->parameters_after, name, after);
+        }
+        json_decref(after);
     }
-    return set_max_bandwidth(qmp, 0, error);
+    json_decref(now);
+    return true;
 }
 
-bool migration_settings_are_left(Rpc *qmp)
-{
-    json_int_t max_bandwidth;
-    json_t *list;
-    bool on;
-
-    if (!get_max_bandwidth(qmp, &max_bandwidth, NULL) || max_bandwidth != 0 ||
-        !rpc_execute(qmp, "query-migrate-capabilities", NULL, &list, NULL)) {
-        return false;
-    }
-    on = json_is_true(
-        json_object_get(find_capability(list, "mapped-ram"), "state"));
-    json_decref(list);
-    return on;
-}
-
-MigrationSettings *migration_settings_apply(Rpc *qmp, bool cut_short,
-                                            GError **error)
+MigrationSettings *migration_settings_new(Rpc *qmp, MigrationUse use,
+                                          GError **error)
 {
     g_autoptr(MigrationSettings) settings = g_new0(MigrationSettings, 1);
 
-    settings->changed = json_array();
-    if (!change_capabilities(settings, qmp, cut_short, error)) {
-        return NULL;
-    }
-    if (!change_bandwidth(settings, qmp, cut_short, error)) {
-        set_capabilities(qmp, json_incref(settings->changed), NULL);
-        return NULL;
-    }
-    return g_steal_pointer(&settings);
-}
-
-bool migration_settings_restore(const MigrationSettings *settings, Rpc *qmp,
-                                GError **error)
-{
-    return set_max_bandwidth(qmp, settings->max_bandwidth, error) &&
-           set_capabilities(qmp, json_incref(settings->changed), error);
+    settings->capabilities_before = json_array();
+    settings->capabilities_after = json_array();
+    settings->parameters_before = json_object();
+    settings->parameters_after = json_object();
+    return plan_capabilities(settings, qmp, use, error) &&
+                   plan_parameters(settings, qmp, use, error)
+               ? g_steal_pointer(&settings)
+               : NULL;
 }
 
 void migration_settings_free(MigrationSettings *settings)
 {
     if (settings) {
-        json_decref(settings->changed);
+        json_decref(settings->capabilities_before);
+        json_decref(settings->capabilities_after);
+        json_decref(settings->parameters_before);
+        json_decref(settings->parameters_after);
         g_free(settings);
     }
+}
+
+bool migration_settings_are_set(const MigrationSettings *settings)
+{
+    return json_array_size(settings->capabilities_before) == 0 &&
+           json_object_size(settings->parameters_before) == 0;
+}
+
+static bool set_capabilities(Rpc *qmp, json_t *list, GError **error)
+{
+    return json_array_size(list) == 0 ||
+           rpc_execute(qmp, "migrate-set-capabilities",
+                       json_pack("{s:O}", "capabilities", list), NULL, error);
+}
+
+static bool set_parameters(Rpc *qmp, json_t *object, GError **error)
+{
+    return json_object_size(object) == 0 ||
+           rpc_execute(qmp, "migrate-set-parameters", json_incref(object), NULL,
+                       error);
+}
+
+/* QEMU checks some parameters against mapped-ram: they are set before it is
+ * on, and set back when it is off. */
+bool migration_settings_apply(const MigrationSettings *settings, Rpc *qmp,
+                              GError **error)
+{
+    if (!set_parameters(qmp, settings->parameters_after, error)) {
+        return false;
+    }
+    if (!set_capabilities(qmp, settings->capabilities_after, error)) {
+        (void)set_parameters(qmp, settings->parameters_before, NULL);
+        return false;
+    }
+    return true;
+}
+
+bool migration_settings_restore(const MigrationSettings *settings, Rpc *qmp,
+                                GError **error)
+{
+    return set_capabilities(qmp, settings->capabilities_before, error) &&
+           set_parameters(qmp, settings->parameters_before, error);
+}
+
+json_t *migration_settings_to_json(const MigrationSettings *settings)
+{
+    return json_pack("{s:O, s:O}", "capabilities",
+                     settings->capabilities_before, "parameters",
+                     settings->parameters_before);
+}
+
+MigrationSettings *migration_settings_from_json(const json_t *json)
+{
+    json_t *list = json_object_get(json, "capabilities");
+    json_t *object = json_object_get(json, "parameters");
+    MigrationSettings *settings;
+
+    if (!json_is_array(list) || !json_is_object(object)) {
+        return NULL;
+    }
+    settings = g_new0(MigrationSettings, 1);
+    settings->capabilities_before = json_incref(list);
+    settings->parameters_before = json_incref(object);
+    return settings;
 }

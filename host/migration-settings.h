@@ -1,8 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * QEMU's migration capabilities and parameters as a mapped-ram save needs
- * them, and back to what they were.
+ * QEMU's migration capabilities and parameters as a migration into or from a
+ * mapped-ram file needs them, and back to what they were.
  */
 #pragma once
 
@@ -12,23 +12,37 @@
 
 #include "host/rpc.h"
 
+typedef enum {
+    MIGRATION_TO_FILE = 1 << 0,
+    MIGRATION_FROM_FILE = 1 << 1,
+} MigrationUse;
+
+/* What is to be changed, and what it was before. */
 typedef struct MigrationSettings MigrationSettings;
 
-/* Whether they are set already, as a save that was killed leaves them:
- * mapped-ram is on, and nothing limits the bandwidth. */
-bool migration_settings_are_left(Rpc *qmp);
-
-/* Set them.  To be called while no migration is under way.  cut_short: an
- * earlier save was killed; what it has left, mapped-ram and no limit of the
- * bandwidth, counts as having been what QEMU starts with. */
-MigrationSettings *migration_settings_apply(Rpc *qmp, bool cut_short,
-                                            GError **error);
-
-/* Set what was changed back. */
-bool migration_settings_restore(const MigrationSettings *settings, Rpc *qmp,
-                                GError **error);
+/* Ask QEMU what use takes; nothing is changed yet. */
+MigrationSettings *migration_settings_new(Rpc *qmp, MigrationUse use,
+                                          GError **error);
 
 /* NULL is fine. */
 void migration_settings_free(MigrationSettings *settings);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigrationSettings, migration_settings_free)
+
+/* Whether nothing is to be changed. */
+bool migration_settings_are_set(const MigrationSettings *settings);
+
+/* Change it; nothing is changed after an error.  To be called, like the next
+ * one, while no migration is under way. */
+bool migration_settings_apply(const MigrationSettings *settings, Rpc *qmp,
+                              GError **error);
+
+/* Set what was changed back. */
+bool migration_settings_restore(const MigrationSettings *settings, Rpc *qmp,
+                                GError **error);
+
+/* What restoring sets, for a process to come: a new reference. */
+json_t *migration_settings_to_json(const MigrationSettings *settings);
+
+/* Settings that can only be restored; NULL if json is not of that form. */
+MigrationSettings *migration_settings_from_json(const json_t *json);

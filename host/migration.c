@@ -142,7 +142,6 @@ bool migration_cancel(Machine *machine, GError **error)
 {
     MigrationState state;
 
-    rpc_set_interrupt_fd(machine_qmp(machine), -1);
     return rpc_execute(machine_qmp(machine), "migrate_cancel", NULL, NULL,
                        error) &&
            migration_wait(machine, NULL, NULL, &state, NULL, error);

@@ -63,8 +63,7 @@ bool migration_wait(Machine *machine, MigrationProgress *progress, void *opaque,
 bool migration_complete(Machine *machine, MigrationProgress *progress,
                         void *opaque, GError **error);
 
-/* Cancel an outgoing one, and wait until none is under way.  Takes away the
- * interrupt fd of the machine's Rpc. */
+/* Cancel an outgoing one, and wait until none is under way. */
 bool migration_cancel(Machine *machine, GError **error);
 
 /* An outgoing migration counts as completed a moment before QEMU takes "cont";

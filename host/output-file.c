@@ -13,119 +13,115 @@
 #include "util/error.h"
 
 struct OutputFile {
-    char *path;
-    char *temporary; /* NULL once published */
-    int fd;          /* holds the lock that tells that we are alive */
-    bool found_stale;
+    char *path;           /* for messages */
+    char *temporary_path; /* likewise */
+    int folder_fd;
+    char *name; /* in the folder */
+    char *temporary_name;
+    bool exists; /* by its temporary name */
+    int fd;      /* holds the lock that tells that we are alive */
 };
 
 /* A symbolic link is no loss: it is what it leads to that stays. */
-static bool check_replaceable(const char *path, GError **error)
+static bool check_replaceable(const OutputFile *file, GError **error)
 {
     struct stat status;
 
-    if (lstat(path, &status) < 0 || S_ISREG(status.st_mode) ||
-        S_ISLNK(status.st_mode)) {
+    if (fstatat(file->folder_fd, file->name, &status, AT_SYMLINK_NOFOLLOW) <
+            0 ||
+        S_ISREG(status.st_mode) || S_ISLNK(status.st_mode)) {
         return true;
     }
     g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                 "%s: there is something that is not a regular file, which "
                 "would be lost; give another name",
-                path);
+                file->path);
     return false;
 }
 
-/* Empty a file that is to be removed, unless it has another name as well, by
- * which it stays. */
-static bool empty(int fd)
+/* Remove what fd leads to and the temporary name stands for. */
+static bool remove_unheld(const OutputFile *file, int fd, GError **error)
 {
-    struct stat status;
-
-    return fstat(fd, &status) == 0 &&
-           (status.st_nlink > 1 || ftruncate(fd, 0) == 0);
-}
-
-/* Remove what is at the temporary path, if it is there and nobody's.  That it
- * is there tells of a save that was killed, and who kills us as well should
- * leave that sign: so it is emptied before, which is what takes time. */
-static bool remove_stale(const char *temporary, bool *ret_found, GError **error)
-{
-    int fd = open(temporary, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-    bool ok;
-
-    if (fd < 0 && errno == ENOENT) {
-        *ret_found = false;
-        return true;
-    }
-    if (fd < 0) {
-        util_error_set_errno(error, errno, "%s: cannot open", temporary);
-        return false;
-    }
-    ok = flock(fd, LOCK_EX | LOCK_NB) == 0;
-    if (!ok && errno == EWOULDBLOCK) {
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                     "%s: another preheat is writing it; wait until it is "
                     "done",
-                    temporary);
-    } else if (!ok || !empty(fd) ||
-               (unlink(temporary) < 0 && errno != ENOENT)) {
-        util_error_set_errno(error, errno, "%s: cannot remove", temporary);
-        ok = false;
-    }
-    close(fd);
-    if (ok) {
-        *ret_found = true;
-    }
-    return ok;
-}
-
-static bool create(OutputFile *file, uid_t owner, gid_t group, GError **error)
-{
-    file->fd = open(file->temporary,
-                    O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (file->fd < 0) {
-        util_error_set_errno(error, errno, "%s: cannot create",
-                             file->temporary);
+                    file->temporary_path);
         return false;
     }
-    if (flock(file->fd, LOCK_EX | LOCK_NB) < 0) {
-        util_error_set_errno(error, errno, "%s: cannot lock", file->temporary);
-        return false;
-    }
-    if (geteuid() == 0 && fchown(file->fd, owner, group) < 0) {
-        util_error_set_errno(error, errno, "%s: cannot give it to QEMU's user",
-                             file->temporary);
+    if (unlinkat(file->folder_fd, file->temporary_name, 0) < 0 &&
+        errno != ENOENT) {
+        util_error_set_errno(error, errno, "%s: cannot remove",
+                             file->temporary_path);
         return false;
     }
     return true;
 }
 
-OutputFile *output_file_new(const char *path, uid_t owner, gid_t group,
-                            GError **error)
+/* Remove what a process that was killed has left at the temporary name. */
+static bool remove_stale(const OutputFile *file, GError **error)
 {
-    OutputFile *file;
+    int fd = openat(file->folder_fd, file->temporary_name,
+                    O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    bool ok;
 
-    if (!check_replaceable(path, error)) {
-        return NULL;
+    if (fd < 0 && errno == ENOENT) {
+        return true;
     }
-    file = g_new0(OutputFile, 1);
+    if (fd < 0) {
+        util_error_set_errno(error, errno, "%s: cannot open",
+                             file->temporary_path);
+        return false;
+    }
+    ok = remove_unheld(file, fd, error);
+    close(fd);
+    return ok;
+}
+
+static bool create(OutputFile *file, GError **error)
+{
+    file->fd = openat(file->folder_fd, file->temporary_name,
+                      O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (file->fd < 0) {
+        util_error_set_errno(error, errno, "%s: cannot create",
+                             file->temporary_path);
+        return false;
+    }
+    file->exists = true;
+    if (flock(file->fd, LOCK_EX | LOCK_NB) < 0) {
+        util_error_set_errno(error, errno, "%s: cannot lock",
+                             file->temporary_path);
+        return false;
+    }
+    return true;
+}
+
+static bool open_folder(OutputFile *file, GError **error)
+{
+    g_autofree char *folder = g_path_get_dirname(file->path);
+
+    file->folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (file->folder_fd < 0) {
+        util_error_set_errno(error, errno, "%s: cannot open its folder",
+                             file->path);
+    }
+    return file->folder_fd >= 0;
+}
+
+OutputFile *output_file_new(const char *path, GError **error)
+{
+    g_autoptr(OutputFile) file = g_new0(OutputFile, 1);
+
+    file->folder_fd = -1;
     file->fd = -1;
     file->path = g_strdup(path);
-    file->temporary = g_strdup_printf("%s.preheat-tmp", path);
-    if (!remove_stale(file->temporary, &file->found_stale, error)) {
-        /* It belongs to somebody else. */
-        g_clear_pointer(&file->temporary, g_free);
-        output_file_free(file);
-        return NULL;
-    }
-    if (!create(file, owner, group, error)) {
-        if (file->fd < 0) {
-            g_clear_pointer(&file->temporary, g_free);
-        }
-        output_file_free(file);
-        return NULL;
-    }
-    return file;
+    file->name = g_path_get_basename(path);
+    file->temporary_path = g_strconcat(path, ".preheat-tmp", NULL);
+    file->temporary_name = g_strconcat(file->name, ".preheat-tmp", NULL);
+    return open_folder(file, error) && check_replaceable(file, error) &&
+                   remove_stale(file, error) && create(file, error)
+               ? g_steal_pointer(&file)
+               : NULL;
 }
 
 void output_file_free(OutputFile *file)
@@ -133,52 +129,56 @@ void output_file_free(OutputFile *file)
     if (!file) {
         return;
     }
-    if (file->temporary) {
-        unlink(file->temporary);
+    if (file->exists) {
+        unlinkat(file->folder_fd, file->temporary_name, 0);
     }
     if (file->fd >= 0) {
         close(file->fd);
     }
-    g_free(file->temporary);
+    if (file->folder_fd >= 0) {
+        close(file->folder_fd);
+    }
+    g_free(file->name);
+    g_free(file->temporary_name);
+    g_free(file->temporary_path);
     g_free(file->path);
     g_free(file);
 }
 
-bool output_file_replaces_stale(const OutputFile *file)
-{
-    return file->found_stale;
-}
-
 const char *output_file_temporary(const OutputFile *file)
 {
-    return file->temporary;
+    return file->temporary_path;
 }
 
-int output_file_open(const OutputFile *file, GError **error)
+int output_file_open(const OutputFile *file, int access, GError **error)
 {
     g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", file->fd);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, access | O_CLOEXEC);
 
     if (fd < 0) {
         util_error_set_errno(error, errno, "%s: cannot open again",
-                             file->temporary);
+                             file->temporary_path);
     }
     return fd;
 }
 
-static bool sync_directory(const char *path, GError **error)
+/* Who else may write to the folder could have put something else there, which
+ * is not to be taken for what was saved. */
+static bool check_name(const OutputFile *file, const struct stat *ours,
+                       GError **error)
 {
-    g_autofree char *directory = g_path_get_dirname(path);
-    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool ok = fd >= 0 && fsync(fd) == 0;
+    struct stat there;
 
-    if (!ok) {
-        util_error_set_errno(error, errno, "%s: cannot sync", directory);
+    if (fstatat(file->folder_fd, file->temporary_name, &there,
+                AT_SYMLINK_NOFOLLOW) == 0 &&
+        there.st_dev == ours->st_dev && there.st_ino == ours->st_ino) {
+        return true;
     }
-    if (fd >= 0) {
-        close(fd);
-    }
-    return ok;
+    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                "%s: somebody has removed or replaced it meanwhile; save to "
+                "a folder that only you may write to",
+                file->temporary_path);
+    return false;
 }
 
 bool output_file_publish(OutputFile *file, uint64_t *ret_stored_bytes,
@@ -187,15 +187,25 @@ bool output_file_publish(OutputFile *file, uint64_t *ret_stored_bytes,
     struct stat status;
 
     if (fsync(file->fd) < 0 || fstat(file->fd, &status) < 0) {
-        util_error_set_errno(error, errno, "%s: cannot sync", file->temporary);
+        util_error_set_errno(error, errno, "%s: cannot sync",
+                             file->temporary_path);
         return false;
     }
-    if (rename(file->temporary, file->path) < 0) {
+    if (!check_name(file, &status, error)) {
+        return false;
+    }
+    if (renameat(file->folder_fd, file->temporary_name, file->folder_fd,
+                 file->name) < 0) {
         util_error_set_errno(error, errno, "%s: cannot rename to %s",
-                             file->temporary, file->path);
+                             file->temporary_path, file->path);
         return false;
     }
-    g_clear_pointer(&file->temporary, g_free);
+    file->exists = false;
+    if (fsync(file->folder_fd) < 0) {
+        util_error_set_errno(error, errno, "%s: cannot sync its folder",
+                             file->path);
+        return false;
+    }
     *ret_stored_bytes = (uint64_t)status.st_blocks * 512;
-    return sync_directory(file->path, error);
+    return true;
 }

@@ -3,41 +3,40 @@
  *
  * A file that another process writes, and that takes its name only when it is
  * whole and on disk.
+ *
+ * The folder is opened once, and the file is made in it by us: whoever else
+ * may write to the folder can spoil what is there, but cannot have us, or the
+ * process that we hand the file to, write to anything but this file.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include <glib.h>
 
 typedef struct OutputFile OutputFile;
 
-/* Make an empty file PATH.preheat-tmp, for nobody but owner (given away to it
- * where we are root).  One that an earlier process has left there is removed;
- * one that a process still holds is an error, and so is anything at path but a
- * regular file or a symbolic link. */
-OutputFile *output_file_new(const char *path, uid_t owner, gid_t group,
-                            GError **error);
+/* Make an empty file PATH.preheat-tmp, for nobody but us.  One that an earlier
+ * process has left there is removed; one that a process still holds is an
+ * error, and so is anything at path but a regular file or a symbolic link. */
+OutputFile *output_file_new(const char *path, GError **error);
 
 /* Removes the temporary file unless it has been published.  NULL is fine. */
 void output_file_free(OutputFile *file);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(OutputFile, output_file_free)
 
-/* Whether an earlier process had left a temporary file there. */
-bool output_file_replaces_stale(const OutputFile *file);
-
-/* The temporary file's path; owned by file. */
+/* The temporary file's path, for messages; owned by file. */
 const char *output_file_temporary(const OutputFile *file);
 
-/* Open the same file once more, for reading.  Unlike a duplicate it can be
- * given to another process: it does not hold the lock that tells that we are
- * alive.  Returns a descriptor, O_CLOEXEC, or -1 with an error. */
-int output_file_open(const OutputFile *file, GError **error);
+/* Open the same file once more, whatever its name leads to by now; access:
+ * O_RDONLY, O_WRONLY or O_RDWR.  Unlike a duplicate it can be given to another
+ * process: it does not hold the lock that tells that we are alive.  Returns a
+ * descriptor, O_CLOEXEC, or -1 with an error. */
+int output_file_open(const OutputFile *file, int access, GError **error);
 
-/* Sync, rename over the path, sync the directory. ret_stored_bytes: what it
+/* Sync, rename over the path, sync the folder.  ret_stored_bytes: what it
  * takes on disk. */
 bool output_file_publish(OutputFile *file, uint64_t *ret_stored_bytes,
                          GError **error);

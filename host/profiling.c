@@ -3,15 +3,18 @@
  */
 #include "host/profiling.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "formats/control-protocol.h"
+#include "formats/page-order.h"
+#include "formats/ram-image.h"
 #include "host/machine-check.h"
 #include "host/plugin-client.h"
 #include "host/qmp.h"
 #include "host/ram-blocks.h"
 #include "util/error.h"
-#include "util/progress.h"
 
 /* The longest time between two looks at an open window. */
 #define POLL_MS 100
@@ -24,6 +27,8 @@ struct Profiling {
     Rpc *qmp; /* borrowed */
     Rpc *control;
     ProfileTime time;
+    char *order_path;
+    int snapshot_fd; /* -1: the window has not been open */
     json_t *blocks;
     json_t *vcpu_threads;
     bool is_pc;
@@ -50,7 +55,7 @@ bool profile_time_parse(const char *text, ProfileTime *ret_time, GError **error)
     return true;
 }
 
-char *profile_order_path(const char *snapshot_path)
+static char *profile_order_path(const char *snapshot_path)
 {
     return g_strconcat(snapshot_path, ".order", NULL);
 }
@@ -122,13 +127,15 @@ static bool is_pc(Rpc *qmp)
 }
 
 Profiling *profiling_new(Rpc *qmp, Rpc *control, const ProfileTime *time,
-                         GError **error)
+                         const char *snapshot_path, GError **error)
 {
     g_autoptr(Profiling) profiling = g_new0(Profiling, 1);
 
     profiling->qmp = qmp;
     profiling->control = control;
     profiling->time = *time;
+    profiling->order_path = profile_order_path(snapshot_path);
+    profiling->snapshot_fd = -1;
     profiling->blocks = query_blocks(qmp, error);
     if (!profiling->blocks ||
         !qmp_vcpu_threads(qmp, &profiling->vcpu_threads, error)) {
@@ -142,26 +149,31 @@ void profiling_free(Profiling *profiling)
 {
     if (profiling) {
         rpc_free(profiling->control);
+        if (profiling->snapshot_fd >= 0) {
+            close(profiling->snapshot_fd);
+        }
         json_decref(profiling->blocks);
         json_decref(profiling->vcpu_threads);
+        g_free(profiling->order_path);
         g_free(profiling);
     }
 }
 
-bool profiling_start(Profiling *profiling, int snapshot_fd,
-                     const char *snapshot_path, const char *order_path,
+bool profiling_start(Profiling *profiling, int snapshot_fd, const char *name,
                      GError **error)
 {
+    profiling->snapshot_fd = fcntl(snapshot_fd, F_DUPFD_CLOEXEC, 0);
     return rpc_execute_fds(
         profiling->control, CONTROL_CMD_PROFILE_START,
         json_pack("{s:s, s:[s], s:s, s:b, s:I, s:I, s:O, s:O}",
-                  CONTROL_KEY_SNAPSHOT, snapshot_path, CONTROL_KEY_DESCRIPTORS,
-                  CONTROL_KEY_SNAPSHOT, CONTROL_KEY_OUTPUT, order_path,
-                  CONTROL_KEY_SETTLE, profiling->time.settle,
-                  CONTROL_KEY_MIN_TIME, (json_int_t)profiling->time.min_ms,
-                  CONTROL_KEY_MAX_TIME, (json_int_t)profiling->time.max_ms,
-                  CONTROL_KEY_BLOCKS, profiling->blocks,
-                  CONTROL_KEY_VCPU_THREADS, profiling->vcpu_threads),
+                  CONTROL_KEY_SNAPSHOT, name, CONTROL_KEY_DESCRIPTORS,
+                  CONTROL_KEY_SNAPSHOT, CONTROL_KEY_OUTPUT,
+                  profiling->order_path, CONTROL_KEY_SETTLE,
+                  profiling->time.settle, CONTROL_KEY_MIN_TIME,
+                  (json_int_t)profiling->time.min_ms, CONTROL_KEY_MAX_TIME,
+                  (json_int_t)profiling->time.max_ms, CONTROL_KEY_BLOCKS,
+                  profiling->blocks, CONTROL_KEY_VCPU_THREADS,
+                  profiling->vcpu_threads),
         &snapshot_fd, 1, NULL, error);
 }
 
@@ -199,19 +211,19 @@ void profiling_discard(Profiling *profiling)
                       json_pack("{s:b}", CONTROL_KEY_DISCARD, 1), NULL, NULL);
 }
 
-static void show(Progress *progress, const json_t *info, int64_t begin_us)
+static void show(const Progress *progress, const json_t *info, int64_t begin_us)
 {
     g_autofree char *text = g_strdup_printf(
         "%" JSON_INTEGER_FORMAT " first touches in %.0f s",
         json_integer_value(json_object_get(info, "first-touches")),
         (double)(g_get_monotonic_time() - begin_us) / G_USEC_PER_SEC);
 
-    progress_note(progress, text);
+    progress_note(progress, "profiling", text);
 }
 
 /* Returns false when the window is closed, or with an error. */
-static bool is_open(Profiling *profiling, Progress *progress, int64_t begin_us,
-                    GError **error)
+static bool is_open(Profiling *profiling, const Progress *progress,
+                    int64_t begin_us, GError **error)
 {
     ProfileState state;
     json_t *info;
@@ -230,28 +242,57 @@ static bool is_open(Profiling *profiling, Progress *progress, int64_t begin_us,
     return open;
 }
 
-bool profiling_finish(Profiling *profiling, int interrupt_fd,
-                      json_t **ret_result, GError **error)
+/* Whether the order of a QEMU that has ended is there: its plugin writes it
+ * down before. */
+static bool has_order(const Profiling *profiling)
 {
-    g_autoptr(Progress) progress = progress_new("profiling");
+    g_autoptr(RamImage) image =
+        ram_image_open_fd(profiling->snapshot_fd, "snapshot", 0, NULL);
+    g_autoptr(PageOrder) order =
+        image ? page_order_load(profiling->order_path, NULL) : NULL;
+
+    return order && g_strcmp0(order->identity, image->identity) == 0;
+}
+
+static bool await_end(Profiling *profiling, int interrupt_fd,
+                      const Progress *progress, json_t **ret_result,
+                      GError **error)
+{
     int64_t begin_us = g_get_monotonic_time();
     GError *local = NULL;
-    const char *failure;
-    json_t *result;
 
     rpc_set_interrupt_fd(profiling->control, interrupt_fd);
     while (is_open(profiling, progress, begin_us, &local) &&
            rpc_pump(profiling->control, POLL_MS, &local)) {
     }
     rpc_set_interrupt_fd(profiling->control, -1);
+    progress_end(progress);
     if (local && !g_error_matches(local, UTIL_ERROR, UTIL_ERROR_INTERRUPTED)) {
         g_propagate_error(error, local);
         return false;
     }
     g_clear_error(&local);
-    if (!rpc_execute(profiling->control, CONTROL_CMD_PROFILE_STOP, NULL,
-                     &result, error)) {
-        return false;
+    return rpc_execute(profiling->control, CONTROL_CMD_PROFILE_STOP, NULL,
+                       ret_result, error);
+}
+
+bool profiling_finish(Profiling *profiling, int interrupt_fd,
+                      const Progress *progress, json_t **ret_result,
+                      GError **error)
+{
+    GError *local = NULL;
+    json_t *result = NULL;
+    const char *failure;
+
+    if (!await_end(profiling, interrupt_fd, progress, &result, &local)) {
+        if (!g_error_matches(local, UTIL_ERROR, UTIL_ERROR_CLOSED) ||
+            !has_order(profiling)) {
+            g_propagate_error(error, local);
+            return false;
+        }
+        g_error_free(local);
+        *ret_result = NULL;
+        return true;
     }
     failure = json_string_value(json_object_get(result, CONTROL_KEY_ERROR));
     if (failure) {

@@ -12,7 +12,7 @@
 #include <glib.h>
 #include <jansson.h>
 
-#include "formats/ram-image.h"
+#include "host/progress.h"
 #include "host/rpc.h"
 
 #define PROFILE_MAX_MS 30000 /* where nobody asked for another time */
@@ -29,9 +29,6 @@ typedef struct ProfileTime {
 bool profile_time_parse(const char *text, ProfileTime *ret_time,
                         GError **error);
 
-/* Where the order of the snapshot at path goes, for g_free(). */
-char *profile_order_path(const char *snapshot_path);
-
 /* Let what the plugin is at come to its end before a save: a load is loaded
  * to its end, at full speed, unless it has failed; a window is closed. */
 bool profiling_make_quiet(Rpc *control, GError **error);
@@ -39,9 +36,10 @@ bool profiling_make_quiet(Rpc *control, GError **error);
 typedef struct Profiling Profiling;
 
 /* Ask QEMU and the plugin for what opening the window takes, while the guest
- * still runs.  control (taken over) and qmp (borrowed) lead to one QEMU. */
+ * still runs.  control (taken over) and qmp (borrowed) lead to one QEMU.  The
+ * order goes beside snapshot_path in the end. */
 Profiling *profiling_new(Rpc *qmp, Rpc *control, const ProfileTime *time,
-                         GError **error);
+                         const char *snapshot_path, GError **error);
 
 /* NULL is fine; a window that is open goes on. */
 void profiling_free(Profiling *profiling);
@@ -49,10 +47,8 @@ void profiling_free(Profiling *profiling);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Profiling, profiling_free)
 
 /* Open the window for the snapshot that was just written to snapshot_fd, which
- * stays the caller's and is named snapshot_path in messages; the guest stands
- * still.  Its order goes to order_path in the end. */
-bool profiling_start(Profiling *profiling, int snapshot_fd,
-                     const char *snapshot_path, const char *order_path,
+ * stays the caller's and is called name in messages; the guest stands still. */
+bool profiling_start(Profiling *profiling, int snapshot_fd, const char *name,
                      GError **error);
 
 /* A guest that was loaded touches a few pages that one that runs on does not:
@@ -67,7 +63,9 @@ void profiling_act_loaded(Profiling *profiling);
 void profiling_discard(Profiling *profiling);
 
 /* Wait until the window is closed and its order written.  When interrupt_fd
- * (-1: none) becomes readable, it is closed at once.  ret_result (a new
- * reference): what the control protocol's query-profile tells. */
+ * (-1: none) becomes readable, it is closed at once.  progress may be NULL.
+ * ret_result: what the control protocol's query-profile tells, a new
+ * reference; NULL if QEMU has ended and left its order. */
 bool profiling_finish(Profiling *profiling, int interrupt_fd,
-                      json_t **ret_result, GError **error);
+                      const Progress *progress, json_t **ret_result,
+                      GError **error);

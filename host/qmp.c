@@ -63,6 +63,12 @@ Rpc *qmp_connect(const char *path, GError **error)
                     "second -qmp",
                     path, GREETING_TIMEOUT_MS / 1000);
         g_error_free(local);
+    } else if (g_error_matches(local, UTIL_ERROR, UTIL_ERROR_PROTOCOL)) {
+        g_propagate_prefixed_error(error, local,
+                                   "%s: this is no QMP socket (a human "
+                                   "monitor, perhaps): give that of QEMU's "
+                                   "-qmp: ",
+                                   path);
     } else {
         g_propagate_prefixed_error(error, local, "%s: ", path);
     }

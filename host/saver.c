@@ -1,168 +1,90 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The sequence: nobody else saves this QEMU, and no migration is under way;
+ * the file is made; what a save that was killed has left is found; the guest's
+ * state is looked at; QEMU gets the file's descriptor, with a mark, and its
+ * migration is set up; the guest is stopped, QEMU migrates into the file, the
+ * settings are set back, the profiling window opens, the mark goes, the guest
+ * goes on.
  */
 #include "host/saver.h"
 
+#include <signal.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "formats/page-order.h"
-#include "formats/ram-image.h"
+#include "host/guest-state.h"
 #include "host/migration-settings.h"
-#include "host/output-file.h"
+#include "host/migration.h"
 #include "host/plugin-client.h"
 #include "host/qmp.h"
-#include "host/unix-socket.h"
+#include "host/save-lock.h"
+#include "host/save-mark.h"
+#include "host/snapshot-output.h"
 #include "util/error.h"
-#include "util/progress.h"
 
-/* The longest time between two looks at a migration; its events come at
- * once. */
-#define POLL_MS 100
+/* How often to look whether a state that passes has passed. */
+#define STATE_POLL_MS 10
 
 typedef struct Save {
-    Rpc *qmp;
+    Machine *machine;
+    Rpc *qmp; /* machine's */
     const SaveOptions *options;
-    OutputFile *file;
-    MigrationSettings *settings;
-    Profiling *profiling; /* NULL: not asked for */
-    char *order;          /* where its order goes */
+    int lock_fd; /* -1: not locked */
+    SnapshotOutput *output;
+    SaveMark *left; /* by a save that was killed; NULL: none */
+    /* … after which nobody has touched the migration's settings: what the
+     * guest is at now, that save has left. */
+    bool cut_short;
+    const GuestState *state; /* at the last look */
+    const char *said;        /* about that */
     bool was_running;
-    bool revived;          /* an earlier save was killed and left it stopped */
+    MigrationSettings *settings;
+    SaveMark *mark;        /* ours */
+    bool is_changed;       /* settings are to be restored */
+    bool has_migrated;     /* QEMU has taken our "migrate" */
     int64_t stopped_at_us; /* 0: not stopped by us */
     int64_t stopped_us;
+    int64_t window_us;
     int64_t published_at_us;
-    bool qemu_ends;
+    Profiling *profiling; /* NULL: not asked for */
 } Save;
 
-/* ---- the end of QEMU ---- */
-
-static void on_event(const char *name, const json_t *data, void *opaque)
+static void say(const Save *save, const char *text)
 {
-    Save *save = opaque;
-    const char *reason = json_string_value(json_object_get(data, "reason"));
-
-    if (strcmp(name, "SHUTDOWN") == 0 &&
-        (g_strcmp0(reason, "host-signal") == 0 ||
-         g_strcmp0(reason, "host-qmp-quit") == 0)) {
-        save->qemu_ends = true;
-    }
+    progress_end(save->options->progress);
+    save->options->say(text);
 }
 
-/* Wait for something to come from QEMU.  One that ends is told nothing any
- * more: up to 10.0 at the least it crashes when it carries out query-migrate
- * after it has given its migration up. */
-static bool pump(Save *save, int timeout_ms, GError **error)
-{
-    bool ok = rpc_pump(save->qmp, timeout_ms, error);
+/* ---- signals ---- */
 
-    while (ok && save->qemu_ends) {
-        ok = rpc_pump(save->qmp, -1, error);
-    }
-    return ok;
+static void heed_interrupts(const Save *save, bool heed)
+{
+    rpc_set_interrupt_fd(save->qmp, heed ? save->options->interrupt_fd : -1);
 }
 
-/* ---- a migration's progress ---- */
-
-typedef enum {
-    MIGRATION_NONE, /* none, or none that is under way */
-    MIGRATION_ACTIVE,
-    MIGRATION_COMPLETED,
-    MIGRATION_CANCELLED,
-    MIGRATION_FAILED,
-} MigrationState;
-
-static MigrationState state_from_name(const char *name)
+static bool is_interruption(const GError *error)
 {
-    static const struct {
-        const char *name;
-        MigrationState state;
-    } ended[] = {
-        {"none", MIGRATION_NONE},
-        {"completed", MIGRATION_COMPLETED},
-        {"cancelled", MIGRATION_CANCELLED},
-        {"failed", MIGRATION_FAILED},
-    };
-
-    for (size_t i = 0; i < G_N_ELEMENTS(ended); i++) {
-        if (g_strcmp0(name, ended[i].name) == 0) {
-            return ended[i].state;
-        }
-    }
-    return name ? MIGRATION_ACTIVE : MIGRATION_NONE;
+    return g_error_matches(error, UTIL_ERROR, UTIL_ERROR_INTERRUPTED);
 }
 
-static void show_progress(Progress *progress, const json_t *info)
+static bool is_refusal(const GError *error)
 {
-    const json_t *ram = json_object_get(info, "ram");
-    json_int_t total = json_integer_value(json_object_get(ram, "total"));
-    json_int_t left = json_integer_value(json_object_get(ram, "remaining"));
-
-    if (total > 0 && left >= 0 && left <= total) {
-        progress_update(progress, (uint64_t)(total - left), (uint64_t)total);
-    }
+    return g_error_matches(error, UTIL_ERROR, UTIL_ERROR_REFUSED);
 }
 
-/* Wait until no migration is under way; ret_info: the last query-migrate, a
- * new reference. */
-static bool wait_for_migration(Save *save, const char *what,
-                               MigrationState *ret_state, json_t **ret_info,
-                               GError **error)
+/* After an interruption: what is still to be done waits for QEMU, unless a
+ * second one comes. */
+static void await_second_interrupt(const Save *save)
 {
-    g_autoptr(Progress) progress = progress_new(what);
+    struct signalfd_siginfo first;
 
-    for (;;) {
-        json_t *info;
-        MigrationState state;
-
-        if (!rpc_execute(save->qmp, "query-migrate", NULL, &info, error)) {
-            return false;
-        }
-        state =
-            state_from_name(json_string_value(json_object_get(info, "status")));
-        if (state != MIGRATION_ACTIVE) {
-            *ret_state = state;
-            *ret_info = info;
-            return true;
-        }
-        show_progress(progress, info);
-        json_decref(info);
-        if (!pump(save, POLL_MS, error)) {
-            return false;
-        }
-    }
-}
-
-/* A migration counts as completed a moment before QEMU takes "cont"; and QEMU
- * 11.1 aborts when it is given another one in that moment. */
-static bool wait_until_finalized(Save *save, GError **error)
-{
-    for (;;) {
-        g_autofree char *state = NULL;
-
-        if (!qmp_run_state(save->qmp, &state, error)) {
-            return false;
-        }
-        if (strcmp(state, "finish-migrate") != 0) {
-            return true;
-        }
-        if (!pump(save, 1, error)) {
-            return false;
-        }
-    }
-}
-
-static bool wait_for_others(Save *save, GError **error)
-{
-    MigrationState state;
-    json_t *info;
-
-    if (!wait_for_migration(save, "waiting for a migration", &state, &info,
-                            error)) {
-        return false;
-    }
-    json_decref(info);
-    return wait_until_finalized(save, error);
+    say(save, "interrupted: waiting for QEMU to let the guest be what it was; "
+              "a second signal does not wait");
+    (void)!read(save->options->interrupt_fd, &first, sizeof first);
+    heed_interrupts(save, true);
 }
 
 /* ---- before ---- */
@@ -182,7 +104,7 @@ static void warn_of_disk(Save *save, const json_t *device)
         "keep it as it is at this moment, with an overlay (qemu-img create "
         "-b) or by running the guest with -snapshot",
         name && name[0] ? name : "without a name", file ? file : "?");
-    save->options->say(text);
+    say(save, text);
 }
 
 static bool look_at_disks(Save *save, GError **error)
@@ -202,65 +124,124 @@ static bool look_at_disks(Save *save, GError **error)
     return true;
 }
 
-static void say_revived(Save *save)
+static void show_others_progress(uint64_t done_bytes, uint64_t total_bytes,
+                                 void *opaque)
 {
-    save->revived = true;
-    save->options->say("an earlier save was cut short and left the guest "
-                       "stopped; it will run after this one");
+    progress_bytes(opaque, "waiting for a migration", done_bytes, total_bytes);
 }
 
-/* A guest that stands still because it was saved or has migrated away, and
- * that QEMU saves again only when it has run in between.  Only where a save of
- * ours was cut short do we know that it may run here. */
-static bool revive(Save *save, GError **error)
+static bool look_at_state(Save *save, GError **error)
 {
-    if (!output_file_replaces_stale(save->file)) {
-        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "this guest stands still since it was saved last, and "
-                    "QEMU saves it again only when it has run (QMP cont)");
-        return false;
-    }
-    say_revived(save);
-    return rpc_execute(save->qmp, "cont", NULL, NULL, error);
-}
+    g_autofree char *name = NULL;
 
-static bool look_at_guest(Save *save, GError **error)
-{
-    g_autofree char *state = NULL;
-
-    if (!qmp_run_state(save->qmp, &state, error)) {
+    if (!qmp_run_state(save->qmp, &name, error)) {
         return false;
     }
-    if (strcmp(state, "inmigrate") == 0) {
-        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "this QEMU still waits for an incoming migration: there "
-                    "is no guest to save yet");
-        return false;
-    }
-    if (strcmp(state, "postmigrate") == 0 && !revive(save, error)) {
-        return false;
-    }
-    /* Cut short after its "stop", before it let QEMU migrate.  Who pauses a
-     * guest later finds the settings as they were. */
-    if (strcmp(state, "paused") == 0 &&
-        output_file_replaces_stale(save->file) &&
-        migration_settings_are_left(save->qmp)) {
-        say_revived(save);
-    }
-    save->was_running = save->revived || strcmp(state, "running") == 0;
+    save->state = guest_state_find(name);
     return true;
 }
 
-static bool create_file(Save *save, GError **error)
+/* Wait until nobody migrates this guest, and it is in a state that stays. */
+static bool wait_for_others(Save *save, GError **error)
 {
-    struct ucred peer;
+    MigrationState state;
+    bool ok =
+        migration_wait(save->machine, show_others_progress,
+                       (void *)save->options->progress, &state, NULL, error);
 
-    if (!unix_socket_peer_now(rpc_fd(save->qmp), &peer, error)) {
+    progress_end(save->options->progress);
+    while (ok && (ok = look_at_state(save, error)) &&
+           save->state->save == SAVE_WAIT) {
+        ok = machine_pump(save->machine, STATE_POLL_MS, error);
+    }
+    return ok;
+}
+
+/* What a save that was killed has left; it stays until our own mark is there,
+ * should this save come to nothing. */
+static bool look_for_left(Save *save, GError **error)
+{
+    g_autoptr(MigrationSettings) now = NULL;
+
+    if (!save_mark_find(save->qmp, &save->left, error)) {
         return false;
     }
-    save->file =
-        output_file_new(save->options->output, peer.uid, peer.gid, error);
-    return save->file != NULL;
+    if (!save->left) {
+        return true;
+    }
+    now = migration_settings_new(save->qmp, MIGRATION_TO_FILE, error);
+    if (!now) {
+        return false;
+    }
+    save->cut_short =
+        save->left->was_running && migration_settings_are_set(now);
+    return true;
+}
+
+static void say_once(Save *save, const char *text)
+{
+    if (save->said != text) {
+        say(save, text);
+    }
+    save->said = text;
+}
+
+static void revive(Save *save)
+{
+    save->was_running = true;
+    say_once(save, "an earlier save was cut short and left the guest stopped; "
+                   "it will run after this one");
+}
+
+/* A guest that stands still because it was saved or has migrated away.  Only
+ * where a save of ours was cut short do we know that it may run here. */
+static bool look_at_migrated_guest(Save *save, GError **error)
+{
+    if (!save->cut_short) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                    "this guest stands still since it was saved or migrated "
+                    "last, and QEMU saves it again only when it has run (QMP "
+                    "cont)");
+        return false;
+    }
+    revive(save);
+    return rpc_execute(save->qmp, "cont", NULL, NULL, error);
+}
+
+static void look_at_standing_guest(Save *save)
+{
+    /* Cut short after its "stop", before QEMU had migrated. */
+    if (save->cut_short && strcmp(save->state->name, "paused") == 0) {
+        revive(save);
+        return;
+    }
+    save->was_running = false;
+    say_once(save, save->state->text);
+}
+
+/* Decide what the state of the guest means for this save. */
+static bool look_at_guest(Save *save, GError **error)
+{
+    if (!look_at_state(save, error)) {
+        return false;
+    }
+    switch (save->state->save) {
+    case SAVE_STOP_AND_GO_ON:
+        save->was_running = true;
+        return true;
+    case SAVE_AS_IT_STANDS:
+        look_at_standing_guest(save);
+        return true;
+    case SAVE_REVIVE:
+        return look_at_migrated_guest(save, error);
+    case SAVE_WAIT:
+    case SAVE_REFUSE:
+        break;
+    }
+    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED, "%s",
+                save->state->text ? save->state->text
+                                  : "somebody else saves this guest just now");
+    return false;
 }
 
 /* What the plugin is at, if it is there, comes to its end first: a guest that
@@ -288,18 +269,103 @@ static bool prepare_plugin(Save *save, GError **error)
     rpc_set_interrupt_fd(control, -1);
     if (save->options->profile) {
         if (!save->was_running) {
-            save->options->say("warning: the guest is paused: there is "
-                               "nothing to record until it runs (QMP cont)");
+            say(save, "warning: the guest stands still: there is nothing to "
+                      "record until it runs (QMP cont)");
         }
-        save->order = profile_order_path(save->options->output);
-        save->profiling = profiling_new(save->qmp, g_steal_pointer(&control),
-                                        save->options->profile, error);
+        save->profiling =
+            profiling_new(save->qmp, g_steal_pointer(&control),
+                          save->options->profile, save->options->output, error);
         return save->profiling != NULL;
     }
     return true;
 }
 
+/* The guest may have gone into another state while the plugin loaded. */
+static bool prepare(Save *save, GError **error)
+{
+    bool ok;
+
+    heed_interrupts(save, true);
+    ok = save_lock_take(save->machine, save->options->progress, &save->lock_fd,
+                        error) &&
+         wait_for_others(save, error) && look_at_disks(save, error) &&
+         (save->output = snapshot_output_new(save->options->output, error)) &&
+         look_for_left(save, error) && look_at_guest(save, error) &&
+         prepare_plugin(save, error) && look_at_guest(save, error);
+    heed_interrupts(save, false);
+    return ok;
+}
+
 /* ---- the save itself ---- */
+
+static bool give_file(Save *save, GError **error)
+{
+    save->mark = save_mark_put(save->qmp, snapshot_output_qemu_fd(save->output),
+                               save->was_running, save->settings, error);
+    return save->mark != NULL;
+}
+
+static bool take_over_left(Save *save, GError **error)
+{
+    return !save->left ||
+           migration_settings_restore(save->left->settings, save->qmp, error);
+}
+
+static void forget_left(Save *save)
+{
+    if (save->left) {
+        (void)save_mark_remove(save->left, save->qmp, NULL);
+    }
+}
+
+/* Have QEMU write the device state alone into the file, which makes it begin
+ * like one of a snapshot.  False where QEMU does not, or that tells nothing. */
+static bool preview_run_state(const Save *save, RunState *ret_state)
+{
+    g_autofree char *path = save_mark_path(save->mark);
+    bool ok = rpc_execute(save->qmp, "xen-save-devices-state",
+                          json_pack("{s:s, s:b}", "filename", path, "live", 0),
+                          NULL, NULL);
+
+    return snapshot_output_rewind(save->output, ret_state) && ok;
+}
+
+/* A guest that was paused while it slept (S3) is "paused" to query-status; but
+ * once it is saved, "cont" aborts QEMU, which tries to have it "suspended"
+ * then.  Only the device state tells. */
+static bool check_awake(const Save *save, GError **error)
+{
+    RunState state;
+
+    if (save->was_running || !preview_run_state(save, &state) ||
+        !state.was_suspended) {
+        return true;
+    }
+    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                "the guest was paused while it slept (S3), and QEMU cannot "
+                "wake one up any more that it has saved: let it go on and wake "
+                "it up before (QMP cont, system_wakeup)");
+    return false;
+}
+
+static bool set_up_migration(Save *save, GError **error)
+{
+    if (!take_over_left(save, error)) {
+        return false;
+    }
+    save->settings =
+        migration_settings_new(save->qmp, MIGRATION_TO_FILE, error);
+    if (!save->settings || !give_file(save, error)) {
+        return false;
+    }
+    forget_left(save);
+    if (!check_awake(save, error)) {
+        return false;
+    }
+    /* Whatever becomes of it: to set back what is so already does no harm. */
+    save->is_changed = true;
+    return migration_settings_apply(save->settings, save->qmp, error);
+}
 
 static bool stop_guest(Save *save, GError **error)
 {
@@ -307,61 +373,84 @@ static bool stop_guest(Save *save, GError **error)
         return true;
     }
     save->stopped_at_us = g_get_monotonic_time();
-    return rpc_execute(save->qmp, "stop", NULL, NULL, error);
+    if (!rpc_execute(save->qmp, "stop", NULL, NULL, error)) {
+        g_prefix_error(error, "%s",
+                       is_interruption(*error)
+                           ? "QEMU has not answered \"stop\" yet (does a vCPU "
+                             "wait for a disk, or for memory?): "
+                           : "");
+        return false;
+    }
+    if (machine_sleeps(save->machine)) {
+        g_set_error_literal(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                            guest_state_find("suspended")->text);
+        return false;
+    }
+    return true;
 }
 
-static void cancel(Save *save)
+static void show_progress(uint64_t done_bytes, uint64_t total_bytes,
+                          void *opaque)
 {
-    MigrationState state;
-    json_t *info;
-
-    rpc_set_interrupt_fd(save->qmp, -1);
-    if (rpc_execute(save->qmp, "migrate_cancel", NULL, NULL, NULL) &&
-        wait_for_migration(save, "cancelling", &state, &info, NULL)) {
-        json_decref(info);
-    }
-}
-
-static bool check_outcome(MigrationState state, const json_t *info,
-                          GError **error)
-{
-    const char *reason = json_string_value(json_object_get(info, "error-desc"));
-
-    if (state == MIGRATION_COMPLETED) {
-        return true;
-    }
-    if (state == MIGRATION_CANCELLED) {
-        reason = "somebody cancelled it";
-    }
-    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED, "QEMU could not save: %s",
-                reason ? reason : "no reason given");
-    return false;
+    progress_bytes(opaque, "saving", done_bytes, total_bytes);
 }
 
 static bool migrate(Save *save, GError **error)
 {
-    g_autofree char *uri = qmp_file_uri(output_file_temporary(save->file), 0);
-    GError *local = NULL;
-    MigrationState state;
-    json_t *info;
+    g_autofree char *path = save_mark_path(save->mark);
+    g_autofree char *uri = qmp_file_uri(path, 0);
     bool ok;
 
-    if (!rpc_execute(save->qmp, "migrate", json_pack("{s:s}", "uri", uri), NULL,
-                     error)) {
+    ok = migration_begin_outgoing(save->machine, uri, error);
+    save->has_migrated = ok || !is_refusal(*error);
+    if (!ok) {
         return false;
     }
-    rpc_set_interrupt_fd(save->qmp, save->options->interrupt_fd);
-    if (!wait_for_migration(save, "saving", &state, &info, &local)) {
-        if (g_error_matches(local, UTIL_ERROR, UTIL_ERROR_INTERRUPTED)) {
-            cancel(save);
-        }
-        g_propagate_error(error, local);
-        return false;
+    ok = migration_complete(save->machine, show_progress,
+                            (void *)save->options->progress, error);
+    progress_end(save->options->progress);
+    if (!ok && g_error_matches(*error, UTIL_ERROR, UTIL_ERROR_FAILED)) {
+        g_prefix_error(error, "QEMU could not save: ");
     }
-    rpc_set_interrupt_fd(save->qmp, -1);
-    ok = check_outcome(state, info, error);
-    json_decref(info);
     return ok;
+}
+
+static bool save_ram(Save *save, GError **error)
+{
+    bool ok;
+
+    heed_interrupts(save, true);
+    ok = set_up_migration(save, error) && stop_guest(save, error) &&
+         migrate(save, error);
+    heed_interrupts(save, false);
+    return ok;
+}
+
+/* ---- after ---- */
+
+/* Before a profiling window opens: QEMU switches background-snapshot on only
+ * where nobody else watches guest RAM. */
+static bool restore_settings(Save *save, GError **error)
+{
+    if (!migration_wait_finalized(save->machine, error)) {
+        return false;
+    }
+    if (save->is_changed &&
+        !migration_settings_restore(save->settings, save->qmp, error)) {
+        g_prefix_error(error, "QEMU's migration settings stay as the save "
+                              "needed them: ");
+        return false;
+    }
+    save->is_changed = false;
+    return true;
+}
+
+/* Once the settings are back, nothing is left to be done for us. */
+static void remove_mark(Save *save)
+{
+    if (save->mark && !save->is_changed) {
+        (void)save_mark_remove(save->mark, save->qmp, NULL);
+    }
 }
 
 static bool continue_guest(Save *save, GError **error)
@@ -379,15 +468,6 @@ static bool continue_guest(Save *save, GError **error)
     return true;
 }
 
-/* Before a profiling window opens: QEMU switches background-snapshot on only
- * where nobody else watches guest RAM. */
-static bool restore_settings(Save *save, GError **error)
-{
-    return wait_until_finalized(save, error) &&
-           (!save->settings ||
-            migration_settings_restore(save->settings, save->qmp, error));
-}
-
 /*
  * Let the guest run again, also after a failure, which is in *error then: a
  * guest that stays stopped is reported instead.  Returns whether all is well.
@@ -401,6 +481,7 @@ static bool run_on(Save *save, GError **error)
 {
     GError *local = NULL;
 
+    remove_mark(save);
     if (!continue_guest(save, &local)) {
         g_clear_error(error);
         g_propagate_error(error, local);
@@ -408,19 +489,67 @@ static bool run_on(Save *save, GError **error)
     return *error == NULL;
 }
 
-static bool save_ram(Save *save, GError **error)
+/* QEMU has not begun our migration.  It may have begun somebody else's, for
+ * which our "stop" was not meant: the guest comes first.  But one that has
+ * migrated away meanwhile must not run here any more. */
+static bool undo_before_migration(Save *save, GError **error)
 {
-    save->settings = migration_settings_apply(
-        save->qmp, output_file_replaces_stale(save->file), error);
-    return save->settings && stop_guest(save, error) && migrate(save, error);
+    g_autofree char *state = NULL;
+
+    if (save->stopped_at_us != 0) {
+        if (!qmp_run_state(save->qmp, &state, error) ||
+            (strcmp(state, "paused") == 0 && !continue_guest(save, error))) {
+            return false;
+        }
+    }
+    if (save->is_changed &&
+        (!wait_for_others(save, error) || !restore_settings(save, error))) {
+        return false;
+    }
+    remove_mark(save);
+    return true;
+}
+
+static bool undo(Save *save, GError **error)
+{
+    if (!save->has_migrated) {
+        return undo_before_migration(save, error);
+    }
+    restore_settings(save, error);
+    return run_on(save, error);
+}
+
+/* After a failure: why the guest stays stopped, if it does, is worth as much
+ * as why the save failed. */
+static void restore_after(Save *save, GError **error)
+{
+    g_autoptr(GError) second = NULL;
+
+    if (is_interruption(*error)) {
+        await_second_interrupt(save);
+        if (save->has_migrated) {
+            migration_cancel(save->machine, NULL);
+        }
+    }
+    if (undo(save, &second) || rpc_is_closed(save->qmp)) {
+        return;
+    }
+    if (is_interruption(second)) {
+        g_clear_error(&second);
+        g_set_error(&second, UTIL_ERROR, UTIL_ERROR_INTERRUPTED,
+                    "QEMU does not answer: if the guest stays stopped, QMP "
+                    "cont lets it run; QEMU's migration settings are set back "
+                    "by the next preheat savevm");
+    }
+    g_prefix_error(error, "%s; before that, ", second->message);
 }
 
 static bool open_window(Save *save, GError **error)
 {
-    int fd = output_file_open(save->file, error);
-    bool ok = fd >= 0 && profiling_start(save->profiling, fd,
-                                         output_file_temporary(save->file),
-                                         save->order, error);
+    int fd = snapshot_output_open(save->output, error);
+    bool ok =
+        fd >= 0 && profiling_start(save->profiling, fd,
+                                   snapshot_output_name(save->output), error);
 
     if (fd >= 0) {
         close(fd);
@@ -432,46 +561,29 @@ static bool open_window(Save *save, GError **error)
  * end: the save is worth more. */
 static void start_profiling(Save *save, GError **ret_error)
 {
+    int64_t begin_us = g_get_monotonic_time();
+
     if (!save->profiling) {
         return;
     }
     if (open_window(save, ret_error)) {
         profiling_act_loaded(save->profiling);
+        save->window_us = g_get_monotonic_time() - begin_us;
     } else {
         g_clear_pointer(&save->profiling, profiling_free);
     }
 }
 
-/* Of a QEMU that has ended: the plugin writes its order down before. */
-static bool has_order(const Save *save)
-{
-    g_autoptr(RamImage) snapshot =
-        ram_image_open(save->options->output, 0, NULL);
-    g_autoptr(PageOrder) order =
-        snapshot ? page_order_load(save->order, NULL) : NULL;
-
-    return order && g_strcmp0(order->identity, snapshot->identity) == 0;
-}
-
 static bool await_profile(Save *save, json_t **ret_profile, GError **error)
 {
-    g_autofree char *text = NULL;
-    GError *local = NULL;
-
-    if (profiling_finish(save->profiling, save->options->interrupt_fd,
-                         ret_profile, &local)) {
-        return true;
-    }
-    if (!g_error_matches(local, UTIL_ERROR, UTIL_ERROR_CLOSED) ||
-        !has_order(save)) {
-        g_propagate_error(error, local);
+    if (!profiling_finish(save->profiling, save->options->interrupt_fd,
+                          save->options->progress, ret_profile, error)) {
         return false;
     }
-    g_error_free(local);
-    text = g_strdup_printf("QEMU has ended; %s has the first touches until "
-                           "then",
-                           save->order);
-    save->options->say(text);
+    if (!*ret_profile) {
+        say(save, "QEMU has ended; the order has the first touches until "
+                  "then");
+    }
     return true;
 }
 
@@ -492,46 +604,24 @@ static bool finish_profiling(Save *save, const GError *start_error,
     return ok;
 }
 
-/* The guest runs again; what remains is the file. */
 static bool publish(Save *save, uint64_t *ret_stored_bytes, GError **error)
 {
-    int fd = output_file_open(save->file, error);
-    g_autoptr(RamImage) snapshot = NULL;
-
-    if (fd < 0) {
+    if (!snapshot_output_publish(save->output, ret_stored_bytes, error)) {
+        if (save->profiling) {
+            profiling_discard(save->profiling);
+        }
         return false;
     }
-    snapshot =
-        ram_image_open_fd(fd, output_file_temporary(save->file), 0, error);
-    close(fd);
-    if (!snapshot) {
-        g_prefix_error(error, "QEMU wrote what cannot be read again: ");
-        return false;
-    }
-    return output_file_publish(save->file, ret_stored_bytes, error);
+    save->published_at_us = g_get_monotonic_time();
+    return true;
 }
 
-static bool prepare(Save *save, GError **error)
+static void unlock(Save *save)
 {
-    rpc_set_interrupt_fd(save->qmp, save->options->interrupt_fd);
-    if (!wait_for_others(save, error)) {
-        return false;
+    if (save->lock_fd >= 0) {
+        close(save->lock_fd);
     }
-    rpc_set_interrupt_fd(save->qmp, -1);
-    return look_at_disks(save, error) && create_file(save, error) &&
-           look_at_guest(save, error) && prepare_plugin(save, error);
-}
-
-/* After a failure: why the guest stays stopped, if it does, is worth as much
- * as why the save failed. */
-static void restore_after(Save *save, GError **error)
-{
-    g_autoptr(GError) second = NULL;
-
-    restore_settings(save, &second);
-    if (!run_on(save, &second) && !rpc_is_closed(save->qmp)) {
-        g_prefix_error(error, "%s; before that, ", second->message);
-    }
+    save->lock_fd = -1;
 }
 
 /* Save, let the guest go on, make the file be the snapshot, and have the
@@ -541,23 +631,23 @@ static bool run(Save *save, SaveResult *ret_result, GError **error)
 {
     g_autoptr(GError) profile_error = NULL;
     g_autoptr(GError) restore_error = NULL;
-    bool restored;
+    bool is_whole, is_restored;
 
     if (!save_ram(save, error)) {
         restore_after(save, error);
         return false;
     }
     restore_settings(save, &restore_error);
-    start_profiling(save, &profile_error);
-    restored = run_on(save, &restore_error);
-    if (!publish(save, &ret_result->stored_bytes, error)) {
-        if (save->profiling) {
-            profiling_discard(save->profiling);
-        }
+    is_whole = snapshot_output_finish(save->output, save->was_running, error);
+    if (is_whole) {
+        start_profiling(save, &profile_error);
+    }
+    is_restored = run_on(save, &restore_error);
+    unlock(save);
+    if (!is_whole || !publish(save, &ret_result->stored_bytes, error)) {
         return false;
     }
-    save->published_at_us = g_get_monotonic_time();
-    if (!restored) {
+    if (!is_restored) {
         g_propagate_prefixed_error(error, g_steal_pointer(&restore_error),
                                    "the snapshot is whole and in place, "
                                    "but: ");
@@ -566,25 +656,35 @@ static bool run(Save *save, SaveResult *ret_result, GError **error)
     return finish_profiling(save, profile_error, &ret_result->profile, error);
 }
 
-bool saver_run(Rpc *qmp, const SaveOptions *options, SaveResult *ret_result,
-               GError **error)
+static void clear(Save *save)
+{
+    unlock(save);
+    snapshot_output_free(save->output);
+    save_mark_free(save->left);
+    save_mark_free(save->mark);
+    migration_settings_free(save->settings);
+    profiling_free(save->profiling);
+}
+
+bool saver_run(Machine *machine, const SaveOptions *options,
+               SaveResult *ret_result, GError **error)
 {
     int64_t start_us = g_get_monotonic_time();
-    Save save = {.qmp = qmp, .options = options};
+    Save save = {
+        .machine = machine,
+        .qmp = machine_qmp(machine),
+        .options = options,
+        .lock_fd = -1,
+    };
     SaveResult result = {0};
-    bool ok;
+    bool ok = prepare(&save, error) && run(&save, &result, error);
 
-    rpc_on_event(qmp, on_event, &save);
-    ok = prepare(&save, error) && run(&save, &result, error);
-    rpc_on_event(qmp, NULL, NULL);
     if (ok) {
         result.stopped_us = save.stopped_us;
+        result.window_us = save.window_us;
         result.total_us = save.published_at_us - start_us;
         *ret_result = result;
     }
-    output_file_free(save.file);
-    migration_settings_free(save.settings);
-    profiling_free(save.profiling);
-    g_free(save.order);
+    clear(&save);
     return ok;
 }

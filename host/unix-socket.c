@@ -4,7 +4,6 @@
 #include "host/unix-socket.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -68,35 +67,6 @@ bool unix_socket_peer(int fd, struct ucred *ret_peer, GError **error)
         util_error_set_errno(error, errno,
                              "cannot tell who is at the socket's other end");
         return false;
-    }
-    *ret_peer = peer;
-    return true;
-}
-
-/* The effective IDs of what proc(5) has as "Uid:" or "Gid:". */
-static bool parse_id(const char *status, const char *name, unsigned *ret_id)
-{
-    const char *line = strstr(status, name);
-
-    return line && sscanf(line + strlen(name), "%*u %u", ret_id) == 1;
-}
-
-bool unix_socket_peer_now(int fd, struct ucred *ret_peer, GError **error)
-{
-    g_autofree char *path = NULL;
-    g_autofree char *status = NULL;
-    struct ucred peer;
-    unsigned uid;
-    unsigned gid;
-
-    if (!unix_socket_peer(fd, &peer, error)) {
-        return false;
-    }
-    path = g_strdup_printf("/proc/%d/status", (int)peer.pid);
-    if (g_file_get_contents(path, &status, NULL, NULL) &&
-        parse_id(status, "\nUid:", &uid) && parse_id(status, "\nGid:", &gid)) {
-        peer.uid = uid;
-        peer.gid = gid;
     }
     *ret_peer = peer;
     return true;

@@ -19,8 +19,3 @@ bool unix_socket_connect_abstract(const char *name, int *ret_fd,
 
 /* The process that was listening when fd was connected. */
 bool unix_socket_peer(int fd, struct ucred *ret_peer, GError **error);
-
-/* The same process with the user and the group that it has now: a QEMU may
- * have given up root's since it began to listen (-run-with user=).  Where
- * that cannot be found out, those that it had then. */
-bool unix_socket_peer_now(int fd, struct ucred *ret_peer, GError **error);

@@ -93,6 +93,8 @@ class KillSave(Case):
     def assert_saved(self, vm):
         process = self.save(vm)
         self.assertEqual(process.wait(), 0, process.describe())
+        self.assertTrue(vm.qmp.execute("query-status")["running"])
+        self.assertEqual(vm.qmp.execute("query-fdsets"), [])
         vm.quit()
         self.assertEqual([self.path], list(self.directory.iterdir()))
         self.assert_loads(TESTED, path=self.path)
@@ -117,6 +119,36 @@ class KillSave(Case):
         process.wait()
         self.assertEqual(digest(self.path), before)
         self.assert_saved(vm)
+
+    def test_the_next_save_sets_back_what_a_killed_one_has_set(self):
+        vm = self.running(TESTED)
+        vm.qmp.execute("migrate-set-parameters", max_bandwidth=12345678)
+        before = [vm.qmp.execute(command) for command in
+                  ("query-migrate-capabilities", "query-migrate-parameters")]
+        process = self.save(vm)
+        vm.qmp.wait_event("STOP")
+        process.kill()
+        process.wait()
+        other = self.tmp / "other.snap"
+        self.run_preheat("savevm", "--qmp", vm.qmp_path, "--output", other)
+        self.assertTrue(vm.qmp.execute("query-status")["running"])
+        self.assertEqual(before, [vm.qmp.execute(command) for command in
+                                  ("query-migrate-capabilities",
+                                   "query-migrate-parameters")])
+        self.assertEqual(vm.qmp.execute("query-fdsets"), [])
+
+    def test_a_guest_that_was_paused_before_stays_so(self):
+        vm = self.running(TESTED)
+        vm.qmp.execute("stop")
+        vm.qmp.events.clear()
+        process = self.save(vm)
+        vm.qmp.wait_event("MIGRATION")
+        process.kill()
+        process.wait()
+        process = self.save(vm)
+        self.assertEqual(process.wait(), 1, process.describe())
+        self.assertIn("QMP cont", process.stderr)
+        self.assertFalse(vm.qmp.execute("query-status")["running"])
 
     def test_qemu_is_killed_when_the_guest_has_stopped(self):
         vm = self.running(TESTED)

@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """preheat savevm: the guest, the file, and what else happens to them."""
 
+import os
+import pathlib
+import shutil
 import subprocess
 
 from harness import config, host, machine
@@ -81,16 +84,112 @@ class Save(Case):
         self.assertEqual(process.returncode, 1)
         self.assertTrue(vm.qmp.execute("query-status")["running"])
 
-    def test_a_qemu_that_gave_up_root_can_be_saved(self):
-        self.skip_if(host.lacks_root())
-        # To be passed through by that user.
-        self.tmp.chmod(0o711)
+    def assert_saved_from_afar(self, *arguments):
+        """A QEMU that could not open the file by its name can be saved."""
         vm = self.qemu(["-accel", "tcg", "-nodefaults", "-display", "none",
-                        "-m", "64M", "-run-with", "user=nobody"])
+                        "-m", "64M", *arguments])
         vm.connect().wait_running()
         path = self.tmp / "vm.snap"
         self.run_preheat("savevm", "--qmp", vm.qmp_path, "--output", path)
-        self.assertEqual(path.owner(), "nobody")
+        status = path.stat()
+        self.assertEqual((status.st_uid, status.st_mode & 0o7777),
+                         (os.geteuid(), 0o600))
+        self.assertTrue(vm.qmp.execute("query-status")["running"])
+
+    def test_a_qemu_that_gave_up_root_can_be_saved(self):
+        self.skip_if(host.lacks_root())
+        self.assert_saved_from_afar("-run-with", "user=nobody")
+
+    def test_a_qemu_in_another_root_directory_can_be_saved(self):
+        self.skip_if(host.lacks_root())
+        directory = self.tmp / "empty"
+        directory.mkdir()
+        self.assert_saved_from_afar("-run-with", f"chroot={directory}")
+
+    def test_qemu_keeps_nothing_of_a_save(self):
+        vm = self.running(machine.SMALL)
+        vm.qmp.execute("migrate-set-parameters", max_bandwidth=12345678)
+        before = [vm.qmp.execute(command) for command in
+                  ("query-fdsets", "query-migrate-capabilities",
+                   "query-migrate-parameters")]
+        path = self.tmp / "vm.snap"
+        self.run_preheat("savevm", "--qmp", vm.qmp_path, "--output", path)
+        self.assertEqual(before, [vm.qmp.execute(command) for command in
+                                  ("query-fdsets",
+                                   "query-migrate-capabilities",
+                                   "query-migrate-parameters")])
+        opened = [os.readlink(fd) for fd in
+                  pathlib.Path(f"/proc/{vm.qemu_pid}/fd").iterdir()]
+        self.assertNotIn(str(path), opened)
+
+    def test_what_was_set_for_fast_saves_does_no_harm(self):
+        vm = self.running(machine.SMALL)
+        vm.qmp.execute("migrate-set-capabilities", capabilities=[
+            {"capability": "mapped-ram", "state": False},
+            {"capability": "multifd", "state": True}])
+        vm.qmp.execute("migrate-set-parameters", direct_io=True,
+                       multifd_compression="zlib")
+        before = vm.qmp.execute("query-migrate-parameters")
+        path = self.tmp / "vm.snap"
+        self.run_preheat("savevm", "--qmp", vm.qmp_path, "--output", path)
+        self.assertEqual(vm.qmp.execute("query-migrate-parameters"), before)
+        vm.quit()
+        loaded = self.loadvm(machine.SMALL, path=path)
+        loaded.connect().wait_running()
+        self.assert_right(loaded, machine.SMALL, "SUM")
+
+    def test_saves_through_two_monitors_are_one_after_the_other(self):
+        vm = self.qemu([*machine.SMALL.arguments(self.tmp), "-qmp",
+                        f"unix:{self.tmp}/second,server=on,wait=off"])
+        vm.connect().wait_running()
+        before = vm.qmp.execute("query-migrate-capabilities")
+        for _ in range(5):
+            saves = [self.preheat("savevm", "--qmp", monitor, "--output",
+                                  self.tmp / f"{monitor.name}.snap")
+                     for monitor in (vm.qmp_path, self.tmp / "second")]
+            for process in saves:
+                self.assertEqual(process.wait(), 0, process.describe())
+            self.assertTrue(vm.qmp.execute("query-status")["running"])
+            self.assertEqual(vm.qmp.execute("query-migrate-capabilities"),
+                             before)
+
+    def test_a_disk_that_gets_full_leaves_the_guest_running(self):
+        self.skip_if(host.lacks_root())
+        directory = self.tmp / "small"
+        directory.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8M", "none",
+                           directory], check=False).returncode != 0:
+            self.skipTest("nothing can be mounted here")
+        self.addCleanup(subprocess.run, ["umount", directory], check=True)
+        vm = self.running(machine.SMALL)
+        process = self.run_preheat("savevm", "--qmp", vm.qmp_path, "--output",
+                                   directory / "vm.snap", status=1)
+        self.assertIn("No space left", process.stderr)
+        self.assertTrue(vm.qmp.execute("query-status")["running"])
+        self.assertEqual([], list(directory.iterdir()))
+        self.assertEqual(vm.qmp.execute("query-fdsets"), [])
+        self.assert_right(vm, machine.SMALL, "GET 1")
+
+    def test_a_folder_that_is_removed_meanwhile_is_told_of(self):
+        vm = self.running(machine.SMALL)
+        directory = self.tmp / "out"
+        directory.mkdir()
+        process = self.preheat("savevm", "--qmp", vm.qmp_path, "--output",
+                               directory / "vm.snap")
+        vm.qmp.wait_event("STOP")
+        shutil.rmtree(directory)
+        self.assertEqual(process.wait(), 1, process.describe())
+        self.assertIn("removed or replaced", process.stderr)
+        self.assertTrue(vm.qmp.execute("query-status")["running"])
+
+    def test_a_human_monitor_is_told_from_qmp(self):
+        vm = self.qemu(["-accel", "tcg", "-nodefaults", "-display", "none",
+                        "-monitor",
+                        f"unix:{self.tmp}/human,server=on,wait=off"])
+        vm.connect()
+        process = self.run_preheat("savevm", "--qmp", self.tmp / "human",
+                                   "--output", self.tmp / "vm.snap", status=1)
+        self.assertIn("human monitor", process.stderr)
 
     def test_a_directory_that_is_missing_fails_and_the_guest_runs_on(self):
         vm = self.running(machine.SMALL)

@@ -11,8 +11,9 @@
 #include "tests/host/fake-peer.h"
 
 /* The fake QEMU's state; its thread's alone while it runs. */
-typedef struct Machine {
+typedef struct FakeQemu {
     const char *run_state;
+    bool was_suspended; /* the device state says so */
     bool has_mapped_ram;
     bool mapped_ram;
     json_int_t max_bandwidth;
@@ -22,19 +23,30 @@ typedef struct Machine {
     int finalize_polls_left; /* until the end of "finish-migrate" */
     bool writes_garbage;
     const char *outcome;   /* how our migration ends */
+    const char *overtaken; /* by somebody else's migration, which puts the
+                              guest into this state; NULL: not */
+    bool falls_asleep;     /* before our "stop" */
     int interrupt_on_poll; /* an eventfd to raise when we are asked, or -1 */
+    int interrupt_on_stop; /* likewise, where it is blocked */
     bool hangs_up_on_poll;
     bool ends_on_poll;
     bool has_said_so; /* … in an event */
     bool told_late;   /* … something after that */
-} Machine;
+    GMutex *blocked;  /* "stop" interrupts twice, and waits for it; NULL: it
+                         does not */
+
+    bool takes_no_fd;
+    unsigned n_fds; /* that have come */
+    char *opaque;   /* of the only descriptor set; NULL: there is none */
+    json_int_t fdset_id;
+} FakeQemu;
 
 typedef struct Fixture {
     char *directory;
     char *output;
-    Machine machine;
+    FakeQemu qemu;
     FakePeer *peer;
-    Rpc *qmp;
+    Machine *machine;
     const ProfileTime *profile; /* NULL: without */
     int listener;               /* the plugin's, or -1 */
     bool discarded;             /* the plugin was told to */
@@ -42,10 +54,13 @@ typedef struct Fixture {
     bool interrupt_on_wait;     /* for the load's end */
     bool ends_in_window;        /* QEMU does, with an order or without */
     bool has_order;
-    char *told_before_window; /* what QEMU was told before the plugin was to
-                                 open a window; NULL: it was not */
-    int64_t looked_at_us;     /* at the window, last */
-    int interrupt_fd;
+    char *told_before_window;  /* what QEMU was told before the plugin was to
+                                  open a window; NULL: it was not */
+    char *state_before_window; /* the run state in the file then */
+    bool loses_file;           /* somebody removes it then */
+    int64_t looked_at_us;      /* at the window, last */
+    int interrupt_fd;          /* each interruption can be read once */
+    GString *progress;         /* all that was shown */
 } Fixture;
 
 /* What the save said.  Tests are one at a time, and in one thread. */
@@ -67,5 +82,12 @@ void assert_last_command(Fixture *fixture, const char *command);
 void assert_files(Fixture *fixture, const char *names);
 void put_old_file(Fixture *fixture, const char *name);
 void assert_settings_are_back(Fixture *fixture);
+
+/* As a save leaves it that was killed, of a guest that ran or did not. */
+void put_what_a_killed_save_leaves(Fixture *fixture, bool was_running);
+
+/* The run state in a file, and in the one that was saved; for g_free(). */
+char *run_state_in(int fd);
+char *saved_run_state(const Fixture *fixture);
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

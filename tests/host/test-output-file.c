@@ -38,8 +38,7 @@ static int tear_down(void **state)
 static OutputFile *create(Fixture *fixture)
 {
     GError *error = NULL;
-    OutputFile *file =
-        output_file_new(fixture->path, getuid(), getgid(), &error);
+    OutputFile *file = output_file_new(fixture->path, &error);
 
     assert_no_error(error);
     return file;
@@ -53,6 +52,28 @@ static void write_text(const char *path, const char *text)
     assert_true(fd >= 0);
     assert_int_equal(write(fd, text, (size_t)len), len);
     close(fd);
+}
+
+/* As the process does that the file is handed to. */
+static void write_file(const OutputFile *file, const char *text)
+{
+    ssize_t len = (ssize_t)strlen(text);
+    GError *error = NULL;
+    int fd = output_file_open(file, O_WRONLY, &error);
+
+    assert_no_error(error);
+    assert_int_equal(pwrite(fd, text, (size_t)len, 0), len);
+    close(fd);
+}
+
+static void publish(OutputFile *file)
+{
+    uint64_t stored_bytes = 0;
+    GError *error = NULL;
+
+    output_file_publish(file, &stored_bytes, &error);
+    assert_no_error(error);
+    output_file_free(file);
 }
 
 static void assert_files(Fixture *fixture, const char *names)
@@ -74,16 +95,12 @@ static void a_published_file_replaces_the_old_one(void **state)
 {
     Fixture *fixture = *state;
     OutputFile *file;
-    uint64_t stored_bytes = 0;
-    GError *error = NULL;
 
     write_text(fixture->path, "old");
     file = create(fixture);
-    write_text(output_file_temporary(file), "new");
+    write_file(file, "new");
     assert_text(fixture->path, "old");
-    output_file_publish(file, &stored_bytes, &error);
-    assert_no_error(error);
-    output_file_free(file);
+    publish(file);
     assert_text(fixture->path, "new");
     assert_files(fixture, "it");
 }
@@ -95,7 +112,7 @@ static void an_unpublished_file_leaves_nothing(void **state)
 
     write_text(fixture->path, "old");
     file = create(fixture);
-    write_text(output_file_temporary(file), "half of the n");
+    write_file(file, "half of the n");
     output_file_free(file);
     assert_text(fixture->path, "old");
     assert_files(fixture, "it");
@@ -109,27 +126,9 @@ static void a_file_that_a_killed_process_left_is_replaced(void **state)
 
     write_text(stale, "half of something old, and longer");
     file = create(fixture);
-    assert_true(output_file_replaces_stale(file));
     assert_text(output_file_temporary(file), "");
     output_file_free(file);
     assert_files(fixture, "");
-}
-
-/* Removing a large file takes long enough for a second kill, after which there
- * would be no sign of the first. */
-static void what_is_removed_is_emptied_before(void **state)
-{
-    Fixture *fixture = *state;
-    g_autofree char *stale = g_strconcat(fixture->path, ".preheat-tmp", NULL);
-    struct stat status;
-    int fd;
-
-    write_text(stale, "half of something old");
-    fd = open(stale, O_RDONLY | O_CLOEXEC);
-    output_file_free(create(fixture));
-    assert_int_equal(fstat(fd, &status), 0);
-    assert_int_equal(status.st_size, 0);
-    close(fd);
 }
 
 static void what_has_another_name_is_kept_there(void **state)
@@ -144,23 +143,14 @@ static void what_has_another_name_is_kept_there(void **state)
     assert_text(other, "precious");
 }
 
-static void a_new_file_replaces_nothing(void **state)
-{
-    Fixture *fixture = *state;
-    OutputFile *file = create(fixture);
-
-    assert_false(output_file_replaces_stale(file));
-    output_file_free(file);
-}
-
 static void a_file_that_somebody_still_writes_is_left_alone(void **state)
 {
     Fixture *fixture = *state;
     OutputFile *first = create(fixture);
     GError *error = NULL;
 
-    write_text(output_file_temporary(first), "first");
-    assert_null(output_file_new(fixture->path, getuid(), getgid(), &error));
+    write_file(first, "first");
+    assert_null(output_file_new(fixture->path, &error));
     assert_util_error(error, UTIL_ERROR_FAILED, "another preheat is writing");
     assert_text(output_file_temporary(first), "first");
     output_file_free(first);
@@ -177,7 +167,7 @@ static void a_link_at_the_temporary_name_is_not_followed(void **state)
 
     write_text(victim, "precious");
     assert_int_equal(symlink(victim, temporary), 0);
-    assert_null(output_file_new(fixture->path, getuid(), getgid(), &error));
+    assert_null(output_file_new(fixture->path, &error));
     assert_util_error(error, UTIL_ERROR_FAILED, "it.preheat-tmp");
     assert_text(victim, "precious");
 }
@@ -189,7 +179,7 @@ static void a_device_is_left_alone(void **state)
 
     /* Stands for /dev/null; a FIFO takes no privilege. */
     assert_int_equal(mkfifo(fixture->path, 0600), 0);
-    assert_null(output_file_new(fixture->path, getuid(), getgid(), &error));
+    assert_null(output_file_new(fixture->path, &error));
     assert_util_error(error, UTIL_ERROR_FAILED, "not a regular file");
     assert_files(fixture, "it");
 }
@@ -200,18 +190,108 @@ static void a_link_at_the_path_is_replaced_and_not_followed(void **state)
     g_autofree char *target =
         g_build_filename(fixture->directory, "target", NULL);
     OutputFile *file;
-    uint64_t stored_bytes = 0;
-    GError *error = NULL;
 
     write_text(target, "precious");
     assert_int_equal(symlink(target, fixture->path), 0);
     file = create(fixture);
-    write_text(output_file_temporary(file), "new");
-    output_file_publish(file, &stored_bytes, &error);
-    assert_no_error(error);
-    output_file_free(file);
+    write_file(file, "new");
+    publish(file);
     assert_text(fixture->path, "new");
     assert_text(target, "precious");
+}
+
+/* Who else may write to the folder puts another file, or a link to one, where
+ * ours is. */
+static void assert_not_published(Fixture *fixture, OutputFile *file)
+{
+    uint64_t stored_bytes;
+    GError *error = NULL;
+
+    assert_false(output_file_publish(file, &stored_bytes, &error));
+    assert_util_error(error, UTIL_ERROR_FAILED, "removed or replaced");
+    assert_text(fixture->path, "old");
+    output_file_free(file);
+}
+
+static void a_link_in_the_files_place_leads_nowhere(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree char *victim =
+        g_build_filename(fixture->directory, "victim", NULL);
+    OutputFile *file;
+
+    write_text(fixture->path, "old");
+    write_text(victim, "precious");
+    file = create(fixture);
+    assert_int_equal(unlink(output_file_temporary(file)), 0);
+    assert_int_equal(symlink(victim, output_file_temporary(file)), 0);
+    write_file(file, "new");
+    assert_not_published(fixture, file);
+    assert_text(victim, "precious");
+}
+
+static void another_file_in_its_place_is_not_published(void **state)
+{
+    Fixture *fixture = *state;
+    OutputFile *file;
+
+    write_text(fixture->path, "old");
+    file = create(fixture);
+    assert_int_equal(unlink(output_file_temporary(file)), 0);
+    write_text(output_file_temporary(file), "somebody else's");
+    assert_not_published(fixture, file);
+}
+
+static void a_folder_that_is_swapped_meanwhile_keeps_the_file(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree char *folder = g_build_filename(fixture->directory, "a", NULL);
+    g_autofree char *moved = g_build_filename(fixture->directory, "b", NULL);
+    g_autofree char *other = g_build_filename(fixture->directory, "c", NULL);
+    g_autofree char *inside = g_build_filename(moved, "it", NULL);
+    g_autofree char *left = NULL;
+    OutputFile *file;
+
+    assert_int_equal(mkdir(folder, 0700) | mkdir(other, 0700), 0);
+    g_free(fixture->path);
+    fixture->path = g_build_filename(folder, "it", NULL);
+    file = create(fixture);
+    assert_int_equal(rename(folder, moved), 0);
+    assert_int_equal(symlink(other, folder), 0);
+    write_file(file, "new");
+    publish(file);
+    assert_text(inside, "new");
+    left = list_directory(other);
+    assert_string_equal(left, "");
+    assert_int_equal(unlink(inside) | rmdir(moved) | rmdir(other), 0);
+}
+
+static void the_file_is_for_its_owner_only(void **state)
+{
+    Fixture *fixture = *state;
+    OutputFile *file = create(fixture);
+    struct stat status;
+
+    assert_int_equal(stat(output_file_temporary(file), &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0600);
+    output_file_free(file);
+}
+
+/* Else one that QEMU still has, of a save that was killed, would be held for
+ * ever. */
+static void a_descriptor_handed_on_does_not_hold_the_lock(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree char *kept = g_strconcat(fixture->path, ".kept", NULL);
+    OutputFile *file = create(fixture);
+    g_autofree char *name = g_strdup(output_file_temporary(file));
+    int fd = output_file_open(file, O_WRONLY, NULL);
+
+    assert_int_equal(link(name, kept), 0);
+    output_file_free(file);
+    assert_int_equal(rename(kept, name), 0);
+    output_file_free(create(fixture));
+    close(fd);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -222,13 +302,16 @@ int main(void)
         TEST(a_published_file_replaces_the_old_one),
         TEST(an_unpublished_file_leaves_nothing),
         TEST(a_file_that_a_killed_process_left_is_replaced),
-        TEST(what_is_removed_is_emptied_before),
         TEST(what_has_another_name_is_kept_there),
-        TEST(a_new_file_replaces_nothing),
         TEST(a_file_that_somebody_still_writes_is_left_alone),
         TEST(a_link_at_the_temporary_name_is_not_followed),
         TEST(a_device_is_left_alone),
         TEST(a_link_at_the_path_is_replaced_and_not_followed),
+        TEST(a_link_in_the_files_place_leads_nowhere),
+        TEST(another_file_in_its_place_is_not_published),
+        TEST(a_folder_that_is_swapped_meanwhile_keeps_the_file),
+        TEST(the_file_is_for_its_owner_only),
+        TEST(a_descriptor_handed_on_does_not_hold_the_lock),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

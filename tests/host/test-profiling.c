@@ -103,8 +103,9 @@ static void act_loaded(Fixture *fixture)
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     fixture->plugin = fake_peer_new(fds[1], NULL, answer_control, NULL);
-    fixture->profiling = profiling_new(
-        fixture->qmp, rpc_new(fds[0], 1 << 20, "the plugin"), &time, &error);
+    fixture->profiling =
+        profiling_new(fixture->qmp, rpc_new(fds[0], 1 << 20, "the plugin"),
+                      &time, "/vm.snap", &error);
     assert_no_error(error);
     profiling_act_loaded(fixture->profiling);
 }

@@ -22,7 +22,7 @@
 /* An order of what was saved, however empty. */
 static void write_order(const Fixture *fixture)
 {
-    g_autofree char *path = profile_order_path(fixture->output);
+    g_autofree char *path = g_strconcat(fixture->output, ".order", NULL);
     g_autoptr(RamImage) snapshot = ram_image_open(fixture->output, 0, NULL);
     g_autoptr(PageOrder) order = page_order_new();
 
@@ -39,6 +39,14 @@ static void end_in_window(const Fixture *fixture, FakePeer *plugin)
     fake_peer_close(plugin);
 }
 
+static void lose_file(const Fixture *fixture)
+{
+    g_autofree char *temporary =
+        g_strconcat(fixture->output, ".preheat-tmp", NULL);
+
+    assert_int_equal(unlink(temporary), 0);
+}
+
 static json_t *answer_as_plugin(FakePeer *peer, const char *command,
                                 const json_t *arguments,
                                 const char **ret_refusal, void *opaque)
@@ -50,6 +58,10 @@ static json_t *answer_as_plugin(FakePeer *peer, const char *command,
     }
     if (g_str_equal(command, CONTROL_CMD_PROFILE_START)) {
         fixture->told_before_window = fake_peer_log(fixture->peer);
+        fixture->state_before_window = run_state_in(fake_peer_fd(peer, 0));
+        if (fixture->loses_file) {
+            lose_file(fixture);
+        }
     }
     if (g_str_equal(command, CONTROL_CMD_WAIT) && fixture->interrupt_on_wait) {
         eventfd_write(fixture->interrupt_fd, 1);
@@ -136,7 +148,7 @@ static void a_paused_guest_is_said_to_have_nothing_to_record(void **state)
     Fixture *fixture = *state;
     SaveResult result;
 
-    fixture->machine.run_state = "paused";
+    fixture->qemu.run_state = "paused";
     assert_true(save_with_profile(fixture, &result, NULL));
     assert_non_null(strstr(said->str, "the guest is paused"));
     json_decref(result.profile);
@@ -176,17 +188,51 @@ static void the_settings_are_back_when_the_window_opens(void **state)
     assert_settings_are_back(fixture);
     assert_true(
         g_str_has_suffix(g_strchomp(fixture->told_before_window),
-                         " migrate-set-parameters migrate-set-capabilities"));
+                         " migrate-set-capabilities migrate-set-parameters"));
 }
 
-static void the_order_of_what_is_no_snapshot_is_discarded(void **state)
+static void no_window_opens_for_what_is_no_snapshot(void **state)
 {
     Fixture *fixture = *state;
     SaveResult result;
 
-    fixture->machine.writes_garbage = true;
+    fixture->qemu.writes_garbage = true;
+    assert_false(save_with_profile(fixture, &result, NULL));
+    assert_null(fixture->told_before_window);
+    assert_string_equal(fixture->qemu.run_state, "running");
+}
+
+static void the_order_of_a_snapshot_that_gets_lost_is_discarded(void **state)
+{
+    Fixture *fixture = *state;
+    SaveResult result;
+
+    fixture->loses_file = true;
     assert_false(save_with_profile(fixture, &result, NULL));
     assert_true(fixture->discarded);
+    assert_string_equal(fixture->qemu.run_state, "running");
+}
+
+/* An order belongs to what the file says in the end. */
+static void the_run_state_is_written_before_the_window_opens(void **state)
+{
+    Fixture *fixture = *state;
+    SaveResult result;
+
+    assert_true(save_with_profile(fixture, &result, NULL));
+    json_decref(result.profile);
+    assert_string_equal(fixture->state_before_window, "running");
+}
+
+static void opening_the_window_is_part_of_the_standstill(void **state)
+{
+    Fixture *fixture = *state;
+    SaveResult result;
+
+    assert_true(save_with_profile(fixture, &result, NULL));
+    json_decref(result.profile);
+    assert_true(result.window_us > 0);
+    assert_true(result.window_us < result.stopped_us);
 }
 
 static void assert_not_saved_while(Fixture *fixture, const char *load_state,
@@ -252,7 +298,10 @@ int main(void)
         TEST(the_profile_is_not_in_the_time_that_the_save_took),
         TEST(a_guest_that_is_profiled_hears_no_more),
         TEST(the_settings_are_back_when_the_window_opens),
-        TEST(the_order_of_what_is_no_snapshot_is_discarded),
+        TEST(no_window_opens_for_what_is_no_snapshot),
+        TEST(the_order_of_a_snapshot_that_gets_lost_is_discarded),
+        TEST(the_run_state_is_written_before_the_window_opens),
+        TEST(opening_the_window_is_part_of_the_standstill),
         TEST(waiting_for_a_guest_that_still_loads_can_be_interrupted),
         TEST(a_guest_whose_load_has_failed_is_not_waited_for),
         TEST(the_order_of_a_qemu_that_ends_in_the_window_counts),

@@ -3,16 +3,13 @@
  */
 #include "tests/host/saver-world.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/stat.h>
-
-static void put_what_a_killed_save_leaves(Fixture *fixture)
-{
-    put_old_file(fixture, "vm.snap.preheat-tmp");
-    fixture->machine.mapped_ram = true;
-    fixture->machine.max_bandwidth = 0;
-}
+#include <unistd.h>
 
 static void assert_old_file_is_untouched(Fixture *fixture)
 {
@@ -29,7 +26,7 @@ static void a_running_guest_is_stopped_saved_and_runs_on(void **state)
     SaveResult result = save_well(fixture);
 
     assert_true(log_has(fixture, "stop migrate query-migrate"));
-    assert_string_equal(fixture->machine.run_state, "running");
+    assert_string_equal(fixture->qemu.run_state, "running");
     assert_files(fixture, "vm.snap");
     assert_settings_are_back(fixture);
     assert_true(result.stored_bytes > 0);
@@ -55,37 +52,178 @@ static void the_snapshot_is_for_its_owner_only(void **state)
     assert_int_equal(status.st_mode & 0777, 0600);
 }
 
-static void a_paused_guest_is_saved_and_stays_paused(void **state)
+/* Saves it as it stands, and says why. */
+static void assert_saved_as_it_stands(Fixture *fixture, const char *run_state,
+                                      const char *text)
 {
-    Fixture *fixture = *state;
     SaveResult result;
+    g_autofree char *saved = NULL;
 
-    fixture->machine.run_state = "paused";
+    fixture->qemu.run_state = run_state;
     result = save_well(fixture);
     assert_false(log_has(fixture, "stop"));
     assert_false(log_has(fixture, "cont"));
     assert_int_equal(result.stopped_us, 0);
     assert_files(fixture, "vm.snap");
+    assert_non_null(strstr(said->str, text));
+    saved = saved_run_state(fixture);
+    assert_string_equal(saved, run_state);
+}
+
+static void a_paused_guest_is_saved_and_stays_paused(void **state)
+{
+    assert_saved_as_it_stands(*state, "paused", "postmigrate");
+}
+
+static void a_guest_that_has_not_run_yet_is_saved_so(void **state)
+{
+    assert_saved_as_it_stands(*state, "prelaunch", "has not run yet");
+}
+
+static void a_guest_with_a_disk_error_is_saved_with_a_warning(void **state)
+{
+    assert_saved_as_it_stands(*state, "io-error", "a disk error");
+}
+
+static void
+a_guest_that_its_watchdog_stopped_is_saved_with_a_warning(void **state)
+{
+    assert_saved_as_it_stands(*state, "watchdog", "its watchdog");
+}
+
+static void a_guest_that_crashed_is_saved_with_a_warning(void **state)
+{
+    assert_saved_as_it_stands(*state, "guest-panicked", "has crashed");
+}
+
+/* What "cont" could not bring back is not saved. */
+static void assert_refused(Fixture *fixture, const char *run_state,
+                           const char *text)
+{
+    fixture->qemu.run_state = run_state;
+    save_badly(fixture, UTIL_ERROR_FAILED, text);
+    assert_string_equal(fixture->qemu.run_state, run_state);
+    assert_false(log_has(fixture, "migrate-set"));
+    assert_false(log_has(fixture, "stop"));
+    assert_false(log_has(fixture, "cont"));
+    assert_files(fixture, "");
+}
+
+static void a_guest_that_sleeps_is_refused(void **state)
+{
+    assert_refused(*state, "suspended", "system_wakeup");
+}
+
+static void a_guest_that_has_shut_down_is_refused(void **state)
+{
+    assert_refused(*state, "shutdown", "has shut down");
+}
+
+static void a_guest_that_needs_a_reset_is_refused(void **state)
+{
+    assert_refused(*state, "internal-error", "system_reset");
+}
+
+static void a_guest_in_a_debugger_is_refused(void **state)
+{
+    assert_refused(*state, "debug", "debugger");
+}
+
+static void a_guest_that_is_replicated_is_refused(void **state)
+{
+    assert_refused(*state, "colo", "COLO");
+}
+
+static void a_guest_that_an_internal_snapshot_replaces_is_refused(void **state)
+{
+    assert_refused(*state, "restore-vm", "internal snapshot");
+}
+
+static void a_state_of_a_later_qemu_is_refused(void **state)
+{
+    assert_refused(*state, "levitating", "does not know");
+}
+
+/* QEMU would abort at "cont". */
+static void a_guest_that_was_paused_in_its_sleep_is_refused(void **state)
+{
+    Fixture *fixture = *state;
+
+    fixture->qemu.was_suspended = true;
+    fixture->qemu.run_state = "paused";
+    save_badly(fixture, UTIL_ERROR_FAILED, "paused while it slept");
+    assert_false(log_has(fixture, " migrate "));
+    assert_settings_are_back(fixture);
+    assert_null(fixture->qemu.opaque);
+    assert_files(fixture, "");
+}
+
+static void a_guest_that_falls_asleep_meanwhile_sleeps_on(void **state)
+{
+    Fixture *fixture = *state;
+
+    fixture->qemu.falls_asleep = true;
+    save_badly(fixture, UTIL_ERROR_FAILED, "system_wakeup");
+    assert_true(log_has(fixture, "stop query-status cont"));
+    assert_false(log_has(fixture, " migrate "));
+    assert_settings_are_back(fixture);
+}
+
+/* Its own "stop" would have QEMU write down that it was paused. */
+static void the_file_of_a_guest_that_ran_says_so(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree char *saved = NULL;
+
+    save_well(fixture);
+    saved = saved_run_state(fixture);
+    assert_string_equal(saved, "running");
+}
+
+static void nothing_is_left_in_qemu(void **state)
+{
+    Fixture *fixture = *state;
+
+    save_well(fixture);
+    assert_int_equal(fixture->qemu.n_fds, 1);
+    assert_null(fixture->qemu.opaque);
+}
+
+static void a_socket_that_passes_no_descriptors_is_told_of(void **state)
+{
+    Fixture *fixture = *state;
+
+    fixture->qemu.takes_no_fd = true;
+    save_badly(fixture, UTIL_ERROR_REFUSED, "no relay");
+    assert_false(log_has(fixture, "stop"));
+    assert_files(fixture, "");
+}
+
+static void progress_is_shown_and_taken_away(void **state)
+{
+    Fixture *fixture = *state;
+
+    save_well(fixture);
+    assert_true(
+        g_str_has_suffix(fixture->progress->str, "saving 50/100, over, "));
 }
 
 static void a_guest_whose_migration_is_not_final_yet_is_waited_for(void **state)
 {
     Fixture *fixture = *state;
 
-    fixture->machine.finalize_polls_left = 3;
+    fixture->qemu.finalize_polls_left = 3;
     save_well(fixture);
-    assert_string_equal(fixture->machine.run_state, "running");
+    assert_string_equal(fixture->qemu.run_state, "running");
 }
 
 static void a_migration_under_way_is_waited_for(void **state)
 {
     Fixture *fixture = *state;
 
-    fixture->machine.migration = "active";
-    fixture->machine.polls_left = 2;
-    fixture->machine.outcome = "completed";
-    fixture->machine.run_state = "running";
-    put_old_file(fixture, "vm.snap.preheat-tmp");
+    put_what_a_killed_save_leaves(fixture, true);
+    fixture->qemu.migration = "active";
+    fixture->qemu.polls_left = 2;
     save_well(fixture);
     assert_true(log_has(fixture, "query-migrate query-migrate query-migrate "
                                  "query-status query-status query-block"));
@@ -96,10 +234,11 @@ static void a_failed_save_leaves_the_guest_running_and_no_file(void **state)
     Fixture *fixture = *state;
 
     put_old_file(fixture, "vm.snap");
-    fixture->machine.outcome = "failed";
+    fixture->qemu.outcome = "failed";
     save_badly(fixture, UTIL_ERROR_FAILED, "disk full");
-    assert_string_equal(fixture->machine.run_state, "running");
+    assert_string_equal(fixture->qemu.run_state, "running");
     assert_settings_are_back(fixture);
+    assert_null(fixture->qemu.opaque);
     assert_old_file_is_untouched(fixture);
 }
 
@@ -108,12 +247,84 @@ static void an_interrupted_save_is_cancelled_and_the_guest_runs_on(void **state)
     Fixture *fixture = *state;
 
     put_old_file(fixture, "vm.snap");
-    fixture->machine.interrupt_on_poll = fixture->interrupt_fd;
+    fixture->qemu.interrupt_on_poll = fixture->interrupt_fd;
     save_badly(fixture, UTIL_ERROR_INTERRUPTED, "interrupted");
     assert_true(log_has(fixture, "migrate_cancel query-migrate"));
-    assert_string_equal(fixture->machine.run_state, "running");
+    assert_string_equal(fixture->qemu.run_state, "running");
     assert_settings_are_back(fixture);
+    assert_null(fixture->qemu.opaque);
     assert_old_file_is_untouched(fixture);
+}
+
+/* One whose vCPU waits for a disk, say. */
+static void a_qemu_that_never_answers_is_given_up_at_the_second(void **state)
+{
+    Fixture *fixture = *state;
+    GMutex blocked;
+
+    g_mutex_init(&blocked);
+    g_mutex_lock(&blocked);
+    fixture->qemu.blocked = &blocked;
+    save_badly(fixture, UTIL_ERROR_INTERRUPTED,
+               "QEMU does not answer: if the guest stays stopped, QMP cont "
+               "lets it run");
+    g_mutex_unlock(&blocked);
+    assert_files(fixture, "");
+    g_clear_pointer(&fixture->peer, fake_peer_free);
+    assert_non_null(fixture->qemu.opaque);
+    g_mutex_clear(&blocked);
+}
+
+/* In the moment before our own. */
+static void the_guest_runs_on_when_somebody_elses_migration_begins(void **state)
+{
+    Fixture *fixture = *state;
+
+    fixture->qemu.overtaken = "paused";
+    save_badly(fixture, UTIL_ERROR_REFUSED, "migration process in progress");
+    assert_true(log_has(fixture, "migrate query-status cont query-migrate"));
+    assert_settings_are_back(fixture);
+    assert_files(fixture, "");
+}
+
+static void a_guest_that_migrates_away_meanwhile_is_not_run_here(void **state)
+{
+    Fixture *fixture = *state;
+
+    fixture->qemu.overtaken = "postmigrate";
+    save_badly(fixture, UTIL_ERROR_REFUSED, "migration process in progress");
+    assert_false(log_has(fixture, "cont"));
+    assert_settings_are_back(fixture);
+}
+
+static int lock_this_process(void)
+{
+    int fd = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+    return fd;
+}
+
+/* It reads and sets settings that the other one has set for its own time. */
+static void two_saves_of_one_qemu_are_one_after_the_other(void **state)
+{
+    Fixture *fixture = *state;
+    /* The fake QEMU is in this process. */
+    int other = lock_this_process();
+
+    eventfd_write(fixture->interrupt_fd, 1);
+    save_badly(fixture, UTIL_ERROR_INTERRUPTED, "interrupted");
+    assert_false(log_has(fixture, "query-migrate"));
+    assert_true(g_str_has_prefix(fixture->progress->str, "waiting"));
+    close(other);
+}
+
+static void the_lock_is_released(void **state)
+{
+    Fixture *fixture = *state;
+
+    save_well(fixture);
+    close(lock_this_process());
 }
 
 static void a_qemu_that_ends_meanwhile_leaves_no_file(void **state)
@@ -121,7 +332,7 @@ static void a_qemu_that_ends_meanwhile_leaves_no_file(void **state)
     Fixture *fixture = *state;
 
     put_old_file(fixture, "vm.snap");
-    fixture->machine.hangs_up_on_poll = true;
+    fixture->qemu.hangs_up_on_poll = true;
     save_badly(fixture, UTIL_ERROR_CLOSED, "QEMU");
     assert_old_file_is_untouched(fixture);
 }
@@ -144,15 +355,15 @@ static void a_qemu_that_says_that_it_ends_hears_no_more(void **state)
     Fixture *fixture = *state;
     GThread *end;
 
-    fixture->machine.ends_on_poll = true;
-    fixture->machine.polls_left = INT_MAX;
+    fixture->qemu.ends_on_poll = true;
+    fixture->qemu.polls_left = INT_MAX;
     end = g_thread_new("end", end_after_poll, fixture->peer);
     save_badly(fixture, UTIL_ERROR_CLOSED, "QEMU");
     g_thread_join(end);
     /* Its thread takes in what it was told before it sees the end. */
-    g_clear_pointer(&fixture->qmp, rpc_free);
+    g_clear_pointer(&fixture->machine, machine_free);
     g_clear_pointer(&fixture->peer, fake_peer_free);
-    assert_false(fixture->machine.told_late);
+    assert_false(fixture->qemu.told_late);
     assert_files(fixture, "");
 }
 
@@ -163,10 +374,10 @@ static void what_cannot_be_read_again_replaces_no_snapshot(void **state)
     g_autoptr(GError) error = NULL;
 
     put_old_file(fixture, "vm.snap");
-    fixture->machine.writes_garbage = true;
+    fixture->qemu.writes_garbage = true;
     assert_false(save(fixture, &result, &error));
     assert_non_null(strstr(error->message, "cannot be read again"));
-    assert_string_equal(fixture->machine.run_state, "running");
+    assert_string_equal(fixture->qemu.run_state, "running");
     assert_old_file_is_untouched(fixture);
 }
 
@@ -174,7 +385,7 @@ static void a_qemu_without_mapped_ram_is_refused_before_the_stop(void **state)
 {
     Fixture *fixture = *state;
 
-    fixture->machine.has_mapped_ram = false;
+    fixture->qemu.has_mapped_ram = false;
     save_badly(fixture, UTIL_ERROR_FAILED, "9.0 or later");
     assert_false(log_has(fixture, "stop"));
     assert_files(fixture, "");
@@ -184,7 +395,7 @@ static void a_qemu_that_waits_for_a_guest_is_refused(void **state)
 {
     Fixture *fixture = *state;
 
-    fixture->machine.run_state = "inmigrate";
+    fixture->qemu.run_state = "inmigrate";
     save_badly(fixture, UTIL_ERROR_FAILED, "no guest to save");
     assert_files(fixture, "");
 }
@@ -193,22 +404,26 @@ static void a_guest_that_migrated_away_is_not_run_again(void **state)
 {
     Fixture *fixture = *state;
 
-    fixture->machine.run_state = "postmigrate";
+    fixture->qemu.run_state = "postmigrate";
     save_badly(fixture, UTIL_ERROR_FAILED, "QMP cont");
     assert_false(log_has(fixture, "cont"));
     assert_files(fixture, "");
 }
 
+/* Also where it saved to another file. */
 static void a_guest_stopped_by_a_save_that_was_killed_is_saved(void **state)
 {
     Fixture *fixture = *state;
 
-    put_what_a_killed_save_leaves(fixture);
-    fixture->machine.run_state = "postmigrate";
+    put_what_a_killed_save_leaves(fixture, true);
+    fixture->qemu.run_state = "postmigrate";
     save_well(fixture);
     assert_non_null(strstr(said->str, "cut short"));
     assert_settings_are_back(fixture);
-    assert_string_equal(fixture->machine.run_state, "running");
+    assert_string_equal(fixture->qemu.run_state, "running");
+    /* The old mark goes when ours is there. */
+    assert_true(log_has(fixture, "add-fd remove-fd migrate-set"));
+    assert_null(fixture->qemu.opaque);
     assert_files(fixture, "vm.snap");
 }
 
@@ -217,42 +432,86 @@ a_guest_stopped_by_a_save_that_saved_nothing_runs_again(void **state)
 {
     Fixture *fixture = *state;
 
-    put_what_a_killed_save_leaves(fixture);
-    fixture->machine.run_state = "paused";
+    put_what_a_killed_save_leaves(fixture, true);
+    fixture->qemu.run_state = "paused";
     save_well(fixture);
     assert_non_null(strstr(said->str, "cut short"));
     assert_settings_are_back(fixture);
-    assert_string_equal(fixture->machine.run_state, "running");
+    assert_string_equal(fixture->qemu.run_state, "running");
+}
+
+static void a_guest_paused_before_a_save_was_killed_stays_paused(void **state)
+{
+    Fixture *fixture = *state;
+
+    put_what_a_killed_save_leaves(fixture, false);
+    fixture->qemu.run_state = "paused";
+    save_well(fixture);
+    assert_false(log_has(fixture, "cont"));
+    assert_settings_are_back(fixture);
+}
+
+static void a_guest_paused_and_saved_by_a_killed_save_is_not_run(void **state)
+{
+    Fixture *fixture = *state;
+
+    put_what_a_killed_save_leaves(fixture, false);
+    fixture->qemu.run_state = "postmigrate";
+    save_badly(fixture, UTIL_ERROR_FAILED, "QMP cont");
+    assert_false(log_has(fixture, "cont"));
+}
+
+/* It may have migrated away since. */
+static void
+a_guest_is_not_run_when_the_settings_have_changed_since(void **state)
+{
+    Fixture *fixture = *state;
+
+    put_what_a_killed_save_leaves(fixture, true);
+    fixture->qemu.mapped_ram = false;
+    fixture->qemu.run_state = "postmigrate";
+    save_badly(fixture, UTIL_ERROR_FAILED, "QMP cont");
+    assert_false(log_has(fixture, "cont"));
 }
 
 /* Also where mapped-ram is on since QEMU itself loaded the guest. */
-static void a_guest_paused_after_a_save_was_killed_stays_paused(void **state)
+static void a_guest_paused_without_a_mark_stays_paused(void **state)
 {
     Fixture *fixture = *state;
 
     put_old_file(fixture, "vm.snap.preheat-tmp");
-    fixture->machine.mapped_ram = true;
-    fixture->machine.run_state = "paused";
+    fixture->qemu.mapped_ram = true;
+    fixture->qemu.run_state = "paused";
     save_well(fixture);
     assert_false(log_has(fixture, "cont"));
-    assert_string_equal(said->str, "");
+    assert_true(fixture->qemu.mapped_ram);
 }
 
 static void settings_that_a_killed_save_left_are_not_taken_over(void **state)
 {
     Fixture *fixture = *state;
 
-    put_what_a_killed_save_leaves(fixture);
+    put_what_a_killed_save_leaves(fixture, true);
     save_well(fixture);
     assert_settings_are_back(fixture);
     assert_string_equal(said->str, "");
+}
+
+static void what_a_killed_save_left_stays_for_the_next_one(void **state)
+{
+    Fixture *fixture = *state;
+
+    put_what_a_killed_save_leaves(fixture, false);
+    fixture->qemu.run_state = "shutdown";
+    save_badly(fixture, UTIL_ERROR_FAILED, "has shut down");
+    assert_non_null(fixture->qemu.opaque);
 }
 
 static void a_writable_disk_is_spoken_of(void **state)
 {
     Fixture *fixture = *state;
 
-    fixture->machine.writable_disk = true;
+    fixture->qemu.writable_disk = true;
     save_well(fixture);
     assert_non_null(strstr(said->str, "disk0 (disk.qcow2) is writable"));
 }
@@ -264,7 +523,8 @@ static void a_directory_that_is_missing_fails_before_the_stop(void **state)
     g_free(fixture->output);
     fixture->output =
         g_build_filename(fixture->directory, "none", "vm.snap", NULL);
-    save_badly(fixture, UTIL_ERROR_FAILED, "none/vm.snap.preheat-tmp");
+    save_badly(fixture, UTIL_ERROR_FAILED,
+               "none/vm.snap: cannot open its folder");
     assert_false(log_has(fixture, "stop"));
 }
 
@@ -275,10 +535,32 @@ int main(void)
         TEST(a_guest_that_runs_again_hears_no_more),
         TEST(the_snapshot_is_for_its_owner_only),
         TEST(a_paused_guest_is_saved_and_stays_paused),
+        TEST(a_guest_that_has_not_run_yet_is_saved_so),
+        TEST(a_guest_with_a_disk_error_is_saved_with_a_warning),
+        TEST(a_guest_that_its_watchdog_stopped_is_saved_with_a_warning),
+        TEST(a_guest_that_crashed_is_saved_with_a_warning),
+        TEST(a_guest_that_sleeps_is_refused),
+        TEST(a_guest_that_has_shut_down_is_refused),
+        TEST(a_guest_that_needs_a_reset_is_refused),
+        TEST(a_guest_in_a_debugger_is_refused),
+        TEST(a_guest_that_is_replicated_is_refused),
+        TEST(a_guest_that_an_internal_snapshot_replaces_is_refused),
+        TEST(a_state_of_a_later_qemu_is_refused),
+        TEST(a_guest_that_was_paused_in_its_sleep_is_refused),
+        TEST(a_guest_that_falls_asleep_meanwhile_sleeps_on),
+        TEST(the_file_of_a_guest_that_ran_says_so),
+        TEST(nothing_is_left_in_qemu),
+        TEST(a_socket_that_passes_no_descriptors_is_told_of),
+        TEST(progress_is_shown_and_taken_away),
         TEST(a_guest_whose_migration_is_not_final_yet_is_waited_for),
         TEST(a_migration_under_way_is_waited_for),
         TEST(a_failed_save_leaves_the_guest_running_and_no_file),
         TEST(an_interrupted_save_is_cancelled_and_the_guest_runs_on),
+        TEST(a_qemu_that_never_answers_is_given_up_at_the_second),
+        TEST(the_guest_runs_on_when_somebody_elses_migration_begins),
+        TEST(a_guest_that_migrates_away_meanwhile_is_not_run_here),
+        TEST(two_saves_of_one_qemu_are_one_after_the_other),
+        TEST(the_lock_is_released),
         TEST(a_qemu_that_ends_meanwhile_leaves_no_file),
         TEST(a_qemu_that_says_that_it_ends_hears_no_more),
         TEST(what_cannot_be_read_again_replaces_no_snapshot),
@@ -287,8 +569,12 @@ int main(void)
         TEST(a_guest_that_migrated_away_is_not_run_again),
         TEST(a_guest_stopped_by_a_save_that_was_killed_is_saved),
         TEST(a_guest_stopped_by_a_save_that_saved_nothing_runs_again),
-        TEST(a_guest_paused_after_a_save_was_killed_stays_paused),
+        TEST(a_guest_paused_before_a_save_was_killed_stays_paused),
+        TEST(a_guest_paused_and_saved_by_a_killed_save_is_not_run),
+        TEST(a_guest_is_not_run_when_the_settings_have_changed_since),
+        TEST(a_guest_paused_without_a_mark_stays_paused),
         TEST(settings_that_a_killed_save_left_are_not_taken_over),
+        TEST(what_a_killed_save_left_stays_for_the_next_one),
         TEST(a_writable_disk_is_spoken_of),
         TEST(a_directory_that_is_missing_fails_before_the_stop),
     };

@@ -1,0 +1,133 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "host/snapshot-output.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "formats/byte-source.h"
+#include "host/output-file.h"
+#include "util/error.h"
+#include "util/file.h"
+
+/* The section with the run state is the first of a device state, or near. */
+#define RUN_STATE_WITHIN_BYTES (1 << 20)
+
+struct SnapshotOutput {
+    OutputFile *file;
+    int qemu_fd;
+};
+
+SnapshotOutput *snapshot_output_new(const char *path, GError **error)
+{
+    g_autoptr(SnapshotOutput) output = g_new0(SnapshotOutput, 1);
+
+    output->qemu_fd = -1;
+    output->file = output_file_new(path, error);
+    if (!output->file) {
+        return NULL;
+    }
+    output->qemu_fd = output_file_open(output->file, O_WRONLY, error);
+    return output->qemu_fd >= 0 ? g_steal_pointer(&output) : NULL;
+}
+
+void snapshot_output_free(SnapshotOutput *output)
+{
+    if (!output) {
+        return;
+    }
+    if (output->qemu_fd >= 0) {
+        close(output->qemu_fd);
+    }
+    output_file_free(output->file);
+    g_free(output);
+}
+
+const char *snapshot_output_name(const SnapshotOutput *output)
+{
+    return output_file_temporary(output->file);
+}
+
+int snapshot_output_qemu_fd(const SnapshotOutput *output)
+{
+    return output->qemu_fd;
+}
+
+int snapshot_output_open(const SnapshotOutput *output, GError **error)
+{
+    return output_file_open(output->file, O_RDONLY, error);
+}
+
+static ByteSource *open_source(const SnapshotOutput *output, GError **error)
+{
+    int fd = snapshot_output_open(output, error);
+    ByteSource *source = NULL;
+
+    if (fd >= 0) {
+        source = byte_source_new_fd(fd, snapshot_output_name(output), error);
+        close(fd);
+    }
+    return source;
+}
+
+/* The run state in the device state that begins at off_bytes. */
+static bool find_run_state(const ByteSource *source, uint64_t off_bytes,
+                           RunState *ret_state)
+{
+    g_autofree uint8_t *bytes = NULL;
+    uint64_t len_bytes;
+
+    if (source->len_bytes <= off_bytes) {
+        return false;
+    }
+    len_bytes = MIN(source->len_bytes - off_bytes, RUN_STATE_WITHIN_BYTES);
+    bytes = g_malloc(len_bytes);
+    return byte_source_read_at(source, bytes, len_bytes, off_bytes, NULL) &&
+           run_state_find(bytes, len_bytes, ret_state);
+}
+
+bool snapshot_output_rewind(SnapshotOutput *output, RunState *ret_state)
+{
+    g_autoptr(ByteSource) source = open_source(output, NULL);
+
+    return lseek(output->qemu_fd, 0, SEEK_SET) == 0 && source &&
+           find_run_state(source, 0, ret_state);
+}
+
+static bool write_running(const SnapshotOutput *output, const RamImage *image,
+                          GError **error)
+{
+    uint64_t off_bytes = image->device_state_off_bytes;
+    uint8_t bytes[RUN_STATE_ENCODED_BYTES];
+    RunState state;
+
+    if (!find_run_state(image->source, off_bytes, &state) ||
+        strcmp(state.name, "paused") != 0) {
+        return true;
+    }
+    run_state_encode("running", bytes);
+    return file_write_at(output->qemu_fd, bytes, sizeof bytes,
+                         off_bytes + state.off_bytes, error);
+}
+
+bool snapshot_output_finish(SnapshotOutput *output, bool was_running,
+                            GError **error)
+{
+    ByteSource *source = open_source(output, error);
+    g_autoptr(RamImage) image =
+        source ? ram_image_open_source(source, 0, error) : NULL;
+
+    if (!image) {
+        g_prefix_error(error, "QEMU wrote what cannot be read again: ");
+        return false;
+    }
+    return !was_running || write_running(output, image, error);
+}
+
+bool snapshot_output_publish(SnapshotOutput *output, uint64_t *ret_stored_bytes,
+                             GError **error)
+{
+    return output_file_publish(output->file, ret_stored_bytes, error);
+}
