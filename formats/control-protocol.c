@@ -91,8 +91,9 @@ bool load_state_from_name(const char *name, LoadState *ret_state)
 
 static const char *const milestone_names[] = {
     [MILESTONE_QEMU_READY] = "qemu-ready",
-    [MILESTONE_MACHINE_LOADED] = "machine-loaded",
+    [MILESTONE_DEVICE_STATE] = "device-state",
     [MILESTONE_RESUMED] = "resumed",
+    [MILESTONE_PAUSED] = "paused",
     [MILESTONE_ORDER_DONE] = "order-done",
     [MILESTONE_LOADED] = "loaded",
 };

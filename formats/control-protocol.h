@@ -43,16 +43,17 @@ typedef enum {
     LOAD_STATE_IDLE, /* guest RAM has not been taken over */
     LOAD_STATE_LOADING,
     LOAD_STATE_RECORDING, /* prefetching is held off */
-    LOAD_STATE_FAILED,    /* a page cannot be had until "retry" */
+    LOAD_STATE_FAILED,    /* pages are missing that cannot be had */
     LOAD_STATE_LOADED,
 } LoadState;
 
 typedef enum {
-    MILESTONE_QEMU_READY,     /* QEMU is ready to load */
-    MILESTONE_MACHINE_LOADED, /* QEMU has loaded its devices */
-    MILESTONE_RESUMED,        /* the guest runs */
-    MILESTONE_ORDER_DONE,     /* the order's pages are in */
-    MILESTONE_LOADED,         /* every page is in */
+    MILESTONE_QEMU_READY,   /* QEMU is ready to load */
+    MILESTONE_DEVICE_STATE, /* QEMU has loaded its devices' state */
+    MILESTONE_RESUMED,      /* the guest runs */
+    MILESTONE_PAUSED,       /* the guest could run, and is to stay paused */
+    MILESTONE_ORDER_DONE,   /* the order's pages are in */
+    MILESTONE_LOADED,       /* every page is in */
     N_MILESTONES,
 } Milestone;
 
@@ -91,6 +92,7 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
 #define CONTROL_KEY_LENGTH       "length"
 #define CONTROL_KEY_MAX_TIME     "max-time"
 #define CONTROL_KEY_MIN_TIME     "min-time"
+#define CONTROL_KEY_MISSING      "missing-pages"
 #define CONTROL_KEY_NAME         "name"
 #define CONTROL_KEY_OFFSET       "offset"
 #define CONTROL_KEY_OPERATION    "operation"
@@ -101,6 +103,7 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
 #define CONTROL_KEY_POLICY       "policy"
 #define CONTROL_KEY_RECORD       "record"
 #define CONTROL_KEY_RECORD_FOR   "record-for"
+#define CONTROL_KEY_SECONDS      "seconds"
 #define CONTROL_KEY_SETTLE       "settle"
 #define CONTROL_KEY_SNAPSHOT     "snapshot"
 #define CONTROL_KEY_START_US     "start-us"
@@ -108,6 +111,7 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
 #define CONTROL_KEY_STATS        "stats"
 #define CONTROL_KEY_TIME_US      "time-us"
 #define CONTROL_KEY_VCPU_THREADS "vcpu-threads"
+#define CONTROL_KEY_WAITED_FOR   "waited-for"
 #define CONTROL_KEY_WARNING      "warning"
 
 /* ---- commands ---- */
@@ -156,9 +160,14 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
  * On an error nothing has been discarded, except where the text says so. */
 #define CONTROL_CMD_ATTACH "attach"
 
-/* Tell a moment for the statistics.
- *   name         "qemu-ready", "resumed", and with policy full "loaded"
- *   time-us      CLOCK_MONOTONIC in microseconds */
+/* Tell how far QEMU is; some of it is for the statistics only.
+ *   name         "qemu-ready"; "device-state" right after QEMU has loaded it;
+ *                "resumed", or "paused" where the guest is not to run yet; and
+ *                with policy full "loaded"
+ *   time-us      CLOCK_MONOTONIC in microseconds
+ * "device-state" is an error where QEMU has written to pages that it was not
+ * given: the guest must not run then.  With "resumed" or "paused" the launcher
+ * hands the load over: see "When something fails". */
 #define CONTROL_CMD_MILESTONE "milestone"
 
 /* Answer when it is so: for = "hot" (the order is in), "all" (everything is)
@@ -169,8 +178,15 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
 /* The statistics, as in docs/statistics.md. */
 #define CONTROL_CMD_QUERY "query-preheat"
 
-/* After an event PREHEAT_READ_ERROR: try that read again. */
+/* Try again now to have the pages that could not be had.  Answers after the
+ * attempt, or after a few seconds of it: {"missing-pages": how many still
+ * cannot be had}. */
 #define CONTROL_CMD_RETRY "retry"
+
+/* End QEMU at once, whatever it is blocked on: what can be written within a few
+ * seconds (statistics, orders) is written, and the process is killed.  There
+ * is no answer: the connection ends with QEMU. */
+#define CONTROL_CMD_QUIT "quit"
 
 /* Load the rest now, at full speed, whatever the policy is and even while a
  * recording is under way (which ends); does nothing where nothing is loading.
@@ -207,10 +223,37 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
 #define CONTROL_CMD_PROFILE_WAIT  "profile-wait"
 #define CONTROL_CMD_PROFILE_QUERY "query-profile"
 
-/* Reading the snapshot failed and keeps failing; who touches such a page
- * stays blocked.  Sent to every connection.
- *   file, offset (bytes), operation ("reading" or "placing"), error (text) */
+/*
+ * When something fails
+ *
+ * A page that cannot be had, after several tries, is put aside: everything else
+ * goes on, and whoever touches that page stays blocked.  The state is "failed"
+ * as long as there is such a page.  "retry" tries all of them again.
+ *
+ * Who started QEMU speaks over control-fd.  When that connection ends before
+ * "resumed" or "paused" was told, the plugin ends QEMU, as by "quit".  After
+ * that the load goes on alone; and when then a page is missing that somebody
+ * waits for, the plugin says so on QEMU's standard error and in the system's
+ * log.
+ *
+ * Events go to every connection.  One that does not read them is cut off.
+ */
+
+/* A page cannot be had.  Sent when that is found out, and again, with
+ * waited-for true, when somebody begins to wait for it.
+ *   file, offset (bytes), operation ("reading" or "placing"), error (text)
+ *   waited-for   whether a thread of QEMU is blocked on it: a vCPU, or all of
+ *                QEMU where it is the main loop, which then answers nobody */
 #define CONTROL_EVENT_READ_ERROR "PREHEAT_READ_ERROR"
+
+/* A read takes long, and is still under way.
+ *   file, offset (bytes), seconds (so far, a whole number), waited-for */
+#define CONTROL_EVENT_READ_SLOW "PREHEAT_READ_SLOW"
+
+/* The snapshot was written to while it was loaded: what the guest has may be a
+ * mix of two states, and no "retry" helps.  The state is "failed" from then on.
+ *   file, error (text) */
+#define CONTROL_EVENT_SNAPSHOT_CHANGED "PREHEAT_SNAPSHOT_CHANGED"
 
 /* The load is complete. data: {} */
 #define CONTROL_EVENT_LOADED "PREHEAT_LOADED"

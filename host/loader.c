@@ -463,7 +463,7 @@ static bool load_snapshot(Load *load, GError **error)
            (load->full || attach(load, error)) &&
            load_device_state(load, error) &&
            tell_milestone(
-               load, load->full ? MILESTONE_LOADED : MILESTONE_MACHINE_LOADED,
+               load, load->full ? MILESTONE_LOADED : MILESTONE_DEVICE_STATE,
                g_get_monotonic_time(), error) &&
            wait_for_pages(load, error) && (stays_paused || resume(load, error));
 }

@@ -491,7 +491,7 @@ bool load_milestone(Load *load, Milestone milestone, uint64_t time_us)
         return false;
     }
     load_stats_milestone(load->stats, milestone, time_us);
-    if (milestone == MILESTONE_MACHINE_LOADED && load->pager) {
+    if (milestone == MILESTONE_DEVICE_STATE && load->pager) {
         pager_heed_removals(load->pager);
     }
     if (loaded) {

@@ -94,11 +94,10 @@ static json_t *execute_milestone(Session *session, const json_t *arguments,
         load_milestone(session->load, milestone, time_us)) {
         return json_object();
     }
-    g_set_error(
-        error, PAGER_ERROR, PAGER_ERROR_STATE,
-        "no milestone is called %s: qemu-ready, machine-loaded, resumed, "
-        "and with policy full loaded",
-        name);
+    g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                "no milestone is called %s: qemu-ready, device-state, resumed, "
+                "and with policy full loaded",
+                name);
     return NULL;
 }
 

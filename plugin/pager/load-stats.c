@@ -303,8 +303,8 @@ json_t *load_stats_to_json(LoadStats *stats, LoadPolicy policy, LoadState state)
         latency_locked(stats), "latency-dist", latency_dist_locked(stats),
         "pages", pages_locked(stats), "bytes-read",
         (json_int_t)stats->bytes_read, "qemu-ready-ms",
-        milestone_locked(stats, MILESTONE_QEMU_READY), "machine-loaded-ms",
-        milestone_locked(stats, MILESTONE_MACHINE_LOADED), "resumed-ms",
+        milestone_locked(stats, MILESTONE_QEMU_READY), "device-state-ms",
+        milestone_locked(stats, MILESTONE_DEVICE_STATE), "resumed-ms",
         milestone_locked(stats, MILESTONE_RESUMED), "order-done-ms",
         milestone_locked(stats, MILESTONE_ORDER_DONE), "loaded-ms",
         milestone_locked(stats, MILESTONE_LOADED));

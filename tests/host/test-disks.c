@@ -91,20 +91,18 @@ static GArray *query(World *world)
     return disks;
 }
 
-static const char
-    three_disks[] = "[" DISK("d0", "disks/a.qcow2", "n0", "false",
-                             ", \"backing-image\": {\"filename\": "
-                             "\"/base.qcow2\"}") ", " DISK("", "/b.qcow2", "n1",
-                                                           "false",
-                                                           "") ", " DISK("cd",
-                                                                         "/c."
-                                                                         "iso",
-                                                                         "n2",
-                                                                         "true",
-                                                                         "") ","
-                                                                             " "
-                                                                             "{"
-                                                                             "\"device\": \"floppy0\"}]";
+static const char three_disks[] = "[" DISK(
+    "d0", "disks/a.qcow2", "n0", "false",
+    ", \"backing-image\": {\"filename\": "
+    "\"/base.qcow2\"}") ", " DISK("", "/b.qcow2", "n1", "false",
+                                  "") ", " DISK("cd",
+                                                "/c."
+                                                "iso",
+                                                "n2", "true",
+                                                "") ","
+                                                    " "
+                                                    "{"
+                                                    "\"device\": \"floppy0\"}]";
 
 static void every_disk_with_a_medium_is_found(void **state)
 {

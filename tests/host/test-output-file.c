@@ -4,6 +4,7 @@
 #include "tests/util/support.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>

@@ -279,7 +279,7 @@ static void milestones_are_null_until_reached_and_the_first_counts(void **state)
 {
     static const char *const names[] = {
         [MILESTONE_QEMU_READY] = "qemu-ready-ms",
-        [MILESTONE_MACHINE_LOADED] = "machine-loaded-ms",
+        [MILESTONE_DEVICE_STATE] = "device-state-ms",
         [MILESTONE_RESUMED] = "resumed-ms",
         [MILESTONE_ORDER_DONE] = "order-done-ms",
         [MILESTONE_LOADED] = "loaded-ms",
@@ -287,6 +287,9 @@ static void milestones_are_null_until_reached_and_the_first_counts(void **state)
     LoadStats *stats = stats_new(NULL, 0);
 
     for (unsigned i = 0; i < N_MILESTONES; i++) {
+        if (!names[i]) {
+            continue; /* not one of the statistics */
+        }
         assert_int_equal(number(stats, names[i]), -1);
         load_stats_milestone(stats, (Milestone)i, START_US + 1000 * i + 999);
         load_stats_milestone(stats, (Milestone)i, START_US + 99000);
@@ -376,8 +379,8 @@ static void the_json_form_has_exactly_the_documented_fields(void **state)
     json_t *json =
         load_stats_to_json(stats, LOAD_POLICY_SEQUENTIAL, LOAD_STATE_LOADED);
 
-    assert_names(json, "blocktime-ms bytes-read demand-faults latency-dist "
-                       "latency-us loaded-ms machine-loaded-ms order-done-ms "
+    assert_names(json, "blocktime-ms bytes-read demand-faults device-state-ms "
+                       "latency-dist latency-us loaded-ms order-done-ms "
                        "other-blocktime-ms other-demand-faults pages policy "
                        "qemu-ready-ms resumed-ms state vcpu-blocktime-ms "
                        "vcpu-demand-faults");
