@@ -31,11 +31,15 @@ void byte_source_free(ByteSource *source)
     }
 }
 
+static uint64_t left_at(const ByteSource *source, uint64_t off_bytes)
+{
+    return off_bytes < source->len_bytes ? source->len_bytes - off_bytes : 0;
+}
+
 bool byte_source_read_at(const ByteSource *source, void *buffer,
                          size_t len_bytes, uint64_t off_bytes, GError **error)
 {
-    uint64_t left_bytes =
-        off_bytes < source->len_bytes ? source->len_bytes - off_bytes : 0;
+    const uint64_t left_bytes = left_at(source, off_bytes);
 
     if (len_bytes > left_bytes) {
         g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_TRUNCATED,
@@ -46,6 +50,19 @@ bool byte_source_read_at(const ByteSource *source, void *buffer,
     }
     return len_bytes == 0 ||
            source->ops->read_at(source, buffer, len_bytes, off_bytes, error);
+}
+
+bool byte_source_read_some(const ByteSource *source, void *buffer,
+                           size_t max_bytes, uint64_t off_bytes,
+                           size_t *ret_len_bytes, GError **error)
+{
+    const size_t len_bytes = (size_t)MIN(left_at(source, off_bytes), max_bytes);
+
+    if (!byte_source_read_at(source, buffer, len_bytes, off_bytes, error)) {
+        return false;
+    }
+    *ret_len_bytes = len_bytes;
+    return true;
 }
 
 bool byte_source_check_unchanged(const ByteSource *source, GError **error)

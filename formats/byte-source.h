@@ -60,6 +60,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ByteSource, byte_source_free)
 bool byte_source_read_at(const ByteSource *source, void *buffer,
                          size_t len_bytes, uint64_t off_bytes, GError **error);
 
+/* Read what there is at off_bytes, at most max_bytes; errors as above. */
+bool byte_source_read_some(const ByteSource *source, void *buffer,
+                           size_t max_bytes, uint64_t off_bytes,
+                           size_t *ret_len_bytes, GError **error);
+
 /*
  * Whether the source is what it was when it was opened, as far as the file
  * system tells: its length, its mtime and, where no new name, mode or owner

@@ -10,17 +10,16 @@
 
 #define STREAM_MAGIC          0x5145564d /* "QEVM" */
 #define STREAM_VERSION        3
-#define SECTION_START         0x01
 #define SECTION_SUBSECTION    0x05
 #define SECTION_CONFIGURATION 0x07
 #define RAM_SECTION_VERSION   4
 #define RAM_FLAG_MEM_SIZE     UINT64_C(0x04)
-#define RAM_FLAGS_MASK        UINT64_C(0x3ff) /* below any target page */
+#define RAM_FLAGS_MASK        UINT64_C(0xff) /* below any target page */
 #define MAPPED_RAM_VERSION    1
 #define PAGES_ALIGNMENT       (UINT64_C(1) << 20)
 #define MAX_CAPABILITIES      128
 #define UUID_BYTES            16
-#define MIN_PAGE_BYTES        UINT64_C(512)
+#define MIN_PAGE_BYTES        UINT64_C(256) /* of the avr target */
 #define MAX_PAGE_BYTES        (UINT64_C(1) << 30)
 
 typedef struct Configuration {
@@ -147,7 +146,7 @@ static bool read_subsection(Reader *reader, Configuration *config,
     return subsections[i].read(reader, config, error);
 }
 
-/* Reads on after the machine's name, through the byte that begins the next
+/* Reads on after the machine's name, up to the byte that begins the next
  * section. */
 static bool read_subsections(Reader *reader, Configuration *config,
                              GError **error)
@@ -156,15 +155,9 @@ static bool read_subsections(Reader *reader, Configuration *config,
     uint8_t type;
 
     while (reader_u8(reader, "a section type", &type, error)) {
-        if (type == SECTION_START) {
-            return true;
-        }
         if (type != SECTION_SUBSECTION) {
-            return reader_fail_at(reader_off_bytes(reader) - 1, error,
-                                  FORMATS_ERROR_MALFORMED,
-                                  "section type 0x%02x where the RAM section "
-                                  "should begin (0x%02x)",
-                                  type, SECTION_START);
+            reader->pos_bytes--;
+            return true;
         }
         if (!read_subsection(reader, config, &seen, error)) {
             return false;
@@ -222,32 +215,50 @@ static bool read_configuration(Reader *reader, char **ret_machine,
     return true;
 }
 
-/* After the type byte: section id, "ram", instance 0, version. */
-static bool read_ram_section_start(Reader *reader, GError **error)
+bool ram_image_read_section_header(Reader *reader, RamImageSection *ret_section,
+                                   GError **error)
 {
-    const uint64_t off_bytes = reader_off_bytes(reader);
-    g_autofree char *name = NULL;
-    uint32_t id;
-    uint32_t instance;
-    uint32_t version;
+    RamImageSection section = {0};
 
-    if (!reader_be32(reader, "the section's ID", &id, error) ||
-        !reader_counted_name(reader, "the section's name", &name, error) ||
-        !reader_be32(reader, "the section's instance", &instance, error) ||
-        !reader_be32(reader, "the section's version", &version, error)) {
+    if (!reader_u8(reader, "a section type", &section.type, error) ||
+        !reader_be32(reader, "the section's ID", &section.id, error) ||
+        !reader_counted_name(reader, "the section's name", &section.name,
+                             error)) {
         return false;
     }
-    if (strcmp(name, "ram") != 0 || instance != 0) {
+    if (!reader_be32(reader, "the section's instance", &section.instance,
+                     error) ||
+        !reader_be32(reader, "the section's version", &section.version,
+                     error)) {
+        g_free(section.name);
+        return false;
+    }
+    *ret_section = section;
+    return true;
+}
+
+/* Type, section ID, "ram", instance 0, version. */
+static bool read_ram_section_header(Reader *reader, GError **error)
+{
+    const uint64_t off_bytes = reader_off_bytes(reader);
+    RamImageSection section;
+
+    if (!ram_image_read_section_header(reader, &section, error)) {
+        return false;
+    }
+    g_autofree char *name = section.name;
+    if (section.type != RAM_IMAGE_SECTION_START || strcmp(name, "ram") != 0 ||
+        section.instance != 0) {
         return reader_fail_at(off_bytes, error, FORMATS_ERROR_MALFORMED,
                               "section \"%s\" instance %u where \"ram\" "
                               "instance 0 should begin",
-                              name, instance);
+                              name, section.instance);
     }
-    if (version != RAM_SECTION_VERSION) {
+    if (section.version != RAM_SECTION_VERSION) {
         return reader_fail_at(off_bytes, error, FORMATS_ERROR_VERSION,
                               "RAM section version %u, only version %d is "
                               "known",
-                              version, RAM_SECTION_VERSION);
+                              section.version, RAM_SECTION_VERSION);
     }
     return true;
 }
@@ -276,19 +287,18 @@ static bool read_ram_length(Reader *reader, uint64_t *ret_ram_bytes,
     return true;
 }
 
-bool ram_image_read_head(Reader *reader, char **ret_machine,
-                         uint64_t *ret_ram_bytes, GError **error)
+bool ram_image_read_configuration(Reader *reader, char **ret_machine,
+                                  GError **error)
 {
-    g_autofree char *machine = NULL;
+    return read_file_header(reader, error) &&
+           read_configuration(reader, ret_machine, error);
+}
 
-    if (!read_file_header(reader, error) ||
-        !read_configuration(reader, &machine, error) ||
-        !read_ram_section_start(reader, error) ||
-        !read_ram_length(reader, ret_ram_bytes, error)) {
-        return false;
-    }
-    *ret_machine = g_steal_pointer(&machine);
-    return true;
+bool ram_image_read_ram_start(Reader *reader, uint64_t *ret_ram_bytes,
+                              GError **error)
+{
+    return read_ram_section_header(reader, error) &&
+           read_ram_length(reader, ret_ram_bytes, error);
 }
 
 static bool check_lengths(const RamImageBlock *block, uint64_t off_bytes,
@@ -296,11 +306,17 @@ static bool check_lengths(const RamImageBlock *block, uint64_t off_bytes,
 {
     const uint64_t page_bytes = block->page_bytes;
 
-    if (page_bytes < MIN_PAGE_BYTES || page_bytes > MAX_PAGE_BYTES ||
-        (page_bytes & (page_bytes - 1)) != 0) {
+    if (page_bytes == 0 || (page_bytes & (page_bytes - 1)) != 0) {
         return reader_fail_at(off_bytes, error, FORMATS_ERROR_MALFORMED,
                               "block \"%s\": page size %" G_GUINT64_FORMAT
-                              " is no power of two from 512 to 1 GiB",
+                              " is no power of two",
+                              block->name, page_bytes);
+    }
+    if (page_bytes < MIN_PAGE_BYTES || page_bytes > MAX_PAGE_BYTES) {
+        return reader_fail_at(off_bytes, error, FORMATS_ERROR_UNSUPPORTED,
+                              "block \"%s\": pages of %" G_GUINT64_FORMAT
+                              " bytes; pages of 256 bytes to 1 GiB are "
+                              "supported",
                               block->name, page_bytes);
     }
     if (block->len_bytes == 0 || block->len_bytes % page_bytes != 0) {

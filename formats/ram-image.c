@@ -10,6 +10,7 @@
 
 #include "formats/error.h"
 #include "formats/ram-image-headers.h"
+#include "formats/ram-image-sections.h"
 #include "util/units.h"
 
 #define RAM_FLAG_EOS UINT64_C(0x10)
@@ -29,34 +30,40 @@ static void clear_block(RamImageBlock *block)
     g_free(block->bitmap);
 }
 
-/* Read what the file has at off_bytes, at most max_bytes, into buffer. */
-static bool read_window(const RamImage *image, uint64_t off_bytes,
-                        size_t max_bytes, void *buffer, Reader *ret_reader,
-                        GError **error)
+static bool read_machine(Walk *walk, GError **error)
 {
-    uint64_t left_bytes = off_bytes < image->file_len_bytes
-                              ? image->file_len_bytes - off_bytes
-                              : 0;
-    size_t len_bytes = (size_t)MIN(left_bytes, max_bytes);
+    RamImage *image = walk->image;
+    g_autofree void *buffer = g_malloc(RAM_IMAGE_CONFIGURATION_MAX_BYTES);
+    size_t len_bytes;
 
-    if (!byte_source_read_at(image->source, buffer, len_bytes, off_bytes,
-                             error)) {
+    if (!byte_source_read_some(image->source, buffer,
+                               RAM_IMAGE_CONFIGURATION_MAX_BYTES,
+                               image->image_off_bytes, &len_bytes, error)) {
         return false;
     }
-    *ret_reader = reader_make(buffer, len_bytes, off_bytes);
+    Reader reader = reader_make(buffer, len_bytes, image->image_off_bytes);
+    if (!ram_image_read_configuration(&reader, &image->machine, error)) {
+        return false;
+    }
+    walk->off_bytes = reader_off_bytes(&reader);
     return true;
 }
 
-static bool read_head(Walk *walk, GError **error)
+static bool read_ram_start(Walk *walk, GError **error)
 {
     RamImage *image = walk->image;
-    g_autofree void *buffer = g_malloc(RAM_IMAGE_HEAD_MAX_BYTES);
-    Reader reader;
+    uint8_t buffer[RAM_IMAGE_RAM_START_BYTES];
+    uint64_t off_bytes;
+    size_t len_bytes;
 
-    if (!read_window(image, image->image_off_bytes, RAM_IMAGE_HEAD_MAX_BYTES,
-                     buffer, &reader, error) ||
-        !ram_image_read_head(&reader, &image->machine, &image->ram_bytes,
-                             error)) {
+    if (!ram_image_find_ram(image->source, walk->off_bytes, &off_bytes,
+                            error) ||
+        !byte_source_read_some(image->source, buffer, sizeof(buffer), off_bytes,
+                               &len_bytes, error)) {
+        return false;
+    }
+    Reader reader = reader_make(buffer, len_bytes, off_bytes);
+    if (!ram_image_read_ram_start(&reader, &image->ram_bytes, error)) {
         return false;
     }
     walk->ram_left_bytes = image->ram_bytes;
@@ -91,11 +98,14 @@ static bool read_block(Walk *walk, GError **error)
     const RamImage *image = walk->image;
     uint8_t buffer[RAM_IMAGE_BLOCK_HEADER_MAX_BYTES];
     RamImageBlock block;
-    Reader reader;
+    size_t len_bytes;
 
-    if (!read_window(image, walk->off_bytes, sizeof(buffer), buffer, &reader,
-                     error) ||
-        !ram_image_read_block_header(&reader, image->file_len_bytes, &block,
+    if (!byte_source_read_some(image->source, buffer, sizeof(buffer),
+                               walk->off_bytes, &len_bytes, error)) {
+        return false;
+    }
+    Reader reader = reader_make(buffer, len_bytes, walk->off_bytes);
+    if (!ram_image_read_block_header(&reader, image->file_len_bytes, &block,
                                      error)) {
         return false;
     }
@@ -115,12 +125,15 @@ static bool read_end(Walk *walk, GError **error)
 {
     RamImage *image = walk->image;
     uint8_t buffer[8];
-    Reader reader;
+    size_t len_bytes;
     uint64_t flags;
 
-    if (!read_window(image, walk->off_bytes, sizeof(buffer), buffer, &reader,
-                     error) ||
-        !reader_be64(&reader, "the end of RAM", &flags, error)) {
+    if (!byte_source_read_some(image->source, buffer, sizeof(buffer),
+                               walk->off_bytes, &len_bytes, error)) {
+        return false;
+    }
+    Reader reader = reader_make(buffer, len_bytes, walk->off_bytes);
+    if (!reader_be64(&reader, "the end of RAM", &flags, error)) {
         return false;
     }
     if (flags != RAM_FLAG_EOS) {
@@ -153,7 +166,8 @@ static bool read_headers(RamImage *image, GError **error)
     g_autoptr(GArray) blocks = g_array_new(FALSE, FALSE, sizeof(RamImageBlock));
     Walk walk = {.image = image, .blocks = blocks, .names = names};
 
-    bool ok = read_head(&walk, error) && read_blocks(&walk, error);
+    bool ok = read_machine(&walk, error) && read_ram_start(&walk, error) &&
+              read_blocks(&walk, error);
     image->n_blocks = blocks->len;
     image->blocks =
         (RamImageBlock *)g_array_free(g_steal_pointer(&blocks), FALSE);

@@ -39,9 +39,10 @@ typedef struct RamImage {
  * be one of many terabytes:
  *
  * ram_image_open_headers() reads all headers and checks every offset and
- * length against the file, the blocks against each other.  It takes no more
- * memory than RAM_IMAGE_MAX_BLOCKS blocks do, 1.5 MiB, whatever the file
- * claims.  The blocks have no bitmaps yet.
+ * length against the file, the blocks against each other.  Whatever the file
+ * claims, that takes no more than some 6 MiB: 1.5 for RAM_IMAGE_MAX_BLOCKS
+ * blocks, and 4 where the RAM section has to be searched.  The blocks have no
+ * bitmaps yet.
  *
  * ram_image_read_bitmaps() reads the bitmaps, a bit for each page, and computes
  * the identity.  It takes 32 KiB for each GiB of RAM of 4 KiB pages; so those

@@ -26,7 +26,9 @@ static void put_bytes(Output *out, const void *bytes, size_t len_bytes)
         g_byte_array_set_size(out->bytes, end);
         memset(&out->bytes->data[old_end], 0, end - old_end);
     }
-    memcpy(&out->bytes->data[out->off_bytes], bytes, len_bytes);
+    if (len_bytes > 0) {
+        memcpy(&out->bytes->data[out->off_bytes], bytes, len_bytes);
+    }
     out->off_bytes += len_bytes;
 }
 
@@ -90,6 +92,7 @@ static void put_head(Output *out, const Image *image)
     put_bytes(out, image->machine, strlen(image->machine));
     put_subsection(out, &image->subsection);
     put_capabilities(out, image);
+    put_bytes(out, image->before_ram, image->before_ram_bytes);
     put_number(out, image->section_type, 1);
     put_number(out, 2, 4);
     put_name(out, image->section_name);

@@ -43,6 +43,8 @@ typedef struct Image {
     ImageSubsection subsection; /* before the capabilities; none without name */
     uint32_t n_capabilities_error;
     const char *capabilities[IMAGE_MAX_CAPABILITIES];
+    const uint8_t *before_ram; /* sections, as they are; NULL: none */
+    size_t before_ram_bytes;
     uint8_t section_type;
     const char *section_name;
     uint32_t section_instance;

@@ -237,7 +237,8 @@ static void sections_out_of_sequence_are_refused(void **state)
 
     Image name = image_valid();
     name.section_name = "timer";
-    refuse(&name, FORMATS_ERROR_MALFORMED, "section \"timer\"");
+    refuse(&name, FORMATS_ERROR_UNSUPPORTED,
+           "section \"timer\" comes before RAM, and no RAM section is found");
 
     Image instance = image_valid();
     instance.section_instance = 1;
@@ -298,18 +299,48 @@ static void lengths_that_contradict_each_other_are_refused(void **state)
     refuse(&empty, FORMATS_ERROR_MALFORMED, "no multiple of its page size");
 }
 
+static Image image_of_page_size(uint64_t page_bytes)
+{
+    Image image = image_valid();
+
+    image.n_blocks = 1;
+    image.blocks[0].page_bytes = page_bytes;
+    memset(image.blocks[0].bitmap, 0, sizeof(image.blocks[0].bitmap));
+    return image;
+}
+
 static void page_sizes_that_are_no_power_of_two_are_refused(void **state)
 {
-    static const uint64_t sizes_bytes[] = {
-        0, 1, 256, 4095, 12288, UINT64_C(1) << 31, UINT64_MAX};
+    static const uint64_t sizes_bytes[] = {0, 3, 4095, 12288, UINT64_MAX};
 
     for (size_t i = 0; i < G_N_ELEMENTS(sizes_bytes); i++) {
-        Image image = image_valid();
-        image.n_blocks = 1;
-        image.blocks[0].page_bytes = sizes_bytes[i];
-        memset(image.blocks[0].bitmap, 0, sizeof(image.blocks[0].bitmap));
+        const Image image = image_of_page_size(sizes_bytes[i]);
         refuse(&image, FORMATS_ERROR_MALFORMED, "is no power of two");
     }
+}
+
+static void page_sizes_of_no_target_are_unsupported(void **state)
+{
+    static const uint64_t sizes_bytes[] = {1, 128, UINT64_C(1) << 31};
+
+    for (size_t i = 0; i < G_N_ELEMENTS(sizes_bytes); i++) {
+        const Image image = image_of_page_size(sizes_bytes[i]);
+        refuse(&image, FORMATS_ERROR_UNSUPPORTED,
+               "pages of 256 bytes to 1 GiB are supported");
+    }
+}
+
+static void pages_of_256_bytes_are_read(void **state)
+{
+    Image image = image_of_page_size(256);
+
+    /* As many as there is room for in the bitmap, an odd number of pages. */
+    image.blocks[0].len_bytes = 129 * 256;
+    image.blocks[0].bitmap[2] = 1;
+    g_autoptr(RamImage) opened = open_valid(&image);
+    assert_int_equal(opened->ram_bytes, 129 * 256);
+    assert_int_equal(opened->blocks[0].n_pages, 129);
+    assert_int_equal(opened->blocks[0].n_pages_in_file, 1);
 }
 
 static void areas_that_overlap_are_refused(void **state)
@@ -426,6 +457,148 @@ static void an_empty_file_is_torn(void **state)
 
     assert_null(open_bytes(nothing, 0, &error));
     assert_error(error, FORMATS_ERROR_TRUNCATED, "magic");
+}
+
+/* ---- what comes before RAM ---- */
+
+/* A full section as virtio-mem has it: name, instance 0, version 1, a body,
+ * footer. */
+static void put_early_section(GByteArray *bytes, uint8_t id, const void *body,
+                              guint body_bytes)
+{
+    const uint8_t head[] = {4, 0, 0, 0, id};
+    const uint8_t instance_and_version[] = {0, 0, 0, 0, 0, 0, 0, 1};
+    const uint8_t footer[] = {0x7e, 0, 0, 0, id};
+
+    g_byte_array_append(bytes, head, sizeof head);
+    g_byte_array_append(bytes, (const guint8 *)"\5early", 6);
+    g_byte_array_append(bytes, instance_and_version,
+                        sizeof instance_and_version);
+    g_byte_array_append(bytes, body, body_bytes);
+    g_byte_array_append(bytes, footer, sizeof footer);
+}
+
+static Image image_with_before_ram(const GByteArray *bytes)
+{
+    Image image = image_valid();
+
+    image.before_ram = bytes->data;
+    image.before_ram_bytes = bytes->len;
+    return image;
+}
+
+static void assert_read_in_full(const RamImage *opened)
+{
+    assert_int_equal(opened->n_blocks, 3);
+    assert_string_equal(opened->blocks[0].name, "pc.ram");
+    assert_int_equal(opened->blocks[0].n_pages_in_file, 5);
+    assert_int_equal(opened->device_state_len_bytes,
+                     strlen(IMAGE_DEVICE_STATE));
+}
+
+static void sections_before_ram_are_passed_over(void **state)
+{
+    g_autoptr(GByteArray) before = g_byte_array_new();
+    uint8_t body[70000];
+
+    memset(body, 0xff, sizeof body);
+    put_early_section(before, 43, body, 24);
+    put_early_section(before, 45, body, sizeof body);
+    Image image = image_with_before_ram(before);
+    ram_image_free(open_valid(&image));
+
+    image.image_off_bytes = 5000;
+    g_autoptr(RamImage) opened = open_valid(&image);
+    assert_read_in_full(opened);
+}
+
+static void commands_before_ram_are_passed_over(void **state)
+{
+    /* Two: of no bytes, and of four that look like a section. */
+    static const uint8_t commands[] = {8, 0, 1, 0, 0, 8, 0,
+                                       2, 0, 4, 1, 0, 0, 0};
+    g_autoptr(GByteArray) before = g_byte_array_new();
+
+    g_byte_array_append(before, commands, sizeof commands);
+    Image image = image_with_before_ram(before);
+    ram_image_free(open_valid(&image));
+
+    put_early_section(before, 43, "body", 4);
+    image = image_with_before_ram(before);
+    g_autoptr(RamImage) opened = open_valid(&image);
+    assert_read_in_full(opened);
+}
+
+/* A RAM section's start and the header of a block that does not fit where it
+ * stands. */
+static const uint8_t false_ram[] = {
+    1, 0,   0, 0, 2, 3,    'r',  'a', 'm',  0, 0, 0, 0, 0,
+    0, 0,   4,                                             /* section */
+    0, 0,   0, 0, 0, 0,    0x20, 4,                        /* length */
+    1, 'x', 0, 0, 0, 0,    0,    0,   0x20, 0, 0, 0, 0, 1, /* block */
+    0, 0,   0, 0, 0, 0,    0x10, 0,                        /* page size */
+    0, 0,   0, 0, 0, 0,    0,    0,                        /* bitmap */
+    0, 0,   0, 0, 0, 0x10, 0,    0,                        /* pages */
+};
+#define FALSE_RAM_BITMAP_OFF_BYTES (sizeof false_ram - 16)
+
+static void what_only_looks_like_ram_is_passed_over(void **state)
+{
+    g_autoptr(GByteArray) before = g_byte_array_new();
+
+    put_early_section(before, 43, false_ram, 17);
+    put_early_section(before, 44, false_ram, sizeof false_ram);
+    const Image image = image_with_before_ram(before);
+    g_autoptr(RamImage) opened = open_valid(&image);
+    assert_read_in_full(opened);
+}
+
+static void two_places_where_ram_could_begin_are_refused(void **state)
+{
+    g_autoptr(GByteArray) before = g_byte_array_new();
+
+    put_early_section(before, 43, false_ram, sizeof false_ram);
+    const Image image = image_with_before_ram(before);
+    g_autoptr(GBytes) bytes = image_bytes(&image);
+    /* Where the false header ends: before the footer, of 5 bytes. */
+    const uint8_t *data = g_bytes_get_data(bytes, NULL);
+    const uint8_t *found =
+        memmem(data, 4096, false_ram, FALSE_RAM_BITMAP_OFF_BYTES);
+    before->data[before->len - 5 - 9] =
+        (uint8_t)(found - data + (gssize)sizeof false_ram);
+    refuse(&image, FORMATS_ERROR_MALFORMED,
+           "after section \"early\" there are two places where RAM");
+}
+
+static void a_section_that_ram_does_not_follow_is_named(void **state)
+{
+    g_autoptr(GByteArray) before = g_byte_array_new();
+
+    put_early_section(before, 43, "body", 4);
+    Image image = image_with_before_ram(before);
+    image.section_name = "rom";
+    refuse(&image, FORMATS_ERROR_UNSUPPORTED,
+           "section \"early\" comes before RAM, and no RAM section is found");
+}
+
+static void ram_that_is_wrong_after_a_section_is_told_as_ever(void **state)
+{
+    g_autoptr(GByteArray) before = g_byte_array_new();
+
+    put_early_section(before, 43, "body", 4);
+    Image image = image_with_before_ram(before);
+    image.blocks[0].pages_off_error = UINT64_C(1) << 40;
+    refuse(&image, FORMATS_ERROR_TRUNCATED, "\"pc.ram\": its pages end at");
+}
+
+static void nothing_but_commands_is_refused(void **state)
+{
+    g_autoptr(GByteArray) before = g_byte_array_new();
+
+    g_byte_array_set_size(before, 5 << 20);
+    memset(before->data, 8, before->len);
+    const Image image = image_with_before_ram(before);
+    refuse(&image, FORMATS_ERROR_MALFORMED, "nothing but commands");
 }
 
 /* ---- images that claim more than they hold ---- */
@@ -642,6 +815,8 @@ int main(void)
         cmocka_unit_test(bad_configurations_are_refused),
         cmocka_unit_test(lengths_that_contradict_each_other_are_refused),
         cmocka_unit_test(page_sizes_that_are_no_power_of_two_are_refused),
+        cmocka_unit_test(page_sizes_of_no_target_are_unsupported),
+        cmocka_unit_test(pages_of_256_bytes_are_read),
         cmocka_unit_test(areas_that_overlap_are_refused),
         cmocka_unit_test(offsets_that_are_absurd_are_refused),
         cmocka_unit_test(block_names_are_unique_and_printable),
@@ -650,6 +825,13 @@ int main(void)
         cmocka_unit_test(a_file_without_device_state_is_torn),
         cmocka_unit_test(an_image_cut_anywhere_before_its_device_state_is_torn),
         cmocka_unit_test(an_empty_file_is_torn),
+        cmocka_unit_test(sections_before_ram_are_passed_over),
+        cmocka_unit_test(commands_before_ram_are_passed_over),
+        cmocka_unit_test(what_only_looks_like_ram_is_passed_over),
+        cmocka_unit_test(two_places_where_ram_could_begin_are_refused),
+        cmocka_unit_test(a_section_that_ram_does_not_follow_is_named),
+        cmocka_unit_test(ram_that_is_wrong_after_a_section_is_told_as_ever),
+        cmocka_unit_test(nothing_but_commands_is_refused),
         cmocka_unit_test(headers_tell_the_ram_before_a_bitmap_is_read),
         cmocka_unit_test(a_sparse_file_gets_no_memory_for_what_it_only_claims),
         cmocka_unit_test(bitmaps_may_take_as_much_as_the_file_does_on_disk),

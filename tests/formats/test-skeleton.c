@@ -126,6 +126,21 @@ static void an_image_inside_a_file_keeps_its_offset(void **state)
     free_pair(&pair);
 }
 
+static void what_comes_before_ram_is_kept(void **state)
+{
+    static const uint8_t early[] = "\4\0\0\0\53\1x\0\0\0\0\0\0\0\1body"
+                                   "\176\0\0\0\53";
+    Image image = image_valid();
+    image.before_ram = early;
+    image.before_ram_bytes = sizeof early - 1;
+    Pair pair = make_pair(&image, (const bool[]){true, true, true});
+
+    for (uint64_t i = 0; i < pair.image->blocks[0].bitmap_off_bytes; i++) {
+        assert_int_equal(byte_at(pair.skeleton, i), byte_at(pair.image, i));
+    }
+    free_pair(&pair);
+}
+
 static void it_takes_no_room_for_lazy_pages(void **state)
 {
     const Image image = image_valid();
@@ -196,6 +211,7 @@ int main(void)
         cmocka_unit_test(a_block_that_is_not_lazy_stays_whole),
         cmocka_unit_test(without_a_lazy_block_it_is_the_same_snapshot),
         cmocka_unit_test(an_image_inside_a_file_keeps_its_offset),
+        cmocka_unit_test(what_comes_before_ram_is_kept),
         cmocka_unit_test(it_takes_no_room_for_lazy_pages),
         cmocka_unit_test(it_ends_where_no_device_state_is_looked_for),
         cmocka_unit_test(a_lazy_page_is_never_read),
