@@ -4,7 +4,6 @@
 #include "formats/page-order.h"
 
 #include "formats/error.h"
-#include "util/file.h"
 
 #define MAX_FILE_BYTES (UINT64_C(1) << 30)
 
@@ -82,20 +81,31 @@ PageOrder *page_order_load(const char *path, GError **error)
     return source ? page_order_load_source(source, NULL, error) : NULL;
 }
 
-static bool save_to(const PageOrder *order, const char *path, GError **error)
+static GBytes *encode(const PageOrder *order, GError **error)
 {
     if (!page_order_check(order, error)) {
-        return false;
+        return NULL;
     }
     g_autoptr(GBytes) bytes = page_order_encode(order);
-    return check_file_length(g_bytes_get_size(bytes), MAX_FILE_BYTES, error) &&
-           file_replace(path, g_bytes_get_data(bytes, NULL),
-                        g_bytes_get_size(bytes), error);
+    return check_file_length(g_bytes_get_size(bytes), MAX_FILE_BYTES, error)
+               ? g_steal_pointer(&bytes)
+               : NULL;
+}
+
+bool page_order_save_at(const PageOrder *order, const FilePlace *place,
+                        GError **error)
+{
+    g_autoptr(GBytes) bytes = encode(order, error);
+
+    return bytes && file_place_write(place, g_bytes_get_data(bytes, NULL),
+                                     g_bytes_get_size(bytes), error);
 }
 
 bool page_order_save(const PageOrder *order, const char *path, GError **error)
 {
-    if (!save_to(order, path, error)) {
+    g_autoptr(FilePlace) place = file_place_open(path, error);
+
+    if (!place || !page_order_save_at(order, place, error)) {
         g_prefix_error(error, "%s: ", path);
         return false;
     }

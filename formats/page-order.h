@@ -13,6 +13,7 @@
 #include <glib.h>
 
 #include "formats/byte-source.h"
+#include "util/file.h"
 
 #define PAGE_ORDER_VERSION         1
 #define PAGE_ORDER_MAX_BLOCKS      4096
@@ -142,8 +143,13 @@ PageOrder *page_order_load_source(const ByteSource *source,
 /* The same of the file at path, within the format's limits. */
 PageOrder *page_order_load(const char *path, GError **error);
 
-/* Write the binary form to a temporary name beside path, sync, rename. */
+/* Write the binary form to path, or to a place that was opened before; see
+ * file_place_write() for mode, owner and links.  FORMATS_ERROR if the order
+ * is not valid or too large, UTIL_ERROR; only page_order_save() names the
+ * file. */
 bool page_order_save(const PageOrder *order, const char *path, GError **error);
+bool page_order_save_at(const PageOrder *order, const FilePlace *place,
+                        GError **error);
 
 /* The names of enum values as JSON has them ("read", "load"); from_name
  * returns false if there is none of that name. */

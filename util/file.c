@@ -5,11 +5,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "util/error.h"
+
+#define MAX_LINKS     40 /* as the kernel follows */
+#define MAX_TEMPORARY 100
 
 bool file_stat_regular(int fd, struct stat *ret_stat, GError **error)
 {
@@ -99,91 +105,243 @@ bool file_write_at(int fd, const void *buffer, size_t len_bytes,
     return true;
 }
 
-/* GLib does it all: temporary name, fsync, rename, fsync of the directory. */
-static bool write_whole(const char *path, const void *data, size_t len_bytes,
-                        mode_t mode, GError **error)
-{
-    g_autoptr(GError) cause = NULL;
+/* ---- places ---- */
 
-    if (!g_file_set_contents_full(path, data, (gssize)len_bytes,
-                                  G_FILE_SET_CONTENTS_CONSISTENT |
-                                      G_FILE_SET_CONTENTS_DURABLE,
-                                  (int)mode, &cause)) {
-        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED, "cannot write it: %s",
-                    cause->message);
-        return false;
+struct FilePlace {
+    int folder_fd;
+    char *name;
+};
+
+static bool fail(GError **error, const char *reason)
+{
+    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED, "cannot write it: %s",
+                reason);
+    return false;
+}
+
+static bool fail_errno(GError **error, const char *what)
+{
+    util_error_set_errno(error, errno, "cannot write it: %s", what);
+    return false;
+}
+
+/* Go to the folder and the name of path, relative paths counting from where
+ * place is. */
+static bool go_to(FilePlace *place, const char *path, GError **error)
+{
+    g_autofree char *folder = g_path_get_dirname(path);
+
+    if (path[0] == 0 || g_str_has_suffix(path, "/")) {
+        return fail(error, "that is the name of a folder");
     }
+    int fd =
+        openat(place->folder_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return fail_errno(error, "cannot open its folder");
+    }
+    if (place->folder_fd >= 0) {
+        close(place->folder_fd);
+    }
+    place->folder_fd = fd;
+    g_free(place->name);
+    place->name = g_path_get_basename(path);
     return true;
 }
 
-/* Give the file that was just written at path the mode and the owner of the
- * one before.  By descriptor, and only a file that can be no other than ours:
- * whoever owns the directory might put something else there meanwhile. */
-static void hand_on(const char *path, const struct stat *before)
+static bool follow_link(FilePlace *place, const struct stat *link,
+                        GError **error)
 {
-    struct stat now;
-    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    char target[PATH_MAX];
 
-    if (fd < 0) {
-        return;
+    if (link->st_uid != geteuid() && link->st_uid != 0) {
+        return fail(error, "there is a symbolic link of another user, which is "
+                           "not followed; give the path that it leads to");
     }
-    if (fstat(fd, &now) == 0 && S_ISREG(now.st_mode) && now.st_nlink == 1 &&
-        now.st_uid == geteuid()) {
-        /* Who may not give files away, as most but root, keeps it; and then
-         * a mode that let others in might let in the wrong ones. */
-        if (fchown(fd, before->st_uid, before->st_gid) == 0) {
-            (void)fchmod(fd, before->st_mode & 0777);
-        }
+    ssize_t len =
+        readlinkat(place->folder_fd, place->name, target, sizeof(target) - 1);
+    if (len < 0) {
+        return fail_errno(error, "cannot read the symbolic link there");
     }
-    close(fd);
+    target[len] = 0;
+    return go_to(place, target, error);
 }
 
-static void set_not_regular(GError **error)
+static bool fail_not_regular(GError **error)
 {
-    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                "cannot write it: there is something that is not a regular "
-                "file, which would be lost; give another name");
+    return fail(error, "there is something that is not a regular file, which "
+                       "would be lost; give another name");
+}
+
+/* Go on to what links lead to: a regular file, or a name that is free. */
+static bool follow_links(FilePlace *place, GError **error)
+{
+    for (int i = 0; i < MAX_LINKS; i++) {
+        struct stat st;
+
+        if (fstatat(place->folder_fd, place->name, &st, AT_SYMLINK_NOFOLLOW) <
+            0) {
+            return errno == ENOENT ||
+                   fail_errno(error, "cannot look at what is there");
+        }
+        if (!S_ISLNK(st.st_mode)) {
+            return S_ISREG(st.st_mode) || fail_not_regular(error);
+        }
+        if (!follow_link(place, &st, error)) {
+            return false;
+        }
+    }
+    errno = ELOOP;
+    return fail_errno(error, "cannot follow the symbolic links there");
+}
+
+FilePlace *file_place_open(const char *path, GError **error)
+{
+    g_autoptr(FilePlace) place = g_new0(FilePlace, 1);
+
+    place->folder_fd = AT_FDCWD;
+    if (!go_to(place, path, error) || !follow_links(place, error)) {
+        return NULL;
+    }
+    if (faccessat(place->folder_fd, ".", W_OK | X_OK, AT_EACCESS) < 0) {
+        fail_errno(error, "cannot write in its folder");
+        return NULL;
+    }
+    return g_steal_pointer(&place);
+}
+
+void file_place_free(FilePlace *place)
+{
+    if (place) {
+        if (place->folder_fd >= 0) {
+            close(place->folder_fd);
+        }
+        g_free(place->name);
+        g_free(place);
+    }
+}
+
+/* A new file for us alone, under a name that nobody can guess. */
+static int create_temporary(const FilePlace *place, char **ret_name,
+                            GError **error)
+{
+    for (int i = 0; i < MAX_TEMPORARY; i++) {
+        uint32_t number;
+
+        if (getrandom(&number, sizeof(number), 0) != sizeof(number)) {
+            break;
+        }
+        g_autofree char *name =
+            g_strdup_printf("%s.preheat-%08" PRIx32, place->name, number);
+        int fd =
+            openat(place->folder_fd, name,
+                   O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd >= 0) {
+            *ret_name = g_steal_pointer(&name);
+            return fd;
+        }
+        if (errno != EEXIST) {
+            break;
+        }
+    }
+    fail_errno(error, "cannot create a file in its folder");
+    return -1;
+}
+
+/* A file of somebody who may do nothing in the folder but what everybody may:
+ * it may have been put there for its mode and its owner. */
+static bool is_strangers(const FilePlace *place, const struct stat *file)
+{
+    struct stat folder;
+
+    return fstat(place->folder_fd, &folder) < 0 ||
+           ((folder.st_mode & S_IWOTH) != 0 && file->st_uid != geteuid() &&
+            file->st_uid != folder.st_uid);
+}
+
+/* Give fd, the new file, owner, group and mode of the one before.  Who is not
+ * in that group keeps it for himself: the mode might let in the wrong ones. */
+static void hand_on(int fd, const struct stat *before)
+{
+    const uid_t owner = geteuid() == 0 ? before->st_uid : (uid_t)-1;
+
+    if (fchown(fd, owner, before->st_gid) == 0) {
+        (void)fchmod(fd, before->st_mode & 0777);
+    }
+}
+
+/* Whether something may be written there, and what is there now:
+ * ret_before->st_nlink is 0 where nothing is. */
+static bool look_before(const FilePlace *place, struct stat *ret_before,
+                        GError **error)
+{
+    struct stat before = {0};
+
+    if (fstatat(place->folder_fd, place->name, &before, AT_SYMLINK_NOFOLLOW) <
+            0 &&
+        errno != ENOENT) {
+        return fail_errno(error, "cannot look at what is there");
+    }
+    if (before.st_nlink > 0 && !S_ISREG(before.st_mode)) {
+        return fail_not_regular(error);
+    }
+    *ret_before = before;
+    return true;
+}
+
+static bool fill(int fd, const void *data, size_t len_bytes, GError **error)
+{
+    return file_write_at(fd, data, len_bytes, 0, error) &&
+           (fsync(fd) == 0 || fail_errno(error, "cannot sync"));
+}
+
+static bool publish(const FilePlace *place, const char *temporary,
+                    GError **error)
+{
+    if (renameat(place->folder_fd, temporary, place->folder_fd, place->name) <
+        0) {
+        return fail_errno(error, "cannot rename it");
+    }
+    /* EINVAL: a file system that cannot. */
+    return fsync(place->folder_fd) == 0 || errno == EINVAL ||
+           fail_errno(error, "cannot sync its folder");
+}
+
+bool file_place_write(const FilePlace *place, const void *data,
+                      size_t len_bytes, GError **error)
+{
+    g_autofree char *temporary = NULL;
+    struct stat before;
+
+    if (!look_before(place, &before, error)) {
+        return false;
+    }
+    int fd = create_temporary(place, &temporary, error);
+    if (fd < 0) {
+        return false;
+    }
+    if (before.st_nlink > 0 && !is_strangers(place, &before)) {
+        hand_on(fd, &before);
+    }
+    bool ok =
+        fill(fd, data, len_bytes, error) && publish(place, temporary, error);
+    close(fd);
+    if (!ok) {
+        unlinkat(place->folder_fd, temporary, 0);
+    }
+    return ok;
 }
 
 bool file_replace(const char *path, const void *data, size_t len_bytes,
                   GError **error)
 {
-    struct stat st;
-    bool is_there = stat(path, &st) == 0;
+    g_autoptr(FilePlace) place = file_place_open(path, error);
 
-    if (!is_there || S_ISDIR(st.st_mode)) {
-        return write_whole(path, data, len_bytes, 0666, error);
-    }
-    if (!S_ISREG(st.st_mode)) {
-        set_not_regular(error);
-        return false;
-    }
-    /* free(), not g_free(): the C library has allocated it. */
-    char *target = realpath(path, NULL);
-    const char *at = target ? target : path;
-    bool ok = write_whole(at, data, len_bytes, st.st_mode & 0777, error);
-    if (ok) {
-        hand_on(at, &st);
-    }
-    free(target);
-    return ok;
+    return place && file_place_write(place, data, len_bytes, error);
 }
 
 bool file_check_replaceable(const char *path, GError **error)
 {
-    char *target = realpath(path, NULL);
-    g_autofree char *directory = g_path_get_dirname(target ? target : path);
-    struct stat st;
+    g_autoptr(FilePlace) place = file_place_open(path, error);
 
-    free(target);
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
-        set_not_regular(error);
-        return false;
-    }
-    if (access(directory, W_OK | X_OK) < 0) {
-        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "cannot write there: %s", g_strerror(errno));
-        return false;
-    }
-    return true;
+    return place != NULL;
 }

@@ -30,13 +30,48 @@ bool file_read_at(int fd, void *buffer, size_t len_bytes, uint64_t off_bytes,
 bool file_write_at(int fd, const void *buffer, size_t len_bytes,
                    uint64_t off_bytes, GError **error);
 
-/* Replace what is at path by these bytes, or make it: written to a temporary
- * name beside it, synced, renamed, so that a crash leaves the old file or the
- * new one.  A file that was there hands on its permissions and, where we may
- * give it away, its owner; a symbolic link stays, and what it leads to is
- * replaced.  What is no regular file is left alone, with an error. */
+/*
+ * Where a file is to be written: an opened folder and a name in it.  Opened
+ * early, it stays the same place whatever is done to the path afterwards, and
+ * needs no path any more (after a chroot, for instance).
+ */
+typedef struct FilePlace FilePlace;
+
+/*
+ * Open the folder of path, and see that a file may be written there, as far
+ * as can be told beforehand: we may write in the folder, and what is there, if
+ * anything, is a regular file.
+ *
+ * A symbolic link is followed, so that it stays and what it leads to is
+ * written, if the link belongs to us or to root.  One that belongs to anybody
+ * else is an error: whoever may write in a folder could otherwise choose which
+ * of our files is overwritten.
+ *
+ * Returns a new place, or NULL.
+ */
+FilePlace *file_place_open(const char *path, GError **error);
+
+/* NULL is fine. */
+void file_place_free(FilePlace *place);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(FilePlace, file_place_free)
+
+/*
+ * Write these bytes there, as often as you like: into a new file of another
+ * name, synced and renamed, so that a crash leaves the old file or the new one.
+ * Symbolic links are not followed any more.  We need the right to write in the
+ * folder at that time.
+ *
+ * A new file is for us alone (mode 0600).  A file that was there hands on its
+ * mode and group and, if we are root, its owner; but not a stranger's file in a
+ * folder that everybody may write.
+ */
+bool file_place_write(const FilePlace *place, const void *data,
+                      size_t len_bytes, GError **error);
+
+/* Open, write and free. */
 bool file_replace(const char *path, const void *data, size_t len_bytes,
                   GError **error);
 
-/* Whether file_replace() may go well, as far as can be told beforehand. */
+/* Open and free. */
 bool file_check_replaceable(const char *path, GError **error);

@@ -219,9 +219,9 @@ static void what_a_load_cannot_write_is_told_before_it(void **state)
                "/dev/null: cannot write it: there is something that is not a "
                "regular file");
     assert_run("loadvm --snapshot /dev/null --stats /missing/s.json -- qemu", 1,
-               "/missing/s.json: cannot write there");
+               "/missing/s.json: cannot write it");
     assert_run("loadvm --snapshot /dev/null --order /missing/o --learn -- qemu",
-               1, "/missing/o: cannot write there");
+               1, "/missing/o: cannot write it");
 }
 
 static void failures_have_status_1(void **state)

@@ -295,7 +295,7 @@ static void an_order_that_cannot_be_written_is_refused_at_once(void **state)
 
     world_refuse(world, CONTROL_CMD_PROFILE_START,
                  world_profile_arguments(world, "/nonexistent/vm.order"),
-                 "/nonexistent/vm.order: cannot write there");
+                 "/nonexistent/vm.order: cannot write it");
     world_refuse(world, CONTROL_CMD_PROFILE_START,
                  world_profile_arguments(world, "/dev/null"),
                  "/dev/null: cannot write it");
