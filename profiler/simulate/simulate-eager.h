@@ -13,7 +13,7 @@
 
 #include "profiler/orders/replay.h"
 #include "profiler/simulate/simulate-image.h"
-#include "profiler/simulate/simulate.h"
+#include "profiler/simulate/simulate-params.h"
 #include "profiler/simulate/storage-model.h"
 
 /* A thread reads what it has claimed with one request after the other, and

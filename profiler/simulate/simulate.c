@@ -9,7 +9,6 @@
  */
 #include "profiler/simulate/simulate.h"
 
-#include "profiler/orders/read-ahead.h"
 #include "profiler/orders/replay.h"
 #include "profiler/simulate/simulate-eager.h"
 #include "profiler/simulate/simulate-image.h"
@@ -25,19 +24,6 @@ typedef struct Simulation {
     uint64_t now_ns; /* the guest's */
     SimulateResult result;
 } Simulation;
-
-void simulate_params_init(SimulateParams *params)
-{
-    *params = (SimulateParams){
-        .fault_ns = 20 * NS_PER_US,
-        .trace_fault_ns = 20 * NS_PER_US,
-        .piece_bytes = READ_AHEAD_PIECE_BYTES,
-        .busy_piece_bytes = READ_AHEAD_BUSY_PIECE_BYTES,
-        .busy_ns = READ_AHEAD_BUSY_US * NS_PER_US,
-        .read_hole_bytes = READ_AHEAD_MAX_HOLE_BYTES,
-        .n_eager_threads = READ_AHEAD_N_THREADS,
-    };
-}
 
 /* The guest waits until end_ns, and then for what a fault costs anyway. */
 static void block_until(Simulation *sim, uint64_t end_ns)

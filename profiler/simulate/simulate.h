@@ -7,7 +7,6 @@
 #pragma once
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include <glib.h>
@@ -15,23 +14,7 @@
 #include "formats/control-protocol.h"
 #include "formats/page-order.h"
 #include "formats/ram-image.h"
-#include "profiler/simulate/storage-model.h"
-
-#define SIMULATE_NEVER UINT64_MAX
-
-typedef struct SimulateParams {
-    StorageSpec storage;
-    uint64_t fault_ns;         /* cost of a fault beside the reading */
-    uint64_t trace_fault_ns;   /* what each touch of the trace had cost when
-                                  it was recorded: not computing */
-    uint64_t head_start_ns;    /* the order is read so long before the guest */
-    uint64_t piece_bytes;      /* what an eager thread claims at once */
-    uint64_t busy_piece_bytes; /* the same while faults arrive */
-    uint64_t busy_ns;          /* so long after a fault has come */
-    uint64_t read_hole_bytes;  /* pages not in the file that a read reads
-                                  along */
-    size_t n_eager_threads;    /* at least 1 */
-} SimulateParams;
+#include "profiler/simulate/simulate-params.h"
 
 /* Times count from when the guest could first have run. */
 typedef struct SimulateResult {
@@ -47,9 +30,6 @@ typedef struct SimulateResult {
     uint64_t working_set_bytes_read; /* until working_set_ns */
     uint64_t bytes_read;             /* until loaded_ns */
 } SimulateResult;
-
-/* What the plugin does; storage is left for the caller. */
-void simulate_params_init(SimulateParams *params);
 
 /*
  * Replay trace.  order may be NULL for every policy but LOAD_POLICY_ORDER;
