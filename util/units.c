@@ -95,16 +95,38 @@ char *units_format_size(uint64_t bytes)
                            suffixes[power - 1]);
 }
 
-char *units_format_option(uint64_t bytes)
+/* The largest power of 1024 by which bytes, not 0, can be divided. */
+static int exact_power(uint64_t bytes)
 {
     int power = 0;
 
-    while (power < 4 && bytes > 0 && bytes % 1024 == 0) {
+    while (power < 4 && bytes % 1024 == 0) {
         bytes /= 1024;
         power++;
     }
+    return power;
+}
+
+char *units_format_exact(uint64_t bytes)
+{
+    if (bytes == 0) {
+        return g_strdup("0");
+    }
+    const int power = exact_power(bytes);
+    if (power == 0) {
+        return g_strdup_printf("%" PRIu64 " bytes", bytes);
+    }
+    return g_strdup_printf("%" PRIu64 " %ciB", bytes >> (10 * power),
+                           suffixes[power - 1]);
+}
+
+char *units_format_option(uint64_t bytes)
+{
+    const int power = bytes > 0 ? exact_power(bytes) : 0;
+
     if (power == 0) {
         return g_strdup_printf("%" PRIu64, bytes);
     }
-    return g_strdup_printf("%" PRIu64 "%c", bytes, suffixes[power - 1]);
+    return g_strdup_printf("%" PRIu64 "%c", bytes >> (10 * power),
+                           suffixes[power - 1]);
 }

@@ -23,5 +23,8 @@ bool units_parse_time(const char *text, uint64_t *ret_us, GError **error);
  * For g_free(). */
 char *units_format_size(uint64_t bytes);
 
+/* The same, never rounded: "1280 MiB", "0".  For g_free(). */
+char *units_format_exact(uint64_t bytes);
+
 /* As an option of QEMU takes it, exact: "1536M".  For g_free(). */
 char *units_format_option(uint64_t bytes);

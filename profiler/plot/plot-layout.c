@@ -285,31 +285,6 @@ void plot_map_cells(const PlotMap *map, const PlotBand *band,
     *ret_end = MIN(end, band->n_cells);
 }
 
-char *plot_format_size(uint64_t bytes)
-{
-    const PlotUnit *unit =
-        find_unit(byte_units, G_N_ELEMENTS(byte_units), bytes);
-    double value = (double)bytes / unit->size;
-
-    return g_strdup_printf("%.*f %s", value == floor(value) ? 0 : 1, value,
-                           unit->name);
-}
-
-char *plot_format_offset(uint64_t bytes)
-{
-    size_t i = 0;
-
-    if (bytes == 0) {
-        return g_strdup("0");
-    }
-    while (bytes % (uint64_t)byte_units[i].size != 0) {
-        i++;
-    }
-    return g_strdup_printf("%" G_GUINT64_FORMAT " %s",
-                           bytes / (uint64_t)byte_units[i].size,
-                           byte_units[i].name);
-}
-
 char *plot_format_count(uint64_t count)
 {
     g_autoptr(GString) text = g_string_new(NULL);

@@ -84,11 +84,5 @@ void plot_map_cells(const PlotMap *map, const PlotBand *band,
                     uint64_t off_bytes, uint64_t len_bytes, uint64_t *ret_first,
                     uint64_t *ret_end);
 
-/* A size as a label: "64 KiB", "1.5 GiB", "512 bytes".  For g_free(). */
-char *plot_format_size(uint64_t bytes);
-
-/* The same, never rounded: "0", "1280 MiB".  For g_free(). */
-char *plot_format_offset(uint64_t bytes);
-
 /* A number with its thousands set apart: "33,919".  For g_free(). */
 char *plot_format_count(uint64_t count);

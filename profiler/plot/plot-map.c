@@ -4,6 +4,7 @@
 #include "profiler/plot/plot-panels.h"
 
 #include "profiler/plot/plot-canvas.h"
+#include "util/units.h"
 
 #define LABEL_WIDTH    74.0
 #define TITLE_HEIGHT   32.0
@@ -127,8 +128,8 @@ static void draw_heading(const MapPanel *panel, const PlotBand *band)
     const PlotBlock *block =
         &g_array_index(panel->data->blocks, PlotBlock, band->block);
     const char *name = page_order_block(panel->data->joined, band->block)->name;
-    g_autofree char *touched = plot_format_size(block->touched_bytes);
-    g_autofree char *len = plot_format_size(block->len_bytes);
+    g_autofree char *touched = units_format_size(block->touched_bytes);
+    g_autofree char *len = units_format_size(block->len_bytes);
     g_autofree char *text = g_strdup_printf("%s of %s touched", touched, len);
     const PlotBox *box = &band->heading;
     double y = box->y + box->height - 6;
@@ -148,7 +149,7 @@ static void draw_offsets(const MapPanel *panel, const PlotBand *band)
 
     plot_set_colour(panel->cr, plot_dim);
     for (size_t row = 0; row < band->n_rows; row += band->label_rows) {
-        g_autofree char *label = plot_format_offset(row * row_bytes);
+        g_autofree char *label = units_format_exact(row * row_bytes);
         double y = band->y + (double)row * map->cell_height;
 
         plot_text(panel->cr, map->x - 8, y + MIN(map->cell_height, 10) + 1,
@@ -166,7 +167,7 @@ static double draw_column_axis(const MapPanel *panel, double y)
     plot_line_at(panel->cr, map->x, y, map->x + width, y, plot_dim);
     for (unsigned i = 0; i <= N_COLUMN_TICKS; i++) {
         g_autofree char *label =
-            plot_format_offset(row_bytes / N_COLUMN_TICKS * i);
+            units_format_exact(row_bytes / N_COLUMN_TICKS * i);
         double x = map->x + width * i / N_COLUMN_TICKS;
 
         plot_line_at(panel->cr, x, y, x, y + 4, plot_dim);
@@ -186,7 +187,7 @@ static double draw_column_axis(const MapPanel *panel, double y)
 static void draw_hidden(const MapPanel *panel, double y)
 {
     const PlotMap *map = panel->map;
-    g_autofree char *touched = plot_format_size(map->hidden_touched_bytes);
+    g_autofree char *touched = units_format_size(map->hidden_touched_bytes);
     g_autofree char *text = g_strdup_printf(
         "not shown: %zu more block%s, %s touched in all", map->n_hidden_blocks,
         map->n_hidden_blocks == 1 ? "" : "s",
@@ -238,8 +239,8 @@ static void draw_who_scale(const MapPanel *panel, double x, double y)
 static void draw_title(const MapPanel *panel, const PlotBox *box)
 {
     const PlotMap *map = panel->map;
-    g_autofree char *cell = plot_format_size(map->cell_bytes);
-    g_autofree char *row = plot_format_size(map->cell_bytes * map->n_columns);
+    g_autofree char *cell = units_format_size(map->cell_bytes);
+    g_autofree char *row = units_format_size(map->cell_bytes * map->n_columns);
     g_autofree char *text = g_strdup_printf(
         "a cell is %s, a row %s, labelled by offset", cell, row);
 

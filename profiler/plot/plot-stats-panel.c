@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "profiler/plot/plot-canvas.h"
+#include "util/units.h"
 
 #define BAR_HEIGHT  20.0
 #define LINE_HEIGHT 19.0
@@ -89,8 +90,8 @@ static void draw_moments(cairo_t *cr, const PlotStats *stats,
 static void draw_waste(cairo_t *cr, const PlotData *data,
                        const PlotStats *stats, const PlotBox *box, double *y)
 {
-    g_autofree char *unused = plot_format_size(data->shared_bytes[PLOT_HAS_A]);
-    g_autofree char *missed = plot_format_size(data->shared_bytes[PLOT_HAS_B]);
+    g_autofree char *unused = units_format_size(data->shared_bytes[PLOT_HAS_A]);
+    g_autofree char *missed = units_format_size(data->shared_bytes[PLOT_HAS_B]);
 
     if (data->n_orders > 1) {
         draw_line(cr, box, y, "if B was touched: %s unused, %s missed", unused,

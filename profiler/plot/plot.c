@@ -6,6 +6,7 @@
 #include "profiler/plot/plot-canvas.h"
 #include "profiler/plot/plot-data.h"
 #include "profiler/plot/plot-panels.h"
+#include "util/units.h"
 
 #define MARGIN       26.0
 #define LINE_HEIGHT  19.0
@@ -41,7 +42,7 @@ static char *describe(const Picture *picture, size_t i)
     g_autofree char *pages =
         plot_format_count(plot_data_pages(picture->data, i));
     g_autofree char *bytes =
-        plot_format_size(plot_data_bytes(picture->data, i));
+        units_format_size(plot_data_bytes(picture->data, i));
     g_autofree char *extents = plot_format_count(order->extents->len);
     g_autofree char *snapshot =
         order->identity ? g_strdup_printf("snapshot %.12s…", order->identity)
@@ -70,9 +71,10 @@ static void draw_title(cairo_t *cr, const Picture *picture, double width)
 /* What both have of what either has. */
 static char *describe_overlap(const PlotData *data)
 {
-    g_autofree char *both = plot_format_size(data->shared_bytes[PLOT_HAS_BOTH]);
-    g_autofree char *a = plot_format_size(data->shared_bytes[PLOT_HAS_A]);
-    g_autofree char *b = plot_format_size(data->shared_bytes[PLOT_HAS_B]);
+    g_autofree char *both =
+        units_format_size(data->shared_bytes[PLOT_HAS_BOTH]);
+    g_autofree char *a = units_format_size(data->shared_bytes[PLOT_HAS_A]);
+    g_autofree char *b = units_format_size(data->shared_bytes[PLOT_HAS_B]);
     double all = (double)data->shared_bytes[PLOT_HAS_BOTH] +
                  (double)data->shared_bytes[PLOT_HAS_A] +
                  (double)data->shared_bytes[PLOT_HAS_B];

@@ -104,6 +104,16 @@ static void sizes_for_people_are_short(void **state)
     assert_formats(units_format_size(UINT64_MAX), "16777216.0 TiB");
 }
 
+static void exact_sizes_are_not_rounded(void **state)
+{
+    assert_formats(units_format_exact(0), "0");
+    assert_formats(units_format_exact(512), "512 bytes");
+    assert_formats(units_format_exact(64 << 10), "64 KiB");
+    assert_formats(units_format_exact(UINT64_C(1280) << 20), "1280 MiB");
+    assert_formats(units_format_exact(UINT64_C(2) << 30), "2 GiB");
+    assert_formats(units_format_exact(UINT64_C(5) << 50), "5120 TiB");
+}
+
 static void sizes_for_qemu_are_exact(void **state)
 {
     assert_formats(units_format_option(0), "0");
@@ -122,6 +132,7 @@ int main(void)
         cmocka_unit_test(times_are_read_in_microseconds),
         cmocka_unit_test(what_is_no_time_is_refused),
         cmocka_unit_test(sizes_for_people_are_short),
+        cmocka_unit_test(exact_sizes_are_not_rounded),
         cmocka_unit_test(sizes_for_qemu_are_exact),
     };
 
