@@ -17,8 +17,8 @@ static void print_pages(const char *title, const PageOrder *order)
 
         printf("%12.3f ms  %-24s %12" PRIu64 " %8" PRIu64 "\n",
                (double)extent->time_us / 1000,
-               page_order_block(order, extent->block)->name, extent->first_page,
-               extent->n_pages);
+               page_order_block(order, extent->span.block)->name,
+               extent->span.first_page, extent->span.n_pages);
     }
 }
 
@@ -57,10 +57,10 @@ static json_t *pages_to_json(const PageOrder *order)
 
         json_array_append_new(
             pages, json_pack("{s:s, s:I, s:I, s:I}", "block",
-                             page_order_block(order, extent->block)->name,
-                             "page", (json_int_t)extent->first_page, "count",
-                             (json_int_t)extent->n_pages, "time-us",
-                             (json_int_t)extent->time_us));
+                             page_order_block(order, extent->span.block)->name,
+                             "page", (json_int_t)extent->span.first_page,
+                             "count", (json_int_t)extent->span.n_pages,
+                             "time-us", (json_int_t)extent->time_us));
     }
     return pages;
 }

@@ -27,9 +27,9 @@ static void print_totals(const PageOrder *order)
     for (guint i = 0; i < order->extents->len; i++) {
         const PageExtent *extent = page_order_extent(order, i);
 
-        n_pages += extent->n_pages;
-        bytes += extent->n_pages *
-                 page_order_block(order, extent->block)->page_bytes;
+        n_pages += extent->span.n_pages;
+        bytes += extent->span.n_pages *
+                 page_order_block(order, extent->span.block)->page_bytes;
     }
     size = units_format_size(bytes);
     printf("total     %u extents, %" PRIu64 " pages, %s\n", order->extents->len,
@@ -54,8 +54,9 @@ static void print_extents(const PageOrder *order)
 
         printf("%8u %12.3f  %-24s %12" PRIu64 " %8" PRIu64 "  %s\n", i,
                (double)extent->time_us / 1000,
-               page_order_block(order, extent->block)->name, extent->first_page,
-               extent->n_pages, page_access_name(extent->access));
+               page_order_block(order, extent->span.block)->name,
+               extent->span.first_page, extent->span.n_pages,
+               page_access_name(extent->access));
     }
 }
 

@@ -44,16 +44,16 @@ static void print_blocks(const PageOrder *order, const OrderStat *stat)
     }
 }
 
-static void print_runs(const OrderStat *stat)
+static void print_stretches(const OrderStat *stat)
 {
-    printf("\nruns        %zu, of %" PRIu64 " to %" PRIu64
+    printf("\nstretches   %zu, of %" PRIu64 " to %" PRIu64
            " pages, median %" PRIu64 "\n",
-           stat->n_runs, stat->run_pages_min, stat->run_pages_max,
-           stat->run_pages_median);
-    for (int i = 0; i < ORDER_STAT_RUN_BUCKETS; i++) {
-        if (stat->run_pages_dist[i] > 0) {
+           stat->n_stretches, stat->stretch_pages_min, stat->stretch_pages_max,
+           stat->stretch_pages_median);
+    for (int i = 0; i < ORDER_STAT_STRETCH_BUCKETS; i++) {
+        if (stat->stretch_pages_dist[i] > 0) {
             printf("%12" PRIu64 " pages or fewer: %zu\n", UINT64_C(1) << i,
-                   stat->run_pages_dist[i]);
+                   stat->stretch_pages_dist[i]);
         }
     }
 }
@@ -97,7 +97,7 @@ static int print_text(const PageOrder *order, const OrderStat *stat,
     }
     print_blocks(order, stat);
     if (stat->n_pages > 0) {
-        print_runs(stat);
+        print_stretches(stat);
         print_timeline(stat);
     }
     return command_flush();
@@ -134,23 +134,23 @@ static json_t *access_to_json(const OrderStat *stat)
     return by_access;
 }
 
-static json_t *runs_to_json(const OrderStat *stat)
+static json_t *stretches_to_json(const OrderStat *stat)
 {
     json_t *dist = json_array();
-    int n = ORDER_STAT_RUN_BUCKETS;
+    int n = ORDER_STAT_STRETCH_BUCKETS;
 
-    while (n > 0 && stat->run_pages_dist[n - 1] == 0) {
+    while (n > 0 && stat->stretch_pages_dist[n - 1] == 0) {
         n--;
     }
     for (int i = 0; i < n; i++) {
         json_array_append_new(
-            dist, json_integer((json_int_t)stat->run_pages_dist[i]));
+            dist, json_integer((json_int_t)stat->stretch_pages_dist[i]));
     }
     return json_pack("{s:I, s:I, s:I, s:I, s:o}", "count",
-                     (json_int_t)stat->n_runs, "min",
-                     (json_int_t)stat->run_pages_min, "median",
-                     (json_int_t)stat->run_pages_median, "max",
-                     (json_int_t)stat->run_pages_max, "dist", dist);
+                     (json_int_t)stat->n_stretches, "min",
+                     (json_int_t)stat->stretch_pages_min, "median",
+                     (json_int_t)stat->stretch_pages_median, "max",
+                     (json_int_t)stat->stretch_pages_max, "dist", dist);
 }
 
 static json_t *timeline_to_json(const OrderStat *stat)
@@ -173,8 +173,9 @@ static int print_json(const PageOrder *order, const OrderStat *stat,
         "bytes", (json_int_t)stat->n_bytes, "pages-repeated",
         (json_int_t)stat->n_pages_repeated, "phases",
         (json_int_t)stat->n_phases, "last-us", (json_int_t)stat->last_us,
-        "access", access_to_json(stat), "runs", runs_to_json(stat), "blocks",
-        blocks_to_json(order, stat), "timeline", timeline_to_json(stat));
+        "access", access_to_json(stat), "stretches", stretches_to_json(stat),
+        "blocks", blocks_to_json(order, stat), "timeline",
+        timeline_to_json(stat));
 
     if (with_snapshot) {
         json_object_set_new(

@@ -50,8 +50,8 @@ static void count_extent(const PageExtent *extent, const PageOrderBlock *block,
                          const RamImageBlock *saved, uint64_t *seen,
                          OrderFit *fit)
 {
-    uint64_t start = extent->first_page * block->page_bytes;
-    uint64_t end = start + extent->n_pages * block->page_bytes;
+    uint64_t start = extent->span.first_page * block->page_bytes;
+    uint64_t end = start + extent->span.n_pages * block->page_bytes;
     uint64_t last = (end - 1) / saved->page_bytes;
 
     for (uint64_t page = start / saved->page_bytes; page <= last; page++) {
@@ -82,7 +82,7 @@ static bool count_block(const PageOrder *order, uint32_t index,
     for (size_t i = 0; i < order->extents->len; i++) {
         const PageExtent *extent = page_order_extent(order, i);
 
-        if (extent->block == index) {
+        if (extent->span.block == index) {
             count_extent(extent, block, saved, seen, fit);
         }
     }

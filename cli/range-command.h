@@ -8,7 +8,7 @@
 #include "cli/command.h"
 #include "formats/page-order.h"
 
-/* A new order out of order and a GArray of PageRange. */
+/* A new order out of order and a GArray of PageSpan. */
 typedef PageOrder *(*RangeChange)(const PageOrder *order, const GArray *ranges);
 
 /* Run command: read the order, change what the options name, write it. */

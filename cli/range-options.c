@@ -111,13 +111,13 @@ static bool parse_part(const char *text, const PageOrder *order,
 }
 
 static bool parse_range(const char *text, const PageOrder *order,
-                        PageRange *ret_range, GError **error)
+                        PageSpan *ret_range, GError **error)
 {
     AddressRange addresses;
     uint32_t block;
 
     return parse_part(text, order, &block, &addresses, error) &&
-           page_range_of_bytes(order, block, addresses.first, addresses.len,
+           order_span_of_bytes(order, block, addresses.first, addresses.len,
                                ret_range, error);
 }
 
@@ -145,7 +145,7 @@ static bool add_mapping(const char *text, const PageOrder *order, GArray *map,
     g_autofree char *part = NULL;
     MachineMapping mapping;
     AddressRange addresses;
-    PageRange unused;
+    PageSpan unused;
 
     if (at == NULL) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
@@ -156,7 +156,7 @@ static bool add_mapping(const char *text, const PageOrder *order, GArray *map,
     }
     part = g_strndup(text, at - text);
     if (!parse_part(part, order, &mapping.block, &addresses, error) ||
-        !page_range_of_bytes(order, mapping.block, addresses.first,
+        !order_span_of_bytes(order, mapping.block, addresses.first,
                              addresses.len, &unused, error) ||
         !parse_address(at + 1, &mapping.guest_addr, error)) {
         return false;
@@ -215,7 +215,7 @@ static bool resolve_guest_ranges(const RangeOptions *options,
 GArray *range_options_resolve(const RangeOptions *options,
                               const PageOrder *order, GError **error)
 {
-    g_autoptr(GArray) ranges = g_array_new(FALSE, FALSE, sizeof(PageRange));
+    g_autoptr(GArray) ranges = g_array_new(FALSE, FALSE, sizeof(PageSpan));
 
     if (options->ranges == NULL && options->guest_ranges == NULL) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
@@ -223,7 +223,7 @@ GArray *range_options_resolve(const RangeOptions *options,
         return NULL;
     }
     for (size_t i = 0; options->ranges && options->ranges[i] != NULL; i++) {
-        PageRange range;
+        PageSpan range;
 
         if (!parse_range(options->ranges[i], order, &range, error)) {
             return NULL;

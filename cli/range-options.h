@@ -38,7 +38,7 @@ void range_options_clear(RangeOptions *options);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(RangeOptions, range_options_clear)
 
 /*
- * The pages that the options name: a GArray of PageRange, first those of
+ * The pages that the options name: a GArray of PageSpan, first those of
  * --range, then those of --guest-range.  Addresses are decimal, with K, M, G
  * or T, or hexadecimal with 0x.  A range is FIRST-LAST, which the last one
  * belongs to, or FIRST+LENGTH.

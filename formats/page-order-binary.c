@@ -96,8 +96,8 @@ static uint8_t extent_head(const Context *context, const PageExtent *extent)
 {
     uint8_t head = (uint8_t)extent->access;
 
-    head |= extent->block != context->block ? HEAD_HAS_BLOCK : 0;
-    head |= extent->n_pages != 1 ? HEAD_HAS_COUNT : 0;
+    head |= extent->span.block != context->block ? HEAD_HAS_BLOCK : 0;
+    head |= extent->span.n_pages != 1 ? HEAD_HAS_COUNT : 0;
     head |= extent->idle_loads != 0 ? HEAD_HAS_IDLE : 0;
     return head;
 }
@@ -105,9 +105,9 @@ static uint8_t extent_head(const Context *context, const PageExtent *extent)
 /* Make extent the one that the next is told against. */
 static void advance(Context *context, const PageExtent *extent)
 {
-    context->ends[extent->block] = extent->first_page + extent->n_pages;
+    context->ends[extent->span.block] = page_span_end(&extent->span);
     context->time_us = extent->time_us;
-    context->block = extent->block;
+    context->block = (uint32_t)extent->span.block;
 }
 
 static void put_extent(GString *out, Context *context, const PageExtent *extent)
@@ -116,11 +116,12 @@ static void put_extent(GString *out, Context *context, const PageExtent *extent)
 
     g_string_append_c(out, (char)head);
     if (head & HEAD_HAS_BLOCK) {
-        put_varint(out, extent->block);
+        put_varint(out, extent->span.block);
     }
-    put_varint(out, fold(extent->first_page - context->ends[extent->block]));
+    put_varint(
+        out, fold(extent->span.first_page - context->ends[extent->span.block]));
     if (head & HEAD_HAS_COUNT) {
-        put_varint(out, extent->n_pages);
+        put_varint(out, extent->span.n_pages);
     }
     put_varint(out, fold(extent->time_us - context->time_us));
     if (head & HEAD_HAS_IDLE) {
@@ -384,7 +385,7 @@ static bool read_head(Reader *reader, uint8_t *ret_head, GError **error)
 
 static bool read_extent_block(Reader *reader, const Context *context,
                               uint32_t n_blocks, uint8_t head,
-                              uint32_t *ret_block, GError **error)
+                              size_t *ret_block, GError **error)
 {
     const uint64_t off_bytes = reader_off_bytes(reader);
     uint64_t block = context->block;
@@ -400,7 +401,7 @@ static bool read_extent_block(Reader *reader, const Context *context,
                               " of %u, after one of %u",
                               block, n_blocks, context->block);
     }
-    *ret_block = (uint32_t)block;
+    *ret_block = (size_t)block;
     return true;
 }
 
@@ -408,26 +409,27 @@ static bool read_extent(Reader *reader, const Context *context,
                         uint32_t n_blocks, PageExtent *ret_extent,
                         GError **error)
 {
-    PageExtent extent = {.n_pages = 1};
+    PageExtent extent = {.span.n_pages = 1};
     uint64_t page_folded;
     uint64_t time_folded;
     uint64_t idle_loads = 0;
     uint8_t head;
 
     if (!read_head(reader, &head, error) ||
-        !read_extent_block(reader, context, n_blocks, head, &extent.block,
+        !read_extent_block(reader, context, n_blocks, head, &extent.span.block,
                            error) ||
         !reader_varint(reader, "an extent's page", &page_folded, error) ||
         (head & HEAD_HAS_COUNT &&
          !read_number(reader, "an extent's number of pages", 2, INT64_MAX,
-                      &extent.n_pages, error)) ||
+                      &extent.span.n_pages, error)) ||
         !reader_varint(reader, "an extent's time", &time_folded, error) ||
         (head & HEAD_HAS_IDLE &&
          !read_number(reader, "an extent's idle loads", 1, UINT32_MAX,
                       &idle_loads, error))) {
         return false;
     }
-    extent.first_page = context->ends[extent.block] + unfold(page_folded);
+    extent.span.first_page =
+        context->ends[extent.span.block] + unfold(page_folded);
     extent.time_us = context->time_us + unfold(time_folded);
     extent.idle_loads = (uint32_t)idle_loads;
     extent.access = (PageAccess)(head & HEAD_ACCESS_MASK);

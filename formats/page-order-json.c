@@ -196,14 +196,14 @@ static bool read_block(const Object *object, PageOrder *order,
 static json_t *extent_to_json(const PageOrder *order, size_t i)
 {
     const PageExtent *extent = page_order_extent(order, i);
-    const PageOrderBlock *block = page_order_block(order, extent->block);
+    const PageOrderBlock *block = page_order_block(order, extent->span.block);
     json_t *value = json_object();
 
     json_object_set_new(value, "block", json_string(block->name));
     json_object_set_new(value, "page",
-                        json_integer((json_int_t)extent->first_page));
+                        json_integer((json_int_t)extent->span.first_page));
     json_object_set_new(value, "count",
-                        json_integer((json_int_t)extent->n_pages));
+                        json_integer((json_int_t)extent->span.n_pages));
     json_object_set_new(value, "time-us",
                         json_integer((json_int_t)extent->time_us));
     if (extent->access != PAGE_ACCESS_UNKNOWN) {
@@ -230,7 +230,7 @@ static bool read_extent_block(const Object *object, GHashTable *indices,
         return fail(object, "block", FORMATS_ERROR_MALFORMED, error,
                     "\"%s\" is none of blocks", name);
     }
-    extent->block = GPOINTER_TO_UINT(index);
+    extent->span.block = GPOINTER_TO_UINT(index);
     return true;
 }
 
@@ -274,8 +274,9 @@ static bool read_extent(const Object *object, PageOrder *order,
 
     if (!check_keys(object, extent_keys, error) ||
         !read_extent_block(object, indices, &extent, error) ||
-        !get_number(object, "page", INT64_MAX, &extent.first_page, error) ||
-        !get_number(object, "count", INT64_MAX, &extent.n_pages, error) ||
+        !get_number(object, "page", INT64_MAX, &extent.span.first_page,
+                    error) ||
+        !get_number(object, "count", INT64_MAX, &extent.span.n_pages, error) ||
         !get_number(object, "time-us", INT64_MAX, &extent.time_us, error) ||
         !read_access(object, &extent, error) ||
         !read_idle_loads(object, &extent, error)) {

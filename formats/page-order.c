@@ -106,8 +106,7 @@ static bool goes_on(const PageExtent *last, const PageExtent *next)
                                   ? next->time_us - last->time_us
                                   : last->time_us - next->time_us;
 
-    return next->block == last->block &&
-           next->first_page == last->first_page + last->n_pages &&
+    return page_span_meets(&last->span, &next->span) &&
            next->access == last->access &&
            next->idle_loads == last->idle_loads &&
            delay_us < MERGE_MAX_DELAY_US;
@@ -121,7 +120,7 @@ void page_order_append(PageOrder *order, const PageExtent *extent)
         PageExtent *last =
             &g_array_index(extents, PageExtent, extents->len - 1);
         if (goes_on(last, extent)) {
-            last->n_pages += extent->n_pages;
+            last->span.n_pages += extent->span.n_pages;
             return;
         }
     }
@@ -232,27 +231,28 @@ static bool check_extent(const PageOrder *order, size_t i, GError **error)
 {
     const PageExtent *extent = page_order_extent(order, i);
 
-    if (extent->block >= order->blocks->len) {
+    if (extent->span.block >= order->blocks->len) {
         return malformed(error,
-                         "extents[%zu].block: %u, but there are %u blocks", i,
-                         extent->block, order->blocks->len);
+                         "extents[%zu].block: %zu, but there are %u blocks", i,
+                         extent->span.block, order->blocks->len);
     }
-    const PageOrderBlock *block = page_order_block(order, extent->block);
+    const PageOrderBlock *block = page_order_block(order, extent->span.block);
     const uint64_t n_pages = block->len_bytes / block->page_bytes;
-    if (extent->first_page >= n_pages) {
+    if (extent->span.first_page >= n_pages) {
         return malformed(error,
                          "extents[%zu].page: %" G_GUINT64_FORMAT
                          ", but block \"%s\" has %" G_GUINT64_FORMAT " pages",
-                         i, extent->first_page, block->name, n_pages);
+                         i, extent->span.first_page, block->name, n_pages);
     }
-    if (extent->n_pages == 0 ||
-        extent->n_pages > n_pages - extent->first_page) {
+    if (extent->span.n_pages == 0 ||
+        extent->span.n_pages > n_pages - extent->span.first_page) {
         return malformed(error,
                          "extents[%zu].count: %" G_GUINT64_FORMAT
                          ", but block \"%s\" has %" G_GUINT64_FORMAT
                          " pages from page %" G_GUINT64_FORMAT,
-                         i, extent->n_pages, block->name,
-                         n_pages - extent->first_page, extent->first_page);
+                         i, extent->span.n_pages, block->name,
+                         n_pages - extent->span.first_page,
+                         extent->span.first_page);
     }
     if (extent->time_us > INT64_MAX) {
         return malformed(error,
@@ -289,9 +289,10 @@ static bool blocks_equal(const PageOrderBlock *a, const PageOrderBlock *b)
 
 static bool extents_equal(const PageExtent *a, const PageExtent *b)
 {
-    return a->first_page == b->first_page && a->n_pages == b->n_pages &&
-           a->time_us == b->time_us && a->block == b->block &&
-           a->idle_loads == b->idle_loads && a->access == b->access;
+    return a->span.first_page == b->span.first_page &&
+           a->span.n_pages == b->span.n_pages && a->time_us == b->time_us &&
+           a->span.block == b->span.block && a->idle_loads == b->idle_loads &&
+           a->access == b->access;
 }
 
 bool page_order_equal(const PageOrder *a, const PageOrder *b)

@@ -13,6 +13,7 @@
 #include <glib.h>
 
 #include "formats/byte-source.h"
+#include "formats/page-span.h"
 #include "util/file.h"
 
 #define PAGE_ORDER_VERSION         1
@@ -42,10 +43,9 @@ typedef struct PageOrderBlock {
 /* Pages that were first touched one after the other.  Extents of one order
  * may overlap; what counts for a page is the first extent that has it. */
 typedef struct PageExtent {
-    uint64_t first_page; /* index into the block, in its page_bytes */
-    uint64_t n_pages;    /* not 0; first_page + n_pages within the block */
+    PageSpan span;       /* in PageOrder.blocks, within the block and in pages
+                            of its page_bytes; not empty */
     uint64_t time_us;    /* since the recording's start; any sequence */
-    uint32_t block;      /* index into PageOrder.blocks */
     uint32_t idle_loads; /* loads in a row that did not touch it */
     PageAccess access;   /* of the first page */
 } PageExtent;

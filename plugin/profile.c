@@ -113,14 +113,14 @@ static PageOrder *keep_pages_in_file(const PageOrder *order,
     for (guint i = 0; i < order->extents->len; i++) {
         const PageExtent *extent = page_order_extent(order, i);
         const RamImageBlock *block = ram_image_find_block(
-            snapshot, page_order_block(order, extent->block)->name);
+            snapshot, page_order_block(order, extent->span.block)->name);
 
-        for (uint64_t j = 0; j < extent->n_pages; j++) {
+        for (uint64_t j = 0; j < extent->span.n_pages; j++) {
             PageExtent page = *extent;
 
-            page.first_page += j;
-            page.n_pages = 1;
-            if (ram_image_block_has_page(block, page.first_page)) {
+            page.span.first_page += j;
+            page.span.n_pages = 1;
+            if (ram_image_block_has_page(block, page.span.first_page)) {
                 page_order_append(kept, &page);
             }
         }

@@ -33,15 +33,14 @@ static void hold_piece(Pager *pager, const PageSpan *span)
     }
 }
 
-static void hold_segment(Pager *pager, GRand *draw, size_t block,
-                         uint64_t first_page, uint64_t n_pages)
+static void hold_some_of(Pager *pager, GRand *draw, const PageSpan *span)
 {
-    for (uint64_t done = 0; done < n_pages; done += PIECE_PAGES) {
+    for (uint64_t done = 0; done < span->n_pages; done += PIECE_PAGES) {
         if (g_rand_int_range(draw, 0, HOLD_ONE_IN) == 0) {
-            const PageSpan span = {block, first_page + done,
-                                   MIN(PIECE_PAGES, n_pages - done)};
+            const PageSpan part = {span->block, span->first_page + done,
+                                   MIN(PIECE_PAGES, span->n_pages - done)};
 
-            hold_piece(pager, &span);
+            hold_piece(pager, &part);
         }
     }
 }
@@ -53,17 +52,15 @@ void pager_hold_back(Pager *pager, const PageOrder *order)
     GRand *draw = g_rand_new();
 
     for (guint i = 0; i < segments->len; i++) {
-        const PageSegment *segment = segment_at(segments, i);
-        const PageOrderBlock *known = page_order_block(order, segment->block);
+        PageSpan span = segment_at(segments, i)->span;
+        const PageOrderBlock *known = page_order_block(order, span.block);
         const PageSourceBlock *block =
             page_source_find_block(source, known->name);
 
         if (block && block->page_bytes == known->page_bytes &&
-            segment->first_page < block->n_pages) {
-            hold_segment(
-                pager, draw, (size_t)(block - source->blocks),
-                segment->first_page,
-                MIN(segment->n_pages, block->n_pages - segment->first_page));
+            page_span_clip(&span, block->n_pages)) {
+            span.block = (size_t)(block - source->blocks);
+            hold_some_of(pager, draw, &span);
         }
     }
     g_rand_free(draw);

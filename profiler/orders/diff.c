@@ -17,8 +17,7 @@
 
 /* A stretch of pages that lies in one extent of a and in one of b. */
 typedef struct CommonPiece {
-    uint64_t first_page;
-    uint64_t n_pages;
+    PageSpan span;
     uint32_t extent_a;
     uint32_t extent_b;
     size_t rank_b; /* its place among the pieces in the sequence of b */
@@ -31,7 +30,7 @@ static CommonPiece *piece_at(const GArray *pieces, size_t i)
 
 static uint64_t page_key(const void *piece)
 {
-    return ((const CommonPiece *)piece)->first_page;
+    return ((const CommonPiece *)piece)->span.first_page;
 }
 
 static uint64_t extent_a_key(const void *piece)
@@ -64,12 +63,12 @@ static double count_discordant(const GArray *pieces)
         for (size_t k = piece->rank_b + 1; k > 0; k -= k & -k) {
             n_pages_ahead += sums[k];
         }
-        n_discordant +=
-            (double)piece->n_pages * (double)(n_pages_before - n_pages_ahead);
+        n_discordant += (double)piece->span.n_pages *
+                        (double)(n_pages_before - n_pages_ahead);
         for (size_t k = piece->rank_b + 1; k <= n; k += k & -k) {
-            sums[k] += piece->n_pages;
+            sums[k] += piece->span.n_pages;
         }
-        n_pages_before += piece->n_pages;
+        n_pages_before += piece->span.n_pages;
     }
     return n_discordant;
 }
@@ -109,14 +108,13 @@ static OrderDiff *diff_of_segments(const PageOrder *a, const PageOrder *b,
             overlay_append_part(&piece, 1, only_b);
         } else {
             CommonPiece both = {
-                .first_page = piece.first_page,
-                .n_pages = piece.n_pages,
+                .span = piece.span,
                 .extent_a = piece.owners[0]->extent,
                 .extent_b = piece.owners[1]->extent,
             };
 
             g_array_append_val(common, both);
-            diff->n_pages_common += piece.n_pages;
+            diff->n_pages_common += piece.span.n_pages;
         }
     }
     diff->tau = kendall_tau(common, diff->n_pages_common);

@@ -54,13 +54,6 @@ static void find_keys(Learning *learning)
     }
 }
 
-static void set_pages(PageExtent *extent, const OverlayPiece *piece)
-{
-    extent->block = piece->block;
-    extent->first_page = piece->first_page;
-    extent->n_pages = piece->n_pages;
-}
-
 static void learn_missed(Learning *learning, const OverlayPiece *piece)
 {
     const PageSegment *missed = piece->owners[MISSED];
@@ -69,7 +62,7 @@ static void learn_missed(Learning *learning, const OverlayPiece *piece)
         .sequence = (uint64_t)UINT32_MAX + missed->extent,
     };
 
-    set_pages(&entry.extent, piece);
+    entry.extent.span = piece->span;
     entry.extent.idle_loads = 0;
     entry.key_us = entry.extent.time_us;
     g_array_append_val(learning->entries, entry);
@@ -85,7 +78,7 @@ static void learn_known(Learning *learning, const OverlayPiece *piece)
     };
     PageExtent *extent = &entry.extent;
 
-    set_pages(extent, piece);
+    extent->span = piece->span;
     if (piece->owners[MISSED] != NULL || piece->owners[USED] != NULL) {
         extent->idle_loads = 0;
     } else if (piece->owners[UNUSED] != NULL &&
@@ -159,11 +152,11 @@ static void keep_budget(const PageOrder *learned, GArray *entries,
     for (guint i = 0; i < entries->len; i++) {
         PageExtent *extent = &entry_at(entries, i)->extent;
         uint64_t page_bytes =
-            page_order_block(learned, extent->block)->page_bytes;
-        uint64_t n_pages = MIN(extent->n_pages, bytes_left / page_bytes);
+            page_order_block(learned, extent->span.block)->page_bytes;
+        uint64_t n_pages = MIN(extent->span.n_pages, bytes_left / page_bytes);
 
-        if (n_pages < extent->n_pages) {
-            extent->n_pages = n_pages;
+        if (n_pages < extent->span.n_pages) {
+            extent->span.n_pages = n_pages;
             g_array_set_size(entries, n_pages > 0 ? i + 1 : i);
             break;
         }

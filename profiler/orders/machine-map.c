@@ -87,17 +87,17 @@ bool machine_map_find(const GArray *map, const PageOrder *order,
         const MachineMapping *mapping = &g_array_index(map, MachineMapping, i);
         uint64_t off_bytes;
         uint64_t part_bytes;
-        PageRange range;
+        PageSpan span;
 
         if (!intersect(mapping, guest_addr, len_bytes, &off_bytes,
                        &part_bytes)) {
             continue;
         }
-        if (!page_range_of_bytes(order, mapping->block, off_bytes, part_bytes,
-                                 &range, error)) {
+        if (!order_span_of_bytes(order, mapping->block, off_bytes, part_bytes,
+                                 &span, error)) {
             return false;
         }
-        g_array_append_val(ranges, range);
+        g_array_append_val(ranges, span);
         found = true;
     }
     if (!found) {

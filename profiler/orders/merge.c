@@ -76,9 +76,7 @@ static MergedExtent merge_piece(Merge *merge, const OverlayPiece *piece)
     MergedExtent merged = {
         .extent =
             {
-                .first_page = piece->first_page,
-                .n_pages = piece->n_pages,
-                .block = piece->block,
+                .span = piece->span,
                 .idle_loads = UINT32_MAX,
             },
     };

@@ -8,7 +8,7 @@ struct Overlay {
     size_t n;
     size_t *cursors;            /* first segment not yet gone through */
     const PageSegment **owners; /* of the last piece */
-    uint32_t block;             /* where the last piece ended */
+    size_t block;               /* where the last piece ended */
     uint64_t page;
 };
 
@@ -41,9 +41,9 @@ static const PageSegment *current(Overlay *overlay, size_t i)
     for (; overlay->cursors[i] < list->len; overlay->cursors[i]++) {
         const PageSegment *segment = segment_at(list, overlay->cursors[i]);
 
-        if (segment->block > overlay->block ||
-            (segment->block == overlay->block &&
-             segment->first_page + segment->n_pages > overlay->page)) {
+        if (segment->span.block > overlay->block ||
+            (segment->span.block == overlay->block &&
+             page_span_end(&segment->span) > overlay->page)) {
             return segment;
         }
     }
@@ -54,7 +54,7 @@ static const PageSegment *current(Overlay *overlay, size_t i)
 static bool go_to_next_page(Overlay *overlay)
 {
     bool found = false;
-    uint32_t block = 0;
+    size_t block = 0;
     uint64_t page = 0;
 
     for (size_t i = 0; i < overlay->n; i++) {
@@ -64,13 +64,13 @@ static bool go_to_next_page(Overlay *overlay)
         if (segment == NULL) {
             continue;
         }
-        start = segment->block == overlay->block
-                    ? MAX(segment->first_page, overlay->page)
-                    : segment->first_page;
-        if (!found || segment->block < block ||
-            (segment->block == block && start < page)) {
+        start = segment->span.block == overlay->block
+                    ? MAX(segment->span.first_page, overlay->page)
+                    : segment->span.first_page;
+        if (!found || segment->span.block < block ||
+            (segment->span.block == block && start < page)) {
             found = true;
-            block = segment->block;
+            block = segment->span.block;
             page = start;
         }
     }
@@ -90,20 +90,18 @@ bool overlay_next(Overlay *overlay, OverlayPiece *ret_piece)
         const PageSegment *segment = current(overlay, i);
 
         overlay->owners[i] = NULL;
-        if (segment == NULL || segment->block != overlay->block) {
+        if (segment == NULL || segment->span.block != overlay->block) {
             continue;
         }
-        if (segment->first_page > overlay->page) {
-            end_page = MIN(end_page, segment->first_page);
+        if (segment->span.first_page > overlay->page) {
+            end_page = MIN(end_page, segment->span.first_page);
             continue;
         }
         overlay->owners[i] = segment;
-        end_page = MIN(end_page, segment->first_page + segment->n_pages);
+        end_page = MIN(end_page, page_span_end(&segment->span));
     }
     *ret_piece = (OverlayPiece){
-        .first_page = overlay->page,
-        .n_pages = end_page - overlay->page,
-        .block = overlay->block,
+        .span = {overlay->block, overlay->page, end_page - overlay->page},
         .owners = overlay->owners,
     };
     overlay->page = end_page;
@@ -114,7 +112,6 @@ void overlay_append_part(const OverlayPiece *piece, size_t i, GArray *segments)
 {
     PageSegment part = *piece->owners[i];
 
-    part.first_page = piece->first_page;
-    part.n_pages = piece->n_pages;
+    part.span = piece->span;
     g_array_append_val(segments, part);
 }

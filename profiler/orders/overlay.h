@@ -18,9 +18,7 @@ typedef struct Overlay Overlay;
 
 /* A stretch of pages throughout which the same segments lie. */
 typedef struct OverlayPiece {
-    uint64_t first_page;
-    uint64_t n_pages;
-    uint32_t block;
+    PageSpan span;
     /* owners[i]: the segment of list i, or NULL; owned by the Overlay and
      * good until its next step. */
     const PageSegment *const *owners;

@@ -25,8 +25,9 @@ GArray *order_phases(const PageOrder *order, uint64_t max_phase_bytes,
 
     for (guint i = 0; i < order->extents->len; i++) {
         const PageExtent *extent = page_order_extent(order, i);
-        uint64_t n_bytes = extent->n_pages *
-                           page_order_block(order, extent->block)->page_bytes;
+        uint64_t n_bytes =
+            extent->span.n_pages *
+            page_order_block(order, extent->span.block)->page_bytes;
 
         if (phase == NULL || ends_phase(phase, latest_us, extent, n_bytes,
                                         max_phase_bytes, quiet_gap_us)) {
@@ -40,7 +41,7 @@ GArray *order_phases(const PageOrder *order, uint64_t max_phase_bytes,
             latest_us = extent->time_us;
         }
         phase->n_extents++;
-        phase->n_pages += extent->n_pages;
+        phase->n_pages += extent->span.n_pages;
         phase->n_bytes += n_bytes;
         latest_us = MAX(latest_us, extent->time_us);
     }

@@ -8,11 +8,11 @@
 #include "profiler/orders/overlay.h"
 #include "profiler/orders/segments.h"
 
-bool page_range_of_bytes(const PageOrder *order, uint32_t i, uint64_t off_bytes,
-                         uint64_t len_bytes, PageRange *ret_range,
-                         GError **error)
+bool order_span_of_bytes(const PageOrder *order, uint32_t i, uint64_t off_bytes,
+                         uint64_t len_bytes, PageSpan *ret_span, GError **error)
 {
     const PageOrderBlock *block = page_order_block(order, i);
+    uint64_t first_page;
     uint64_t last_page;
 
     if (off_bytes >= block->len_bytes ||
@@ -25,9 +25,8 @@ bool page_range_of_bytes(const PageOrder *order, uint32_t i, uint64_t off_bytes,
         return false;
     }
     last_page = (off_bytes + len_bytes - 1) / block->page_bytes;
-    ret_range->block = i;
-    ret_range->first_page = off_bytes / block->page_bytes;
-    ret_range->n_pages = last_page - ret_range->first_page + 1;
+    first_page = off_bytes / block->page_bytes;
+    *ret_span = (PageSpan){i, first_page, last_page - first_page + 1};
     return true;
 }
 
@@ -37,12 +36,7 @@ static PageOrder *order_of_ranges(const PageOrder *order, const GArray *ranges)
     PageOrder *pinned = page_order_new_like(order);
 
     for (guint i = 0; i < ranges->len; i++) {
-        const PageRange *range = &g_array_index(ranges, PageRange, i);
-        PageExtent extent = {
-            .first_page = range->first_page,
-            .n_pages = range->n_pages,
-            .block = range->block,
-        };
+        PageExtent extent = {.span = g_array_index(ranges, PageSpan, i)};
 
         page_order_append(pinned, &extent);
     }

@@ -13,19 +13,13 @@
 
 #include "formats/page-order.h"
 
-typedef struct PageRange {
-    uint64_t first_page;
-    uint64_t n_pages; /* not 0 */
-    uint32_t block;
-} PageRange;
-
 /* The pages of block i that have any of len_bytes bytes (not 0) from
  * off_bytes on.  False with PROFILER_ERROR_RANGE if the block ends before. */
-bool page_range_of_bytes(const PageOrder *order, uint32_t i, uint64_t off_bytes,
-                         uint64_t len_bytes, PageRange *ret_range,
+bool order_span_of_bytes(const PageOrder *order, uint32_t i, uint64_t off_bytes,
+                         uint64_t len_bytes, PageSpan *ret_span,
                          GError **error);
 
-/* A new order: order without the pages in ranges, a GArray of PageRange in
+/* A new order: order without the pages in ranges, a GArray of PageSpan in
  * any sequence, overlapping or not. */
 PageOrder *order_drop(const PageOrder *order, const GArray *ranges);
 

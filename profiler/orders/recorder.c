@@ -172,11 +172,9 @@ static PageOrder *order_of_touches(const Touch *touches, size_t n_touches,
     for (size_t i = 0; i < n_touches; i++) {
         const Touch *touch = &touches[i];
         PageExtent extent = {
-            .first_page = touch->page,
-            .n_pages = 1,
+            .span = {touch->block, touch->page, 1},
             .time_us =
                 touch->time_us > start_us ? touch->time_us - start_us : 0,
-            .block = touch->block,
             .access = touch->access,
         };
 

@@ -16,9 +16,7 @@
 #define MAX_GAP_PAGES 8
 
 typedef struct ReplaySpan {
-    uint64_t first_page;
-    uint64_t n_pages;
-    uint32_t block;
+    PageSpan span;
     uint32_t phase;
 } ReplaySpan;
 
@@ -69,11 +67,8 @@ static GArray *known_segments(const PageOrder *order, const ReplayBlock *blocks,
     for (guint i = 0; i < segments->len; i++) {
         PageSegment segment = *segment_at(segments, i);
 
-        if (segment.block < n_blocks &&
-            segment.first_page < blocks[segment.block].n_pages) {
-            segment.n_pages =
-                MIN(segment.n_pages,
-                    blocks[segment.block].n_pages - segment.first_page);
+        if (segment.span.block < n_blocks &&
+            page_span_clip(&segment.span, blocks[segment.span.block].n_pages)) {
             g_array_index(segments, PageSegment, kept++) = segment;
         }
     }
@@ -120,9 +115,7 @@ static GArray *spans_by_phase(const GArray *segments, const uint32_t *phase_of,
         uint32_t phase = phase_of[segment->extent];
 
         g_array_index(spans, ReplaySpan, start[phase]++) = (ReplaySpan){
-            .first_page = segment->first_page,
-            .n_pages = segment->n_pages,
-            .block = segment->block,
+            .span = segment->span,
             .phase = phase,
         };
     }
@@ -136,14 +129,16 @@ static void join_neighbours(GArray *spans)
 
     for (guint i = 1; i < spans->len; i++) {
         ReplaySpan *last = &g_array_index(spans, ReplaySpan, kept);
-        const ReplaySpan *span = &g_array_index(spans, ReplaySpan, i);
-        uint64_t end = last->first_page + last->n_pages;
+        const ReplaySpan *next = &g_array_index(spans, ReplaySpan, i);
+        uint64_t end = page_span_end(&last->span);
 
-        if (span->phase == last->phase && span->block == last->block &&
-            span->first_page - end <= MAX_GAP_PAGES) {
-            last->n_pages = span->first_page + span->n_pages - last->first_page;
+        if (next->phase == last->phase &&
+            next->span.block == last->span.block &&
+            next->span.first_page - end <= MAX_GAP_PAGES) {
+            last->span.n_pages =
+                page_span_end(&next->span) - last->span.first_page;
         } else {
-            g_array_index(spans, ReplaySpan, ++kept) = *span;
+            g_array_index(spans, ReplaySpan, ++kept) = *next;
         }
     }
     if (spans->len > 0) {
@@ -216,12 +211,12 @@ bool replay_next(Replay *replay, uint64_t max_pages, PageSpan *ret_span)
     if (replay->at == replay->spans->len) {
         return false;
     }
-    const ReplaySpan *span = span_at(replay, replay->at);
-    ret_span->block = span->block;
-    ret_span->first_page = span->first_page + replay->given;
-    ret_span->n_pages = MIN(span->n_pages - replay->given, max_pages);
+    const PageSpan *whole = &span_at(replay, replay->at)->span;
+    ret_span->block = whole->block;
+    ret_span->first_page = whole->first_page + replay->given;
+    ret_span->n_pages = MIN(whole->n_pages - replay->given, max_pages);
     replay->given += ret_span->n_pages;
-    if (replay->given == span->n_pages) {
+    if (replay->given == whole->n_pages) {
         replay->next[replay->at] = replay->at + 1;
         go_to(replay, replay->at + 1);
     }
@@ -239,11 +234,11 @@ static bool find_phase(const Replay *replay, size_t block, uint64_t page,
         guint middle = low + (high - low) / 2;
         const PageSegment *pages = segment_at(replay->segments, middle);
 
-        if (pages->block < block ||
-            (pages->block == block &&
-             pages->first_page + pages->n_pages <= page)) {
+        if (pages->span.block < block ||
+            (pages->span.block == block &&
+             page_span_end(&pages->span) <= page)) {
             low = middle + 1;
-        } else if (pages->block > block || pages->first_page > page) {
+        } else if (pages->span.block > block || pages->span.first_page > page) {
             high = middle;
         } else {
             *ret_phase = replay->phase_of[pages->extent];

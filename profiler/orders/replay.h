@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "formats/page-order.h"
+#include "formats/page-span.h"
 
 /* A block whose pages are to be read. */
 typedef struct ReplayBlock {
@@ -23,13 +24,6 @@ typedef struct ReplayBlock {
     uint64_t page_bytes;
     uint64_t n_pages;
 } ReplayBlock;
-
-/* Pages of one block (an index), next to each other. */
-typedef struct PageSpan {
-    size_t block;
-    uint64_t first_page;
-    uint64_t n_pages;
-} PageSpan;
 
 typedef struct Replay Replay;
 

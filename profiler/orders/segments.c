@@ -16,19 +16,14 @@ typedef struct Sweep {
     GArray *segments;     /* the result */
 } Sweep;
 
-static uint64_t segment_end(const PageSegment *segment)
-{
-    return segment->first_page + segment->n_pages;
-}
-
 static uint64_t block_key(const void *segment)
 {
-    return ((const PageSegment *)segment)->block;
+    return ((const PageSegment *)segment)->span.block;
 }
 
 static uint64_t page_key(const void *segment)
 {
-    return ((const PageSegment *)segment)->first_page;
+    return ((const PageSegment *)segment)->span.first_page;
 }
 
 static uint64_t extent_key(const void *segment)
@@ -51,12 +46,13 @@ static GArray *extents_by_address(const PageOrder *order,
     for (guint i = 0; i < n; i++) {
         const PageExtent *extent = page_order_extent(order, i);
         PageSegment start = {
-            .first_page = extent->first_page,
-            .n_pages = extent->n_pages,
-            .block = block_map ? block_map[extent->block] : extent->block,
+            .span = extent->span,
             .extent = i,
         };
 
+        if (block_map) {
+            start.span.block = block_map[extent->span.block];
+        }
         g_array_append_val(starts, start);
     }
     radix_sort_array(starts, page_key);
@@ -121,7 +117,7 @@ static const PageSegment *heap_owner(Sweep *sweep, uint64_t page)
     while (sweep->heap->len > 0) {
         const PageSegment *owner = heap_at(sweep, 0);
 
-        if (segment_end(owner) > page) {
+        if (page_span_end(&owner->span) > page) {
             return owner;
         }
         heap_pop(sweep);
@@ -139,13 +135,14 @@ static void emit(Sweep *sweep, const PageSegment *owner, uint64_t first_page,
         PageSegment *last =
             &g_array_index(segments, PageSegment, segments->len - 1);
 
-        if (last->extent == owner->extent && segment_end(last) == first_page) {
-            last->n_pages += end_page - first_page;
+        if (last->extent == owner->extent &&
+            page_span_end(&last->span) == first_page) {
+            last->span.n_pages += end_page - first_page;
             return;
         }
     }
-    segment.first_page = first_page;
-    segment.n_pages = end_page - first_page;
+    segment.span.first_page = first_page;
+    segment.span.n_pages = end_page - first_page;
     g_array_append_val(segments, segment);
 }
 
@@ -156,7 +153,7 @@ static void hand_out(Sweep *sweep, uint64_t page, uint64_t end_page)
     const PageSegment *owner;
 
     while (page < end_page && (owner = heap_owner(sweep, page)) != NULL) {
-        uint64_t end = MIN(segment_end(owner), end_page);
+        uint64_t end = MIN(page_span_end(&owner->span), end_page);
 
         emit(sweep, owner, page, end);
         page = end;
@@ -181,10 +178,10 @@ GArray *order_segments(const PageOrder *order, const uint32_t *block_map)
         uint64_t end_page = UINT64_MAX;
 
         heap_push(&sweep, i);
-        if (next != NULL && next->block == start->block) {
-            end_page = next->first_page;
+        if (next != NULL && next->span.block == start->span.block) {
+            end_page = next->span.first_page;
         }
-        hand_out(&sweep, start->first_page, end_page);
+        hand_out(&sweep, start->span.first_page, end_page);
         if (end_page == UINT64_MAX) {
             g_array_set_size(heap, 0);
         }
@@ -197,7 +194,7 @@ uint64_t segments_n_pages(const GArray *segments)
     uint64_t n_pages = 0;
 
     for (guint i = 0; i < segments->len; i++) {
-        n_pages = add_saturated(n_pages, segment_at(segments, i)->n_pages);
+        n_pages = add_saturated(n_pages, segment_at(segments, i)->span.n_pages);
     }
     return n_pages;
 }
@@ -206,7 +203,7 @@ PageExtent segment_to_extent(const PageSegment *segment, const PageOrder *order)
 {
     PageExtent extent = *page_order_extent(order, segment->extent);
 
-    extent.first_page = segment->first_page;
-    extent.n_pages = segment->n_pages;
+    extent.span.first_page = segment->span.first_page;
+    extent.span.n_pages = segment->span.n_pages;
     return extent;
 }

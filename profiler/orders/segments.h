@@ -14,9 +14,7 @@
 #include "formats/page-order.h"
 
 typedef struct PageSegment {
-    uint64_t first_page;
-    uint64_t n_pages; /* not 0 */
-    uint32_t block;
+    PageSpan span;   /* not empty */
     uint32_t extent; /* index of the first extent that has these pages */
 } PageSegment;
 

@@ -14,12 +14,12 @@ static uint64_t time_key(const void *extent)
 
 static uint64_t page_key(const void *extent)
 {
-    return ((const PageExtent *)extent)->first_page;
+    return ((const PageExtent *)extent)->span.first_page;
 }
 
 static uint64_t block_key(const void *extent)
 {
-    return ((const PageExtent *)extent)->block;
+    return ((const PageExtent *)extent)->span.block;
 }
 
 static void sort_by_address(PageExtent *extents, size_t n)

@@ -14,39 +14,41 @@ static uint64_t length_key(const void *length)
 }
 
 /* The least i so that 2^i is not less than n_pages. */
-static size_t run_bucket(uint64_t n_pages)
+static size_t stretch_bucket(uint64_t n_pages)
 {
     return n_pages > 1 ? g_bit_storage(n_pages - 1) : 0;
 }
 
-static void count_runs(OrderStat *stat, const PageOrder *normal)
+static void count_stretches(OrderStat *stat, const PageOrder *normal)
 {
     size_t n = normal->extents->len;
     g_autofree uint64_t *lengths = g_new(uint64_t, n + 1);
 
-    stat->n_runs = n;
+    stat->n_stretches = n;
     if (n == 0) {
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        lengths[i] = page_order_extent(normal, i)->n_pages;
-        stat->run_pages_dist[run_bucket(lengths[i])]++;
+        lengths[i] = page_order_extent(normal, i)->span.n_pages;
+        stat->stretch_pages_dist[stretch_bucket(lengths[i])]++;
     }
     radix_sort(lengths, n, sizeof(*lengths), length_key);
-    stat->run_pages_min = lengths[0];
-    stat->run_pages_median = lengths[n / 2];
-    stat->run_pages_max = lengths[n - 1];
+    stat->stretch_pages_min = lengths[0];
+    stat->stretch_pages_median = lengths[n / 2];
+    stat->stretch_pages_max = lengths[n - 1];
 }
 
 static uint64_t n_pages_in_file(const RamImageBlock *block,
                                 const PageExtent *extent)
 {
-    uint64_t end_page = extent->first_page + extent->n_pages;
+    PageSpan span = extent->span;
     uint64_t n_pages = 0;
 
-    end_page = MIN(end_page, block->n_pages);
-    for (uint64_t page = extent->first_page; page < end_page; page++) {
-        n_pages += ram_image_block_has_page(block, page);
+    if (!page_span_clip(&span, block->n_pages)) {
+        return 0;
+    }
+    for (uint64_t i = 0; i < span.n_pages; i++) {
+        n_pages += ram_image_block_has_page(block, span.first_page + i);
     }
     return n_pages;
 }
@@ -56,21 +58,21 @@ static void count_extent(OrderStat *stat, const PageOrder *normal,
                          const RamImageBlock *in_snapshot)
 {
     OrderBlockStat *block =
-        &g_array_index(stat->blocks, OrderBlockStat, extent->block);
+        &g_array_index(stat->blocks, OrderBlockStat, extent->span.block);
 
     if (block->n_pages == 0) {
         block->first_us = extent->time_us;
     }
     block->first_us = MIN(block->first_us, extent->time_us);
     block->last_us = MAX(block->last_us, extent->time_us);
-    block->n_pages += extent->n_pages;
-    block->n_bytes +=
-        extent->n_pages * page_order_block(normal, extent->block)->page_bytes;
+    block->n_pages += extent->span.n_pages;
+    block->n_bytes += extent->span.n_pages *
+                      page_order_block(normal, extent->span.block)->page_bytes;
     if (in_snapshot != NULL) {
         block->n_pages_in_file += n_pages_in_file(in_snapshot, extent);
     }
-    stat->n_pages_by_access[extent->access] =
-        add_saturated(stat->n_pages_by_access[extent->access], extent->n_pages);
+    stat->n_pages_by_access[extent->access] = add_saturated(
+        stat->n_pages_by_access[extent->access], extent->span.n_pages);
     stat->last_us = MAX(stat->last_us, extent->time_us);
 }
 
@@ -97,7 +99,7 @@ static void count_extents(OrderStat *stat, const PageOrder *normal,
     for (guint i = 0; i < normal->extents->len; i++) {
         const PageExtent *extent = page_order_extent(normal, i);
 
-        count_extent(stat, normal, extent, blocks[extent->block]);
+        count_extent(stat, normal, extent, blocks[extent->span.block]);
     }
 }
 
@@ -111,7 +113,7 @@ static void count_timeline(OrderStat *stat, const PageOrder *normal)
         double share = (double)extent->time_us / ((double)stat->last_us + 1);
         size_t k = MIN((size_t)(share * (double)n), n - 1);
 
-        timeline[k] = add_saturated(timeline[k], extent->n_pages);
+        timeline[k] = add_saturated(timeline[k], extent->span.n_pages);
     }
 }
 
@@ -138,7 +140,8 @@ static uint64_t n_pages_as_they_are(const PageOrder *order)
     uint64_t n_pages = 0;
 
     for (guint i = 0; i < order->extents->len; i++) {
-        n_pages = add_saturated(n_pages, page_order_extent(order, i)->n_pages);
+        n_pages =
+            add_saturated(n_pages, page_order_extent(order, i)->span.n_pages);
     }
     return n_pages;
 }
@@ -158,7 +161,7 @@ OrderStat *order_stat(const PageOrder *order, const RamImage *snapshot,
     stat->timeline = g_array_new(FALSE, TRUE, sizeof(uint64_t));
     g_array_set_size(stat->timeline, options->n_timeline);
 
-    count_runs(stat, normal);
+    count_stretches(stat, normal);
     count_extents(stat, normal, snapshot);
     count_timeline(stat, normal);
     add_up_blocks(stat, snapshot);

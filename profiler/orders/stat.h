@@ -13,9 +13,9 @@
 #include "formats/page-order.h"
 #include "formats/ram-image.h"
 
-/* Runs of up to 2^0, 2^1, …, 2^63 pages. */
-#define ORDER_STAT_RUN_BUCKETS 64
-#define ORDER_STAT_ACCESSES    (PAGE_ACCESS_WRITE + 1)
+/* Stretches of up to 2^0, 2^1, …, 2^63 pages. */
+#define ORDER_STAT_STRETCH_BUCKETS 64
+#define ORDER_STAT_ACCESSES        (PAGE_ACCESS_WRITE + 1)
 
 typedef struct OrderBlockStat {
     uint64_t n_pages; /* distinct ones in the order */
@@ -26,18 +26,18 @@ typedef struct OrderBlockStat {
 } OrderBlockStat;
 
 typedef struct OrderStat {
-    size_t n_extents; /* as they are */
-    size_t n_runs;    /* stretches of neighbours, once normalised */
-    uint64_t n_pages; /* distinct ones */
+    size_t n_extents;   /* as they are */
+    size_t n_stretches; /* of neighbouring pages, once normalised */
+    uint64_t n_pages;   /* distinct ones */
     uint64_t n_bytes;
-    uint64_t n_pages_repeated; /* that an earlier extent has, too */
-    size_t n_phases;           /* of order_phases(), normalised */
-    uint64_t last_us;          /* the latest first touch */
-    uint64_t run_pages_min;    /* lengths of runs, 0 if there are none */
-    uint64_t run_pages_median;
-    uint64_t run_pages_max;
-    /* How many runs have more than 2^(i-1) and at most 2^i pages. */
-    size_t run_pages_dist[ORDER_STAT_RUN_BUCKETS];
+    uint64_t n_pages_repeated;  /* that an earlier extent has, too */
+    size_t n_phases;            /* of order_phases(), normalised */
+    uint64_t last_us;           /* the latest first touch */
+    uint64_t stretch_pages_min; /* their lengths, 0 if there are none */
+    uint64_t stretch_pages_median;
+    uint64_t stretch_pages_max;
+    /* How many stretches have more than 2^(i-1) and at most 2^i pages. */
+    size_t stretch_pages_dist[ORDER_STAT_STRETCH_BUCKETS];
     uint64_t n_pages_by_access[ORDER_STAT_ACCESSES];
     GArray *blocks; /* of OrderBlockStat, as the order's blocks */
     /* Of uint64_t: pages first touched in each of equal stretches of time

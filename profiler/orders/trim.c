@@ -38,21 +38,21 @@ PageOrder *order_trim(const PageOrder *order, const OrderTrim *trim)
     for (size_t i = 0; i < n_extents; i++) {
         PageExtent extent = *page_order_extent(normal, i);
         uint64_t page_bytes =
-            page_order_block(normal, extent.block)->page_bytes;
+            page_order_block(normal, extent.span.block)->page_bytes;
         uint64_t n_pages;
 
         if (extent.time_us > trim->max_time_us) {
             continue;
         }
         n_pages = MIN(pages_left, bytes_left / page_bytes);
-        n_pages = MIN(n_pages, extent.n_pages);
+        n_pages = MIN(n_pages, extent.span.n_pages);
         if (n_pages > 0) {
-            extent.n_pages = n_pages;
+            extent.span.n_pages = n_pages;
             page_order_append(trimmed, &extent);
             pages_left -= n_pages;
             bytes_left -= n_pages * page_bytes;
         }
-        if (n_pages < page_order_extent(normal, i)->n_pages) {
+        if (n_pages < page_order_extent(normal, i)->span.n_pages) {
             break;
         }
     }

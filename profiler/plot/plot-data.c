@@ -37,7 +37,8 @@ static GArray *make_curve(const PlotData *data, size_t i)
         const PageSegment *segment = segment_at(data->segments[i], j);
         PlotPoint point = {
             .time_us = time_of(data, i, segment),
-            .bytes = segment->n_pages * page_bytes_of(data, segment->block),
+            .bytes = segment->span.n_pages *
+                     page_bytes_of(data, segment->span.block),
         };
 
         g_array_append_val(curve, point);
@@ -75,12 +76,13 @@ static void sum_up(PlotData *data)
 
     while (overlay_next(overlay, &piece)) {
         unsigned has = who_has(&piece, data->n_orders);
-        PlotBlock *block = &g_array_index(data->blocks, PlotBlock, piece.block);
-        uint64_t bytes = piece.n_pages * block->page_bytes;
+        PlotBlock *block =
+            &g_array_index(data->blocks, PlotBlock, piece.span.block);
+        uint64_t bytes = piece.span.n_pages * block->page_bytes;
 
         block->touched_bytes += bytes;
         data->shared_bytes[has] += bytes;
-        data->shared_pages[has] += piece.n_pages;
+        data->shared_pages[has] += piece.span.n_pages;
     }
 }
 
@@ -182,17 +184,17 @@ static void add_piece(const PlotData *data, const PlotMap *map,
                       const PlotBand *band, const OverlayPiece *piece,
                       PlotCell *cells)
 {
-    uint64_t page_bytes = page_bytes_of(data, piece->block);
+    uint64_t page_bytes = page_bytes_of(data, piece->span.block);
     unsigned has = who_has(piece, data->n_orders);
     uint64_t first, end;
 
-    plot_map_cells(map, band, piece->first_page * page_bytes,
-                   piece->n_pages * page_bytes, &first, &end);
+    plot_map_cells(map, band, piece->span.first_page * page_bytes,
+                   piece->span.n_pages * page_bytes, &first, &end);
     for (uint64_t i = first; i < end; i++) {
         uint64_t from =
-            MAX(i * map->cell_bytes, piece->first_page * page_bytes);
+            MAX(i * map->cell_bytes, piece->span.first_page * page_bytes);
         uint64_t to = MIN((i + 1) * map->cell_bytes,
-                          (piece->first_page + piece->n_pages) * page_bytes);
+                          page_span_end(&piece->span) * page_bytes);
 
         cells[i].bytes[has] += to - from;
         if (piece->owners[0]) {
@@ -213,7 +215,7 @@ PlotCell *plot_data_cells(const PlotData *data, const PlotMap *map,
         cells[i].first_us = PLOT_UNTOUCHED;
     }
     while (overlay_next(overlay, &piece)) {
-        if (piece.block == band->block) {
+        if (piece.span.block == band->block) {
             add_piece(data, map, band, &piece, cells);
         }
     }

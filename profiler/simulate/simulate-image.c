@@ -225,7 +225,8 @@ const SimBlock *sim_image_block_of(const SimImage *image, uint64_t page)
 SimRun sim_image_run(const SimImage *image, const PageExtent *extent)
 {
     const SimBlock *block =
-        sim_image_block(image, image->of_trace[extent->block]);
+        sim_image_block(image, image->of_trace[extent->span.block]);
 
-    return (SimRun){block->first + extent->first_page, extent->n_pages};
+    return (SimRun){block->first + extent->span.first_page,
+                    extent->span.n_pages};
 }

@@ -110,7 +110,7 @@ static uint64_t compute_ns(const Simulation *sim, const PageOrder *trace,
                            size_t i)
 {
     const PageExtent *extent = page_order_extent(trace, i);
-    uint64_t faults_ns = extent->n_pages * sim->params->trace_fault_ns;
+    uint64_t faults_ns = extent->span.n_pages * sim->params->trace_fault_ns;
     uint64_t gap_ns;
 
     if (i + 1 == trace->extents->len ||

@@ -24,8 +24,7 @@ static char *save_order(const char *directory, const char *name, char digit,
     page_order_add_block(order, "pc.ram", UINT64_C(1) << 30, 4096);
     for (uint64_t i = 0; i < n_extents; i++) {
         PageExtent extent = {
-            .first_page = first_page - 100 * i,
-            .n_pages = 4,
+            .span = {0, first_page - 100 * i, 4},
             .time_us = 2000 * i,
         };
 
@@ -93,8 +92,8 @@ static void assert_pages(const char *path, const char *expected)
         g_string_append_printf(is,
                                "%s%" G_GUINT64_FORMAT "+%" G_GUINT64_FORMAT
                                "@%" G_GUINT64_FORMAT,
-                               i > 0 ? " " : "", extent->first_page,
-                               extent->n_pages, extent->time_us);
+                               i > 0 ? " " : "", extent->span.first_page,
+                               extent->span.n_pages, extent->time_us);
     }
     assert_string_equal(is->str, expected);
 }

@@ -29,7 +29,7 @@ typedef struct Fixture {
 static int set_up(void **state)
 {
     Fixture *f = g_new0(Fixture, 1);
-    PageExtent extent = {.first_page = 4711, .n_pages = 1};
+    PageExtent extent = {.span = {0, 4711, 1}};
 
     f->path = g_build_filename(directory, "a.order", NULL);
     f->order = page_order_new();
@@ -99,7 +99,7 @@ static uint64_t page_in_file(const Fixture *f)
     g_autoptr(PageOrder) order = page_order_load(f->path, NULL);
 
     assert_non_null(order);
-    return page_order_extent(order, 0)->first_page;
+    return page_order_extent(order, 0)->span.first_page;
 }
 
 static void assert_only_the_order(void)

@@ -39,7 +39,7 @@ static PageOrder *order_with(uint64_t len_bytes, uint64_t page_bytes)
 
 static void append(PageOrder *order, uint64_t first_page, uint64_t n_pages)
 {
-    const PageExtent extent = {.first_page = first_page, .n_pages = n_pages};
+    const PageExtent extent = {.span = {0, first_page, n_pages}};
 
     page_order_append(order, &extent);
 }

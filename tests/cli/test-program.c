@@ -247,11 +247,8 @@ static void save_sample(const char *path)
 {
     g_autoptr(PageOrder) order = page_order_new();
     const PageExtent extents[] = {
-        {.first_page = 4,
-         .n_pages = 2,
-         .time_us = 1500,
-         .access = PAGE_ACCESS_WRITE},
-        {.first_page = 9, .n_pages = 1, .time_us = 9000},
+        {.span = {0, 4, 2}, .time_us = 1500, .access = PAGE_ACCESS_WRITE},
+        {.span = {0, 9, 1}, .time_us = 9000},
     };
     GError *error = NULL;
 
@@ -348,6 +345,20 @@ static void show_as_json_is_the_export(void **state)
     assert_string_equal(show.out, export.out);
 }
 
+static void runs_are_recordings_and_stretches_are_pages(void **state)
+{
+    Orders *orders = *state;
+    g_auto(Run) text = preheat_order("stat %s", orders->order);
+    g_auto(Run) json = preheat_order("stat --json %s", orders->order);
+
+    assert_int_equal(text.status, 0);
+    assert_non_null(strstr(text.out, "unknown, 1 run\n"));
+    assert_non_null(strstr(text.out, "\nstretches   2, of 1 to 2 pages"));
+    assert_null(strstr(text.out, "runs"));
+    assert_non_null(strstr(json.out, "\"stretches\""));
+    assert_null(strstr(json.out, "\"runs\""));
+}
+
 static void a_mistake_in_json_is_told_with_its_line(void **state)
 {
     Orders *orders = *state;
@@ -367,7 +378,7 @@ static void a_block_is_found_by_a_name_that_is_not_ascii(void **state)
 {
     const Orders *orders = *state;
     g_autoptr(PageOrder) order = page_order_new();
-    PageExtent extent = {.n_pages = 1};
+    PageExtent extent = {.span.n_pages = 1};
     g_autofree char *old = g_strdup(g_getenv("LC_ALL"));
 
     page_order_add_block(order, "mémoire", 1 << 20, 4096);
@@ -426,6 +437,7 @@ int main(void)
         ORDER_TEST(an_exported_order_is_imported_without_loss),
         ORDER_TEST(show_has_a_line_for_each_extent),
         ORDER_TEST(show_as_json_is_the_export),
+        ORDER_TEST(runs_are_recordings_and_stretches_are_pages),
         ORDER_TEST(a_mistake_in_json_is_told_with_its_line),
         ORDER_TEST(a_block_is_found_by_a_name_that_is_not_ascii),
         ORDER_TEST(a_valid_order_is_told_to_be_one),

@@ -40,15 +40,15 @@ static GArray *resolve(const char *range, const char *guest_range,
 }
 
 static void assert_resolves(const char *range, const char *guest_range,
-                            const char *map, PageRange expected)
+                            const char *map, PageSpan expected)
 {
     GError *error = NULL;
     g_autoptr(GArray) ranges = resolve(range, guest_range, map, &error);
-    const PageRange *is;
+    const PageSpan *is;
 
     assert_no_error(error);
     assert_int_equal(ranges->len, 1);
-    is = &g_array_index(ranges, PageRange, 0);
+    is = &g_array_index(ranges, PageSpan, 0);
     assert_int_equal(is->block, expected.block);
     assert_int_equal(is->first_page, expected.first_page);
     assert_int_equal(is->n_pages, expected.n_pages);
@@ -65,38 +65,37 @@ static void assert_fails(const char *range, const char *guest_range,
 
 static void a_block_alone_is_all_of_it(void **state)
 {
-    assert_resolves("pc.ram", NULL, NULL, (PageRange){0, 8 * GIB / 4096, RAM});
+    assert_resolves("pc.ram", NULL, NULL, (PageSpan){RAM, 0, 8 * GIB / 4096});
     assert_resolves("0000:00:02.0/vga.vram", NULL, NULL,
-                    (PageRange){0, 256, VRAM});
+                    (PageSpan){VRAM, 0, 256});
 }
 
 static void a_range_has_its_last_address(void **state)
 {
-    assert_resolves("pc.ram:0x1000-0x2fff", NULL, NULL, (PageRange){1, 2, RAM});
+    assert_resolves("pc.ram:0x1000-0x2fff", NULL, NULL, (PageSpan){RAM, 1, 2});
     assert_resolves("0000:00:02.0/vga.vram:4K-8K", NULL, NULL,
-                    (PageRange){1, 2, VRAM});
+                    (PageSpan){VRAM, 1, 2});
 }
 
 static void a_range_may_be_given_by_its_length(void **state)
 {
-    assert_resolves("pc.ram:4K+8K", NULL, NULL, (PageRange){1, 2, RAM});
+    assert_resolves("pc.ram:4K+8K", NULL, NULL, (PageSpan){RAM, 1, 2});
 }
 
 static void guest_addresses_go_by_a_known_machine(void **state)
 {
     assert_resolves(NULL, "0x100000000+4K", "pc",
-                    (PageRange){3 * GIB / 4096, 1, RAM});
+                    (PageSpan){RAM, 3 * GIB / 4096, 1});
     assert_resolves(NULL, "0x100000000+4K", "pc-q35-10.0",
-                    (PageRange){2 * GIB / 4096, 1, RAM});
+                    (PageSpan){RAM, 2 * GIB / 4096, 1});
 }
 
 static void guest_addresses_go_by_a_map_that_is_given(void **state)
 {
     assert_resolves(NULL, "0xfd001000-0xfd001fff",
-                    "0000:00:02.0/vga.vram@0xfd000000",
-                    (PageRange){1, 1, VRAM});
+                    "0000:00:02.0/vga.vram@0xfd000000", (PageSpan){VRAM, 1, 1});
     assert_resolves(NULL, "2G+4K", "pc.ram:1G-0x7fffffff@2G",
-                    (PageRange){GIB / 4096, 1, RAM});
+                    (PageSpan){RAM, GIB / 4096, 1});
 }
 
 static void ranges_come_in_the_sequence_they_were_given(void **state)
@@ -107,8 +106,8 @@ static void ranges_come_in_the_sequence_they_were_given(void **state)
     g_autoptr(GArray) ranges = range_options_resolve(&options, order, NULL);
 
     assert_int_equal(ranges->len, 2);
-    assert_int_equal(g_array_index(ranges, PageRange, 0).first_page, 2);
-    assert_int_equal(g_array_index(ranges, PageRange, 1).first_page, 0);
+    assert_int_equal(g_array_index(ranges, PageSpan, 0).first_page, 2);
+    assert_int_equal(g_array_index(ranges, PageSpan, 1).first_page, 0);
 }
 
 static void mistakes_are_told(void **state)

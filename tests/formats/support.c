@@ -43,30 +43,16 @@ void assert_no_error(const GError *error)
 PageOrder *sample_order(void)
 {
     static const PageExtent extents[] = {
-        {.block = 0, .first_page = 16, .n_pages = 4, .time_us = 120},
-        {.block = 0,
-         .first_page = 20,
-         .n_pages = 1,
-         .time_us = 150,
-         .access = PAGE_ACCESS_READ},
-        {.block = 1,
-         .first_page = 0,
-         .n_pages = 8,
-         .time_us = 90,
-         .access = PAGE_ACCESS_WRITE},
-        {.block = 1, .first_page = 3, .n_pages = 2, .time_us = 95},
-        {.block = 0,
-         .first_page = 0,
-         .n_pages = 1,
-         .time_us = 2000000,
-         .idle_loads = 3},
-        {.block = 0,
-         .first_page = 262143,
-         .n_pages = 1,
+        {.span = {0, 16, 4}, .time_us = 120},
+        {.span = {0, 20, 1}, .time_us = 150, .access = PAGE_ACCESS_READ},
+        {.span = {1, 0, 8}, .time_us = 90, .access = PAGE_ACCESS_WRITE},
+        {.span = {1, 3, 2}, .time_us = 95},
+        {.span = {0, 0, 1}, .time_us = 2000000, .idle_loads = 3},
+        {.span = {0, 262143, 1},
          .time_us = INT64_MAX,
          .access = PAGE_ACCESS_READ,
          .idle_loads = UINT32_MAX},
-        {.block = 1, .first_page = 8, .n_pages = 1, .time_us = 0},
+        {.span = {1, 8, 1}, .time_us = 0},
     };
     PageOrder *order = page_order_new();
 

@@ -100,12 +100,11 @@ static void any_order_of_random_extents_comes_back_as_it_was(void **state)
         const uint32_t block = g_rand_boolean(random);
         const uint64_t n_pages = block ? UINT64_C(1) << 51 : 2048;
         PageExtent extent = {
-            .block = block,
-            .n_pages = (uint64_t)g_rand_int_range(random, 1, 5),
+            .span = {block, 0, (uint64_t)g_rand_int_range(random, 1, 5)},
             .idle_loads = (uint32_t)g_rand_int_range(random, 0, 2),
             .access = (PageAccess)g_rand_int_range(random, 0, 3),
         };
-        extent.first_page =
+        extent.span.first_page =
             ((uint64_t)g_rand_int(random) << 32 | g_rand_int(random)) %
             (n_pages - 5);
         extent.time_us =
@@ -123,8 +122,7 @@ static void pages_in_sequence_take_three_bytes_an_extent(void **state)
 
     page_order_add_block(order, "pc.ram", 1 << 30, 4096);
     for (uint64_t i = 0; i < 1000; i++) {
-        const PageExtent extent = {
-            .first_page = i, .n_pages = 1, .time_us = i * 50};
+        const PageExtent extent = {.span = {0, i, 1}, .time_us = i * 50};
         g_array_append_val(order->extents, extent);
     }
     g_autoptr(GByteArray) file = encoded(order);

@@ -14,10 +14,8 @@ static PageOrder *order_of_one_block(void)
 static void append(PageOrder *order, uint64_t first_page, uint64_t time_us,
                    PageAccess access)
 {
-    const PageExtent extent = {.first_page = first_page,
-                               .n_pages = 1,
-                               .time_us = time_us,
-                               .access = access};
+    const PageExtent extent = {
+        .span = {0, first_page, 1}, .time_us = time_us, .access = access};
 
     page_order_append(order, &extent);
 }
@@ -57,8 +55,8 @@ static void pages_that_go_on_within_a_millisecond_are_one_extent(void **state)
     append(order, 8, 5999, PAGE_ACCESS_READ);
     append(order, 9, 4001, PAGE_ACCESS_READ);
     assert_int_equal(order->extents->len, 1);
-    assert_int_equal(page_order_extent(order, 0)->first_page, 7);
-    assert_int_equal(page_order_extent(order, 0)->n_pages, 3);
+    assert_int_equal(page_order_extent(order, 0)->span.first_page, 7);
+    assert_int_equal(page_order_extent(order, 0)->span.n_pages, 3);
     assert_int_equal(page_order_extent(order, 0)->time_us, 5000);
 }
 
@@ -67,9 +65,8 @@ pages_apart_in_time_place_or_kind_are_extents_of_their_own(void **state)
 {
     g_autoptr(PageOrder) order = order_of_one_block();
     const PageExtent idle = {
-        .first_page = 13, .n_pages = 1, .time_us = 6000, .idle_loads = 1};
-    const PageExtent other_block = {
-        .block = 1, .first_page = 14, .n_pages = 1, .time_us = 6000};
+        .span = {0, 13, 1}, .time_us = 6000, .idle_loads = 1};
+    const PageExtent other_block = {.span = {1, 14, 1}, .time_us = 6000};
 
     append(order, 7, 5000, PAGE_ACCESS_READ);
     append(order, 8, 6000, PAGE_ACCESS_READ);
@@ -122,27 +119,27 @@ static PageOrderBlock *block_of(PageOrder *order, size_t i)
 
 static void zero_count(PageOrder *order)
 {
-    extent_of(order, 2)->n_pages = 0;
+    extent_of(order, 2)->span.n_pages = 0;
 }
 
 static void count_beyond_block(PageOrder *order)
 {
-    extent_of(order, 2)->n_pages = 10;
+    extent_of(order, 2)->span.n_pages = 10;
 }
 
 static void count_that_wraps(PageOrder *order)
 {
-    extent_of(order, 3)->n_pages = UINT64_MAX;
+    extent_of(order, 3)->span.n_pages = UINT64_MAX;
 }
 
 static void page_beyond_block(PageOrder *order)
 {
-    extent_of(order, 6)->first_page = 9;
+    extent_of(order, 6)->span.first_page = 9;
 }
 
 static void block_out_of_range(PageOrder *order)
 {
-    extent_of(order, 1)->block = 2;
+    extent_of(order, 1)->span.block = 2;
 }
 
 static void time_beyond_63_bits(PageOrder *order)

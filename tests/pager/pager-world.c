@@ -173,10 +173,8 @@ PageOrder *world_order(const World *world, size_t block, uint64_t first_page,
 
     for (uint64_t i = 0; i < n_pages; i++) {
         const PageExtent extent = {
-            .first_page = first_page + n_pages - 1 - i,
-            .n_pages = 1,
+            .span = {index, first_page + n_pages - 1 - i, 1},
             .time_us = i * 10,
-            .block = index,
         };
 
         page_order_append(order, &extent);

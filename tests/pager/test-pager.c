@@ -85,8 +85,8 @@ static uint64_t count_pages(const PageOrder *order, uint64_t from, uint64_t to)
     for (guint i = 0; i < order->extents->len; i++) {
         const PageExtent *extent = page_order_extent(order, i);
 
-        for (uint64_t j = 0; j < extent->n_pages; j++) {
-            uint64_t page = extent->first_page + j;
+        for (uint64_t j = 0; j < extent->span.n_pages; j++) {
+            uint64_t page = extent->span.first_page + j;
             n_pages += page >= from && page < to;
         }
     }
@@ -198,14 +198,14 @@ static void an_order_for_other_blocks_does_no_harm(void **state)
         page_order_add_block(order, "elsewhere", 1 << 30, FAKE_PAGE_BYTES);
     uint32_t longer = page_order_add_block(order, "block0", UINT64_C(1) << 40,
                                            FAKE_PAGE_BYTES);
-    PageExtent extent = {.first_page = 7, .n_pages = 90, .block = other};
+    PageExtent extent = {.span = {other, 7, 90}};
 
     page_order_append(order, &extent);
-    extent.block = longer;
-    extent.first_page = WORLD_N_PAGES - 10;
-    extent.n_pages = 1 << 20;
+    extent.span.block = longer;
+    extent.span.first_page = WORLD_N_PAGES - 10;
+    extent.span.n_pages = 1 << 20;
     page_order_append(order, &extent);
-    extent.first_page = UINT64_C(1) << 27;
+    extent.span.first_page = UINT64_C(1) << 27;
     page_order_append(order, &extent);
     world_start(world, LOAD_POLICY_ORDER, order);
     world_attach(world);
@@ -434,12 +434,12 @@ static void first_touches_are_recorded_and_nothing_is_prefetched(void **state)
 
     g_autoptr(PageOrder) order = order_of(world, world->observe.touched);
     assert_int_equal(order->extents->len, 3);
-    assert_int_equal(page_order_extent(order, 0)->block, 1);
-    assert_int_equal(page_order_extent(order, 0)->first_page, 30);
+    assert_int_equal(page_order_extent(order, 0)->span.block, 1);
+    assert_int_equal(page_order_extent(order, 0)->span.first_page, 30);
     assert_int_equal(page_order_extent(order, 0)->access, PAGE_ACCESS_READ);
-    assert_int_equal(page_order_extent(order, 1)->first_page, 20);
+    assert_int_equal(page_order_extent(order, 1)->span.first_page, 20);
     assert_int_equal(page_order_extent(order, 1)->access, PAGE_ACCESS_WRITE);
-    assert_int_equal(page_order_extent(order, 2)->first_page, 10);
+    assert_int_equal(page_order_extent(order, 2)->span.first_page, 10);
     world_free(world);
 }
 

@@ -142,11 +142,11 @@ static void each_first_touch_is_recorded_once_in_its_sequence(void **state)
 
     g_autoptr(PageOrder) order = make_order(world);
     assert_int_equal(order->extents->len, 3);
-    assert_int_equal(page_order_extent(order, 0)->first_page, 700);
+    assert_int_equal(page_order_extent(order, 0)->span.first_page, 700);
     assert_int_equal(page_order_extent(order, 0)->access, PAGE_ACCESS_READ);
-    assert_int_equal(page_order_extent(order, 1)->first_page, 30);
+    assert_int_equal(page_order_extent(order, 1)->span.first_page, 30);
     assert_int_equal(page_order_extent(order, 1)->access, PAGE_ACCESS_WRITE);
-    assert_int_equal(page_order_extent(order, 2)->first_page, 2000);
+    assert_int_equal(page_order_extent(order, 2)->span.first_page, 2000);
     world_free(world);
 }
 

@@ -378,9 +378,10 @@ void world_assert_extent(const PageOrder *order, guint i, const char *block,
 {
     const PageExtent *extent = page_order_extent(order, i);
 
-    assert_string_equal(page_order_block(order, extent->block)->name, block);
-    assert_int_equal(extent->first_page, page);
-    assert_int_equal(extent->n_pages, 1);
+    assert_string_equal(page_order_block(order, extent->span.block)->name,
+                        block);
+    assert_int_equal(extent->span.first_page, page);
+    assert_int_equal(extent->span.n_pages, 1);
 }
 
 void assert_says(const char *message, const char *text)

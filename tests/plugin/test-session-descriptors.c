@@ -134,7 +134,7 @@ static void an_order_that_was_opened_is_replayed_without_its_name(void **state)
     g_autoptr(PageOrder) order = page_order_new();
 
     page_order_add_block(order, "pc.ram", UINT64_C(130) * 4096, 4096);
-    page_order_append(order, &(PageExtent){.first_page = 128, .n_pages = 2});
+    page_order_append(order, &(PageExtent){.span = {0, 128, 2}});
     assert_true(page_order_save(order, path, NULL));
     int fd = open_file(path);
     unlink(path);

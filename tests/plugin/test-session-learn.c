@@ -42,8 +42,7 @@ static void write_order(const char *path, const char *identity,
     g_autoptr(GError) error = NULL;
 
     for (uint64_t i = 0; i < n_pages; i++) {
-        const PageExtent extent = {
-            .block = block, .first_page = n_pages - 1 - i, .n_pages = 1};
+        const PageExtent extent = {.span = {block, n_pages - 1 - i, 1}};
 
         page_order_append(order, &extent);
     }

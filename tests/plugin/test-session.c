@@ -307,7 +307,7 @@ static void an_order_of_another_snapshot_is_warned_of_and_used(void **state)
     g_autoptr(PageOrder) order = page_order_new();
 
     page_order_add_block(order, "pc.ram", 500 * 4096, 4096);
-    page_order_append(order, &(PageExtent){.first_page = 1, .n_pages = 499});
+    page_order_append(order, &(PageExtent){.span = {0, 1, 499}});
     order->identity = g_strnfill(PAGE_ORDER_IDENTITY_DIGITS, 'a');
     assert_true(page_order_save(order, path, NULL));
     assert_load_warns(world, path, "recorded for another snapshot");

@@ -29,10 +29,8 @@ void add(PageOrder *order, uint32_t block, uint64_t first_page,
          uint64_t n_pages, uint64_t time_us)
 {
     PageExtent extent = {
-        .first_page = first_page,
-        .n_pages = n_pages,
+        .span = {block, first_page, n_pages},
         .time_us = time_us,
-        .block = block,
     };
 
     g_array_append_val(order->extents, extent);
@@ -44,10 +42,8 @@ PageOrder *order_of_rows(const Row *rows, size_t n_rows)
 
     for (size_t i = 0; i < n_rows; i++) {
         const PageExtent extent = {
-            .first_page = rows[i].first_page,
-            .n_pages = rows[i].n_pages,
+            .span = {rows[i].block, rows[i].first_page, rows[i].n_pages},
             .time_us = rows[i].time_us,
-            .block = rows[i].block,
             .idle_loads = rows[i].idle_loads,
             .access = rows[i].access,
         };
@@ -75,9 +71,7 @@ PageOrder *random_order(GRand *rand, guint max_extents, gboolean by_time)
         guint first_page = g_rand_int_range(rand, 0, n_pages_of(block));
         guint room = MIN(n_pages_of(block) - first_page, 24);
         PageExtent extent = {
-            .first_page = first_page,
-            .n_pages = g_rand_int_range(rand, 1, room + 1),
-            .block = block,
+            .span = {block, first_page, g_rand_int_range(rand, 1, room + 1)},
             .access = g_rand_int_range(rand, 0, 3),
             .idle_loads = g_rand_int_range(rand, 0, 3),
         };
@@ -101,11 +95,11 @@ gint64 *owners_of(const PageOrder *order, uint32_t block)
     for (guint i = order->extents->len; i-- > 0;) {
         const PageExtent *extent = page_order_extent(order, i);
 
-        if (extent->block != block) {
+        if (extent->span.block != block) {
             continue;
         }
-        for (uint64_t k = 0; k < extent->n_pages; k++) {
-            owners[extent->first_page + k] = i;
+        for (uint64_t k = 0; k < extent->span.n_pages; k++) {
+            owners[extent->span.first_page + k] = i;
         }
     }
     return owners;
@@ -118,9 +112,9 @@ void assert_extents(const PageOrder *order, const PageOrder *expected)
         const PageExtent *is = page_order_extent(order, i);
         const PageExtent *should = page_order_extent(expected, i);
 
-        assert_int_equal(is->block, should->block);
-        assert_int_equal(is->first_page, should->first_page);
-        assert_int_equal(is->n_pages, should->n_pages);
+        assert_int_equal(is->span.block, should->span.block);
+        assert_int_equal(is->span.first_page, should->span.first_page);
+        assert_int_equal(is->span.n_pages, should->span.n_pages);
         assert_int_equal(is->time_us, should->time_us);
     }
 }
@@ -151,8 +145,8 @@ gboolean has_page(const PageOrder *order, uint32_t block, uint64_t page)
     for (guint i = 0; i < order->extents->len; i++) {
         const PageExtent *extent = page_order_extent(order, i);
 
-        if (extent->block == block && page >= extent->first_page &&
-            page - extent->first_page < extent->n_pages) {
+        if (extent->span.block == block && page >= extent->span.first_page &&
+            page - extent->span.first_page < extent->span.n_pages) {
             return TRUE;
         }
     }
@@ -176,8 +170,9 @@ void assert_disjoint(const PageOrder *order)
     for (guint i = 0; i < order->extents->len; i++) {
         const PageExtent *extent = page_order_extent(order, i);
 
-        for (uint64_t k = 0; k < extent->n_pages; k++) {
-            gsize page = (extent->first_page + k) * N_BLOCKS + extent->block;
+        for (uint64_t k = 0; k < extent->span.n_pages; k++) {
+            gsize page =
+                (extent->span.first_page + k) * N_BLOCKS + extent->span.block;
 
             assert_true(g_hash_table_add(seen, GSIZE_TO_POINTER(page)));
         }

@@ -117,7 +117,7 @@ static void unused_pages_decay_and_leave(void **state)
         }
     }
     assert_int_equal(order->extents->len, 1);
-    assert_int_equal(extent_of(order, 0)->first_page, 20);
+    assert_int_equal(extent_of(order, 0)->span.first_page, 20);
     assert_int_equal(order->n_runs, 4);
 }
 

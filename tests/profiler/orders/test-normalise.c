@@ -69,9 +69,9 @@ static void a_block_map_renumbers_the_segments(void **state)
     const uint32_t map[N_BLOCKS] = {7, 2, 4};
     g_autoptr(GArray) segments = order_segments(order, map);
 
-    assert_int_equal(segment_at(segments, 0)->block, 2);
+    assert_int_equal(segment_at(segments, 0)->span.block, 2);
     assert_int_equal(segment_at(segments, 0)->extent, 1);
-    assert_int_equal(segment_at(segments, 1)->block, 7);
+    assert_int_equal(segment_at(segments, 1)->span.block, 7);
 }
 
 static void normalised_orders_have_each_page_once(void **state)
@@ -118,11 +118,13 @@ static void segments_agree_with_a_count_page_by_page(void **state)
                     continue;
                 }
                 segment = segment_at(segments, i);
-                assert_int_equal(segment->block, block);
+                assert_int_equal(segment->span.block, block);
                 assert_int_equal(segment->extent, owners[page]);
-                assert_in_range(page, segment->first_page,
-                                segment->first_page + segment->n_pages - 1);
-                i += page + 1 == segment->first_page + segment->n_pages;
+                assert_in_range(page, segment->span.first_page,
+                                segment->span.first_page +
+                                    segment->span.n_pages - 1);
+                i += page + 1 ==
+                     segment->span.first_page + segment->span.n_pages;
             }
         }
         assert_int_equal(i, segments->len);

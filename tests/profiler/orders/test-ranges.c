@@ -13,32 +13,32 @@
 
 static GArray *no_ranges(void)
 {
-    return g_array_new(FALSE, FALSE, sizeof(PageRange));
+    return g_array_new(FALSE, FALSE, sizeof(PageSpan));
 }
 
 static void add_range(GArray *ranges, uint32_t block, uint64_t first_page,
                       uint64_t n_pages)
 {
-    PageRange range = {first_page, n_pages, block};
+    PageSpan range = {block, first_page, n_pages};
 
     g_array_append_val(ranges, range);
 }
 
-static const PageRange *range_at(const GArray *ranges, guint i)
+static const PageSpan *range_at(const GArray *ranges, guint i)
 {
-    return &g_array_index(ranges, PageRange, i);
+    return &g_array_index(ranges, PageSpan, i);
 }
 
 static void bytes_are_rounded_out_to_pages(void **state)
 {
     g_autoptr(PageOrder) order = empty_order();
-    PageRange range;
+    PageSpan range;
 
-    assert_true(page_range_of_bytes(order, RAM, 4095, 2, &range, NULL));
+    assert_true(order_span_of_bytes(order, RAM, 4095, 2, &range, NULL));
     assert_int_equal(range.block, RAM);
     assert_int_equal(range.first_page, 0);
     assert_int_equal(range.n_pages, 2);
-    assert_true(page_range_of_bytes(order, BIOS, 512, 512, &range, NULL));
+    assert_true(order_span_of_bytes(order, BIOS, 512, 512, &range, NULL));
     assert_int_equal(range.first_page, 1);
     assert_int_equal(range.n_pages, 1);
 }
@@ -58,9 +58,9 @@ static void bytes_beyond_the_block_are_an_error(void **state)
 
     for (size_t i = 0; i < G_N_ELEMENTS(beyond); i++) {
         g_autoptr(GError) error = NULL;
-        PageRange range;
+        PageSpan range;
 
-        assert_false(page_range_of_bytes(order, RAM, beyond[i].off_bytes,
+        assert_false(order_span_of_bytes(order, RAM, beyond[i].off_bytes,
                                          beyond[i].len_bytes, &range, &error));
         assert_true(
             g_error_matches(error, PROFILER_ERROR, PROFILER_ERROR_RANGE));
@@ -87,7 +87,7 @@ static void dropping_a_block_leaves_the_others(void **state)
     g_autoptr(PageOrder) order =
         ORDER_OF({RAM, 10, 20, 5000}, {VRAM, 10, 4, 7000});
     g_autoptr(GArray) ranges = no_ranges();
-    PageRange all = {.n_pages = RAM_PAGES, .block = RAM};
+    PageSpan all = {.n_pages = RAM_PAGES, .block = RAM};
 
     g_array_append_val(ranges, all);
     g_autoptr(PageOrder) rest = order_drop(order, ranges);
@@ -138,8 +138,8 @@ static void dropped_pages_are_gone_and_pinned_ones_are_there(void **state)
         for (guint i = 0; i < picked->extents->len; i++) {
             const PageExtent *extent = page_order_extent(picked, i);
 
-            add_range(ranges, extent->block, extent->first_page,
-                      extent->n_pages);
+            add_range(ranges, extent->span.block, extent->span.first_page,
+                      extent->span.n_pages);
         }
         rest = order_drop(order, ranges);
         pinned = order_pin(order, ranges);

@@ -179,9 +179,9 @@ static void notes_of_several_threads_are_all_there(void **state)
     for (guint i = 0; i < order->extents->len; i++) {
         const PageExtent *extent = page_order_extent(order, i);
 
-        assert_int_equal(extent->first_page, next_page);
+        assert_int_equal(extent->span.first_page, next_page);
         assert_int_equal(extent->time_us, next_page);
-        next_page += extent->n_pages;
+        next_page += extent->span.n_pages;
     }
     assert_int_equal(next_page, N_THREADS * NOTES_PER_THREAD);
 }

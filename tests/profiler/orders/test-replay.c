@@ -53,9 +53,7 @@ static void add_extent(World *world, unsigned phase, uint32_t block,
                        uint64_t first_page, uint64_t n_pages)
 {
     const PageExtent extent = {
-        .block = block,
-        .first_page = first_page,
-        .n_pages = n_pages,
+        .span = {block, first_page, n_pages},
         .time_us = phase * (uint64_t)NEXT_PHASE_US,
     };
 

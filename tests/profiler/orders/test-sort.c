@@ -55,9 +55,9 @@ static void the_first_extent_of_a_page_counts_before_sorting(void **state)
 
 static void assert_same(const PageExtent *a, const PageExtent *b)
 {
-    assert_int_equal(a->block, b->block);
-    assert_int_equal(a->first_page, b->first_page);
-    assert_int_equal(a->n_pages, b->n_pages);
+    assert_int_equal(a->span.block, b->span.block);
+    assert_int_equal(a->span.first_page, b->span.first_page);
+    assert_int_equal(a->span.n_pages, b->span.n_pages);
     assert_int_equal(a->time_us, b->time_us);
     assert_int_equal(a->idle_loads, b->idle_loads);
     assert_int_equal(a->access, b->access);

@@ -30,7 +30,7 @@ static void an_empty_order_is_all_0(void **state)
     assert_int_equal(stat->n_extents, 0);
     assert_int_equal(stat->n_pages, 0);
     assert_int_equal(stat->n_phases, 0);
-    assert_int_equal(stat->run_pages_max, 0);
+    assert_int_equal(stat->stretch_pages_max, 0);
     assert_int_equal(stat->blocks->len, N_BLOCKS);
     assert_int_equal(timeline_at(stat, 3), 0);
 }
@@ -61,14 +61,14 @@ static void runs_are_sorted_into_powers_of_two(void **state)
                  {RAM, 30, 4, 0}, {RAM, 40, 5, 0});
     g_autoptr(OrderStat) stat = order_stat(order, NULL, &OPTIONS);
 
-    assert_int_equal(stat->n_runs, 5);
-    assert_int_equal(stat->run_pages_min, 1);
-    assert_int_equal(stat->run_pages_median, 3);
-    assert_int_equal(stat->run_pages_max, 5);
-    assert_int_equal(stat->run_pages_dist[0], 1);
-    assert_int_equal(stat->run_pages_dist[1], 1);
-    assert_int_equal(stat->run_pages_dist[2], 2);
-    assert_int_equal(stat->run_pages_dist[3], 1);
+    assert_int_equal(stat->n_stretches, 5);
+    assert_int_equal(stat->stretch_pages_min, 1);
+    assert_int_equal(stat->stretch_pages_median, 3);
+    assert_int_equal(stat->stretch_pages_max, 5);
+    assert_int_equal(stat->stretch_pages_dist[0], 1);
+    assert_int_equal(stat->stretch_pages_dist[1], 1);
+    assert_int_equal(stat->stretch_pages_dist[2], 2);
+    assert_int_equal(stat->stretch_pages_dist[3], 1);
 }
 
 static void the_timeline_ends_with_the_last_first_touch(void **state)

@@ -13,8 +13,8 @@ static uint64_t n_bytes_in(const PageOrder *order)
     for (guint i = 0; i < order->extents->len; i++) {
         const PageExtent *extent = page_order_extent(order, i);
 
-        n_bytes += extent->n_pages *
-                   page_order_block(order, extent->block)->page_bytes;
+        n_bytes += extent->span.n_pages *
+                   page_order_block(order, extent->span.block)->page_bytes;
     }
     return n_bytes;
 }

@@ -53,8 +53,7 @@ static PageOrder *new_order(void)
 static void add(PageOrder *order, uint64_t page, uint64_t n_pages,
                 uint64_t time_us)
 {
-    PageExtent extent = {
-        .first_page = page, .n_pages = n_pages, .time_us = time_us};
+    PageExtent extent = {.span = {0, page, n_pages}, .time_us = time_us};
 
     g_array_append_val(order->extents, extent);
 }
@@ -132,7 +131,7 @@ static void test_two_orders_are_told_apart_page_by_page(void **state)
     page_order_add_block(b, "pc.ram", GIB, 4096);
     add(a, 0, 4, 0);
     add(b, 2, 3, 0);
-    g_array_index(b->extents, PageExtent, 0).block = 1;
+    g_array_index(b->extents, PageExtent, 0).span.block = 1;
     data = plot_data_new(orders, 2, NULL);
     assert_int_equal(data->shared_pages[PLOT_HAS_A], 2);
     assert_int_equal(data->shared_pages[PLOT_HAS_B], 1);

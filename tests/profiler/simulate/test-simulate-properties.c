@@ -14,8 +14,8 @@ static PageOrder *random_trace(GRand *rand, size_t n_bursts)
 
     for (size_t i = 0; i < n_bursts; i++) {
         PageExtent extent = {
-            .first_page = (uint64_t)g_rand_int_range(rand, 0, 16000),
-            .n_pages = (uint64_t)g_rand_int_range(rand, 1, 40),
+            .span = {0, (uint64_t)g_rand_int_range(rand, 0, 16000),
+                     (uint64_t)g_rand_int_range(rand, 1, 40)},
             .time_us = time_us,
         };
 

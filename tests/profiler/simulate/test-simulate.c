@@ -32,8 +32,7 @@ static SimulateParams slow_params(void)
 static void add(PageOrder *order, uint64_t page, uint64_t n_pages,
                 uint64_t time_ms)
 {
-    PageExtent extent = {
-        .first_page = page, .n_pages = n_pages, .time_us = time_ms * 1000};
+    PageExtent extent = {.span = {0, page, n_pages}, .time_us = time_ms * 1000};
 
     page_order_append(order, &extent);
 }
@@ -357,10 +356,8 @@ static void test_blocks_are_loaded_as_they_lie_in_the_file(void **state)
     snapshot.n_blocks = 2;
     page_order_add_block(trace, "second", PAGE_BYTES, PAGE_BYTES);
     page_order_add_block(trace, "ram", PAGE_BYTES, PAGE_BYTES);
-    page_order_append(trace,
-                      &(PageExtent){.block = 1, .n_pages = 1, .time_us = 2000});
-    page_order_append(trace,
-                      &(PageExtent){.block = 0, .n_pages = 1, .time_us = 3000});
+    page_order_append(trace, &(PageExtent){.span = {1, 0, 1}, .time_us = 2000});
+    page_order_append(trace, &(PageExtent){.span = {0, 0, 1}, .time_us = 3000});
     assert_true(simulate_load(NULL, trace, &snapshot, &params,
                               LOAD_POLICY_SEQUENTIAL, &result, NULL));
     assert_int_equal(result.demand_faults, 1);
@@ -493,7 +490,7 @@ static void test_pages_too_large_to_simulate_are_refused(void **state)
     SimulateParams params = slow_params();
     g_autoptr(GError) error = NULL;
     g_autoptr(PageOrder) trace = page_order_new();
-    PageExtent extent = {.n_pages = 1};
+    PageExtent extent = {.span.n_pages = 1};
     SimulateResult result;
 
     page_order_add_block(trace, "ram", UINT64_C(1) << 40, UINT64_C(1) << 40);
@@ -507,7 +504,7 @@ static void test_pages_of_very_different_sizes_can_be_simulated(void **state)
 {
     SimulateParams params;
     g_autoptr(PageOrder) trace = page_order_new();
-    PageExtent extent = {.block = 1, .n_pages = 4096};
+    PageExtent extent = {.span = {1, 0, 4096}};
 
     simulate_params_init(&params);
     params.storage = slow_params().storage;
