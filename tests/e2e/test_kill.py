@@ -120,6 +120,20 @@ class KillSave(Case):
         self.assertEqual(digest(self.path), before)
         self.assert_saved(vm)
 
+    def test_a_save_that_is_interrupted_leaves_nothing(self):
+        vm = self.running(TESTED)
+        before = vm.qmp.execute("query-migrate-capabilities")
+        process = self.save(vm)
+        vm.qmp.wait_event("STOP")
+        process.kill(signal.SIGTERM)
+        # It may have been through before the signal came.
+        was_saved = process.wait() == 0
+        self.assertTrue(vm.qmp.execute("query-status")["running"])
+        self.assertEqual(vm.qmp.execute("query-fdsets"), [])
+        self.assertEqual(vm.qmp.execute("query-migrate-capabilities"), before)
+        self.assertEqual([self.path] if was_saved else [],
+                         list(self.directory.iterdir()))
+
     def test_the_next_save_sets_back_what_a_killed_one_has_set(self):
         vm = self.running(TESTED)
         vm.qmp.execute("migrate-set-parameters", max_bandwidth=12345678)
