@@ -146,6 +146,43 @@ char **qemu_args_for_load(char *const *argv, const char *plugin, int control_fd,
     return finish(args);
 }
 
+/* How many arguments from argv[0] on are ours; 0: it is somebody else's. */
+static size_t count_ours(char *const *argv)
+{
+    const char *value = argv[1];
+
+    if (!value) {
+        return 0;
+    }
+    if (strcmp(argv[0], "-plugin") == 0) {
+        return strstr(value, "/" PLUGIN_FILE) ? 2 : 0;
+    }
+    if (strcmp(argv[0], "-chardev") == 0) {
+        return g_str_has_prefix(value, "socket,id=preheat-qmp,") ? 2 : 0;
+    }
+    if (strcmp(argv[0], "-qmp") == 0 &&
+        strcmp(value, "chardev:preheat-qmp") == 0) {
+        /* … and "-incoming defer -S", which follow it. */
+        return 2 + MIN(g_strv_length((char **)argv + 2), 3);
+    }
+    return 0;
+}
+
+char **qemu_args_without_ours(char *const *argv)
+{
+    GPtrArray *args = g_ptr_array_new_with_free_func(g_free);
+
+    while (*argv) {
+        size_t n_ours = count_ours(argv);
+
+        if (n_ours == 0) {
+            g_ptr_array_add(args, g_strdup(*argv));
+        }
+        argv += MAX(n_ours, 1);
+    }
+    return finish(args);
+}
+
 void qemu_args_set_plugin_api(int version)
 {
     g_autofree char *text = g_strdup_printf("%d", version);

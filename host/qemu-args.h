@@ -39,6 +39,10 @@ char **qemu_args_for_run(char *const *argv, const char *plugin);
 char **qemu_args_for_load(char *const *argv, const char *plugin, int control_fd,
                           int qmp_fd);
 
+/* What is left of the arguments of a QEMU (without its program) that one of
+ * these started.  For g_strfreev(). */
+char **qemu_args_without_ours(char *const *argv);
+
 /* Let the plugin say version of QEMU's plugin interface (0: let it choose),
  * in what is started from now on. */
 void qemu_args_set_plugin_api(int version);

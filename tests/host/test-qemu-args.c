@@ -56,6 +56,22 @@ static void commas_in_the_plugins_path_are_doubled(void **state)
                               "-plugin /a,,b/preheat.so");
 }
 
+static void what_we_added_is_told_from_what_the_user_gave(void **state)
+{
+    g_autofree char *user = g_strjoinv(" ", (char **)user_argv);
+    g_auto(GStrv) loaded =
+        qemu_args_for_load(user_argv, "/lib/libpreheat-plugin.so", 5, 6);
+    g_auto(GStrv) ran =
+        qemu_args_for_run(user_argv, "/lib/libpreheat-plugin.so");
+    g_auto(GStrv) from_load = qemu_args_without_ours(loaded);
+    g_auto(GStrv) from_run = qemu_args_without_ours(ran);
+    g_autofree char *first = g_strjoinv(" ", from_load);
+    g_autofree char *second = g_strjoinv(" ", from_run);
+
+    assert_string_equal(first, user);
+    assert_string_equal(second, user);
+}
+
 static void the_environment_names_the_plugin_first(void **state)
 {
     g_autofree char *path = NULL;
@@ -86,6 +102,7 @@ int main(void)
         cmocka_unit_test(options_that_say_what_to_load_are_refused),
         cmocka_unit_test(a_loads_arguments_follow_the_users),
         cmocka_unit_test(commas_in_the_plugins_path_are_doubled),
+        cmocka_unit_test(what_we_added_is_told_from_what_the_user_gave),
         cmocka_unit_test(the_environment_names_the_plugin_first),
         cmocka_unit_test(the_plugins_interface_version_is_handed_over_if_given),
     };

@@ -1,0 +1,24 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The manifest of a machine that runs: what formats/manifest.h wants to know,
+ * asked of QEMU and of its process.
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include <glib.h>
+
+#include "formats/manifest.h"
+#include "formats/ram-image.h"
+#include "host/rpc.h"
+
+/* Of the QEMU behind qmp, whose process is pid.  disks: of host/disks.h, as
+ * they are for the snapshot; their files are looked at now, so the guest should
+ * stand still.  Sets all but identity, order, run-state and RAM blocks. */
+Manifest *machine_manifest_collect(Rpc *qmp, pid_t pid, const GArray *disks,
+                                   GError **error);
+
+/* Set what the RAM image tells. */
+void machine_manifest_set_image(Manifest *manifest, const RamImage *image);
