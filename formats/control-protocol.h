@@ -12,9 +12,9 @@
  *              "timestamp": {"seconds": …, "microseconds": …}}
  *
  * The plugin speaks it on the socket that it inherits as its option
- * control-fd=N, and on the abstract UNIX socket "\0preheat-PID" (PID is
- * QEMU's), where it answers only its own user and root.  Commands of one
- * connection are answered in sequence.  docs/control-protocol.md has the
+ * control-fd=N, and on an abstract UNIX socket (CONTROL_SOCKET_NAME_FORMAT),
+ * where it answers only its own user and root.  Commands of one connection are
+ * answered in sequence.  docs/control-protocol.md has the
  * arguments.
  */
 #pragma once
@@ -131,9 +131,11 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
 /* Length limit of one line, in bytes, newline included. */
 #define CONTROL_MAX_LINE_BYTES (1 << 20)
 
-/* printf() format of the abstract socket's name, without the leading NUL;
- * takes QEMU's process ID as an int. */
-#define CONTROL_SOCKET_NAME_FORMAT "preheat-%d"
+/* printf() format of the abstract socket's name, without the leading NUL: takes
+ * the inode number of QEMU's PID namespace (stat() of /proc/PID/ns/pid) as a
+ * uintmax_t, and the process ID that QEMU has there as an int.  Containers with
+ * a network namespace in common may have QEMUs of equal IDs. */
+#define CONTROL_SOCKET_NAME_FORMAT "preheat-%ju-%d"
 
 /* Begin: open the snapshot and the order, read hot pages ahead.
  *   descriptors  "snapshot", "order" (both optional)
