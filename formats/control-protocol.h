@@ -241,21 +241,21 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
  * Events go to every connection.  One that does not read them is cut off.
  */
 
-/* A page cannot be had.  Sent when that is found out, and again, with
- * waited-for true, when somebody begins to wait for it.
- *   file, offset (bytes), operation ("reading" or "placing"), error (text)
+/* A page cannot be had.  Sent of the first such page, and of each that somebody
+ * waits for; again after "retry".
+ *   file, offset (bytes), error (text)
+ *   operation    "reading", "placing" or CONTROL_OPERATION_CHECKING
  *   waited-for   whether a thread of QEMU is blocked on it: a vCPU, or all of
  *                QEMU where it is the main loop, which then answers nobody */
 #define CONTROL_EVENT_READ_ERROR "PREHEAT_READ_ERROR"
 
+/* The snapshot was written to while it was loaded: what the guest has may be a
+ * mix of two states, and no "retry" mends that. */
+#define CONTROL_OPERATION_CHECKING "checking"
+
 /* A read takes long, and is still under way.
  *   file, offset (bytes), seconds (so far, a whole number), waited-for */
 #define CONTROL_EVENT_READ_SLOW "PREHEAT_READ_SLOW"
-
-/* The snapshot was written to while it was loaded: what the guest has may be a
- * mix of two states, and no "retry" helps.  The state is "failed" from then on.
- *   file, error (text) */
-#define CONTROL_EVENT_SNAPSHOT_CHANGED "PREHEAT_SNAPSHOT_CHANGED"
 
 /* The load is complete. data: {} */
 #define CONTROL_EVENT_LOADED "PREHEAT_LOADED"
