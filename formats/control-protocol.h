@@ -48,12 +48,12 @@ typedef enum {
 } LoadState;
 
 typedef enum {
-    MILESTONE_QEMU_READY,     /* QEMU is ready to load */
-    MILESTONE_MACHINE_LOADED, /* QEMU has loaded its devices */
-    MILESTONE_RESUMED,        /* the guest runs */
-    MILESTONE_PAUSED,         /* the guest could run, and is to stay paused */
-    MILESTONE_ORDER_DONE,     /* the order's pages are in */
-    MILESTONE_LOADED,         /* every page is in */
+    MILESTONE_QEMU_READY,   /* QEMU is ready to load */
+    MILESTONE_DEVICE_STATE, /* QEMU has loaded its devices' state */
+    MILESTONE_RESUMED,      /* the guest runs */
+    MILESTONE_PAUSED,       /* the guest could run, and is to stay paused */
+    MILESTONE_ORDER_DONE,   /* the order's pages are in */
+    MILESTONE_LOADED,       /* every page is in */
     N_MILESTONES,
 } Milestone;
 
@@ -163,11 +163,11 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
 #define CONTROL_CMD_ATTACH "attach"
 
 /* Tell how far QEMU is; some of it is for the statistics only.
- *   name         "qemu-ready"; "machine-loaded" right after QEMU has loaded it;
+ *   name         "qemu-ready"; "device-state" right after QEMU has loaded it;
  *                "resumed", or "paused" where the guest is not to run yet; and
  *                with policy full "loaded"
  *   time-us      CLOCK_MONOTONIC in microseconds
- * "machine-loaded" is an error where QEMU has written to pages that it was not
+ * "device-state" is an error where QEMU has written to pages that it was not
  * given: the guest must not run then.  With "resumed" or "paused" the launcher
  * hands the load over: see "When something fails". */
 #define CONTROL_CMD_MILESTONE "milestone"
