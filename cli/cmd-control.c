@@ -4,8 +4,13 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "formats/control-protocol.h"
 #include "host/plugin-client.h"
 #include "util/error.h"
+
+/* How long the plugin may take for what it answers at once, and QEMU to end. */
+#define ANSWER_TIMEOUT_MS 30000
+#define QUIT_TIMEOUT_MS   15000
 
 /* NULL text: no arguments. */
 static bool parse_arguments(const char *text, json_t **ret_arguments,
@@ -30,8 +35,53 @@ static bool parse_arguments(const char *text, json_t **ret_arguments,
     return true;
 }
 
-static int execute(const char *socket_path, int pid, const char *command,
-                   const char *arguments_text)
+/* Whether the plugin answers the command at once, or within seconds. */
+static bool is_prompt(const char *command)
+{
+    static const char *const commands[] = {CONTROL_CMD_QUERY, CONTROL_CMD_RETRY,
+                                           CONTROL_CMD_PROFILE_QUERY, NULL};
+
+    return g_strv_contains(commands, command);
+}
+
+/* Steals arguments.  A QEMU that ends says no more. */
+static bool execute_quit(Rpc *control, json_t *arguments, json_t **ret_answer,
+                         GError **error)
+{
+    g_autoptr(GError) local = NULL;
+
+    rpc_set_answer_timeout(control, QUIT_TIMEOUT_MS);
+    if (rpc_execute(control, CONTROL_CMD_QUIT, arguments, ret_answer, &local)) {
+        return true;
+    }
+    if (g_error_matches(local, UTIL_ERROR, UTIL_ERROR_CLOSED)) {
+        *ret_answer = json_object();
+        return true;
+    }
+    g_propagate_error(error, g_steal_pointer(&local));
+    if (g_error_matches(*error, UTIL_ERROR, UTIL_ERROR_TIMEOUT)) {
+        g_prefix_error(error, "QEMU was killed and has not ended yet: the "
+                              "kernel ends it when the storage that it waits "
+                              "for answers, or gives up: ");
+    }
+    return false;
+}
+
+/* Steals arguments. */
+static bool execute(Rpc *control, const char *command, json_t *arguments,
+                    json_t **ret_answer, GError **error)
+{
+    if (g_str_equal(command, CONTROL_CMD_QUIT)) {
+        return execute_quit(control, arguments, ret_answer, error);
+    }
+    if (is_prompt(command)) {
+        rpc_set_answer_timeout(control, ANSWER_TIMEOUT_MS);
+    }
+    return rpc_execute(control, command, arguments, ret_answer, error);
+}
+
+static int connect_and_execute(const char *socket_path, int pid,
+                               const char *command, const char *arguments_text)
 {
     g_autoptr(Rpc) control = NULL;
     json_t *arguments, *answer;
@@ -46,7 +96,7 @@ static int execute(const char *socket_path, int pid, const char *command,
         json_decref(arguments);
         return command_fail(error);
     }
-    if (!rpc_execute(control, command, arguments, &answer, &error)) {
+    if (!execute(control, command, arguments, &answer, &error)) {
         return command_fail(error);
     }
     return command_print_json(answer);
@@ -74,7 +124,7 @@ static int cmd_control_run(int argc, char **argv)
     if (!g_utf8_validate(argv[1], -1, NULL)) {
         return command_usage_error("the command is not UTF-8");
     }
-    return execute(socket_path, pid, argv[1], argv[2]);
+    return connect_and_execute(socket_path, pid, argv[1], argv[2]);
 }
 
 const Command cmd_control = {

@@ -12,9 +12,9 @@
  *              "timestamp": {"seconds": …, "microseconds": …}}
  *
  * The plugin speaks it on the socket that it inherits as its option
- * control-fd=N, and on the abstract UNIX socket "\0preheat-PID" (PID is
- * QEMU's), where it answers only its own user and root.  Commands of one
- * connection are answered in sequence.  docs/control-protocol.md has the
+ * control-fd=N, and on an abstract UNIX socket (CONTROL_SOCKET_NAME_FORMAT),
+ * where it answers only its own user and root.  Commands of one connection are
+ * answered in sequence.  docs/control-protocol.md has the
  * arguments.
  */
 #pragma once
@@ -131,9 +131,11 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
 /* Length limit of one line, in bytes, newline included. */
 #define CONTROL_MAX_LINE_BYTES (1 << 20)
 
-/* printf() format of the abstract socket's name, without the leading NUL;
- * takes QEMU's process ID as an int. */
-#define CONTROL_SOCKET_NAME_FORMAT "preheat-%d"
+/* printf() format of the abstract socket's name, without the leading NUL: takes
+ * the inode number of QEMU's PID namespace (stat() of /proc/PID/ns/pid) as a
+ * uintmax_t, and the process ID that QEMU has there as an int.  Containers with
+ * a network namespace in common may have QEMUs of equal IDs. */
+#define CONTROL_SOCKET_NAME_FORMAT "preheat-%ju-%d"
 
 /* Begin: open the snapshot and the order, read hot pages ahead.
  *   descriptors  "snapshot", "order" (both optional)
@@ -239,21 +241,21 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
  * Events go to every connection.  One that does not read them is cut off.
  */
 
-/* A page cannot be had.  Sent when that is found out, and again, with
- * waited-for true, when somebody begins to wait for it.
- *   file, offset (bytes), operation ("reading" or "placing"), error (text)
+/* A page cannot be had.  Sent of the first such page, and of each that somebody
+ * waits for; again after "retry".
+ *   file, offset (bytes), error (text)
+ *   operation    "reading", "placing" or CONTROL_OPERATION_CHECKING
  *   waited-for   whether a thread of QEMU is blocked on it: a vCPU, or all of
  *                QEMU where it is the main loop, which then answers nobody */
 #define CONTROL_EVENT_READ_ERROR "PREHEAT_READ_ERROR"
 
+/* The snapshot was written to while it was loaded: what the guest has may be a
+ * mix of two states, and no "retry" mends that. */
+#define CONTROL_OPERATION_CHECKING "checking"
+
 /* A read takes long, and is still under way.
  *   file, offset (bytes), seconds (so far, a whole number), waited-for */
 #define CONTROL_EVENT_READ_SLOW "PREHEAT_READ_SLOW"
-
-/* The snapshot was written to while it was loaded: what the guest has may be a
- * mix of two states, and no "retry" helps.  The state is "failed" from then on.
- *   file, error (text) */
-#define CONTROL_EVENT_SNAPSHOT_CHANGED "PREHEAT_SNAPSHOT_CHANGED"
 
 /* The load is complete. data: {} */
 #define CONTROL_EVENT_LOADED "PREHEAT_LOADED"

@@ -6,11 +6,15 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "util/error.h"
 
 #define READ_CHUNK_BYTES 65536
+
+/* A peer that takes nothing for so long is not there any more. */
+#define SEND_TIMEOUT_S 30
 
 struct JsonLine {
     int fd;
@@ -21,8 +25,11 @@ struct JsonLine {
 
 JsonLine *json_line_new(int fd, size_t max_line_bytes)
 {
+    const struct timeval timeout = {.tv_sec = SEND_TIMEOUT_S};
     JsonLine *line = g_new0(JsonLine, 1);
 
+    /* Fails only for what is no socket, and then sending tells. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
     line->fd = fd;
     line->max_line_bytes = max_line_bytes;
     line->input = g_byte_array_new();
@@ -92,6 +99,11 @@ static bool send_all(int fd, const char *data, size_t len, const int *fds,
         if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) {
             g_set_error(error, UTIL_ERROR, UTIL_ERROR_CLOSED,
                         "the connection was closed");
+            return false;
+        }
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            g_set_error(error, UTIL_ERROR, UTIL_ERROR_TIMEOUT,
+                        "takes nothing that is sent to it");
             return false;
         }
         if (n < 0) {

@@ -29,7 +29,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(JsonLine, json_line_free)
 /* For poll(); still owned by line. */
 int json_line_fd(const JsonLine *line);
 
-/* Send message as one line; blocks until the socket has taken it. */
+/* Send message as one line; blocks until the socket has taken it, or has taken
+ * nothing for half a minute (UTIL_ERROR_TIMEOUT). */
 bool json_line_send(JsonLine *line, const json_t *message, GError **error);
 
 /* The same, and with the line's first byte the n_fds descriptors fds, which

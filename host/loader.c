@@ -465,7 +465,10 @@ static bool load_snapshot(Load *load, GError **error)
            tell_milestone(
                load, load->full ? MILESTONE_LOADED : MILESTONE_DEVICE_STATE,
                g_get_monotonic_time(), error) &&
-           wait_for_pages(load, error) && (stays_paused || resume(load, error));
+           wait_for_pages(load, error) &&
+           (stays_paused ? tell_milestone(load, MILESTONE_PAUSED,
+                                          g_get_monotonic_time(), error)
+                         : resume(load, error));
 }
 
 /* After a read error: whether somebody has mended it. */

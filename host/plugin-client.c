@@ -3,6 +3,10 @@
  */
 #include "host/plugin-client.h"
 
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "formats/control-protocol.h"
@@ -70,10 +74,43 @@ static void explain_hanging_up(const Rpc *control, GError **error)
     }
 }
 
+/* The ID that process pid has in its own PID namespace.  Where that cannot be
+ * found out, it is taken for ours. */
+static int inner_pid(pid_t pid)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/status", (int)pid);
+    g_autofree char *status = NULL;
+    const char *ids = NULL;
+    int inner = (int)pid;
+
+    if (g_file_get_contents(path, &status, NULL, NULL)) {
+        ids = strstr(status, "\nNSpid:");
+    }
+    if (ids) {
+        /* From our namespace inwards. */
+        ids += strlen("\nNSpid:");
+        while (*ids == '\t') {
+            inner = (int)strtol(ids, (char **)&ids, 10);
+        }
+    }
+    return inner;
+}
+
+static char *socket_name(pid_t pid)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/ns/pid", (int)pid);
+    struct stat ns;
+
+    if (stat(path, &ns) < 0 && stat("/proc/self/ns/pid", &ns) < 0) {
+        ns.st_ino = 0;
+    }
+    return g_strdup_printf(CONTROL_SOCKET_NAME_FORMAT, (uintmax_t)ns.st_ino,
+                           inner_pid(pid));
+}
+
 Rpc *plugin_client_connect(pid_t pid, uid_t owner, GError **error)
 {
-    g_autofree char *name =
-        g_strdup_printf(CONTROL_SOCKET_NAME_FORMAT, (int)pid);
+    g_autofree char *name = socket_name(pid);
     g_autoptr(Rpc) control = NULL;
     int fd;
 

@@ -14,6 +14,7 @@ struct Rpc {
     char *peer;
     bool closed;
     int interrupt_fd;
+    int answer_timeout_ms; /* -1: for ever */
     Rpc *companion;
     RpcEventFunc on_event;
     void *opaque;
@@ -28,6 +29,7 @@ Rpc *rpc_new(int fd, size_t max_line_bytes, const char *peer)
     rpc->line = json_line_new(fd, max_line_bytes);
     rpc->peer = g_strdup(peer);
     rpc->interrupt_fd = -1;
+    rpc->answer_timeout_ms = -1;
     g_queue_init(&rpc->inbox);
     return rpc;
 }
@@ -67,6 +69,11 @@ void rpc_set_companion(Rpc *rpc, Rpc *companion)
 void rpc_set_interrupt_fd(Rpc *rpc, int fd)
 {
     rpc->interrupt_fd = fd;
+}
+
+void rpc_set_answer_timeout(Rpc *rpc, int timeout_ms)
+{
+    rpc->answer_timeout_ms = timeout_ms;
 }
 
 static void take_message(Rpc *rpc, json_t *message)
@@ -169,21 +176,39 @@ static json_t *next_message(Rpc *rpc, int64_t deadline_us, GError **error)
     return g_queue_pop_head(&rpc->inbox);
 }
 
+/* Monotonic; -1: for ever, as timeout_ms. */
+static int64_t deadline_after(int timeout_ms)
+{
+    return timeout_ms < 0 ? -1
+                          : g_get_monotonic_time() + timeout_ms * INT64_C(1000);
+}
+
+/* What a peer says that greets nobody. */
+static char *refusal_text(const json_t *message)
+{
+    const json_t *refusal = json_object_get(message, "error");
+
+    return g_strdup(json_string_value(json_object_get(refusal, "desc")));
+}
+
 bool rpc_greeting(Rpc *rpc, const char *key, int timeout_ms, json_t **ret_value,
                   GError **error)
 {
-    int64_t deadline_us = -1;
-    json_t *message, *value;
+    json_t *message = next_message(rpc, deadline_after(timeout_ms), error);
+    g_autofree char *refusal = NULL;
+    json_t *value;
 
-    if (timeout_ms >= 0) {
-        deadline_us = g_get_monotonic_time() + timeout_ms * INT64_C(1000);
-    }
-    message = next_message(rpc, deadline_us, error);
     if (!message) {
         return false;
     }
     value = json_incref(json_object_get(message, key));
+    refusal = refusal_text(message);
     json_decref(message);
+    if (!value && refusal) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_REFUSED, "%s: %s", rpc->peer,
+                    refusal);
+        return false;
+    }
     if (!value) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_PROTOCOL,
                     "%s: does not greet with \"%s\"; is this the right "
@@ -208,6 +233,7 @@ bool rpc_send_fds(Rpc *rpc, const char *command, json_t *arguments,
     uint64_t id = rpc->last_id + 1;
     json_t *message =
         json_pack("{s:s, s:I}", "execute", command, "id", (json_int_t)id);
+    GError *local = NULL;
     bool ok;
 
     g_assert(message);
@@ -215,8 +241,11 @@ bool rpc_send_fds(Rpc *rpc, const char *command, json_t *arguments,
         json_object_set_new(message, "arguments", arguments);
     }
     ok = check_open(rpc, error);
-    if (ok && !json_line_send_fds(rpc->line, message, fds, n_fds, error)) {
-        g_prefix_error(error, "%s: ", rpc->peer);
+    if (ok && !json_line_send_fds(rpc->line, message, fds, n_fds, &local)) {
+        /* Half of a line may have gone out. */
+        rpc->closed = rpc->closed ||
+                      g_error_matches(local, UTIL_ERROR, UTIL_ERROR_TIMEOUT);
+        g_propagate_prefixed_error(error, local, "%s: ", rpc->peer);
         ok = false;
     }
     json_decref(message);
@@ -227,17 +256,40 @@ bool rpc_send_fds(Rpc *rpc, const char *command, json_t *arguments,
     return ok;
 }
 
-/* Whether message answers command id. An error without an ID answers a
- * command that could not even be read, and so the one we wait for. */
-static bool is_answer(const json_t *message, uint64_t id)
+/* The command that message answers; 0: none.  An error without an ID answers
+ * a command that could not even be read, and so the one that is waited for. */
+static uint64_t answered_id(const json_t *message, uint64_t awaited_id)
 {
-    const json_t *message_id = json_object_get(message, "id");
+    const json_t *id = json_object_get(message, "id");
 
-    if (!message_id) {
-        return json_object_get(message, "error") != NULL;
+    if (!id && json_object_get(message, "error")) {
+        return awaited_id;
     }
-    return json_is_integer(message_id) &&
-           (uint64_t)json_integer_value(message_id) == id;
+    return json_is_integer(id) && json_integer_value(id) > 0
+               ? (uint64_t)json_integer_value(id)
+               : 0;
+}
+
+/* The answer to command id, without those to earlier commands. */
+static json_t *next_answer(Rpc *rpc, uint64_t id, GError **error)
+{
+    int64_t deadline_us = deadline_after(rpc->answer_timeout_ms);
+
+    for (;;) {
+        json_t *message = next_message(rpc, deadline_us, error);
+        uint64_t answered = message ? answered_id(message, id) : 0;
+
+        if (!message || answered == id) {
+            return message;
+        }
+        json_decref(message);
+        if (answered == 0 || answered > id) {
+            g_set_error(error, UTIL_ERROR, UTIL_ERROR_PROTOCOL,
+                        "%s: said what answers nothing that was asked",
+                        rpc->peer);
+            return NULL;
+        }
+    }
 }
 
 static bool unpack_answer(const Rpc *rpc, const json_t *message,
@@ -266,13 +318,9 @@ static bool unpack_answer(const Rpc *rpc, const json_t *message,
 
 bool rpc_receive(Rpc *rpc, uint64_t id, json_t **ret_value, GError **error)
 {
-    json_t *message;
+    json_t *message = next_answer(rpc, id, error);
     bool ok;
 
-    while ((message = next_message(rpc, -1, error)) &&
-           !is_answer(message, id)) {
-        json_decref(message);
-    }
     if (!message) {
         return false;
     }

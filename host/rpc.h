@@ -45,6 +45,10 @@ void rpc_set_companion(Rpc *rpc, Rpc *companion);
  * (-1: no more).  Not owned. */
 void rpc_set_interrupt_fd(Rpc *rpc, int fd);
 
+/* How long rpc_receive() waits for an answer before it is UTIL_ERROR_TIMEOUT
+ * (-1: for ever, which is how it begins). */
+void rpc_set_answer_timeout(Rpc *rpc, int timeout_ms);
+
 /* Take in what has come; wait for it at most timeout_ms (-1: for ever).
  * Returns false with the reason when the connection has ended. */
 bool rpc_pump(Rpc *rpc, int timeout_ms, GError **error);
@@ -66,7 +70,8 @@ bool rpc_send_fds(Rpc *rpc, const char *command, json_t *arguments,
 
 /* Wait for the answer to command id; answers to earlier commands are dropped.
  * ret_value (may be NULL): the answer's "return", a new reference.  An error
- * answer is UTIL_ERROR_REFUSED. */
+ * answer is UTIL_ERROR_REFUSED; what is no answer at all, UTIL_ERROR_PROTOCOL.
+ */
 bool rpc_receive(Rpc *rpc, uint64_t id, json_t **ret_value, GError **error);
 
 /* Send and receive; arguments and ret_value as above. */

@@ -4,85 +4,71 @@
 #include "plugin/control.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "formats/control-protocol.h"
+#include "plugin/connection.h"
+#include "util/clock.h"
+#include "util/text.h"
 #include "util/thread.h"
 
-/* A client that does not read for so long is cut off: those who send events
- * have better things to do than wait for it. */
-#define SEND_TIMEOUT_S 2
+/* So many clients are served at a time.  For one more, the one goes that has
+ * said nothing for the longest time. */
+#define MAX_CLIENTS 32
+
+/* Before another try to accept, where this process or the system is short of
+ * something. */
+#define ACCEPT_PAUSE_MS 100
 
 struct Control {
     ControlHandler *handler;
     void *opaque;
-    int listener; /* -1: none */
+    int listener; /* constant once it listens; -1: does not */
 
-    pthread_mutex_t lock;   /* guards connections, and is held while sending */
-    GPtrArray *connections; /* of Connection */
+    pthread_mutex_t lock; /* guards all below */
+    GPtrArray *clients;   /* of Client */
+    int reserve;          /* a descriptor to give up for a client where there
+                             is no other; -1: given up */
 };
 
 /* Belongs to its thread, which frees it. */
-typedef struct Connection {
+typedef struct Client {
     Control *control;
-    ControlHangup *hangup;
-    int fd;
-    GArray *arrived; /* of int: descriptors that no command has taken yet */
-} Connection;
+    Connection *connection;
+    ControlHangup *hangup; /* not NULL: the launcher, which does not count
+                              and is not cut off for others */
 
-/* Send one line.  A failure is the connection's end, which its thread then
- * sees by itself. */
-static void send_line_locked(Connection *connection, json_t *message)
-{
-    g_autofree char *text = NULL;
-    char *dump = json_dumps(message, JSON_COMPACT);
-    size_t sent = 0;
+    /* Guarded by Control.lock. */
+    bool busy; /* a command is being carried out */
+    bool is_cut;
+    uint64_t active_us; /* when it last was */
+} Client;
 
-    text = g_strconcat(dump ? dump : "{}", "\n", NULL);
-    free(dump);
-    size_t len = strlen(text);
-    while (sent < len) {
-        ssize_t n = send(connection->fd, text + sent, len - sent, MSG_NOSIGNAL);
-
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            shutdown(connection->fd, SHUT_RDWR);
-            return;
-        }
-        sent += (size_t)n;
-    }
-}
-
-static void send_and_unref(Connection *connection, json_t *message)
-{
-    pthread_mutex_lock(&connection->control->lock);
-    send_line_locked(connection, message);
-    pthread_mutex_unlock(&connection->control->lock);
-    json_decref(message);
-}
+/* ---- commands ---- */
 
 static json_t *error_answer(const char *text)
 {
-    return json_pack("{s:{s:s, s:s}}", "error", "class", "GenericError", "desc",
-                     text);
+    return json_pack("{s:{s:s, s:o}}", "error", "class", "GenericError", "desc",
+                     text_to_json(text));
 }
 
-static json_t *execute(Connection *connection, const char *command,
+static json_t *execute(Client *client, const char *command,
                        const json_t *arguments, GError **error)
 {
-    Control *control = connection->control;
-    Descriptors *descriptors =
-        descriptors_take(arguments, connection->arrived, error);
+    Control *control = client->control;
+    Descriptors *descriptors = descriptors_take(
+        arguments, connection_arrived(client->connection), error);
     json_t *result = NULL;
 
     if (descriptors) {
@@ -93,7 +79,7 @@ static json_t *execute(Connection *connection, const char *command,
     return result;
 }
 
-static json_t *carry_out(Connection *connection, const json_t *request)
+static json_t *carry_out(Client *client, const json_t *request)
 {
     const char *command =
         json_string_value(json_object_get(request, "execute"));
@@ -106,151 +92,88 @@ static json_t *carry_out(Connection *connection, const json_t *request)
     }
     json_t *none = json_object();
     json_t *result =
-        execute(connection, command, arguments ? arguments : none, &error);
+        execute(client, command, arguments ? arguments : none, &error);
     json_decref(none);
     return result ? json_pack("{s:o}", "return", result)
                   : error_answer(error->message);
 }
 
-static void answer_line(Connection *connection, const char *line, size_t len)
+static void set_busy(Client *client, bool busy)
+{
+    pthread_mutex_lock(&client->control->lock);
+    client->busy = busy;
+    client->active_us = monotonic_us();
+    pthread_mutex_unlock(&client->control->lock);
+}
+
+static void answer_and_unref(Client *client, json_t *message)
+{
+    connection_answer(client->connection, message);
+    json_decref(message);
+}
+
+static void answer_line(Client *client, const char *line, size_t len)
 {
     json_error_t syntax;
     json_t *request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &syntax);
     json_t *id = json_object_get(request, "id");
     json_t *answer;
 
+    set_busy(client, true);
     if (json_is_object(request)) {
-        answer = carry_out(connection, request);
+        answer = carry_out(client, request);
     } else {
         answer = error_answer(request ? "not a JSON object" : syntax.text);
     }
     if (id) {
         json_object_set(answer, "id", id);
     }
-    send_and_unref(connection, answer);
+    answer_and_unref(client, answer);
     json_decref(request);
+    set_busy(client, false);
 }
 
-static void close_arrived(Connection *connection)
+static void serve(Client *client)
 {
-    for (guint i = 0; i < connection->arrived->len; i++) {
-        close(g_array_index(connection->arrived, int, i));
+    const char *complaint = NULL;
+    const char *line;
+    size_t len;
+
+    answer_and_unref(client, json_pack("{s:{s:s, s:i}}", "preheat", "version",
+                                       PREHEAT_VERSION, "pid", (int)getpid()));
+    while (connection_read_line(client->connection, &line, &len, &complaint)) {
+        answer_line(client, line, len);
     }
-    g_array_set_size(connection->arrived, 0);
-}
-
-/* Answer all whole lines in buffer and leave the rest there. */
-static void answer_lines(Connection *connection, GString *buffer)
-{
-    char *newline;
-
-    while ((newline = memchr(buffer->str, '\n', buffer->len))) {
-        size_t len = (size_t)(newline - buffer->str);
-
-        answer_line(connection, buffer->str, len);
-        g_string_erase(buffer, 0, (gssize)len + 1);
-    }
-    /* They come with a line's first byte: nobody is left to take them. */
-    if (buffer->len == 0) {
-        close_arrived(connection);
+    if (complaint) {
+        answer_and_unref(client, error_answer(complaint));
     }
 }
 
-/* Room for one descriptor more than may arrive: one too many is noticed. */
-typedef union FdsRoom {
-    struct cmsghdr header;
-    char bytes[CMSG_SPACE((CONTROL_MAX_DESCRIPTORS + 1) * sizeof(int))];
-} FdsRoom;
+/* ---- clients ---- */
 
-/* Keep the descriptors that came with message.  Returns false where they are
- * too many. */
-static bool keep_arrived(Connection *connection, struct msghdr *message)
+/* Have a descriptor to give up again, as soon as there is one. */
+static void renew_reserve_locked(Control *control)
 {
-    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header;
-         header = CMSG_NXTHDR(message, header)) {
-        if (header->cmsg_level == SOL_SOCKET &&
-            header->cmsg_type == SCM_RIGHTS) {
-            g_array_append_vals(
-                connection->arrived, CMSG_DATA(header),
-                (guint)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int)));
-        }
+    if (control->reserve < 0 && control->listener >= 0) {
+        control->reserve = fcntl(control->listener, F_DUPFD_CLOEXEC, 0);
     }
-    return !(message->msg_flags & MSG_CTRUNC) &&
-           connection->arrived->len <= CONTROL_MAX_DESCRIPTORS;
 }
 
-/* What came into piece, which has room for len bytes; 0 at the end.  Sets
- * *ret_too_many where more descriptors came than may. */
-static size_t receive(Connection *connection, char *piece, size_t len,
-                      bool *ret_too_many)
+static void *client_thread(void *opaque)
 {
-    struct iovec part = {.iov_base = piece, .iov_len = len};
-    FdsRoom room;
-    struct msghdr message = {
-        .msg_iov = &part,
-        .msg_iovlen = 1,
-        .msg_control = room.bytes,
-        .msg_controllen = sizeof room.bytes,
-    };
-    ssize_t got;
+    Client *client = opaque;
+    Control *control = client->control;
 
-    do {
-        got = recvmsg(connection->fd, &message, MSG_CMSG_CLOEXEC);
-    } while (got < 0 && errno == EINTR);
-    if (got <= 0) {
-        return 0;
-    }
-    *ret_too_many = !keep_arrived(connection, &message);
-    return (size_t)got;
-}
-
-static void serve(Connection *connection)
-{
-    g_autoptr(GString) buffer = g_string_new(NULL);
-
-    send_and_unref(connection,
-                   json_pack("{s:{s:s, s:i}}", "preheat", "version",
-                             PREHEAT_VERSION, "pid", (int)getpid()));
-    while (buffer->len < CONTROL_MAX_LINE_BYTES) {
-        char piece[4096];
-        bool too_many = false;
-        size_t got = receive(connection, piece, sizeof piece, &too_many);
-
-        if (got == 0) {
-            return;
-        }
-        if (too_many) {
-            send_and_unref(
-                connection,
-                error_answer(
-                    "too many descriptors came: more than " G_STRINGIFY(
-                        CONTROL_MAX_DESCRIPTORS) " that no command has taken, "
-                                                 "or than "
-                                                 "this process may have"));
-            return;
-        }
-        g_string_append_len(buffer, piece, (gssize)got);
-        answer_lines(connection, buffer);
-    }
-    send_and_unref(connection, error_answer("the line is too long"));
-}
-
-static void *connection_thread(void *opaque)
-{
-    Connection *connection = opaque;
-    Control *control = connection->control;
-
-    serve(connection);
-    close_arrived(connection);
+    serve(client);
     pthread_mutex_lock(&control->lock);
-    g_ptr_array_remove_fast(control->connections, connection);
-    close(connection->fd);
+    g_ptr_array_remove_fast(control->clients, client);
+    connection_free(client->connection);
+    renew_reserve_locked(control);
     pthread_mutex_unlock(&control->lock);
-    if (connection->hangup) {
-        connection->hangup(control->opaque);
+    if (client->hangup) {
+        client->hangup(control->opaque);
     }
-    g_array_unref(connection->arrived);
-    g_free(connection);
+    g_free(client);
     return NULL;
 }
 
@@ -266,6 +189,32 @@ static int start_thread(void *(*function)(void *), void *argument)
     return rc;
 }
 
+static int start_client_locked(Control *control, int fd, ControlHangup *hangup)
+{
+    Client *client = g_new0(Client, 1);
+
+    client->control = control;
+    client->connection = connection_new(fd);
+    client->hangup = hangup;
+    client->active_us = monotonic_us();
+    g_ptr_array_add(control->clients, client);
+    int rc = start_thread(client_thread, client);
+    if (rc < 0) {
+        g_ptr_array_remove_fast(control->clients, client);
+        connection_free(client->connection);
+        g_free(client);
+    }
+    return rc;
+}
+
+int control_add(Control *control, int fd, ControlHangup *hangup)
+{
+    pthread_mutex_lock(&control->lock);
+    int rc = start_client_locked(control, fd, hangup);
+    pthread_mutex_unlock(&control->lock);
+    return rc;
+}
+
 Control *control_new(ControlHandler *handler, void *opaque)
 {
     Control *control = g_new0(Control, 1);
@@ -273,88 +222,10 @@ Control *control_new(ControlHandler *handler, void *opaque)
     control->handler = handler;
     control->opaque = opaque;
     control->listener = -1;
-    control->connections = g_ptr_array_new();
+    control->reserve = -1;
+    control->clients = g_ptr_array_new();
     pthread_mutex_init(&control->lock, NULL);
     return control;
-}
-
-int control_add(Control *control, int fd, ControlHangup *hangup)
-{
-    const struct timeval timeout = {.tv_sec = SEND_TIMEOUT_S};
-    Connection *connection = g_new0(Connection, 1);
-
-    connection->control = control;
-    connection->hangup = hangup;
-    connection->fd = fd;
-    connection->arrived = g_array_new(FALSE, FALSE, sizeof(int));
-    /* Fails only for what is no socket, and then recv() tells. */
-    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
-    pthread_mutex_lock(&control->lock);
-    g_ptr_array_add(control->connections, connection);
-    int rc = start_thread(connection_thread, connection);
-    if (rc < 0) {
-        g_ptr_array_remove_fast(control->connections, connection);
-        close(fd);
-        g_array_unref(connection->arrived);
-        g_free(connection);
-    }
-    pthread_mutex_unlock(&control->lock);
-    return rc;
-}
-
-/* An abstract socket has no owner in the file system: ask who it is. */
-static bool is_allowed(int fd)
-{
-    struct ucred peer;
-    socklen_t len = sizeof peer;
-
-    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
-           (peer.uid == 0 || peer.uid == geteuid());
-}
-
-static void *listener_thread(void *opaque)
-{
-    Control *control = opaque;
-
-    for (;;) {
-        int fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC);
-
-        if (fd < 0 && (errno == EINTR || errno == ECONNABORTED)) {
-            continue;
-        }
-        if (fd < 0) {
-            /* Out of descriptors, say.  Who connects later is not served,
-             * which harms no guest. */
-            return NULL;
-        }
-        if (is_allowed(fd)) {
-            (void)control_add(control, fd, NULL);
-        } else {
-            close(fd);
-        }
-    }
-}
-
-int control_listen(Control *control)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int len = snprintf(address.sun_path + 1, sizeof address.sun_path - 1,
-                       CONTROL_SOCKET_NAME_FORMAT, (int)getpid());
-    socklen_t size =
-        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    if (fd < 0) {
-        return -errno;
-    }
-    if (bind(fd, (struct sockaddr *)&address, size) < 0 || listen(fd, 8) < 0) {
-        int saved = errno;
-
-        close(fd);
-        return -saved;
-    }
-    control->listener = fd;
-    return start_thread(listener_thread, control);
 }
 
 void control_send_event(Control *control, const char *event, json_t *data)
@@ -367,9 +238,159 @@ void control_send_event(Control *control, const char *event, json_t *data)
                   "timestamp", "seconds", (json_int_t)now.tv_sec,
                   "microseconds", (json_int_t)now.tv_usec);
     pthread_mutex_lock(&control->lock);
-    for (guint i = 0; i < control->connections->len; i++) {
-        send_line_locked(control->connections->pdata[i], message);
+    for (guint i = 0; i < control->clients->len; i++) {
+        const Client *client = control->clients->pdata[i];
+
+        connection_tell(client->connection, message);
     }
     pthread_mutex_unlock(&control->lock);
     json_decref(message);
+}
+
+/* ---- the listener ---- */
+
+/* An abstract socket has no owner in the file system: ask who it is. */
+static bool is_allowed(int fd)
+{
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
+           (peer.uid == 0 || peer.uid == geteuid());
+}
+
+/* Cut off who has said nothing for the longest time.  Returns false where all
+ * are at something. */
+static bool cut_idlest_locked(Control *control)
+{
+    Client *idlest = NULL;
+
+    for (guint i = 0; i < control->clients->len; i++) {
+        Client *client = control->clients->pdata[i];
+        bool is_idle = !client->hangup && !client->busy && !client->is_cut;
+
+        if (is_idle && (!idlest || client->active_us < idlest->active_us)) {
+            idlest = client;
+        }
+    }
+    if (idlest) {
+        idlest->is_cut = true;
+        connection_cut(idlest->connection);
+    }
+    return idlest != NULL;
+}
+
+/* Those that count against MAX_CLIENTS. */
+static guint count_locked(const Control *control)
+{
+    guint n = 0;
+
+    for (guint i = 0; i < control->clients->len; i++) {
+        const Client *client = control->clients->pdata[i];
+
+        n += !client->hangup && !client->is_cut;
+    }
+    return n;
+}
+
+static void turn_away(int fd)
+{
+    json_t *answer = error_answer("too many clients wait for answers");
+    Connection *connection = connection_new(fd);
+
+    connection_tell(connection, answer);
+    connection_free(connection);
+    json_decref(answer);
+}
+
+static void admit(Control *control, int fd)
+{
+    if (!is_allowed(fd)) {
+        close(fd);
+        return;
+    }
+    pthread_mutex_lock(&control->lock);
+    bool have_room =
+        count_locked(control) < MAX_CLIENTS || cut_idlest_locked(control);
+    if (have_room) {
+        (void)start_client_locked(control, fd, NULL);
+    }
+    pthread_mutex_unlock(&control->lock);
+    if (!have_room) {
+        turn_away(fd);
+    }
+}
+
+/* Short of descriptors, or of memory: make room.  Somebody may want to ask
+ * this very process what is wrong, or end it. */
+static void make_room(Control *control)
+{
+    pthread_mutex_lock(&control->lock);
+    bool have_reserve = control->reserve >= 0;
+    if (have_reserve) {
+        close(control->reserve);
+        control->reserve = -1;
+    } else {
+        (void)cut_idlest_locked(control);
+    }
+    pthread_mutex_unlock(&control->lock);
+    if (!have_reserve) {
+        (void)poll(NULL, 0, ACCEPT_PAUSE_MS);
+    }
+}
+
+static void *listener_thread(void *opaque)
+{
+    Control *control = opaque;
+
+    for (;;) {
+        int fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC);
+
+        if (fd >= 0) {
+            admit(control, fd);
+        } else if (errno != EINTR && errno != ECONNABORTED) {
+            make_room(control);
+        }
+    }
+    return NULL;
+}
+
+/* Returns the address's length, or 0 with errno. */
+static socklen_t set_name(struct sockaddr_un *address)
+{
+    struct stat ns;
+
+    if (stat("/proc/self/ns/pid", &ns) < 0) {
+        return 0;
+    }
+    int len = snprintf(address->sun_path + 1, sizeof address->sun_path - 1,
+                       CONTROL_SOCKET_NAME_FORMAT, (uintmax_t)ns.st_ino,
+                       (int)getpid());
+    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
+                       (size_t)len);
+}
+
+int control_listen(Control *control)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    socklen_t size = set_name(&address);
+
+    if (size == 0) {
+        return -errno;
+    }
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return -errno;
+    }
+    if (bind(fd, (struct sockaddr *)&address, size) < 0 || listen(fd, 8) < 0) {
+        int saved = errno;
+
+        close(fd);
+        return -saved;
+    }
+    control->listener = fd;
+    pthread_mutex_lock(&control->lock);
+    renew_reserve_locked(control);
+    pthread_mutex_unlock(&control->lock);
+    return start_thread(listener_thread, control);
 }

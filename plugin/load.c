@@ -15,6 +15,7 @@
 #include "profiler/orders/read-ahead.h"
 #include "util/clock.h"
 #include "util/file.h"
+#include "util/text.h"
 #include "util/thread.h"
 
 #define N_FAULT_THREADS   4
@@ -35,8 +36,7 @@
 
 /* Constant once load_begin() has returned, but for the last two. */
 struct Load {
-    LoadWarn *warn;
-    Control *control;
+    LoadHost host;
     LoadPolicy policy;
     char *record_path; /* NULL: do not record */
     char *stats_path;  /* NULL: do not write */
@@ -61,13 +61,19 @@ static void write_stats(Load *load);
 static void on_failed(void *opaque, const PagerFailure *failure)
 {
     Load *load = opaque;
+    const char *reason = g_strerror(failure->error);
+    g_autofree char *text = g_strdup_printf(
+        "%s: %s at offset %" G_GUINT64_FORMAT " failed: %s", failure->path,
+        failure->what, failure->off_bytes, reason);
 
     control_send_event(
-        load->control, CONTROL_EVENT_READ_ERROR,
-        json_pack("{s:s, s:I, s:s, s:s}", CONTROL_KEY_FILE, failure->path,
-                  CONTROL_KEY_OFFSET, (json_int_t)failure->off_bytes,
-                  CONTROL_KEY_OPERATION, failure->what, CONTROL_KEY_ERROR,
-                  g_strerror(failure->error)));
+        load->host.control, CONTROL_EVENT_READ_ERROR,
+        json_pack("{s:o, s:I, s:s, s:o, s:b}", CONTROL_KEY_FILE,
+                  text_to_json(failure->path), CONTROL_KEY_OFFSET,
+                  (json_int_t)failure->off_bytes, CONTROL_KEY_OPERATION,
+                  failure->what, CONTROL_KEY_ERROR, text_to_json(reason),
+                  CONTROL_KEY_WAITED_FOR, true));
+    ending_page_missing(load->host.ending, text, true);
 }
 
 static GArray *recorded_blocks(const RamImage *snapshot)
@@ -100,7 +106,7 @@ static void on_recorded(Load *load)
         PAGE_ORDER_ORIGIN_LOAD, &error);
 
     if (!order || !page_order_save(order, load->record_path, &error)) {
-        load->warn(error->message);
+        load->host.warn(error->message);
     }
     write_stats(load);
 }
@@ -139,7 +145,7 @@ static void on_learned(Load *load)
     g_autoptr(GError) error = NULL;
 
     if (load->attached_us != 0 && !learn(load, &error)) {
-        load->warn(error->message);
+        load->host.warn(error->message);
     }
     write_stats(load);
 }
@@ -160,7 +166,7 @@ static void on_loaded(void *opaque)
     Load *load = opaque;
 
     write_stats(load);
-    control_send_event(load->control, CONTROL_EVENT_LOADED, json_object());
+    control_send_event(load->host.control, CONTROL_EVENT_LOADED, json_object());
 }
 
 /* ---- statistics ---- */
@@ -195,7 +201,7 @@ static void write_stats(Load *load)
     json_decref(json);
     if (!file_replace(load->stats_path, line, strlen(line), &error)) {
         g_prefix_error(&error, "%s: ", load->stats_path);
-        load->warn(error->message);
+        load->host.warn(error->message);
     }
 }
 
@@ -442,8 +448,7 @@ static void release_when_loaded(Load *load)
 }
 
 Load *load_begin(const json_t *arguments, const Descriptors *descriptors,
-                 Control *control, LoadWarn *warn, char **ret_warning,
-                 GError **error)
+                 const LoadHost *host, char **ret_warning, GError **error)
 {
     LoadRequest request;
 
@@ -451,8 +456,7 @@ Load *load_begin(const json_t *arguments, const Descriptors *descriptors,
         return NULL;
     }
     Load *load = g_new0(Load, 1);
-    load->control = control;
-    load->warn = warn;
+    load->host = *host;
     if (!begin(load, &request, ret_warning, error)) {
         load_free(load);
         return NULL;
@@ -483,22 +487,37 @@ bool load_attach(Load *load, const GArray *ranges, const GArray *thread_ids,
     return ok;
 }
 
-bool load_milestone(Load *load, Milestone milestone, uint64_t time_us)
+/* Those that the plugin finds out by itself are not told. */
+static bool is_told(const Load *load, Milestone milestone)
 {
-    bool loaded = milestone == MILESTONE_LOADED;
+    return milestone == MILESTONE_LOADED ? load->pager == NULL
+                                         : milestone != MILESTONE_ORDER_DONE;
+}
 
-    if (loaded && load->pager) {
+bool load_milestone(Load *load, Milestone milestone, uint64_t time_us,
+                    GError **error)
+{
+    if (!is_told(load, milestone)) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                    "the milestone %s is not told to the plugin, except for "
+                    "loaded with policy full",
+                    milestone_name(milestone));
         return false;
     }
     load_stats_milestone(load->stats, milestone, time_us);
     if (milestone == MILESTONE_DEVICE_STATE && load->pager) {
         pager_heed_removals(load->pager);
     }
-    if (loaded) {
+    if (milestone == MILESTONE_LOADED) {
         /* Relaxed: nothing else is published by it. */
         atomic_store_explicit(&load->full_loaded, true, memory_order_relaxed);
     }
     return true;
+}
+
+bool load_is_stuck(const Load *load)
+{
+    return load->pager && pager_state(load->pager) == LOAD_STATE_FAILED;
 }
 
 Pager *load_pager(const Load *load)

@@ -14,33 +14,41 @@
 
 #include "plugin/control.h"
 #include "plugin/descriptors.h"
+#include "plugin/ending.h"
 #include "plugin/pager/load-stats.h"
 #include "plugin/pager/pager.h"
 
 typedef struct Load Load;
 
-/* Say something to whoever looks at QEMU's error output. */
-typedef void LoadWarn(const char *text);
+/* All borrowed for the process's life. */
+typedef struct LoadHost {
+    Control *control; /* events go there */
+    Ending *ending;   /* is told what else nobody may hear */
+    void (*warn)(const char *text);
+} LoadHost;
 
 /*
  * Begin by the arguments of "load" and the descriptors that came with it, of
- * which it keeps duplicates; events go to control.  Never freed: it lives as
- * long as the process.
+ * which it keeps duplicates.  Never freed: it lives as long as the process.
  *
  * Returns NULL with an error, and then nothing has begun.  *ret_warning (for
  * g_free()) is set where there is something to be said though it goes on.
  */
 Load *load_begin(const json_t *arguments, const Descriptors *descriptors,
-                 Control *control, LoadWarn *warn, char **ret_warning,
-                 GError **error);
+                 const LoadHost *host, char **ret_warning, GError **error);
 
 /* Take over guest RAM: arrays of PagerRange and of uint32_t.  Not for two
  * threads at once. */
 bool load_attach(Load *load, const GArray *ranges, const GArray *thread_ids,
                  GError **error);
 
-/* False: not a milestone that is told from outside. */
-bool load_milestone(Load *load, Milestone milestone, uint64_t time_us);
+/* What QEMU has come to.  Returns false with PAGER_ERROR where that is not told
+ * from outside, or something is wrong with the guest. */
+bool load_milestone(Load *load, Milestone milestone, uint64_t time_us,
+                    GError **error);
+
+/* A page cannot be had that somebody waits for. */
+bool load_is_stuck(const Load *load);
 
 /* The statistics; a new reference. */
 json_t *load_query(Load *load);

@@ -26,11 +26,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <syslog.h>
 
 #include <glib.h>
 
 #include "plugin/control.h"
 #include "plugin/session.h"
+#include "util/text.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -150,7 +153,26 @@ __attribute__((constructor)) static void set_version(void)
 
 static void warn(const char *text)
 {
-    fprintf(stderr, "preheat: %s\n", text);
+    g_autofree char *printable = text_printable(text);
+
+    fprintf(stderr, "preheat: %s\n", printable);
+}
+
+/* A QEMU that has become a daemon has no error output that anybody sees. */
+static void say(const char *text)
+{
+    g_autofree char *printable = text_printable(text);
+
+    warn(text);
+    syslog(LOG_DAEMON | LOG_ERR, "preheat: %s", printable);
+}
+
+/* Asked in QEMU's main thread, the one that the launcher has started. */
+static bool dies_with_launcher(void)
+{
+    int signal = 0;
+
+    return prctl(PR_GET_PDEATHSIG, &signal) == 0 && signal != 0;
 }
 
 static void at_exit(void)
@@ -183,7 +205,14 @@ static int parse_control_fd(int argc, char **argv)
 
 static int start(int control_fd, bool can_flush)
 {
-    session = session_new(warn, can_flush ? forget_code : NULL);
+    const SessionHost host = {
+        .warn = warn,
+        .say = say,
+        .forget_code = can_flush ? forget_code : NULL,
+        .dies_with_launcher = control_fd >= 0 && dies_with_launcher(),
+    };
+
+    session = session_new(&host);
     Control *control = control_new(session_execute, session);
     session_set_control(session, control);
     int rc = control_listen(control);
@@ -195,9 +224,11 @@ static int start(int control_fd, bool can_flush)
             g_strerror(-rc));
         warn(text);
     }
-    return control_fd >= 0
-               ? control_add(control, control_fd, session_launcher_gone)
-               : 0;
+    if (control_fd < 0) {
+        session_without_launcher(session);
+        return 0;
+    }
+    return control_add(control, control_fd, session_launcher_gone);
 }
 
 int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc,

@@ -4,60 +4,62 @@
 #include "plugin/session.h"
 
 #include <pthread.h>
-#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "formats/control-protocol.h"
 #include "formats/ram-image.h"
 #include "plugin/arguments.h"
+#include "plugin/ending.h"
 #include "plugin/load.h"
 #include "plugin/profile.h"
 #include "plugin/verify.h"
+#include "util/text.h"
 
 struct Session {
-    SessionWarn *warn;              /* constant */
-    SessionForgetCode *forget_code; /* constant; may be NULL */
-    Control *control;               /* constant */
-    Profile *profile;               /* constant */
+    SessionHost host; /* constant, as the next three */
+    Control *control;
+    Profile *profile;
+    Ending *ending;
 
-    pthread_mutex_t lock; /* guards load, and is held while it begins and
-                             while it takes over RAM */
-    Load *load;           /* set once, and constant then */
+    pthread_mutex_t lock; /* held while a load begins, and while it takes over
+                             RAM: one at a time */
+    /* Set once, with the lock held, by release: who acquires it finds it made.
+     * Read without the lock, which may be held for long. */
+    _Atomic(Load *) load;
 };
 
 /* The load that has begun, or NULL. */
 static Load *begun_load(Session *session)
 {
-    pthread_mutex_lock(&session->lock);
-    Load *load = session->load;
-    pthread_mutex_unlock(&session->lock);
-    return load;
+    return atomic_load_explicit(&session->load, memory_order_acquire);
 }
 
 static json_t *execute_load(Session *session, const json_t *arguments,
                             const Descriptors *descriptors, GError **error)
 {
+    const LoadHost host = {session->control, session->ending,
+                           session->host.warn};
     g_autofree char *warning = NULL;
+    Load *load = NULL;
 
     pthread_mutex_lock(&session->lock);
-    bool ok = session->load == NULL;
-    if (!ok) {
+    if (begun_load(session)) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
                     "%s is being loaded, or was, in this QEMU",
-                    load_snapshot_path(session->load));
+                    load_snapshot_path(begun_load(session)));
     } else {
-        session->load = load_begin(arguments, descriptors, session->control,
-                                   session->warn, &warning, error);
-        ok = session->load != NULL;
+        load = load_begin(arguments, descriptors, &host, &warning, error);
+        atomic_store_explicit(&session->load, load, memory_order_release);
     }
     pthread_mutex_unlock(&session->lock);
-    if (!ok) {
+    if (!load) {
         return NULL;
     }
-    return warning ? json_pack("{s:s}", CONTROL_KEY_WARNING, warning)
-                   : json_object();
+    return warning
+               ? json_pack("{s:o}", CONTROL_KEY_WARNING, text_to_json(warning))
+               : json_object();
 }
 
 static json_t *execute_attach(Session *session, const json_t *arguments,
@@ -70,7 +72,7 @@ static json_t *execute_attach(Session *session, const json_t *arguments,
         return NULL;
     }
     pthread_mutex_lock(&session->lock);
-    bool ok = load_attach(session->load, ranges, threads, error);
+    bool ok = load_attach(begun_load(session), ranges, threads, error);
     pthread_mutex_unlock(&session->lock);
     return ok ? json_object() : NULL;
 }
@@ -90,15 +92,20 @@ static json_t *execute_milestone(Session *session, const json_t *arguments,
     if (!arguments_parse(arguments, known, error)) {
         return NULL;
     }
-    if (milestone_from_name(name, &milestone) &&
-        load_milestone(session->load, milestone, time_us)) {
-        return json_object();
+    if (!milestone_from_name(name, &milestone)) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                    "no milestone is called %s: qemu-ready, device-state, "
+                    "resumed, paused, and with policy full loaded",
+                    name);
+        return NULL;
     }
-    g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
-                "no milestone is called %s: qemu-ready, device-state, resumed, "
-                "and with policy full loaded",
-                name);
-    return NULL;
+    if (!load_milestone(begun_load(session), milestone, time_us, error)) {
+        return NULL;
+    }
+    if (milestone == MILESTONE_RESUMED || milestone == MILESTONE_PAUSED) {
+        ending_handed_over(session->ending);
+    }
+    return json_object();
 }
 
 static json_t *execute_wait(Session *session, const json_t *arguments,
@@ -119,23 +126,29 @@ static json_t *execute_wait(Session *session, const json_t *arguments,
                     "nothing called %s to wait for: hot, all, recording", name);
         return NULL;
     }
-    Pager *pager = load_pager(session->load);
+    Pager *pager = load_pager(begun_load(session));
     return !pager || pager_wait(pager, goal, error) ? json_object() : NULL;
 }
 
 static json_t *execute_query(Session *session, const json_t *arguments,
                              const Descriptors *descriptors, GError **error)
 {
-    return load_query(session->load);
+    return load_query(begun_load(session));
 }
 
 static json_t *execute_retry(Session *session, const json_t *arguments,
                              const Descriptors *descriptors, GError **error)
 {
-    if (load_pager(session->load)) {
-        pager_retry(load_pager(session->load));
+    if (load_pager(begun_load(session))) {
+        pager_retry(load_pager(begun_load(session)));
     }
     return json_object();
+}
+
+static json_t *execute_quit(Session *session, const json_t *arguments,
+                            const Descriptors *descriptors, GError **error)
+{
+    ending_now(session->ending, "\"quit\" was asked for");
 }
 
 static json_t *verify_answer(const VerifyResult *result)
@@ -212,8 +225,8 @@ static json_t *execute_profile_start(Session *session, const json_t *arguments,
     }
     json_t *answer =
         profile_start(session->profile, arguments, descriptors, error);
-    if (answer && session->forget_code) {
-        session->forget_code();
+    if (answer && session->host.forget_code) {
+        session->host.forget_code();
     }
     return answer;
 }
@@ -255,6 +268,7 @@ static const struct {
     {CONTROL_CMD_WAIT, execute_wait, true},
     {CONTROL_CMD_QUERY, execute_query, true},
     {CONTROL_CMD_RETRY, execute_retry, true},
+    {CONTROL_CMD_QUIT, execute_quit, false},
     {CONTROL_CMD_LOAD_REST, execute_load_rest, false},
     {CONTROL_CMD_VERIFY, execute_verify, false},
     {CONTROL_CMD_PROFILE_START, execute_profile_start, false},
@@ -289,13 +303,19 @@ json_t *session_execute(void *opaque, const char *command,
     return NULL;
 }
 
-Session *session_new(SessionWarn *warn, SessionForgetCode *forget_code)
+Session *session_new(const SessionHost *host)
 {
     Session *session = g_new0(Session, 1);
+    const EndingHost ending_host = {
+        .say = host->say,
+        .write = session_end,
+        .opaque = session,
+        .dies_with_launcher = host->dies_with_launcher,
+    };
 
-    session->warn = warn;
-    session->forget_code = forget_code;
-    session->profile = profile_new(warn);
+    session->host = *host;
+    session->profile = profile_new(host->warn);
+    session->ending = ending_new(&ending_host);
     pthread_mutex_init(&session->lock, NULL);
     return session;
 }
@@ -305,20 +325,23 @@ void session_set_control(Session *session, Control *control)
     session->control = control;
 }
 
+void session_without_launcher(Session *session)
+{
+    ending_handed_over(session->ending);
+    ending_launcher_gone(session->ending, false);
+}
+
 void session_launcher_gone(void *opaque)
 {
     Session *session = opaque;
-
     Load *load = begun_load(session);
 
-    if (load && load_pager(load) &&
-        pager_state(load_pager(load)) == LOAD_STATE_FAILED) {
-        kill(getpid(), SIGKILL);
-    }
+    ending_launcher_gone(session->ending, load && load_is_stuck(load));
 }
 
-void session_end(Session *session)
+void session_end(void *opaque)
 {
+    Session *session = opaque;
     Load *load = begun_load(session);
 
     profile_end(session->profile);

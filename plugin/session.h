@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include <glib.h>
 #include <jansson.h>
 
@@ -13,16 +15,22 @@
 
 typedef struct Session Session;
 
-/* Say something to whoever looks at QEMU's error output. */
-typedef void SessionWarn(const char *text);
+/* What the program around can do. */
+typedef struct SessionHost {
+    /* Say something to whoever looks at QEMU's error output. */
+    void (*warn)(const char *text);
+    /* Say it also where somebody looks later. */
+    void (*say)(const char *text);
+    /* Make the guest's processors fetch their code from guest RAM again, as
+     * they do after a load, instead of from QEMU's translations of it.  NULL:
+     * there are none. */
+    void (*forget_code)(void);
+    /* The kernel sends QEMU a signal when its launcher ends. */
+    bool dies_with_launcher;
+} SessionHost;
 
-/* Make the guest's processors fetch their code from guest RAM again, as they
- * do after a load, instead of from QEMU's translations of it. */
-typedef void SessionForgetCode(void);
-
-/* Never freed: it lives as long as the process.  forget_code: NULL where
- * there is nothing to forget. */
-Session *session_new(SessionWarn *warn, SessionForgetCode *forget_code);
+/* Never freed: it lives as long as the process. */
+Session *session_new(const SessionHost *host);
 
 /* Where events are sent to; before anything is executed. */
 void session_set_control(Session *session, Control *control);
@@ -32,9 +40,11 @@ json_t *session_execute(void *opaque, const char *command,
                         const json_t *arguments, const Descriptors *descriptors,
                         GError **error);
 
-/* A ControlHangup for the connection of who started QEMU: when reading has
- * failed, nobody is left to end this QEMU, which cannot end by itself. */
+/* Nobody has started this QEMU in order to watch over a load. */
+void session_without_launcher(Session *session);
+
+/* A ControlHangup for the connection of who has: see plugin/ending.h. */
 void session_launcher_gone(void *opaque);
 
-/* QEMU ends: write down what is to be written. */
-void session_end(Session *session);
+/* QEMU ends: write down what is to be written.  opaque is the Session. */
+void session_end(void *opaque);

@@ -3,6 +3,7 @@
  */
 #include "tests/util/support.h"
 
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -255,6 +256,68 @@ static void a_peer_that_says_nothing_is_not_waited_for_for_ever(void **state)
     close(other);
 }
 
+/* A peer that says just this, whatever it is asked. */
+static Rpc *rpc_to_parrot(const char *text, int *ret_other)
+{
+    int fd;
+
+    make_sockets(&fd, ret_other);
+    assert_int_equal(write(*ret_other, text, strlen(text)), strlen(text));
+    return rpc_new(fd, 4096, "the parrot");
+}
+
+static void what_answers_nothing_that_was_asked_is_an_error(void **state)
+{
+    static const char *const texts[] = {
+        "{}\n",
+        "{\"return\": {}}\n",
+        "{\"return\": {}, \"id\": 2}\n",
+        "{\"return\": {}, \"id\": \"1\"}\n",
+        "{\"return\": {}, \"id\": -1}\n",
+        "{\"preheat\": {\"version\": \"1\"}}\n",
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
+        int other;
+        Rpc *rpc = rpc_to_parrot(texts[i], &other);
+        GError *error = NULL;
+
+        assert_false(rpc_execute(rpc, "echo", NULL, NULL, &error));
+        assert_util_error(error, UTIL_ERROR_PROTOCOL, "the parrot");
+        rpc_free(rpc);
+        close(other);
+    }
+}
+
+static void
+an_answer_that_does_not_come_is_waited_for_as_long_as_set(void **state)
+{
+    int other;
+    Rpc *rpc = rpc_to_parrot("", &other);
+    GError *error = NULL;
+
+    rpc_set_answer_timeout(rpc, 1);
+    assert_false(rpc_execute(rpc, "echo", NULL, NULL, &error));
+    assert_util_error(error, UTIL_ERROR_TIMEOUT, "the parrot");
+    rpc_free(rpc);
+    close(other);
+}
+
+static void a_peer_that_refuses_instead_of_greeting_is_quoted(void **state)
+{
+    int other;
+    Rpc *rpc = rpc_to_parrot(
+        "{\"error\": {\"class\": \"GenericError\", \"desc\": \"full up\"}}\n",
+        &other);
+    json_t *greeting = NULL;
+    GError *error = NULL;
+
+    assert_false(rpc_greeting(rpc, "hello", -1, &greeting, &error));
+    assert_util_error(error, UTIL_ERROR_REFUSED, "the parrot: full up");
+    rpc_free(rpc);
+    close(other);
+}
+
 static void a_file_uri_has_its_offset_last(void **state)
 {
     g_autofree char *plain = qmp_file_uri("/a/vm.snap", 4096);
@@ -280,6 +343,10 @@ int main(void)
         TEST(a_peer_that_hangs_up_ends_the_waiting),
         cmocka_unit_test(a_greeting_of_another_protocol_is_an_error),
         cmocka_unit_test(a_peer_that_says_nothing_is_not_waited_for_for_ever),
+        cmocka_unit_test(what_answers_nothing_that_was_asked_is_an_error),
+        cmocka_unit_test(
+            an_answer_that_does_not_come_is_waited_for_as_long_as_set),
+        cmocka_unit_test(a_peer_that_refuses_instead_of_greeting_is_quoted),
         cmocka_unit_test(a_file_uri_has_its_offset_last),
     };
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -80,8 +81,12 @@ static json_t *answer_as_plugin(FakePeer *peer, const char *command,
 static int listen_as_plugin(void)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct stat ns;
+
+    assert_int_equal(stat("/proc/self/ns/pid", &ns), 0);
     int len = snprintf(address.sun_path + 1, sizeof address.sun_path - 1,
-                       CONTROL_SOCKET_NAME_FORMAT, (int)getpid());
+                       CONTROL_SOCKET_NAME_FORMAT, (uintmax_t)ns.st_ino,
+                       (int)getpid());
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     assert_int_equal(bind(fd, (struct sockaddr *)&address,

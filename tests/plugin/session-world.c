@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -30,6 +31,11 @@ static void count_warning(const char *text)
 {
     assert_true(strlen(text) > 0);
     atomic_fetch_add(&n_warnings, 1);
+}
+
+static void say(const char *text)
+{
+    fprintf(stderr, "%s\n", text);
 }
 
 unsigned world_n_warnings(void)
@@ -56,7 +62,8 @@ static void start_session(World *world)
 {
     int fd;
 
-    world->session = session_new(count_warning, NULL);
+    world->session =
+        session_new(&(SessionHost){.warn = count_warning, .say = say});
     Control *control = control_new(session_execute, world->session);
     session_set_control(world->session, control);
     world->events = line_client_new_pair(&fd);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -13,7 +14,10 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -35,6 +39,7 @@ typedef struct World {
     pthread_cond_t changed;
     unsigned n_hangups;
     bool gate_is_shut; /* "pass" waits meanwhile */
+    unsigned n_at_gate;
 } World;
 
 static World worlds[32];
@@ -51,11 +56,25 @@ static void set_gate(World *world, bool shut)
 static json_t *pass_gate(World *world)
 {
     pthread_mutex_lock(&world->lock);
+    world->n_at_gate++;
+    pthread_cond_broadcast(&world->changed);
     while (world->gate_is_shut) {
         pthread_cond_wait(&world->changed, &world->lock);
     }
+    world->n_at_gate--;
     pthread_mutex_unlock(&world->lock);
     return json_object();
+}
+
+#define PASS_COMMAND "{\"execute\": \"pass\"}\n"
+
+static void await_at_gate(World *world, unsigned n)
+{
+    pthread_mutex_lock(&world->lock);
+    while (world->n_at_gate < n) {
+        pthread_cond_wait(&world->changed, &world->lock);
+    }
+    pthread_mutex_unlock(&world->lock);
 }
 
 /* What can be read from the descriptor "pipe". */
@@ -87,7 +106,7 @@ static json_t *handle(void *opaque, const char *command,
         return pass_gate(opaque);
     }
     g_set_error(error, g_quark_from_static_string("test"), 0, "cannot %s",
-                command);
+                strcmp(command, "latin") == 0 ? "caf\xe9" : command);
     return NULL;
 }
 
@@ -152,6 +171,17 @@ static void world_end(World *world)
 {
     line_client_free(world->client);
     await_hangup(world);
+}
+
+/* Wait until so much has come that the client has not read. */
+static void await_unread(const LineClient *client, int n_bytes)
+{
+    int unread = 0;
+
+    while (unread < n_bytes) {
+        assert_int_equal(ioctl(client->fd, FIONREAD, &unread), 0);
+        sched_yield();
+    }
 }
 
 /* The answer is as expected, which is JSON with single quotes. */
@@ -220,6 +250,17 @@ static void a_command_that_fails_is_answered_with_its_error(void **state)
         line_client_call(world->client, "{\"execute\": \"fly\", \"id\": 3}"),
         "{'error': {'class': 'GenericError', "
         "'desc': 'cannot fly'}, 'id': 3}");
+    world_end(world);
+}
+
+static void a_refusal_that_is_not_utf_8_is_an_answer_all_the_same(void **state)
+{
+    World *world = world_new();
+
+    assert_answer(
+        line_client_call(world->client, "{\"execute\": \"latin\", \"id\": 3}"),
+        "{'error': {'class': 'GenericError', "
+        "'desc': 'cannot caf\ufffd'}, 'id': 3}");
     world_end(world);
 }
 
@@ -412,7 +453,7 @@ static void descriptors_reach_their_commands_though_these_wait(void **state)
     int two = pipe_with('2');
 
     set_gate(world, true);
-    send_text(world, "{\"execute\": \"pass\"}\n");
+    send_text(world, PASS_COMMAND);
     send_text(world, "{\"execute\": \"echo\"}\n");
     send_with(world, READ_COMMAND, &one, 1);
     send_text(world, "{\"execute\": \"echo\"}\n");
@@ -567,31 +608,23 @@ static void an_event_without_connections_goes_nowhere(void **state)
     control_send_event(world->control, "DUSK", json_object());
 }
 
-#define N_LARGE_EVENTS 32
-
-static void *count_large_events(void *opaque)
+static void send_event(World *world)
 {
-    LineClient *client = opaque;
+    g_autofree char *filler = g_strnfill(16 << 10, 'x');
 
-    for (unsigned i = 0; i < N_LARGE_EVENTS; i++) {
-        json_decref(line_client_read_event(client, "LARGE"));
-    }
-    return NULL;
+    control_send_event(world->control, "NEWS",
+                       json_pack("{s:s}", "filler", filler));
 }
 
 static void a_client_that_never_reads_is_cut_off(void **state)
 {
     World *world = world_new();
     LineClient *reader = connect_pair(world, NULL);
-    g_autofree char *filler = g_strnfill(256 << 10, 'x');
-    pthread_t thread;
 
-    pthread_create(&thread, NULL, count_large_events, reader);
-    for (unsigned i = 0; i < N_LARGE_EVENTS; i++) {
-        control_send_event(world->control, "LARGE",
-                           json_pack("{s:s}", "filler", filler));
+    for (unsigned i = 0; i < 256; i++) {
+        send_event(world);
+        json_decref(line_client_read_event(reader, "NEWS"));
     }
-    pthread_join(thread, NULL);
     await_hangup(world);
     assert_answer(line_client_call(reader, "{\"execute\": \"echo\"}"),
                   "{'return': {}}");
@@ -599,18 +632,47 @@ static void a_client_that_never_reads_is_cut_off(void **state)
     line_client_free(world->client);
 }
 
+/* Until the client has read its answer, which is larger than what a socket
+ * takes, events reach others, and wait for it. */
+static void a_client_that_has_not_read_yet_holds_up_nobody(void **state)
+{
+    World *world = world_new();
+    LineClient *other = connect_pair(world, NULL);
+    g_autoptr(GString) line = command_of(CONTROL_MAX_LINE_BYTES);
+
+    line_client_send(world->client, line->str, line->len);
+    await_unread(world->client, 64 << 10);
+    send_event(world);
+    json_decref(line_client_read_event(other, "NEWS"));
+    json_t *answer = line_client_read(world->client);
+    assert_non_null(json_object_get(answer, "return"));
+    json_decref(answer);
+    json_decref(line_client_read_event(world->client, "NEWS"));
+    line_client_free(other);
+    world_end(world);
+}
+
 /* ---- the abstract socket ---- */
+
+static bool connect_socket(int fd, pid_t pid)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct stat ns;
+
+    assert_int_equal(stat("/proc/self/ns/pid", &ns), 0);
+    int len =
+        snprintf(address.sun_path + 1, sizeof address.sun_path - 1,
+                 CONTROL_SOCKET_NAME_FORMAT, (uintmax_t)ns.st_ino, (int)pid);
+    return connect(fd, (struct sockaddr *)&address,
+                   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
+                               (size_t)len)) == 0;
+}
 
 static int connect_to(pid_t pid)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int len = snprintf(address.sun_path + 1, sizeof address.sun_path - 1,
-                       CONTROL_SOCKET_NAME_FORMAT, (int)pid);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&address,
-                           (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
-                                       1 + (size_t)len)) < 0) {
+    if (fd >= 0 && !connect_socket(fd, pid)) {
         close(fd);
         return -1;
     }
@@ -619,7 +681,10 @@ static int connect_to(pid_t pid)
 
 static int listen_once(void **state)
 {
-    return control_listen(world_new()->control);
+    World *world = world_new();
+
+    *state = world;
+    return control_listen(world->control);
 }
 
 static void the_abstract_socket_serves_its_own_user(void **state)
@@ -643,6 +708,106 @@ static void only_one_listens_on_the_abstract_socket(void **state)
 
     assert_int_equal(control_listen(world->control), -EADDRINUSE);
     world_end(world);
+}
+
+#define MAX_CLIENTS 32
+
+static void for_one_client_too_many_the_idlest_one_goes(void **state)
+{
+    LineClient *clients[MAX_CLIENTS + 2];
+
+    for (size_t i = 0; i < MAX_CLIENTS; i++) {
+        clients[i] = line_client_new(connect_to(getpid()));
+        read_greeting(clients[i]);
+    }
+    for (size_t i = MAX_CLIENTS; i < G_N_ELEMENTS(clients); i++) {
+        clients[i] = line_client_new(connect_to(getpid()));
+        read_greeting(clients[i]);
+    }
+    assert_null(line_client_read(clients[0]));
+    assert_null(line_client_read(clients[1]));
+    for (size_t i = 0; i < G_N_ELEMENTS(clients); i++) {
+        if (i > 1) {
+            assert_answer(
+                line_client_call(clients[i], "{\"execute\": \"echo\"}"),
+                "{'return': {}}");
+        }
+        line_client_free(clients[i]);
+    }
+}
+
+static void one_client_too_many_is_told_where_all_are_busy(void **state)
+{
+    World *world = *state;
+    LineClient *clients[MAX_CLIENTS];
+    json_t *complaint = NULL;
+
+    set_gate(world, true);
+    for (size_t i = 0; i < MAX_CLIENTS; i++) {
+        clients[i] = line_client_new(connect_to(getpid()));
+        read_greeting(clients[i]);
+        line_client_send(clients[i], PASS_COMMAND, strlen(PASS_COMMAND));
+    }
+    await_at_gate(world, MAX_CLIENTS);
+    LineClient *last = line_client_new(connect_to(getpid()));
+    complaint = line_client_read(last);
+    assert_error(complaint, "too many clients");
+    line_client_free(last);
+    set_gate(world, false);
+    for (size_t i = 0; i < MAX_CLIENTS; i++) {
+        assert_answer(line_client_read(clients[i]), "{'return': {}}");
+        line_client_free(clients[i]);
+    }
+}
+
+/* Take every descriptor that this process may still have. */
+static void take_all_descriptors(GArray *taken)
+{
+    int fd;
+
+    while ((fd = dup(STDERR_FILENO)) >= 0) {
+        g_array_append_val(taken, fd);
+    }
+    assert_int_equal(errno, EMFILE);
+}
+
+static void give_back_descriptors(GArray *taken)
+{
+    for (guint i = 0; i < taken->len; i++) {
+        close(g_array_index(taken, int, i));
+    }
+    g_array_unref(taken);
+}
+
+static void clients_are_served_where_no_descriptors_are_left(void **state)
+{
+    struct rlimit before, few;
+    LineClient *clients[4];
+    GArray *taken = g_array_new(FALSE, FALSE, sizeof(int));
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = before;
+    few.rlim_cur = 256;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    for (size_t i = 0; i < G_N_ELEMENTS(clients); i++) {
+        clients[i] =
+            line_client_new(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    }
+    /* The first may get what accept() has set aside, the next one what there is
+     * in reserve, and for a further one, the first has to go. */
+    for (size_t i = 0; i < G_N_ELEMENTS(clients); i++) {
+        take_all_descriptors(taken);
+        assert_true(connect_socket(clients[i]->fd, getpid()));
+        read_greeting(clients[i]);
+        assert_answer(line_client_call(clients[i], "{\"execute\": \"echo\"}"),
+                      "{'return': {}}");
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(clients); i++) {
+        line_client_free(clients[i]);
+    }
+    give_back_descriptors(taken);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    the_abstract_socket_serves_its_own_user(NULL);
 }
 
 /* In a child process: 0 if the socket says nothing to another user. */
@@ -681,6 +846,7 @@ int main(void)
         cmocka_unit_test(a_command_is_answered_with_its_id),
         cmocka_unit_test(a_command_without_id_and_arguments_has_neither),
         cmocka_unit_test(a_command_that_fails_is_answered_with_its_error),
+        cmocka_unit_test(a_refusal_that_is_not_utf_8_is_an_answer_all_the_same),
         cmocka_unit_test(
             several_commands_in_one_write_are_answered_in_sequence),
         cmocka_unit_test(a_command_split_over_writes_is_one_command),
@@ -703,7 +869,12 @@ int main(void)
         cmocka_unit_test(an_event_reaches_every_connection),
         cmocka_unit_test(an_event_without_connections_goes_nowhere),
         cmocka_unit_test(a_client_that_never_reads_is_cut_off),
+        cmocka_unit_test(a_client_that_has_not_read_yet_holds_up_nobody),
+        /* First, so that no client is about to leave. */
+        cmocka_unit_test(for_one_client_too_many_the_idlest_one_goes),
         cmocka_unit_test(the_abstract_socket_serves_its_own_user),
+        cmocka_unit_test(one_client_too_many_is_told_where_all_are_busy),
+        cmocka_unit_test(clients_are_served_where_no_descriptors_are_left),
         cmocka_unit_test(only_one_listens_on_the_abstract_socket),
         cmocka_unit_test(another_user_gets_nothing),
     };

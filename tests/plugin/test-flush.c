@@ -33,11 +33,11 @@ EXPORT void qemu_plugin_reset(uint64_t id, ResetCallback *callback,
 
 /* ---- the session ---- */
 
-static SessionForgetCode *forget_code;
+static void (*forget_code)(void);
 
-Session *session_new(SessionWarn *warn, SessionForgetCode *forget)
+Session *session_new(const SessionHost *host)
 {
-    forget_code = forget;
+    forget_code = host->forget_code;
     return NULL;
 }
 
@@ -56,7 +56,11 @@ void session_launcher_gone(void *opaque)
 {
 }
 
-void session_end(Session *session)
+void session_without_launcher(Session *session)
+{
+}
+
+void session_end(void *opaque)
 {
 }
 

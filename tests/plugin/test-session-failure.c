@@ -5,6 +5,7 @@
  */
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -87,30 +88,18 @@ static void a_snapshot_cut_meanwhile_cannot_be_verified(void **state)
     world_refuse(world, CONTROL_CMD_VERIFY, arguments, world->path);
 }
 
-/* In a child process. */
-static void lose_launcher(void)
-{
-    World *world = world_new();
-
-    session_launcher_gone(world->session);
-    world_load(world, "sequential");
-    session_launcher_gone(world->session);
-    world_cut_file(world, WORLD_VRAM, 10);
-    world_attach(world);
-    json_decref(
-        line_client_read_event(world->events, CONTROL_EVENT_READ_ERROR));
-    worlds_remove_files(NULL);
-    session_launcher_gone(world->session);
-}
-
-static void
-qemu_ends_when_reading_has_failed_and_its_launcher_is_gone(void **state)
+/* In a child process, in which a load has begun: run ends it. */
+static void assert_ends(void (*run)(World *world))
 {
     int status;
     pid_t child = fork();
 
     if (child == 0) {
-        lose_launcher();
+        World *world = world_new();
+
+        world_load(world, "demand");
+        world_attach(world);
+        run(world);
         _exit(1);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
@@ -118,15 +107,73 @@ qemu_ends_when_reading_has_failed_and_its_launcher_is_gone(void **state)
     assert_int_equal(WTERMSIG(status), SIGKILL);
 }
 
+static void lose_launcher(World *world)
+{
+    worlds_remove_files(NULL);
+    session_launcher_gone(world->session);
+}
+
+static void qemu_ends_when_its_launcher_goes_before_the_guest_runs(void **state)
+{
+    assert_ends(lose_launcher);
+}
+
+static void *touch_page_0(void *opaque)
+{
+    return GINT_TO_POINTER(world_page_is_right(opaque, WORLD_VRAM, 0));
+}
+
+/* Somebody waits for a page that never comes. */
+static void quit(World *world)
+{
+    pthread_t thread;
+
+    world_cut_file(world, WORLD_VRAM, 0);
+    pthread_create(&thread, NULL, touch_page_0, world);
+    json_decref(
+        line_client_read_event(world->events, CONTROL_EVENT_READ_ERROR));
+    worlds_remove_files(NULL);
+    world_do(world, CONTROL_CMD_QUIT, NULL);
+}
+
+static void qemu_ends_when_told_to_though_it_waits_for_a_page(void **state)
+{
+    assert_ends(quit);
+}
+
+static void tell_milestone(const World *world, const char *name)
+{
+    world_do(world, CONTROL_CMD_MILESTONE,
+             json_pack("{s:s, s:i}", "name", name, "time-us", 1));
+}
+
+static void a_load_that_was_handed_over_goes_on_alone(void **state)
+{
+    static const char *const milestones[] = {"resumed", "paused"};
+
+    for (size_t i = 0; i < G_N_ELEMENTS(milestones); i++) {
+        World *world = world_new();
+
+        world_load(world, "demand");
+        world_attach(world);
+        tell_milestone(world, milestones[i]);
+        session_launcher_gone(world->session);
+        world_do(world, CONTROL_CMD_LOAD_REST, NULL);
+        world_assert_loads(world);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        /* Forks, so it comes before any thread. */
+        /* They fork, so they come before any thread. */
         cmocka_unit_test(
-            qemu_ends_when_reading_has_failed_and_its_launcher_is_gone),
+            qemu_ends_when_its_launcher_goes_before_the_guest_runs),
+        cmocka_unit_test(qemu_ends_when_told_to_though_it_waits_for_a_page),
         cmocka_unit_test(
             who_needs_a_page_that_cannot_be_read_waits_until_it_can),
         cmocka_unit_test(a_load_that_failed_is_completed_by_a_retry),
+        cmocka_unit_test(a_load_that_was_handed_over_goes_on_alone),
         cmocka_unit_test(a_snapshot_cut_meanwhile_cannot_be_verified),
     };
 

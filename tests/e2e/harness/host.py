@@ -6,6 +6,7 @@ import ctypes
 import functools
 import os
 import shutil
+import subprocess
 
 from . import config
 
@@ -22,6 +23,15 @@ def lacks_qemu():
 def lacks_root():
     if os.geteuid() != 0:
         return "not run by root"
+    return None
+
+
+@functools.cache
+def lacks_pid_namespaces():
+    run = subprocess.run(["unshare", "--pid", "--fork", "--mount-proc",
+                          "true"], stderr=subprocess.PIPE, text=True)
+    if run.returncode != 0:
+        return f"no PID namespaces: {run.stderr.strip()}"
     return None
 
 

@@ -139,4 +139,5 @@ class Qmp(JsonSocket):
 
 def control(pid):
     """The control socket of the plugin in the QEMU of process pid."""
-    return JsonSocket.connect(f"\0preheat-{pid}")
+    namespace = os.stat(f"/proc/{pid}/ns/pid").st_ino
+    return JsonSocket.connect(f"\0preheat-{namespace}-{pid}")
