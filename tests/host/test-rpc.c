@@ -255,15 +255,6 @@ static void a_peer_that_says_nothing_is_not_waited_for_for_ever(void **state)
     close(other);
 }
 
-static void a_file_uri_has_its_offset_last(void **state)
-{
-    g_autofree char *plain = qmp_file_uri("/a/vm.snap", 4096);
-    g_autofree char *odd = qmp_file_uri("/a/vm,offset=1", 0);
-
-    assert_string_equal(plain, "file:/a/vm.snap,offset=4096");
-    assert_string_equal(odd, "file:/a/vm,offset=1,offset=0");
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -280,7 +271,6 @@ int main(void)
         TEST(a_peer_that_hangs_up_ends_the_waiting),
         cmocka_unit_test(a_greeting_of_another_protocol_is_an_error),
         cmocka_unit_test(a_peer_that_says_nothing_is_not_waited_for_for_ever),
-        cmocka_unit_test(a_file_uri_has_its_offset_last),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
