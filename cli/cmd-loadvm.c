@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/image-offset.h"
+#include "cli/progress.h"
 #include "host/loader.h"
 #include "host/qemu-args.h"
 #include "util/error.h"
@@ -25,6 +26,7 @@ typedef struct Given {
     char *wait;
     char *record;
     double record_s;
+    gboolean resume;
     gboolean learn;
     char *stats;
     int plugin_api;
@@ -174,6 +176,7 @@ static bool parse_given(Given *given, LoadOptions *options, GError **error)
     options->snapshot = given->absolute_snapshot;
     options->order = given->order;
     options->stats = given->stats;
+    options->resume = given->resume;
     return parse_policy(given, options, error) &&
            parse_wait(given, options, error) &&
            parse_record(given, options, error) &&
@@ -184,6 +187,7 @@ static bool parse_given(Given *given, LoadOptions *options, GError **error)
 
 static int load(Given *given, LoadOptions *options)
 {
+    g_autoptr(ProgressBar) bar = progress_bar_new();
     g_autofree char *plugin = NULL;
     GError *error = NULL;
     int status;
@@ -201,6 +205,7 @@ static int load(Given *given, LoadOptions *options)
         return command_fail(error);
     }
     options->plugin = plugin;
+    options->progress = progress_bar_progress(bar);
     qemu_args_set_plugin_api(given->plugin_api);
     return loader_run(options, &status, &error) ? status : command_fail(error);
 }
@@ -210,7 +215,7 @@ static int cmd_loadvm_run(int argc, char **argv)
     Given given = {.record_s = DEFAULT_RECORD_S};
     const GOptionEntry entries[] = {
         {"snapshot", 0, 0, G_OPTION_ARG_FILENAME, &given.snapshot,
-         "RamImage to load", "FILE"},
+         "Snapshot to load", "FILE"},
         IMAGE_OFFSET_OPTION(&given.offset),
         {"order", 0, 0, G_OPTION_ARG_FILENAME, &given.order,
          "Page-access order to replay", "FILE"},
@@ -221,6 +226,8 @@ static int cmd_loadvm_run(int argc, char **argv)
         {"wait", 0, 0, G_OPTION_ARG_STRING, &given.wait,
          "Resume the guest when none, the hot or all pages are in (none)",
          "none|hot|all"},
+        {"resume", 0, 0, G_OPTION_ARG_NONE, &given.resume,
+         "Resume the guest even if it was paused when it was saved", NULL},
         {"record", 0, 0, G_OPTION_ARG_FILENAME, &given.record,
          "Record the order of this guest's first touches", "FILE"},
         {"record-for", 0, 0, G_OPTION_ARG_DOUBLE, &given.record_s,

@@ -132,27 +132,35 @@ bool qmp_vcpu_threads(Rpc *qmp, json_t **ret_threads, GError **error)
     return true;
 }
 
-bool qmp_set_capability(Rpc *qmp, const char *name, bool on, GError **error)
+bool qmp_add_fd(Rpc *qmp, int fd, int64_t *ret_set, GError **error)
 {
-    json_t *arguments = json_pack("{s:[{s:s, s:b}]}", "capabilities",
-                                  "capability", name, "state", (int)on);
+    json_t *answer, *set;
+    bool ok;
 
-    return rpc_execute(qmp, "migrate-set-capabilities", arguments, NULL, error);
-}
-
-bool qmp_use_mapped_ram(Rpc *qmp, GError **error)
-{
-    if (!qmp_set_capability(qmp, "mapped-ram", true, error)) {
-        g_prefix_error(error, "cannot switch mapped-ram on (it needs QEMU "
-                              "9.0 or later): ");
+    if (!rpc_execute_fds(qmp, "add-fd", NULL, &fd, 1, &answer, error)) {
         return false;
     }
-    return true;
+    set = json_object_get(answer, "fdset-id");
+    ok = json_is_integer(set);
+    if (ok) {
+        *ret_set = json_integer_value(set);
+    } else {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_PROTOCOL,
+                    "QEMU's add-fd has no \"fdset-id\"");
+    }
+    json_decref(answer);
+    return ok;
 }
 
-char *qmp_file_uri(const char *path, uint64_t off_bytes)
+bool qmp_remove_fd(Rpc *qmp, int64_t set, GError **error)
 {
-    /* Always with an offset: QEMU looks for the last ",offset=", so that one
-     * in the path does no harm. */
-    return g_strdup_printf("file:%s,offset=%" PRIu64, path, off_bytes);
+    return rpc_execute(qmp, "remove-fd",
+                       json_pack("{s:I}", "fdset-id", (json_int_t)set), NULL,
+                       error);
+}
+
+char *qmp_fd_uri(int64_t set, uint64_t off_bytes)
+{
+    return g_strdup_printf("file:/dev/fdset/%" PRId64 ",offset=%" PRIu64, set,
+                           off_bytes);
 }

@@ -99,8 +99,8 @@ static void await_written(Ending *ending)
 
 _Noreturn void ending_now(Ending *ending, const char *text)
 {
-    g_autofree char *why = g_strdup_printf(
-        "%s: QEMU (process %d) is ended", text, (int)getpid());
+    g_autofree char *why =
+        g_strdup_printf("%s: QEMU (process %d) is ended", text, (int)getpid());
 
     if (atomic_exchange_explicit(&ending->is_ending, true,
                                  memory_order_relaxed)) {
