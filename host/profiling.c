@@ -254,15 +254,14 @@ static bool has_order(const Profiling *profiling)
     return order && g_strcmp0(order->identity, image->identity) == 0;
 }
 
-static bool await_end(Profiling *profiling, int interrupt_fd,
+static bool await_end(Profiling *profiling, bool at_once,
                       const Progress *progress, json_t **ret_result,
                       GError **error)
 {
     int64_t begin_us = g_get_monotonic_time();
     GError *local = NULL;
 
-    rpc_set_interrupt_fd(profiling->control, interrupt_fd);
-    while (is_open(profiling, progress, begin_us, &local) &&
+    while (!at_once && is_open(profiling, progress, begin_us, &local) &&
            rpc_pump(profiling->control, POLL_MS, &local)) {
     }
     rpc_set_interrupt_fd(profiling->control, -1);
@@ -276,7 +275,7 @@ static bool await_end(Profiling *profiling, int interrupt_fd,
                        ret_result, error);
 }
 
-bool profiling_finish(Profiling *profiling, int interrupt_fd,
+bool profiling_finish(Profiling *profiling, bool at_once,
                       const Progress *progress, json_t **ret_result,
                       GError **error)
 {
@@ -284,7 +283,7 @@ bool profiling_finish(Profiling *profiling, int interrupt_fd,
     json_t *result = NULL;
     const char *failure;
 
-    if (!await_end(profiling, interrupt_fd, progress, &result, &local)) {
+    if (!await_end(profiling, at_once, progress, &result, &local)) {
         if (!g_error_matches(local, UTIL_ERROR, UTIL_ERROR_CLOSED) ||
             !has_order(profiling)) {
             g_propagate_error(error, local);

@@ -37,7 +37,8 @@ typedef struct Profiling Profiling;
 
 /* Ask QEMU and the plugin for what opening the window takes, while the guest
  * still runs.  control (taken over) and qmp (borrowed) lead to one QEMU.  The
- * order goes beside snapshot_path in the end. */
+ * order goes beside snapshot_path in the end.  Where control has an interrupt
+ * fd, that ends waiting for the plugin. */
 Profiling *profiling_new(Rpc *qmp, Rpc *control, const ProfileTime *time,
                          const char *snapshot_path, GError **error);
 
@@ -62,10 +63,10 @@ void profiling_act_loaded(Profiling *profiling);
  * there is. */
 void profiling_discard(Profiling *profiling);
 
-/* Wait until the window is closed and its order written.  When interrupt_fd
- * (-1: none) becomes readable, it is closed at once.  progress may be NULL.
+/* Wait until the window is closed and its order written.  at_once, or when the
+ * interrupt fd becomes readable, it is closed now.  progress may be NULL.
  * ret_result: what the control protocol's query-profile tells, a new
  * reference; NULL if QEMU has ended and left its order. */
-bool profiling_finish(Profiling *profiling, int interrupt_fd,
+bool profiling_finish(Profiling *profiling, bool at_once,
                       const Progress *progress, json_t **ret_result,
                       GError **error);

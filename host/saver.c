@@ -45,6 +45,7 @@ typedef struct Save {
     SaveMark *mark;        /* ours */
     bool is_changed;       /* settings are to be restored */
     bool has_migrated;     /* QEMU has taken our "migrate" */
+    bool is_interrupted;   /* once; the next time we wait no longer */
     int64_t stopped_at_us; /* 0: not stopped by us */
     int64_t stopped_us;
     int64_t window_us;
@@ -60,11 +61,6 @@ static void say(const Save *save, const char *text)
 
 /* ---- signals ---- */
 
-static void heed_interrupts(const Save *save, bool heed)
-{
-    rpc_set_interrupt_fd(save->qmp, heed ? save->options->interrupt_fd : -1);
-}
-
 static bool is_interruption(const GError *error)
 {
     return g_error_matches(error, UTIL_ERROR, UTIL_ERROR_INTERRUPTED);
@@ -75,16 +71,41 @@ static bool is_refusal(const GError *error)
     return g_error_matches(error, UTIL_ERROR, UTIL_ERROR_REFUSED);
 }
 
-/* After an interruption: what is still to be done waits for QEMU, unless a
- * second one comes. */
-static void await_second_interrupt(const Save *save)
+static void await_second_interrupt(Save *save)
 {
     struct signalfd_siginfo first;
 
     say(save, "interrupted: waiting for QEMU to let the guest be what it was; "
               "a second signal does not wait");
     (void)!read(save->options->interrupt_fd, &first, sizeof first);
-    heed_interrupts(save, true);
+    save->is_interrupted = true;
+}
+
+/* Do step, which may be done twice and is owed to the guest: an interruption
+ * does not end it unless it is the second one, as where QEMU does not answer
+ * any more. */
+static bool patiently(Save *save, bool (*step)(Save *, GError **),
+                      GError **error)
+{
+    GError *local = NULL;
+    bool ok = step(save, &local);
+
+    if (!ok && is_interruption(local) && !save->is_interrupted) {
+        g_clear_error(&local);
+        await_second_interrupt(save);
+        ok = step(save, &local);
+    }
+    if (is_interruption(local)) {
+        g_clear_error(&local);
+        g_set_error(&local, UTIL_ERROR, UTIL_ERROR_INTERRUPTED,
+                    "QEMU does not answer: if the guest stays stopped, QMP "
+                    "cont lets it run; QEMU's migration settings are set back "
+                    "by the next preheat savevm");
+    }
+    if (local) {
+        g_propagate_error(error, local);
+    }
+    return ok;
 }
 
 /* ---- before ---- */
@@ -261,12 +282,10 @@ static bool prepare_plugin(Save *save, GError **error)
             "preheat run, or with -plugin libpreheat-plugin.so): ");
         return false;
     }
-    /* A load may take long. */
     rpc_set_interrupt_fd(control, save->options->interrupt_fd);
     if (!profiling_make_quiet(control, error)) {
         return false;
     }
-    rpc_set_interrupt_fd(control, -1);
     if (save->options->profile) {
         if (!save->was_running) {
             say(save, "warning: the guest stands still: there is nothing to "
@@ -283,17 +302,12 @@ static bool prepare_plugin(Save *save, GError **error)
 /* The guest may have gone into another state while the plugin loaded. */
 static bool prepare(Save *save, GError **error)
 {
-    bool ok;
-
-    heed_interrupts(save, true);
-    ok = save_lock_take(save->machine, save->options->progress, &save->lock_fd,
-                        error) &&
-         wait_for_others(save, error) && look_at_disks(save, error) &&
-         (save->output = snapshot_output_new(save->options->output, error)) &&
-         look_for_left(save, error) && look_at_guest(save, error) &&
-         prepare_plugin(save, error) && look_at_guest(save, error);
-    heed_interrupts(save, false);
-    return ok;
+    return save_lock_take(save->machine, save->options->progress,
+                          &save->lock_fd, error) &&
+           wait_for_others(save, error) && look_at_disks(save, error) &&
+           (save->output = snapshot_output_new(save->options->output, error)) &&
+           look_for_left(save, error) && look_at_guest(save, error) &&
+           prepare_plugin(save, error) && look_at_guest(save, error);
 }
 
 /* ---- the save itself ---- */
@@ -416,13 +430,8 @@ static bool migrate(Save *save, GError **error)
 
 static bool save_ram(Save *save, GError **error)
 {
-    bool ok;
-
-    heed_interrupts(save, true);
-    ok = set_up_migration(save, error) && stop_guest(save, error) &&
-         migrate(save, error);
-    heed_interrupts(save, false);
-    return ok;
+    return set_up_migration(save, error) && stop_guest(save, error) &&
+           migrate(save, error);
 }
 
 /* ---- after ---- */
@@ -481,7 +490,7 @@ static bool run_on(Save *save, GError **error)
     GError *local = NULL;
 
     remove_mark(save);
-    if (!continue_guest(save, &local)) {
+    if (!patiently(save, continue_guest, &local)) {
         g_clear_error(error);
         g_propagate_error(error, local);
     }
@@ -512,9 +521,9 @@ static bool undo_before_migration(Save *save, GError **error)
 static bool undo(Save *save, GError **error)
 {
     if (!save->has_migrated) {
-        return undo_before_migration(save, error);
+        return patiently(save, undo_before_migration, error);
     }
-    restore_settings(save, error);
+    patiently(save, restore_settings, error);
     return run_on(save, error);
 }
 
@@ -530,17 +539,9 @@ static void restore_after(Save *save, GError **error)
             migration_cancel(save->machine, NULL);
         }
     }
-    if (undo(save, &second) || rpc_is_closed(save->qmp)) {
-        return;
+    if (!undo(save, &second) && !rpc_is_closed(save->qmp)) {
+        g_prefix_error(error, "%s; before that, ", second->message);
     }
-    if (is_interruption(second)) {
-        g_clear_error(&second);
-        g_set_error(&second, UTIL_ERROR, UTIL_ERROR_INTERRUPTED,
-                    "QEMU does not answer: if the guest stays stopped, QMP "
-                    "cont lets it run; QEMU's migration settings are set back "
-                    "by the next preheat savevm");
-    }
-    g_prefix_error(error, "%s; before that, ", second->message);
 }
 
 static bool open_window(Save *save, GError **error)
@@ -568,14 +569,18 @@ static void start_profiling(Save *save, GError **ret_error)
     if (open_window(save, ret_error)) {
         profiling_act_loaded(save->profiling);
         save->window_us = g_get_monotonic_time() - begin_us;
-    } else {
-        g_clear_pointer(&save->profiling, profiling_free);
+        return;
     }
+    /* Of one that was interrupted nobody knows whether it will be open. */
+    if (is_interruption(*ret_error)) {
+        profiling_discard(save->profiling);
+    }
+    g_clear_pointer(&save->profiling, profiling_free);
 }
 
 static bool await_profile(Save *save, json_t **ret_profile, GError **error)
 {
-    if (!profiling_finish(save->profiling, save->options->interrupt_fd,
+    if (!profiling_finish(save->profiling, save->is_interrupted,
                           save->options->progress, ret_profile, error)) {
         return false;
     }
@@ -636,7 +641,7 @@ static bool run(Save *save, SaveResult *ret_result, GError **error)
         restore_after(save, error);
         return false;
     }
-    restore_settings(save, &restore_error);
+    patiently(save, restore_settings, &restore_error);
     is_whole = snapshot_output_finish(save->output, save->was_running, error);
     if (is_whole) {
         start_profiling(save, &profile_error);
@@ -676,7 +681,11 @@ bool saver_run(Machine *machine, const SaveOptions *options,
         .lock_fd = -1,
     };
     SaveResult result = {0};
-    bool ok = prepare(&save, error) && run(&save, &result, error);
+    bool ok;
+
+    rpc_set_interrupt_fd(save.qmp, options->interrupt_fd);
+    ok = prepare(&save, error) && run(&save, &result, error);
+    rpc_set_interrupt_fd(save.qmp, -1);
 
     if (ok) {
         result.stopped_us = save.stopped_us;

@@ -157,11 +157,6 @@ static json_t *remove_fd(FakeQemu *qemu, const json_t *arguments)
 
 static json_t *stop(FakePeer *peer, FakeQemu *qemu)
 {
-    if (qemu->blocked) {
-        eventfd_write(qemu->interrupt_on_stop, 2);
-        g_mutex_lock(qemu->blocked);
-        g_mutex_unlock(qemu->blocked);
-    }
     if (qemu->falls_asleep) {
         fake_peer_event(peer, "SUSPEND", NULL);
     }
@@ -228,6 +223,18 @@ static json_t *query_block(const FakeQemu *qemu)
                      (int)!qemu->writable_disk);
 }
 
+static void interrupt(const FakeQemu *qemu, const char *command)
+{
+    if (g_strcmp0(command, qemu->interrupted) != 0) {
+        return;
+    }
+    eventfd_write(qemu->interrupt_fd, (eventfd_t)qemu->n_interrupts);
+    if (qemu->blocked) {
+        g_mutex_lock(qemu->blocked);
+        g_mutex_unlock(qemu->blocked);
+    }
+}
+
 static json_t *answer(FakePeer *peer, const char *command,
                       const json_t *arguments, const char **ret_refusal,
                       void *opaque)
@@ -235,6 +242,7 @@ static json_t *answer(FakePeer *peer, const char *command,
     FakeQemu *qemu = opaque;
 
     qemu->told_late |= qemu->has_said_so;
+    interrupt(qemu, command);
     if (g_str_equal(command, "query-migrate")) {
         return query_migrate(peer, qemu);
     } else if (g_str_equal(command, "query-status")) {
@@ -308,7 +316,7 @@ int set_up(void **state)
         .interrupt_on_poll = -1,
     };
     fixture->interrupt_fd = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
-    fixture->qemu.interrupt_on_stop = fixture->interrupt_fd;
+    fixture->qemu.interrupt_fd = fixture->interrupt_fd;
     fixture->progress = g_string_new(NULL);
     fixture->peer = fake_peer_new_qmp(answer, &fixture->qemu, &fd);
     qmp = qmp_new(fd);

@@ -27,13 +27,14 @@ typedef struct FakeQemu {
                               guest into this state; NULL: not */
     bool falls_asleep;     /* before our "stop" */
     int interrupt_on_poll; /* an eventfd to raise when we are asked, or -1 */
-    int interrupt_on_stop; /* likewise, where it is blocked */
     bool hangs_up_on_poll;
     bool ends_on_poll;
-    bool has_said_so; /* … in an event */
-    bool told_late;   /* … something after that */
-    GMutex *blocked;  /* "stop" interrupts twice, and waits for it; NULL: it
-                         does not */
+    bool has_said_so;        /* … in an event */
+    bool told_late;          /* … something after that */
+    const char *interrupted; /* at this command; NULL: at none */
+    int n_interrupts;        /* so many times */
+    int interrupt_fd;
+    GMutex *blocked; /* … it waits for it; NULL: it does not */
 
     bool takes_no_fd;
     unsigned n_fds; /* that have come */
@@ -51,6 +52,7 @@ typedef struct Fixture {
     int listener;               /* the plugin's, or -1 */
     bool discarded;             /* the plugin was told to */
     const char *load_state;     /* as the plugin tells it */
+    bool interrupt_in_opening;  /* the window */
     bool interrupt_on_wait;     /* for the load's end */
     bool ends_in_window;        /* QEMU does, with an order or without */
     bool has_order;

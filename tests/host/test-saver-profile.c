@@ -63,6 +63,9 @@ static json_t *answer_as_plugin(FakePeer *peer, const char *command,
         if (fixture->loses_file) {
             lose_file(fixture);
         }
+        if (fixture->interrupt_in_opening) {
+            eventfd_write(fixture->interrupt_fd, 1);
+        }
     }
     if (g_str_equal(command, CONTROL_CMD_WAIT) && fixture->interrupt_on_wait) {
         eventfd_write(fixture->interrupt_fd, 1);
@@ -229,6 +232,20 @@ static void the_run_state_is_written_before_the_window_opens(void **state)
     assert_string_equal(fixture->state_before_window, "running");
 }
 
+static void a_signal_while_the_window_opens_costs_just_the_order(void **state)
+{
+    Fixture *fixture = *state;
+    SaveResult result;
+    GError *error = NULL;
+
+    fixture->interrupt_in_opening = true;
+    assert_false(save_with_profile(fixture, &result, &error));
+    assert_util_error(error, UTIL_ERROR_INTERRUPTED, "it has no order");
+    assert_string_equal(fixture->qemu.run_state, "running");
+    assert_true(fixture->discarded);
+    assert_files(fixture, "vm.snap");
+}
+
 static void opening_the_window_is_part_of_the_standstill(void **state)
 {
     Fixture *fixture = *state;
@@ -306,6 +323,7 @@ int main(void)
         TEST(no_window_opens_for_what_is_no_snapshot),
         TEST(the_order_of_a_snapshot_that_gets_lost_is_discarded),
         TEST(the_run_state_is_written_before_the_window_opens),
+        TEST(a_signal_while_the_window_opens_costs_just_the_order),
         TEST(opening_the_window_is_part_of_the_standstill),
         TEST(waiting_for_a_guest_that_still_loads_can_be_interrupted),
         TEST(a_guest_whose_load_has_failed_is_not_waited_for),

@@ -256,23 +256,57 @@ static void an_interrupted_save_is_cancelled_and_the_guest_runs_on(void **state)
     assert_old_file_is_untouched(fixture);
 }
 
-/* One whose vCPU waits for a disk, say. */
-static void a_qemu_that_never_answers_is_given_up_at_the_second(void **state)
+/* Does not answer this command any more, and is interrupted twice. */
+static void save_blocked(Fixture *fixture, const char *command,
+                         const char *text)
 {
-    Fixture *fixture = *state;
     GMutex blocked;
 
     g_mutex_init(&blocked);
     g_mutex_lock(&blocked);
+    fixture->qemu.interrupted = command;
+    fixture->qemu.n_interrupts = 2;
     fixture->qemu.blocked = &blocked;
-    save_badly(fixture, UTIL_ERROR_INTERRUPTED,
-               "QEMU does not answer: if the guest stays stopped, QMP cont "
-               "lets it run");
+    save_badly(fixture, UTIL_ERROR_INTERRUPTED, text);
     g_mutex_unlock(&blocked);
-    assert_files(fixture, "");
+    g_clear_pointer(&fixture->machine, machine_free);
     g_clear_pointer(&fixture->peer, fake_peer_free);
-    assert_non_null(fixture->qemu.opaque);
     g_mutex_clear(&blocked);
+}
+
+/* One whose vCPU waits for a disk, say. */
+static void a_qemu_that_does_not_stop_is_given_up_at_the_second(void **state)
+{
+    Fixture *fixture = *state;
+
+    save_blocked(fixture, "stop",
+                 "QEMU does not answer: if the guest stays stopped, QMP cont "
+                 "lets it run");
+    assert_non_null(strstr(said->str, "a second signal does not wait"));
+    assert_files(fixture, "");
+    /* For the next save. */
+    assert_non_null(fixture->qemu.opaque);
+}
+
+static void a_qemu_that_does_not_go_on_is_given_up_at_the_second(void **state)
+{
+    Fixture *fixture = *state;
+
+    save_blocked(fixture, "cont",
+                 "the snapshot is whole and in place, but: QEMU does not "
+                 "answer");
+    assert_files(fixture, "vm.snap");
+}
+
+static void a_signal_after_saving_does_not_hurt_the_guest(void **state)
+{
+    Fixture *fixture = *state;
+
+    fixture->qemu.interrupted = "remove-fd";
+    fixture->qemu.n_interrupts = 1;
+    save_well(fixture);
+    assert_string_equal(fixture->qemu.run_state, "running");
+    assert_files(fixture, "vm.snap");
 }
 
 /* In the moment before our own. */
@@ -556,7 +590,9 @@ int main(void)
         TEST(a_migration_under_way_is_waited_for),
         TEST(a_failed_save_leaves_the_guest_running_and_no_file),
         TEST(an_interrupted_save_is_cancelled_and_the_guest_runs_on),
-        TEST(a_qemu_that_never_answers_is_given_up_at_the_second),
+        TEST(a_qemu_that_does_not_stop_is_given_up_at_the_second),
+        TEST(a_qemu_that_does_not_go_on_is_given_up_at_the_second),
+        TEST(a_signal_after_saving_does_not_hurt_the_guest),
         TEST(the_guest_runs_on_when_somebody_elses_migration_begins),
         TEST(a_guest_that_migrates_away_meanwhile_is_not_run_here),
         TEST(two_saves_of_one_qemu_are_one_after_the_other),
