@@ -10,6 +10,8 @@
 #include "formats/error.h"
 #include "formats/page-order.h"
 #include "plugin/arguments.h"
+#include "plugin/pager/collapse.h"
+#include "plugin/pager/huge-policy.h"
 #include "plugin/pager/pager-removal.h"
 #include "profiler/orders/learn.h"
 #include "profiler/orders/read-ahead.h"
@@ -51,7 +53,9 @@ struct Load {
     Pager *pager;          /* NULL: policy full */
 
     uint64_t attached_us;     /* set before the pager notes anything */
+    GArray *attached;         /* of RamPages; the release thread's, once set */
     _Atomic bool full_loaded; /* policy full: QEMU has loaded it */
+    _Atomic bool ending;      /* QEMU ends */
 };
 
 static void write_stats(Load *load);
@@ -422,18 +426,52 @@ static bool begin(Load *load, const LoadRequest *request, char **ret_warning,
            start_pager(load, request, ret_warning, error);
 }
 
-/* Waits for the load's end, to give back what only loading needs: QEMU is
- * then a QEMU as any other. */
+/* NULL: the memory would have no huge pages, or they cannot be made. */
+static Collapse *plan_huge_pages(const Load *load)
+{
+    HugePolicy policy;
+
+    return huge_policy_read(HUGE_POLICY_FOLDER, &policy)
+               ? collapse_new(&policy, (const RamPages *)load->attached->data,
+                              load->attached->len)
+               : NULL;
+}
+
+/* Waits for the load's end, to give back what only loading needs, and to make
+ * the huge pages that the memory would have had: QEMU is then a QEMU as any
+ * other. */
 static void *release_thread(void *opaque)
 {
     Load *load = opaque;
+    Collapse *huge_pages = plan_huge_pages(load);
 
     if (pager_wait(load->pager, LOAD_GOAL_ALL, NULL)) {
         pager_release(load->pager);
         page_source_free(load->source);
         load->source = NULL;
+        if (huge_pages) {
+            load_stats_huge_pages(load->stats,
+                                  collapse_run(huge_pages, &load->ending));
+        }
     }
+    collapse_free(huge_pages);
     return NULL;
+}
+
+static GArray *attached_pages(const Load *load, const GArray *ranges)
+{
+    GArray *attached = g_array_new(FALSE, FALSE, sizeof(RamPages));
+
+    for (guint i = 0; i < ranges->len; i++) {
+        const PagerRange *range = &g_array_index(ranges, PagerRange, i);
+        const RamImageBlock *block =
+            ram_image_find_block(load->snapshot, range->name);
+        const RamPages pages = {range->host, block->page_bytes, block->n_pages,
+                                block->bitmap};
+
+        g_array_append_val(attached, pages);
+    }
+    return attached;
 }
 
 static void release_when_loaded(Load *load)
@@ -441,8 +479,7 @@ static void release_when_loaded(Load *load)
     pthread_t thread;
 
     /* Without that thread more memory stays in use, and that is all. */
-    if (load->pager &&
-        thread_start(&thread, "preheat-load", release_thread, load) == 0) {
+    if (thread_start(&thread, "preheat-load", release_thread, load) == 0) {
         pthread_detach(thread);
     }
 }
@@ -461,7 +498,6 @@ Load *load_begin(const json_t *arguments, const Descriptors *descriptors,
         load_free(load);
         return NULL;
     }
-    release_when_loaded(load);
     return load;
 }
 
@@ -481,7 +517,10 @@ bool load_attach(Load *load, const GArray *ranges, const GArray *thread_ids,
     bool ok = pager_attach(load->pager, (const PagerRange *)ranges->data,
                            ranges->len, (const uint32_t *)thread_ids->data,
                            thread_ids->len, error);
-    if (!ok && first) {
+    if (ok) {
+        load->attached = attached_pages(load, ranges);
+        release_when_loaded(load);
+    } else if (first) {
         load->attached_us = 0;
     }
     return ok;
@@ -532,6 +571,8 @@ const char *load_snapshot_path(const Load *load)
 
 void load_end(Load *load)
 {
+    /* Relaxed: nothing else is published by it. */
+    atomic_store_explicit(&load->ending, true, memory_order_relaxed);
     if (load->pager) {
         pager_end_observation(load->pager);
     }

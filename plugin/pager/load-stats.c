@@ -42,6 +42,7 @@ struct LoadStats {
     uint64_t held_back; /* once learned, as the next */
     uint64_t unused;
     uint64_t bytes_read;
+    uint64_t huge_pages;
     uint64_t milestones_us[N_MILESTONES]; /* 0: not reached */
 };
 
@@ -180,6 +181,13 @@ void load_stats_read(LoadStats *stats, uint64_t bytes)
     pthread_mutex_unlock(&stats->lock);
 }
 
+void load_stats_huge_pages(LoadStats *stats, uint64_t huge_pages)
+{
+    pthread_mutex_lock(&stats->lock);
+    stats->huge_pages = huge_pages;
+    pthread_mutex_unlock(&stats->lock);
+}
+
 void load_stats_milestone(LoadStats *stats, Milestone milestone,
                           uint64_t time_us)
 {
@@ -291,7 +299,7 @@ json_t *load_stats_to_json(LoadStats *stats, LoadPolicy policy, LoadState state)
     pthread_mutex_lock(&stats->lock);
     json_t *json = json_pack(
         "{s:s, s:s, s:I, s:o, s:I, s:I, s:o, s:I, s:o, s:o, s:o, s:I,"
-        " s:o, s:o, s:o, s:o, s:o}",
+        " s:I, s:o, s:o, s:o, s:o, s:o}",
         CONTROL_KEY_POLICY, load_policy_name(policy), CONTROL_KEY_STATE,
         load_state_name(state), "demand-faults",
         (json_int_t)demand_faults_locked(stats), "vcpu-demand-faults",
@@ -302,7 +310,8 @@ json_t *load_stats_to_json(LoadStats *stats, LoadPolicy policy, LoadState state)
         (json_int_t)stats->other.blocktime_us / 1000, "latency-us",
         latency_locked(stats), "latency-dist", latency_dist_locked(stats),
         "pages", pages_locked(stats), "bytes-read",
-        (json_int_t)stats->bytes_read, "qemu-ready-ms",
+        (json_int_t)stats->bytes_read, "huge-pages",
+        (json_int_t)stats->huge_pages, "qemu-ready-ms",
         milestone_locked(stats, MILESTONE_QEMU_READY), "device-state-ms",
         milestone_locked(stats, MILESTONE_DEVICE_STATE), "resumed-ms",
         milestone_locked(stats, MILESTONE_RESUMED), "order-done-ms",

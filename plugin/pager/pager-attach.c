@@ -191,15 +191,14 @@ static bool discard_all(Pager *pager, GError **error)
 
 static GArray *plan_holes(const Pager *pager)
 {
-    g_autofree RegistrationBlock *blocks =
-        g_new(RegistrationBlock, pager->n_blocks);
+    g_autofree RamPages *blocks = g_new(RamPages, pager->n_blocks);
     size_t n_blocks = 0;
 
     for (size_t i = 0; i < pager->n_blocks; i++) {
         const PagerBlock *block = &pager->blocks[i];
 
         if (is_lazy(block)) {
-            blocks[n_blocks++] = (RegistrationBlock){
+            blocks[n_blocks++] = (RamPages){
                 .host = block->host,
                 .page_bytes = block->unit_bytes,
                 .n_pages = block->layout->n_pages,

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <glib.h>
@@ -28,6 +29,14 @@ typedef enum {
     RAM_ANONYMOUS, /* private anonymous memory */
     RAM_SHARED,    /* shared memory: memfd, tmpfs, shared anonymous */
 } RamKind;
+
+/* Pages of this process, and which of them are in the file. */
+typedef struct RamPages {
+    uint64_t host; /* the address of the first one */
+    uint64_t page_bytes;
+    uint64_t n_pages;
+    const uint64_t *in_file; /* a bit a page; borrowed */
+} RamPages;
 
 /* Open what the functions below need a privilege or a path for, and keep it for
  * the life of the process: before the program gives up its user or its root.

@@ -55,8 +55,7 @@ uint64_t registration_budget_here(size_t n_blocks)
                 : 0;
 }
 
-static bool has_page_in(const RegistrationBlock *block, uint64_t first,
-                        uint64_t n_pages)
+static bool has_page_in(const RamPages *block, uint64_t first, uint64_t n_pages)
 {
     uint64_t end = MIN(first + n_pages, block->n_pages);
 
@@ -75,7 +74,7 @@ static bool has_page_in(const RegistrationBlock *block, uint64_t first,
 
 /* The chunk that begins at *page: sets *page to the next one's begin, and
  * returns whether it has a page in the file. */
-static bool next_chunk(const RegistrationBlock *block, uint64_t *page)
+static bool next_chunk(const RamPages *block, uint64_t *page)
 {
     uint64_t first = *page;
     uint64_t chunk_pages = MAX(CHUNK_BYTES / block->page_bytes, 1);
@@ -85,7 +84,7 @@ static bool next_chunk(const RegistrationBlock *block, uint64_t *page)
 }
 
 /* Add the block's holes at their finest, each with the borders it costs. */
-static void add_holes(GArray *holes, const RegistrationBlock *block)
+static void add_holes(GArray *holes, const RamPages *block)
 {
     uint64_t page = 0;
 
@@ -116,7 +115,7 @@ static gint compare_lengths(gconstpointer a, gconstpointer b)
     return (x < y) - (x > y);
 }
 
-GArray *registration_plan(const RegistrationBlock *blocks, size_t n_blocks,
+GArray *registration_plan(const RamPages *blocks, size_t n_blocks,
                           uint64_t max_borders)
 {
     g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(RegistrationHole));

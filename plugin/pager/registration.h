@@ -18,12 +18,7 @@
 
 #include <glib.h>
 
-typedef struct RegistrationBlock {
-    uint64_t host; /* its address */
-    uint64_t page_bytes;
-    uint64_t n_pages;
-    const uint64_t *in_file; /* a bit a page; borrowed */
-} RegistrationBlock;
+#include "plugin/pager/ram-range.h"
 
 /* A stretch that need not be registered. */
 typedef struct RegistrationHole {
@@ -42,5 +37,5 @@ uint64_t registration_budget_here(size_t n_blocks);
 
 /* The holes to leave out, with at most max_borders borders: an array of
  * RegistrationHole. */
-GArray *registration_plan(const RegistrationBlock *blocks, size_t n_blocks,
+GArray *registration_plan(const RamPages *blocks, size_t n_blocks,
                           uint64_t max_borders);

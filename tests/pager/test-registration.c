@@ -22,8 +22,7 @@
 
 /* A block at the address with every n-th chunk in the file, by its first
  * page; 0: none. */
-static RegistrationBlock block_new(uint64_t host, uint64_t len_bytes,
-                                   uint64_t every)
+static RamPages block_new(uint64_t host, uint64_t len_bytes, uint64_t every)
 {
     uint64_t n_pages = len_bytes / PAGE_BYTES;
     uint64_t *bitmap = g_new0(uint64_t, n_pages / 64 + 1);
@@ -32,10 +31,10 @@ static RegistrationBlock block_new(uint64_t host, uint64_t len_bytes,
          page += every * CHUNK) {
         bitmap[page / 64] |= UINT64_C(1) << (page % 64);
     }
-    return (RegistrationBlock){host, PAGE_BYTES, n_pages, bitmap};
+    return (RamPages){host, PAGE_BYTES, n_pages, bitmap};
 }
 
-static void blocks_free(RegistrationBlock *blocks, size_t n_blocks)
+static void blocks_free(RamPages *blocks, size_t n_blocks)
 {
     for (size_t i = 0; i < n_blocks; i++) {
         g_free((void *)blocks[i].in_file);
@@ -57,8 +56,7 @@ static bool is_in_hole(const GArray *holes, uint64_t address)
 
 /* The borders that the holes make within the block, counted page by page;
  * no page of the file is in a hole. */
-static uint64_t count_borders(const RegistrationBlock *block,
-                              const GArray *holes)
+static uint64_t count_borders(const RamPages *block, const GArray *holes)
 {
     uint64_t n_borders = 0;
     bool last = false;
@@ -109,7 +107,7 @@ static void the_budget_here_knows_this_process(void **state)
 
 static void stretches_without_pages_of_the_file_are_left_out(void **state)
 {
-    RegistrationBlock block = block_new(HOST, 64 * MIB, 4);
+    RamPages block = block_new(HOST, 64 * MIB, 4);
     g_autoptr(GArray) holes = registration_plan(&block, 1, 1000);
 
     assert_int_equal(holes->len, 8);
@@ -127,7 +125,7 @@ static void stretches_without_pages_of_the_file_are_left_out(void **state)
 static void
 a_block_without_pages_is_one_hole_and_a_full_one_has_none(void **state)
 {
-    RegistrationBlock blocks[] = {
+    RamPages blocks[] = {
         block_new(HOST, 32 * MIB, 0),
         block_new(2 * HOST, 32 * MIB, 1),
     };
@@ -142,7 +140,7 @@ a_block_without_pages_is_one_hole_and_a_full_one_has_none(void **state)
 
 static void a_block_need_not_end_on_a_chunks_border(void **state)
 {
-    RegistrationBlock block = block_new(HOST, 5 * MIB + PAGE_BYTES, 0);
+    RamPages block = block_new(HOST, 5 * MIB + PAGE_BYTES, 0);
     uint64_t *bitmap = (uint64_t *)block.in_file;
     uint64_t last = block.n_pages - 1;
 
@@ -155,9 +153,9 @@ static void a_block_need_not_end_on_a_chunks_border(void **state)
 }
 
 /* A block with one chunk in eight in the file, as it comes. */
-static RegistrationBlock block_scattered(uint64_t host, uint64_t len_bytes)
+static RamPages block_scattered(uint64_t host, uint64_t len_bytes)
 {
-    RegistrationBlock block = block_new(host, len_bytes, 0);
+    RamPages block = block_new(host, len_bytes, 0);
     uint64_t *bitmap = (uint64_t *)block.in_file;
     GRand *draw = g_rand_new_with_seed((guint32)(host >> 40));
 
@@ -173,7 +171,7 @@ static RegistrationBlock block_scattered(uint64_t host, uint64_t len_bytes)
 /* 32 blocks of 8 GiB: with a budget for each block they had 64,000. */
 static void many_fragmented_blocks_share_one_budget(void **state)
 {
-    RegistrationBlock blocks[32];
+    RamPages blocks[32];
     uint64_t n_borders = 0;
     uint64_t len_bytes = 0;
 
@@ -198,7 +196,7 @@ static void many_fragmented_blocks_share_one_budget(void **state)
 
 static void the_budget_goes_to_the_largest_holes(void **state)
 {
-    RegistrationBlock blocks[] = {
+    RamPages blocks[] = {
         block_new(HOST, 256 * MIB, 8),
         block_new(2 * HOST, 512 * MIB, 32),
     };

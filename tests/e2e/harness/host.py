@@ -5,6 +5,7 @@
 import ctypes
 import functools
 import os
+import pathlib
 import shutil
 import subprocess
 
@@ -17,6 +18,16 @@ USERFAULTFD_DEVICE = "/dev/userfaultfd"
 def lacks_qemu():
     if shutil.which(config.QEMU) is None:
         return f"{config.QEMU} is not installed"
+    return None
+
+
+def lacks_huge_pages():
+    """Those that QEMU asks for, and the kernel makes of small ones (6.1)."""
+    setting = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    if not setting.exists() or "[never]" in setting.read_text():
+        return "no transparent huge pages"
+    if tuple(map(int, os.uname().release.split(".")[:2])) < (6, 1):
+        return "no MADV_COLLAPSE (Linux 6.1)"
     return None
 
 

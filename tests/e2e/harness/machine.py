@@ -44,6 +44,7 @@ class Machine:
     smp: int = 1
     store_mib: int = 64
     extra: tuple = ()
+    kernel_arguments: tuple = ()
 
     def arguments(self, tmp):
         """The command line, without QEMU itself and what a test adds."""
@@ -54,7 +55,9 @@ class Machine:
             "-kernel", str(config.GUEST_DIR / "vmlinuz"),
             "-initrd", str(config.GUEST_DIR / "initrd.gz"),
             "-append",
-            f"console=ttyS0 quiet store_mib={self.store_mib}",
+            " ".join(["console=ttyS0", "quiet",
+                      f"store_mib={self.store_mib}",
+                      *self.kernel_arguments]),
             "-netdev", "user,id=net,hostfwd=tcp:127.0.0.1:0-:7",
             "-device", "virtio-net-pci,netdev=net,romfile=",
             *self.extra,
@@ -83,6 +86,12 @@ EIGHT_GIB = Machine(
 BALLOON = dataclasses.replace(
     SMALL, name="balloon",
     extra=("-device", "virtio-balloon-pci,free-page-reporting=on"))
+
+# What its guest frees stays its own until a balloon takes it, and the balloon
+# takes it without looking at it.
+PLAIN_BALLOON = dataclasses.replace(
+    SMALL, name="plain-balloon", extra=("-device", "virtio-balloon-pci"),
+    kernel_arguments=("init_on_alloc=0",))
 
 MEMFD = Machine(
     "memfd",

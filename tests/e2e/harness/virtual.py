@@ -3,6 +3,7 @@
 """A running virtual machine, started by QEMU alone or by preheat."""
 
 import json
+import pathlib
 import re
 import subprocess
 import threading
@@ -183,6 +184,26 @@ class Virtual:
         deadline = Deadline()
         while self.qmp.execute("query-balloon")["actual"] != mib << 20:
             deadline.left(f"a balloon that leaves {mib} MiB")
+
+    def memory_kib(self, block, field="Rss"):
+        """What /proc/PID/smaps says of a RAM block's memory."""
+        line = next(line for line in
+                    self.qmp.hmp("info ramblock").splitlines()
+                    if line.split()[:1] == [block])
+        # Name, page size with its unit, offset, used, total, address.
+        used, host = (int(word, 16) for word in
+                      (line.split()[4], line.split()[6]))
+        total = 0
+        inside = False
+        for line in pathlib.Path(
+                f"/proc/{self.qemu_pid}/smaps").read_text().splitlines():
+            match = re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line)
+            if match:
+                start, end = (int(word, 16) for word in match.groups())
+                inside = start < host + used and end > host
+            elif inside and line.startswith(f"{field}:"):
+                total += int(line.split()[1])
+        return total
 
     def save(self, path):
         """Save the guest, by QEMU's own means.

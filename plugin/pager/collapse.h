@@ -1,0 +1,42 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Huge pages after a load.
+ *
+ * What is loaded comes page by page, so that memory which the kernel would have
+ * filled with huge pages has small ones afterwards.  khugepaged mends that in
+ * the course of hours; this does it at once for dense stretches, of which
+ * nearly every page came from the file and is still there
+ * (MADV_COLLAPSE): where the kernel's settings and the memory's advice say that
+ * there would have been huge pages, and only there.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "plugin/pager/huge-policy.h"
+#include "plugin/pager/ram-range.h"
+
+typedef struct Collapse Collapse;
+
+/*
+ * Find out what of the ranges has huge pages by the policy, and is dense by
+ * the file.  Best called while the memory is still empty: the kernel walks it
+ * for this.  Returns NULL where there is nothing to do.
+ */
+Collapse *collapse_new(const HugePolicy *policy, const RamPages *ranges,
+                       size_t n_ranges);
+
+/*
+ * Make the huge pages; what has been given back meanwhile stays away.  Pauses
+ * again and again, since a page that is being copied cannot be used.  Ends
+ * early when *stop is set, or when the system has no huge pages.
+ * Returns how many were made.
+ */
+uint64_t collapse_run(Collapse *collapse, const _Atomic bool *stop);
+
+/* NULL is fine. */
+void collapse_free(Collapse *collapse);
