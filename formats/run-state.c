@@ -14,6 +14,9 @@
 static const char head[] = "\013globalstate\0\0\0\0\0\0\0\1";
 #define HEAD_BYTES (sizeof(head) - 1)
 
+/* QEMU writes the section before those of all ordinary devices. */
+#define WITHIN_BYTES (UINT64_C(4) << 20)
+
 /* A name of a run state and, up to the end, zeroes. */
 static bool is_name(const uint8_t *bytes, uint32_t size)
 {
@@ -61,6 +64,16 @@ bool run_state_find(const uint8_t *bytes, size_t len_bytes, RunState *ret_state)
         }
     }
     return false;
+}
+
+bool run_state_read(const ByteSource *source, uint64_t off_bytes,
+                    RunState *ret_state)
+{
+    size_t len_bytes = (size_t)MIN(source->len_bytes - off_bytes, WITHIN_BYTES);
+    g_autofree uint8_t *bytes = g_malloc(len_bytes);
+
+    return byte_source_read_at(source, bytes, len_bytes, off_bytes, NULL) &&
+           run_state_find(bytes, len_bytes, ret_state);
 }
 
 void run_state_encode(const char *name,

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "formats/byte-source.h"
+
 #define RUN_STATE_NAME_BYTES 32
 
 /* What the section begins with: the name's length and the name. */
@@ -27,6 +29,11 @@ typedef struct RunState {
 /* Search it in (the beginning of) a device state.  False where it is not, as
  * in the machine types of QEMU before 2.4: to QEMU that means "running". */
 bool run_state_find(const uint8_t *bytes, size_t len_bytes,
+                    RunState *ret_state);
+
+/* Search it in the device state that begins off_bytes into source; the same.
+ * Where reading fails there is none, either. */
+bool run_state_read(const ByteSource *source, uint64_t off_bytes,
                     RunState *ret_state);
 
 /* How QEMU would have written name at off_bytes. */

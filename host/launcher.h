@@ -3,11 +3,15 @@
  *
  * A child process in the foreground: signals are passed on to it, and it does
  * not outlive us.
+ *
+ * It may go on in another process (a daemon, or what a wrapper has started):
+ * such a descendant is followed.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include <glib.h>
 
@@ -21,14 +25,24 @@ typedef struct Launcher Launcher;
 Launcher *launcher_start(char **argv, const int *keep_fds, size_t n_keep_fds,
                          GError **error);
 
-/* From now on (or no more) what asks the child to end kills it: for a child
- * that cannot end by itself.  Any thread. */
-void launcher_set_hopeless(Launcher *launcher, bool hopeless);
+/* The child says that it goes on as process pid: pass signals on to that one,
+ * too.  False where there is no such process, or none that descends from the
+ * child: it may live in another PID namespace, where pid means nobody that we
+ * know. */
+bool launcher_follow(Launcher *launcher, pid_t pid);
 
-/* Send the child a signal, unless it has been waited for. */
+/* Readable once a signal has come that asks to end, until it is taken. */
+int launcher_interrupt_fd(const Launcher *launcher);
+
+/* Take the last such signal; 0: none has come. */
+int launcher_take_interrupt(Launcher *launcher);
+
+/* Send a signal to the child, unless it has been waited for, and to whom it
+ * goes on as. */
 void launcher_signal(Launcher *launcher, int signal);
 
-/* Wait until the child has ended; the status a shell would give. */
+/* Wait until the child has ended; the status a shell would give.  Not for whom
+ * it goes on as. */
 int launcher_wait(Launcher *launcher);
 
 /* The child has been waited for.  NULL is fine. */

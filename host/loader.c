@@ -1,65 +1,59 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The sequence: two socket pairs and an empty memfd are made, the plugin is
- * told what to load (its end of the pair reads that as soon as it exists),
- * QEMU is started, and the snapshot's headers are read while QEMU starts.
- * When its monitor answers, the machine is compared with the snapshot, the
- * skeleton is written into the memfd, the plugin takes over guest RAM, QEMU
- * loads the skeleton, and the guest continues.
+ * The sequence: QEMU's connections are made, the plugin is told what to load
+ * (its end of the socket pair reads that as soon as it exists), QEMU is
+ * started, and the snapshot's headers are read while QEMU starts.  When its
+ * monitor answers, the machine is compared with the snapshot, the skeleton is
+ * written into a memfd, the plugin takes over guest RAM, QEMU loads the
+ * skeleton, and the guest continues.
  */
 #include "host/loader.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "formats/control-protocol.h"
 #include "formats/ram-image.h"
-#include "formats/skeleton.h"
-#include "host/launcher.h"
+#include "formats/run-state.h"
+#include "host/incoming.h"
 #include "host/machine-check.h"
 #include "host/machine-watch.h"
-#include "host/plugin-client.h"
+#include "host/machine.h"
 #include "host/qemu-args.h"
 #include "host/qmp.h"
 #include "host/ram-blocks.h"
+#include "host/read-errors.h"
 #include "util/error.h"
 #include "util/file.h"
 
-/* How often to ask whether a failed read has been mended. */
-#define MENDED_POLL_MS 250
+/* The bitmaps of so much RAM, 2 MiB, are read while QEMU starts.  What claims
+ * more is first compared with the machine. */
+#define EARLY_RAM_BYTES (UINT64_C(64) << 30)
 
 /* How often to look whether somebody has come to reach guest RAM: a guest takes
  * longer to find a device that was plugged in, and to start it. */
 #define WATCH_POLL_MS 100
 
-/* How long QEMU may take to end. */
-#define END_GRACE_MS 2000
+/* How often to look at a QEMU that was asked to end. */
+#define ASKED_POLL_MS 250
+
+/* How long QEMU has to announce its end before a slow read counts as what
+ * keeps it from that. */
+#define END_GRACE_US INT64_C(2000000)
 
 typedef struct Load {
     const LoadOptions *options;
     bool full; /* policy full: QEMU itself loads guest RAM */
-    Launcher *qemu;
-    Rpc *qmp;
-    Rpc *control;
+    Machine *machine;
+    ReadErrors *read_errors;
     uint64_t load_id; /* of the command that was sent before QEMU started */
-    pid_t pid;        /* QEMU's, also when it has become a daemon; 0: unknown */
-    QmpVersion version;
-    int64_t ready_us; /* when QEMU's monitor answered */
-    int snapshot_fd;  /* opened once: the plugin gets it, too */
-    int skeleton_fd;
+    int64_t ready_us; /* when QEMU's monitor answered; 0: it did not */
+    int snapshot_fd;  /* opened once: plugin or QEMU get it, too */
     RamImage *snapshot;
     GArray *blocks;
-    MachineWatch *watch; /* NULL: not needed */
-    bool loaded;         /* every page is in */
-    char *migration;     /* the status in the last MIGRATION event */
-    bool running;        /* the guest, by QEMU's events */
-    bool read_failed;
-    bool continue_when_mended;
+    MachineWatch *watch; /* or NULL */
+    bool loaded;         /* all of it */
 } Load;
 
 static void say(const Load *load, const char *format, ...) G_GNUC_PRINTF(2, 3);
@@ -75,71 +69,14 @@ static void say(const Load *load, const char *format, ...)
     load->options->say(text);
 }
 
-/* Whether QEMU goes on in a process that is not our child. */
-static bool is_daemon(const Load *load)
-{
-    return qemu_args_have(load->options->qemu_argv, "-daemonize");
-}
-
-/* ---- events ---- */
-
-static void on_qmp_event(const char *name, const json_t *data, void *opaque)
+static void on_plugin_event(const char *name, const json_t *data, void *opaque)
 {
     Load *load = opaque;
 
-    if (strcmp(name, "MIGRATION") == 0) {
-        g_free(load->migration);
-        load->migration =
-            g_strdup(json_string_value(json_object_get(data, "status")));
-    } else if (strcmp(name, "RESUME") == 0) {
-        load->running = true;
-    } else if (strcmp(name, "STOP") == 0) {
-        load->running = false;
-    }
-}
-
-/* Nobody waits for the answer to stop: QEMU may itself be blocked on guest
- * RAM until the read succeeds. */
-static void stop_guest(Load *load)
-{
-    uint64_t id;
-
-    if (load->running && !load->continue_when_mended) {
-        load->continue_when_mended =
-            rpc_send(load->qmp, "stop", NULL, &id, NULL);
-    }
-}
-
-static void on_read_error(Load *load, const json_t *data)
-{
-    const char *file =
-        json_string_value(json_object_get(data, CONTROL_KEY_FILE));
-    const char *reason =
-        json_string_value(json_object_get(data, CONTROL_KEY_ERROR));
-    const char *what =
-        json_string_value(json_object_get(data, CONTROL_KEY_OPERATION));
-    json_int_t offset =
-        json_integer_value(json_object_get(data, CONTROL_KEY_OFFSET));
-
-    load->read_failed = true;
-    launcher_set_hopeless(load->qemu, true);
-    stop_guest(load);
-    say(load,
-        "%s: %s at offset %" JSON_INTEGER_FORMAT " failed: %s.  The guest is "
-        "stopped, and nothing wrong has reached it.  When the cause is "
-        "mended, go on with \"preheat control --pid %d retry\"",
-        file ? file : load->options->given_snapshot, what ? what : "reading",
-        offset, reason ? reason : "no reason given", (int)load->pid);
-}
-
-static void on_control_event(const char *name, const json_t *data, void *opaque)
-{
-    Load *load = opaque;
-
-    if (strcmp(name, CONTROL_EVENT_READ_ERROR) == 0) {
-        on_read_error(load, data);
-    } else if (strcmp(name, CONTROL_EVENT_LOADED) == 0) {
+    if (strcmp(name, CONTROL_EVENT_LOADED) == 0) {
         load->loaded = true;
+    } else {
+        read_errors_take_event(load->read_errors, name, data);
     }
 }
 
@@ -196,8 +133,8 @@ static bool send_load(Load *load, GError **error)
         n_fds++;
     }
     json_object_set_new(arguments, CONTROL_KEY_DESCRIPTORS, names);
-    ok = rpc_send_fds(load->control, CONTROL_CMD_LOAD, arguments, fds, n_fds,
-                      &load->load_id, error);
+    ok = rpc_send_fds(machine_control(load->machine), CONTROL_CMD_LOAD,
+                      arguments, fds, n_fds, &load->load_id, error);
     if (fds[1] >= 0) {
         close(fds[1]);
     }
@@ -216,87 +153,49 @@ static bool open_snapshot(Load *load, GError **error)
     return load->snapshot_fd >= 0;
 }
 
-static bool make_pair(int *ret_ours, int *ret_theirs, GError **error)
-{
-    int fds[2];
-
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
-        util_error_set_errno(error, errno, "cannot make a socket pair");
-        return false;
-    }
-    *ret_ours = fds[0];
-    *ret_theirs = fds[1];
-    return true;
-}
-
-static bool connect_ends(Load *load, int *ret_qmp_fd, int *ret_control_fd,
-                         GError **error)
-{
-    int ours;
-
-    if (!make_pair(&ours, ret_qmp_fd, error)) {
-        return false;
-    }
-    load->qmp = qmp_new(ours);
-    rpc_on_event(load->qmp, on_qmp_event, load);
-    if (!make_pair(&ours, ret_control_fd, error)) {
-        close(*ret_qmp_fd);
-        return false;
-    }
-    load->control = plugin_client_new(ours);
-    rpc_on_event(load->control, on_control_event, load);
-    rpc_set_companion(load->qmp, load->control);
-    rpc_set_companion(load->control, load->qmp);
-    return true;
-}
-
-static bool make_memfd(Load *load, GError **error)
-{
-    load->skeleton_fd = memfd_create("preheat-skeleton", MFD_CLOEXEC);
-    if (load->skeleton_fd < 0) {
-        util_error_set_errno(error, errno, "cannot make a memfd");
-    }
-    return load->skeleton_fd >= 0;
-}
-
 static bool start_qemu(Load *load, GError **error)
 {
     const LoadOptions *options = load->options;
-    g_auto(GStrv) argv = NULL;
-    int qmp_fd, control_fd;
-    int keep_fds[3];
 
-    if (!open_snapshot(load, error) || !make_memfd(load, error) ||
-        !connect_ends(load, &qmp_fd, &control_fd, error)) {
+    load->machine = open_snapshot(load, error) ? machine_prepare(error) : NULL;
+    if (!load->machine) {
         return false;
     }
-    keep_fds[0] = qmp_fd;
-    keep_fds[1] = control_fd;
-    keep_fds[2] = load->full ? load->snapshot_fd : load->skeleton_fd;
-    argv = qemu_args_for_load(options->qemu_argv, options->plugin, control_fd,
-                              qmp_fd);
-    if (send_load(load, error)) {
-        load->qemu =
-            launcher_start(argv, keep_fds, G_N_ELEMENTS(keep_fds), error);
-    }
-    close(qmp_fd);
-    close(control_fd);
-    return load->qemu != NULL;
+    load->read_errors = read_errors_new(load->machine, options->say);
+    rpc_on_event(machine_control(load->machine), on_plugin_event, load);
+    return send_load(load, error) &&
+           machine_start(load->machine, options->qemu_argv, options->plugin,
+                         error);
 }
 
 /* ---- before anything is lost ---- */
 
-static bool begin(Load *load, GError **error)
+/* While QEMU starts. */
+static bool open_image(Load *load, GError **error)
+{
+    const LoadOptions *options = load->options;
+    ByteSource *source =
+        byte_source_new_fd(load->snapshot_fd, options->given_snapshot, error);
+
+    load->snapshot =
+        source ? ram_image_open_headers(source, options->image_off_bytes, error)
+               : NULL;
+    return load->snapshot && (load->snapshot->ram_bytes > EARLY_RAM_BYTES ||
+                              ram_image_read_bitmaps(load->snapshot, error));
+}
+
+static bool await_qemu(Load *load, GError **error)
 {
     json_t *answer;
     const char *warning;
 
-    if (!qmp_handshake(load->qmp, -1, &load->version, error)) {
+    if (!machine_await(load->machine, error)) {
         return false;
     }
     load->ready_us = g_get_monotonic_time();
-    if (!plugin_client_greeting(load->control, &load->pid, error) ||
-        !rpc_receive(load->control, load->load_id, &answer, error)) {
+    read_errors_announce(load->read_errors);
+    if (!rpc_receive(machine_control(load->machine), load->load_id, &answer,
+                     error)) {
         return false;
     }
     warning = json_string_value(json_object_get(answer, CONTROL_KEY_WARNING));
@@ -307,20 +206,36 @@ static bool begin(Load *load, GError **error)
     return true;
 }
 
+/* Of an image too large to be read before its machine was known. */
+static bool read_large_bitmaps(const Load *load, GError **error)
+{
+    uint64_t ram_bytes = 0;
+
+    for (guint i = 0; i < load->blocks->len; i++) {
+        ram_bytes += g_array_index(load->blocks, RamBlock, i).total_bytes;
+    }
+    return ram_image_check_ram(load->snapshot, ram_bytes, error) &&
+           ram_image_read_bitmaps(load->snapshot, error);
+}
+
 static bool check_machine(Load *load, GError **error)
 {
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
+    Rpc *qmp = machine_qmp(load->machine);
+    pid_t pid = machine_pid(load->machine);
     bool ok;
 
-    load->blocks = ram_blocks_query(load->qmp, error);
-    if (load->blocks && !load->full) {
-        load->watch = machine_watch_new(load->pid, load->blocks);
+    load->blocks = ram_blocks_query(qmp, error);
+    if (!load->blocks || (load->snapshot->ram_bytes > EARLY_RAM_BYTES &&
+                          !read_large_bitmaps(load, error))) {
+        return false;
     }
-    ok = load->blocks &&
-         machine_check_blocks(load->snapshot, load->blocks,
-                              load->options->policy, warnings, error) &&
-         (load->full || machine_check_devices(load->qmp, load->pid,
-                                              load->blocks, warnings, error));
+    ok = machine_check_blocks(load->snapshot, load->blocks,
+                              load->options->policy, warnings, error);
+    if (ok && !load->full) {
+        load->watch = machine_watch_new(pid, load->blocks);
+        ok = machine_check_devices(qmp, pid, load->blocks, warnings, error);
+    }
     for (guint i = 0; i < warnings->len; i++) {
         say(load, "warning: %s", (char *)warnings->pdata[i]);
     }
@@ -330,11 +245,16 @@ static bool check_machine(Load *load, GError **error)
 static bool tell_milestone(Load *load, Milestone milestone, int64_t time_us,
                            GError **error)
 {
-    return rpc_execute(load->control, CONTROL_CMD_MILESTONE,
+    return rpc_execute(machine_control(load->machine), CONTROL_CMD_MILESTONE,
                        json_pack("{s:s, s:I}", CONTROL_KEY_NAME,
                                  milestone_name(milestone), CONTROL_KEY_TIME_US,
                                  (json_int_t)time_us),
                        NULL, error);
+}
+
+static bool tell_now(Load *load, Milestone milestone, GError **error)
+{
+    return tell_milestone(load, milestone, g_get_monotonic_time(), error);
 }
 
 /* ---- guest RAM ---- */
@@ -354,164 +274,148 @@ static json_t *lazy_block_list(const Load *load, const bool *lazy)
     return list;
 }
 
-static bool attach(Load *load, GError **error)
+static bool attach(Load *load, const bool *lazy, GError **error)
 {
-    g_autofree bool *lazy = machine_lazy_blocks(load->snapshot, load->blocks);
     json_t *threads;
 
-    return skeleton_write(load->snapshot, lazy, load->skeleton_fd, error) &&
-           qmp_vcpu_threads(load->qmp, &threads, error) &&
-           rpc_execute(load->control, CONTROL_CMD_ATTACH,
+    return qmp_vcpu_threads(machine_qmp(load->machine), &threads, error) &&
+           rpc_execute(machine_control(load->machine), CONTROL_CMD_ATTACH,
                        json_pack("{s:o, s:o}", CONTROL_KEY_BLOCKS,
-                                 lazy_block_list(load, lazy), "vcpu-threads",
-                                 threads),
+                                 lazy_block_list(load, lazy),
+                                 CONTROL_KEY_VCPU_THREADS, threads),
                        NULL, error);
 }
 
-/* ---- device state ---- */
-
-static bool begin_migration(Load *load, const char *uri, GError **error)
+/* fd: the whole image, or its skeleton. */
+static bool load_incoming(const Load *load, int fd, GError **error)
 {
-    json_t *arguments = json_pack("{s:s}", "uri", uri);
-    bool stays = load->version.major > 9 ||
-                 (load->version.major == 9 && load->version.minor >= 1);
+    bool ok =
+        incoming_load(load->machine, fd, load->options->image_off_bytes, error);
 
-    /* Where QEMU can stay after a failure, it can tell the reason. */
-    if (stays) {
-        json_object_set_new(arguments, "exit-on-error", json_false());
+    if (!ok) {
+        g_prefix_error(error, "%s: ", load->options->given_snapshot);
     }
-    return rpc_execute(load->qmp, "migrate-incoming", arguments, NULL, error);
+    return ok;
 }
 
-static void set_migration_failed(Load *load, GError **error)
+static bool load_full(Load *load, GError **error)
 {
-    json_t *info = NULL;
-    const char *reason = NULL;
-
-    if (rpc_execute(load->qmp, "query-migrate", NULL, &info, NULL)) {
-        reason = json_string_value(json_object_get(info, "error-desc"));
-    }
-    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                "%s: QEMU cannot load the device state: %s; start QEMU with "
-                "the arguments that it was saved with",
-                load->options->given_snapshot,
-                reason ? reason : "its own message tells why");
-    json_decref(info);
+    return load_incoming(load, load->snapshot_fd, error) &&
+           tell_now(load, MILESTONE_LOADED, error);
 }
 
-static bool wait_for_migration(Load *load, GError **error)
+static bool load_lazily(Load *load, GError **error)
 {
-    while (g_strcmp0(load->migration, "completed") != 0) {
-        if (g_strcmp0(load->migration, "failed") == 0) {
-            set_migration_failed(load, error);
-            return false;
-        }
-        if (!rpc_pump(load->qmp, -1, error)) {
-            return false;
-        }
+    g_autofree bool *lazy = machine_lazy_blocks(load->snapshot, load->blocks);
+    int fd = incoming_make_skeleton(load->snapshot, lazy, error);
+    bool ok = fd >= 0 && attach(load, lazy, error) &&
+              load_incoming(load, fd, error) &&
+              tell_now(load, MILESTONE_DEVICE_STATE, error);
+
+    if (fd >= 0) {
+        close(fd);
     }
-    return true;
-}
-
-/* Without mapped-ram afterwards: what QEMU saves later, and for whom, is not
- * ours to decide. */
-static bool load_device_state(Load *load, GError **error)
-{
-    g_autofree char *path = g_strdup_printf(
-        "/proc/self/fd/%d", load->full ? load->snapshot_fd : load->skeleton_fd);
-    g_autofree char *uri = qmp_file_uri(path, load->options->image_off_bytes);
-
-    return qmp_use_mapped_ram(load->qmp, error) &&
-           qmp_set_capability(load->qmp, "events", true, error) &&
-           begin_migration(load, uri, error) &&
-           wait_for_migration(load, error) &&
-           qmp_set_capability(load->qmp, "mapped-ram", false, error);
+    return ok;
 }
 
 /* ---- the guest runs ---- */
 
 static bool wait_for_pages(Load *load, GError **error)
 {
-    LoadGoal goal =
-        load->options->wait == LOAD_WAIT_HOT ? LOAD_GOAL_HOT : LOAD_GOAL_ALL;
+    static const struct {
+        LoadGoal goal;
+        const char *until;
+    } waits[] = {
+        [LOAD_WAIT_HOT] = {LOAD_GOAL_HOT, "with --wait hot, the guest begins "
+                                          "when the order's pages are there"},
+        [LOAD_WAIT_ALL] = {LOAD_GOAL_ALL, "with --wait all, the guest begins "
+                                          "when that page is there"},
+    };
+    LoadWait wait = load->options->wait;
+    bool ok;
 
-    if (load->options->wait == LOAD_WAIT_NONE) {
+    if (wait == LOAD_WAIT_NONE) {
         return true;
     }
-    return rpc_execute(
-        load->control, CONTROL_CMD_WAIT,
-        json_pack("{s:s}", CONTROL_KEY_FOR, load_goal_name(goal)), NULL, error);
+    read_errors_set_waiting(load->read_errors, waits[wait].until);
+    ok = rpc_execute(
+        machine_control(load->machine), CONTROL_CMD_WAIT,
+        json_pack("{s:s}", CONTROL_KEY_FOR, load_goal_name(waits[wait].goal)),
+        NULL, error);
+    read_errors_set_waiting(load->read_errors, NULL);
+    return ok;
 }
 
-static bool resume(Load *load, GError **error)
+/* Whether the guest is to run, as QEMU itself decides it. */
+static bool is_to_run(const Load *load)
 {
-    return rpc_execute(load->qmp, "cont", NULL, NULL, error) &&
-           tell_milestone(load, MILESTONE_RESUMED, g_get_monotonic_time(),
-                          error);
+    RunState state;
+
+    if (qemu_args_have(load->options->qemu_argv, "-S")) {
+        return false;
+    }
+    if (load->options->resume ||
+        !run_state_read(load->snapshot->source,
+                        load->snapshot->device_state_off_bytes, &state) ||
+        strcmp(state.name, "running") == 0 ||
+        strcmp(state.name, "suspended") == 0) {
+        return true;
+    }
+    say(load,
+        "%s: the guest did not run when it was saved (%s), and does not run "
+        "now: QMP cont lets it; loadvm --resume does so at once",
+        load->options->given_snapshot, state.name);
+    return false;
+}
+
+/* "cont" is the last command that QEMU gets: once the guest runs, somebody may
+ * end QEMU, and up to 10.0 at the least it crashes when a command comes while
+ * its monitors are cleaned up. */
+static bool hand_over(Load *load, GError **error)
+{
+    bool run = is_to_run(load);
+
+    if (!read_errors_check_unchanged(load->read_errors, error) ||
+        (run &&
+         !rpc_execute(machine_qmp(load->machine), "cont", NULL, NULL, error))) {
+        return false;
+    }
+    read_errors_set_handed_over(load->read_errors);
+    return tell_now(load, run ? MILESTONE_RESUMED : MILESTONE_PAUSED, error);
 }
 
 static bool load_snapshot(Load *load, GError **error)
 {
-    const LoadOptions *options = load->options;
-    bool stays_paused = qemu_args_have(options->qemu_argv, "-S");
-
-    load->snapshot =
-        ram_image_open_fd(load->snapshot_fd, options->given_snapshot,
-                          options->image_off_bytes, error);
-    return load->snapshot && begin(load, error) && check_machine(load, error) &&
+    return open_image(load, error) && await_qemu(load, error) &&
+           check_machine(load, error) &&
            tell_milestone(load, MILESTONE_QEMU_READY, load->ready_us, error) &&
-           (load->full || attach(load, error)) &&
-           load_device_state(load, error) &&
-           tell_milestone(
-               load, load->full ? MILESTONE_LOADED : MILESTONE_DEVICE_STATE,
-               g_get_monotonic_time(), error) &&
-           wait_for_pages(load, error) &&
-           (stays_paused ? tell_milestone(load, MILESTONE_PAUSED,
-                                          g_get_monotonic_time(), error)
-                         : resume(load, error));
+           (load->full ? load_full(load, error) : load_lazily(load, error)) &&
+           wait_for_pages(load, error) && hand_over(load, error);
 }
 
-/* After a read error: whether somebody has mended it. */
-static void look_whether_mended(Load *load)
+static bool load_the_rest(const Load *load)
 {
-    json_t *stats;
-    LoadState state;
-    uint64_t id;
+    Rpc *control = machine_control(load->machine);
 
-    if (!rpc_execute(load->control, CONTROL_CMD_QUERY, NULL, &stats, NULL)) {
-        return;
-    }
-    if (load_state_from_name(
-            json_string_value(json_object_get(stats, CONTROL_KEY_STATE)),
-            &state) &&
-        state != LOAD_STATE_FAILED) {
-        load->read_failed = false;
-        launcher_set_hopeless(load->qemu, false);
-        if (load->continue_when_mended) {
-            rpc_send(load->qmp, "cont", NULL, &id, NULL);
-        }
-        load->continue_when_mended = false;
-        say(load, "%s: reading goes on", load->options->given_snapshot);
-    }
-    json_decref(stats);
+    return rpc_execute(control, CONTROL_CMD_LOAD_REST, NULL, NULL, NULL) &&
+           rpc_execute(control, CONTROL_CMD_WAIT,
+                       json_pack("{s:s}", CONTROL_KEY_FOR,
+                                 load_goal_name(LOAD_GOAL_ALL)),
+                       NULL, NULL);
 }
 
 /* Somebody will be able to touch pages that are not there yet, once the guest
  * has started that device: it stands still until every page is in. */
 static void load_at_once(Load *load, const char *found)
 {
-    bool was_running = load->running;
+    Rpc *qmp = machine_qmp(load->machine);
+    bool was_running = machine_runs(load->machine);
 
     say(load, "warning: %s.  The guest stands still until the rest is loaded",
         found);
-    if ((!was_running || rpc_execute(load->qmp, "stop", NULL, NULL, NULL)) &&
-        rpc_execute(load->control, CONTROL_CMD_LOAD_REST, NULL, NULL, NULL) &&
-        rpc_execute(
-            load->control, CONTROL_CMD_WAIT,
-            json_pack("{s:s}", CONTROL_KEY_FOR, load_goal_name(LOAD_GOAL_ALL)),
-            NULL, NULL) &&
-        was_running) {
-        rpc_execute(load->qmp, "cont", NULL, NULL, NULL);
+    if ((!was_running || rpc_execute(qmp, "stop", NULL, NULL, NULL)) &&
+        load_the_rest(load) && was_running) {
+        rpc_execute(qmp, "cont", NULL, NULL, NULL);
     }
 }
 
@@ -519,41 +423,51 @@ static void look_who_came(Load *load)
 {
     g_autofree char *found = NULL;
 
-    if (machine_watch_look(load->watch, load->qmp, &found, NULL) && found) {
+    if (machine_watch_look(load->watch, machine_qmp(load->machine), &found,
+                           NULL) &&
+        found) {
         load_at_once(load, found);
     }
 }
 
+/* What is to be done now; after how many milliseconds again, or -1. */
+static int attend(Load *load)
+{
+    int timeout_ms = read_errors_attend(load->read_errors);
+
+    if (load->watch && !load->loaded && timeout_ms < 0 &&
+        !machine_ends(load->machine)) {
+        look_who_came(load);
+        timeout_ms = WATCH_POLL_MS;
+    }
+    return timeout_ms;
+}
+
+/* Until QEMU has ended.  A signal that asks for that was passed on. */
 static void stay(Load *load)
 {
-    int timeout_ms = -1;
+    int64_t asked_us = 0;
 
-    do {
-        bool watched = load->watch && !load->loaded && !load->read_failed;
+    while (!rpc_is_closed(machine_qmp(load->machine))) {
+        int timeout_ms = attend(load);
+        int64_t now_us = g_get_monotonic_time();
 
-        if (load->read_failed) {
-            look_whether_mended(load);
-        } else if (watched) {
-            look_who_came(load);
+        if (asked_us != 0) {
+            if (read_errors_block_end(load->read_errors,
+                                      now_us - asked_us > END_GRACE_US)) {
+                machine_end_blocked(load->machine);
+                return;
+            }
+            timeout_ms = ASKED_POLL_MS;
         }
-        timeout_ms = load->read_failed ? MENDED_POLL_MS
-                     : watched         ? WATCH_POLL_MS
-                                       : -1;
-    } while (rpc_pump(load->qmp, timeout_ms, NULL));
+        rpc_pump(machine_qmp(load->machine), timeout_ms, NULL);
+        if (machine_take_interrupt(load->machine) != 0 && asked_us == 0) {
+            asked_us = g_get_monotonic_time();
+        }
+    }
 }
 
 /* ---- the end ---- */
-
-/* Whether QEMU has closed its monitor, or does so within a short time. */
-static bool qemu_has_ended(Load *load)
-{
-    int64_t deadline_us = g_get_monotonic_time() + END_GRACE_MS * INT64_C(1000);
-
-    while (!rpc_is_closed(load->qmp) && g_get_monotonic_time() < deadline_us) {
-        rpc_pump(load->qmp, END_GRACE_MS / 10, NULL);
-    }
-    return rpc_is_closed(load->qmp);
-}
 
 /* What QEMU said about it is on standard error already. */
 static void explain_end(const Load *load, int status)
@@ -576,74 +490,69 @@ static void explain_end(const Load *load, int status)
         status);
 }
 
-static void signal_qemu(Load *load, int signal)
+/* A daemon's first process ends well whatever becomes of the daemon. */
+static int unloaded_status(const Load *load, int status, int if_daemon)
 {
-    launcher_signal(load->qemu, signal);
-    if (load->pid > 0) {
-        kill(load->pid, signal);
-    }
+    return machine_is_daemon(load->machine) && status == 0 ? if_daemon : status;
 }
 
-/* Give QEMU time to clean up after itself, where it still can. */
-static void end_qemu(Load *load)
+static int end_of_ended(Load *load)
 {
-    bool answers = load->ready_us != 0;
-    uint64_t id;
+    int status = unloaded_status(load, machine_wait(load->machine), 1);
 
-    if (load->pid == 0 && is_daemon(load)) {
-        plugin_client_greeting(load->control, &load->pid, NULL);
+    if (status != 0) {
+        explain_end(load, status);
     }
-    if (!answers || !rpc_send(load->qmp, "quit", NULL, &id, NULL)) {
-        signal_qemu(load, SIGTERM);
+    return status;
+}
+
+/* The signal was passed on to QEMU.  No command is: see hand_over(). */
+static int end_of_interrupted(Load *load)
+{
+    int signal = machine_take_interrupt(load->machine);
+
+    if (!machine_has_gone(load->machine)) {
+        machine_end_blocked(load->machine);
     }
-    if (!qemu_has_ended(load)) {
-        signal_qemu(load, SIGKILL);
-    }
-    launcher_wait(load->qemu);
+    return unloaded_status(load, machine_wait(load->machine), 128 + signal);
 }
 
 static bool run(Load *load, int *ret_status, GError **error)
 {
-    GError *local = NULL;
+    g_autoptr(GError) local = NULL;
 
     if (!start_qemu(load, error)) {
         return false;
     }
     if (load_snapshot(load, &local)) {
-        if (!is_daemon(load)) {
+        if (!machine_is_daemon(load->machine)) {
             stay(load);
         }
-        *ret_status = launcher_wait(load->qemu);
+        *ret_status = machine_wait(load->machine);
+        return true;
+    }
+    if (g_error_matches(local, UTIL_ERROR, UTIL_ERROR_INTERRUPTED)) {
+        *ret_status = end_of_interrupted(load);
         return true;
     }
     if (g_error_matches(local, UTIL_ERROR, UTIL_ERROR_CLOSED) &&
-        qemu_has_ended(load)) {
-        int status = launcher_wait(load->qemu);
-
-        g_error_free(local);
-        if (status != 0) {
-            explain_end(load, status);
-        }
-        *ret_status = status;
+        machine_has_gone(load->machine)) {
+        *ret_status = end_of_ended(load);
         return true;
     }
-    end_qemu(load);
-    g_propagate_error(error, local);
+    machine_end(load->machine);
+    machine_wait(load->machine);
+    g_propagate_error(error, g_steal_pointer(&local));
     return false;
 }
 
 static void clear(Load *load)
 {
-    launcher_free(load->qemu);
-    rpc_free(load->qmp);
-    rpc_free(load->control);
-    ram_image_free(load->snapshot);
     machine_watch_free(load->watch);
+    read_errors_free(load->read_errors);
+    machine_free(load->machine);
+    ram_image_free(load->snapshot);
     g_clear_pointer(&load->blocks, g_array_unref);
-    g_free(load->migration);
-    if (load->skeleton_fd >= 0) {
-        close(load->skeleton_fd);
-    }
     if (load->snapshot_fd >= 0) {
         close(load->snapshot_fd);
     }
@@ -655,7 +564,6 @@ bool loader_run(const LoadOptions *options, int *ret_status, GError **error)
         .options = options,
         .full = options->policy == LOAD_POLICY_FULL,
         .snapshot_fd = -1,
-        .skeleton_fd = -1,
     };
     bool ok = run(&load, ret_status, error);
 

@@ -27,6 +27,7 @@ typedef struct LoadOptions {
     LoadWait wait;
     const char *record; /* or NULL */
     int64_t record_ms;
+    bool resume;       /* also a guest that did not run when it was saved */
     bool learn;        /* improve the order at order, for record_ms */
     const char *stats; /* or NULL */
     const char *plugin;

@@ -1,12 +1,14 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A QEMU that we speak to: its monitor, and what the monitor's events say of
- * its state.  One thread uses a Machine.
+ * A QEMU that we speak to: its monitor, what the monitor's events say of its
+ * state and, where we start it, its process and the plugin in it.  One thread
+ * uses a Machine.
  */
 #pragma once
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include <glib.h>
 
@@ -15,20 +17,17 @@
 
 typedef struct Machine Machine;
 
-/* Takes over qmp and its events.  Where somebody else has shaken hands on it,
- * the version is unknown. */
+/* Somebody else's QEMU.  Takes over qmp and its events.  Where somebody else
+ * has shaken hands on it, the version is unknown. */
 Machine *machine_new(Rpc *qmp);
 
-/* NULL is fine. */
+/* The process has ended, or is not ours.  NULL is fine. */
 void machine_free(Machine *machine);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Machine, machine_free)
 
 /* Still owned by machine. */
 Rpc *machine_qmp(const Machine *machine);
-
-/* Wait for QEMU's monitor and shake hands. */
-bool machine_handshake(Machine *machine, int timeout_ms, GError **error);
 
 /* Whether this QEMU is known to be of that version, or a later one. */
 bool machine_is_since(const Machine *machine, int major, int minor);
@@ -39,6 +38,9 @@ bool machine_runs(const Machine *machine);
 /* Whether the guest has fallen asleep (S3), by the events so far. */
 bool machine_sleeps(const Machine *machine);
 
+/* Whether QEMU has announced its end, or hung up. */
+bool machine_ends(const Machine *machine);
+
 /*
  * Wait for something to come from QEMU, at most timeout_ms (-1: for ever).
  *
@@ -48,3 +50,46 @@ bool machine_sleeps(const Machine *machine);
  * has given its migration up.
  */
 bool machine_pump(Machine *machine, int timeout_ms, GError **error);
+
+/* ---- a QEMU that we start ---- */
+
+/* Its two connections, before it exists: what is sent to the plugin is read as
+ * soon as that is there. */
+Machine *machine_prepare(GError **error);
+
+/* The plugin's connection, owned by machine; NULL: not ours. */
+Rpc *machine_control(const Machine *machine);
+
+/* Start argv with the plugin in it, to wait for an incoming migration.  A
+ * signal that asks to end is passed on, and ends whatever waits here with
+ * UTIL_ERROR_INTERRUPTED until it is taken.  To be called before the process
+ * has a second thread. */
+bool machine_start(Machine *machine, char *const *argv, const char *plugin,
+                   GError **error);
+
+/* Wait until its monitor answers; the plugin is there before. */
+bool machine_await(Machine *machine, GError **error);
+
+/* QEMU's process, also when it has become a daemon; 0: not known yet. */
+pid_t machine_pid(const Machine *machine);
+
+/* Whether it goes on when its first process has ended (-daemonize). */
+bool machine_is_daemon(const Machine *machine);
+
+/* Take the last signal that asked to end; 0: none has come. */
+int machine_take_interrupt(Machine *machine);
+
+/* Whether QEMU has hung up, or does so within some two seconds. */
+bool machine_has_gone(Machine *machine);
+
+/* End it, whatever it is at: it is given time to clean up after itself where it
+ * still can. */
+void machine_end(Machine *machine);
+
+/* The same for one that cannot: it may be blocked on guest RAM.  The plugin
+ * writes down what it has. */
+void machine_end_blocked(Machine *machine);
+
+/* Wait until the process that we have started has ended; the status that a
+ * shell would give. */
+int machine_wait(Machine *machine);

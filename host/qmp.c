@@ -150,6 +150,39 @@ bool qmp_use_mapped_ram(Rpc *qmp, GError **error)
     return true;
 }
 
+bool qmp_add_fd(Rpc *qmp, int fd, int64_t *ret_set, GError **error)
+{
+    json_t *answer, *set;
+    bool ok;
+
+    if (!rpc_execute_fds(qmp, "add-fd", NULL, &fd, 1, &answer, error)) {
+        return false;
+    }
+    set = json_object_get(answer, "fdset-id");
+    ok = json_is_integer(set);
+    if (ok) {
+        *ret_set = json_integer_value(set);
+    } else {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_PROTOCOL,
+                    "QEMU's add-fd has no \"fdset-id\"");
+    }
+    json_decref(answer);
+    return ok;
+}
+
+bool qmp_remove_fd(Rpc *qmp, int64_t set, GError **error)
+{
+    return rpc_execute(qmp, "remove-fd",
+                       json_pack("{s:I}", "fdset-id", (json_int_t)set), NULL,
+                       error);
+}
+
+char *qmp_fd_uri(int64_t set, uint64_t off_bytes)
+{
+    return g_strdup_printf("file:/dev/fdset/%" PRId64 ",offset=%" PRIu64, set,
+                           off_bytes);
+}
+
 char *qmp_file_uri(const char *path, uint64_t off_bytes)
 {
     /* Always with an offset: QEMU looks for the last ",offset=", so that one

@@ -5,6 +5,7 @@
  * preheat loadvm can tell.  $FAKE_QEMU says how it behaves, $FAKE_QEMU_LOG
  * where it writes down what it was told.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,11 +32,16 @@ static const char other_ram_text[] =
     "vga.vram 4 KiB 0x0 0x400 0x400 0x7f0000100000 rw\n"
     "pc.rom 4 KiB 0x0 0x400 0x400 0x7f0000200000 ro\n";
 
+/* ready, device-state or loaded, resumed or paused */
+#define N_TOLD_MILESTONES 3
+
 static const char *behaviour;
 static FILE *log_file;
 static FakePeer *qmp;
 static FakePeer *control;
 static unsigned n_failed_looks; /* of query-preheat that still say "failed" */
+static unsigned n_waited_looks; /* … and of these, that somebody waits */
+static pid_t launcher;          /* preheat's process */
 
 static bool behaves(const char *how)
 {
@@ -63,22 +69,71 @@ static json_t *human(const json_t *arguments)
     return json_string(behaves("other-ram") ? other_ram_text : ram_text);
 }
 
-static json_t *migrate_incoming(FakePeer *peer, const json_t *arguments)
+/* Whether what is to be loaded has come, and what it is. */
+static void note_incoming(FakePeer *peer)
 {
-    const char *uri = json_string_value(json_object_get(arguments, "uri"));
-    g_autofree char *path =
-        g_strndup(uri + strlen("file:"),
-                  strlen(uri) - strlen("file:") - strlen(",offset=0"));
-    bool failed = behaves("bad-device-state");
+    int fd = fake_peer_fd(peer, 0);
     struct stat status;
 
-    fprintf(log_file, "incoming %s\n",
-            stat(path, &status) == 0 && status.st_size > 0 ? "whole" : "none");
+    if (fd < 0 || fstat(fd, &status) < 0 || status.st_size == 0 ||
+        (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY) {
+        fprintf(log_file, "incoming none\n");
+        return;
+    }
+    fprintf(log_file, "incoming whole\nincoming is %ju\n",
+            (uintmax_t)status.st_ino);
+}
+
+static void send_read_error(bool waited_for)
+{
+    fake_peer_event(control, CONTROL_EVENT_READ_ERROR,
+                    json_pack("{s:s, s:i, s:s, s:s, s:b}", CONTROL_KEY_FILE,
+                              "vm.snap", CONTROL_KEY_OFFSET, 4096,
+                              CONTROL_KEY_OPERATION, "reading",
+                              CONTROL_KEY_ERROR, "Input/output error",
+                              CONTROL_KEY_WAITED_FOR, (int)waited_for));
+}
+
+static void send_slow_read(bool waited_for)
+{
+    fake_peer_event(control, CONTROL_EVENT_READ_SLOW,
+                    json_pack("{s:s, s:i, s:i, s:b}", CONTROL_KEY_FILE,
+                              "vm.snap", CONTROL_KEY_OFFSET, 8192,
+                              CONTROL_KEY_SECONDS, 7, CONTROL_KEY_WAITED_FOR,
+                              (int)waited_for));
+}
+
+static json_t *migrate_incoming(FakePeer *peer)
+{
+    note_incoming(peer);
+    if (behaves("read-error-of-devices")) {
+        send_read_error(true);
+    }
+    /* Two looks: what is under way, and what became of it. */
     fake_peer_event(peer, "MIGRATION", json_pack("{s:s}", "status", "active"));
-    fake_peer_event(
-        peer, "MIGRATION",
-        json_pack("{s:s}", "status", failed ? "failed" : "completed"));
     return json_object();
+}
+
+static json_t *query_migrate(FakePeer *peer)
+{
+    static unsigned n_looks;
+    const char *ended = behaves("bad-device-state") ? "failed" : "completed";
+
+    if (n_looks++ == 0) {
+        fake_peer_event(peer, "MIGRATION", json_pack("{s:s}", "status", ended));
+        return json_pack("{s:s}", "status", "active");
+    }
+    return json_pack("{s:s, s:s}", "status", ended, "error-desc",
+                     "load of the clock failed");
+}
+
+/* As one whose main loop waits for guest RAM, until the page comes. */
+static void stop(FakePeer *peer)
+{
+    if (behaves("blocks") || behaves("blocks-for-good")) {
+        fake_peer_await(control, CONTROL_CMD_QUIT, 1);
+    }
+    fake_peer_event(peer, "STOP", NULL);
 }
 
 static json_t *answer_qmp(FakePeer *peer, const char *command,
@@ -92,23 +147,58 @@ static json_t *answer_qmp(FakePeer *peer, const char *command,
         return json_array();
     } else if (strcmp(command, "query-cpus-fast") == 0) {
         return json_pack("[{s:i}, {s:i}]", "thread-id", 11, "thread-id", 12);
+    } else if (strcmp(command, "add-fd") == 0) {
+        return json_pack("{s:i, s:i}", "fdset-id", 5, "fd", 20);
     } else if (strcmp(command, "query-migrate") == 0) {
-        return json_pack("{s:s, s:s}", "status", "failed", "error-desc",
-                         "load of the clock failed");
+        return query_migrate(peer);
     } else if (strcmp(command, "migrate-incoming") == 0) {
-        return migrate_incoming(peer, arguments);
+        return migrate_incoming(peer);
     } else if (strcmp(command, "cont") == 0) {
         fake_peer_event(peer, "RESUME", NULL);
     } else if (strcmp(command, "stop") == 0) {
-        fake_peer_event(peer, "STOP", NULL);
+        stop(peer);
     }
     return json_object();
+}
+
+static json_t *query_preheat(void)
+{
+    bool failed = n_failed_looks > 0 && n_failed_looks-- > 0;
+    bool waited_for = n_waited_looks > 0 && n_waited_looks-- > 0;
+
+    return json_pack(
+        "{s:s, s:i}", CONTROL_KEY_STATE,
+        load_state_name(failed ? LOAD_STATE_FAILED : LOAD_STATE_LOADING),
+        CONTROL_KEY_FAILED_WAITED_FOR, (int)waited_for);
+}
+
+/* For pages, before the guest begins. */
+static void wait_for_pages(void)
+{
+    if (behaves("read-error-while-waiting")) {
+        send_read_error(false);
+    } else if (behaves("is-to-end-while-waiting")) {
+        kill(launcher, SIGTERM);
+        pause();
+    }
+}
+
+static void quit(void)
+{
+    if (behaves("blocks-for-good")) {
+        pause();
+    }
+    fflush(log_file);
+    raise(SIGKILL);
 }
 
 static json_t *answer_control(FakePeer *peer, const char *command,
                               const json_t *arguments, const char **ret_refusal,
                               void *opaque)
 {
+    const char *name =
+        json_string_value(json_object_get(arguments, CONTROL_KEY_NAME));
+
     note("control", command, arguments);
     if (strcmp(command, CONTROL_CMD_ATTACH) == 0 && behaves("no-attach")) {
         *ret_refusal = "RAM block pc.ram is mapped from an ordinary file";
@@ -117,10 +207,18 @@ static json_t *answer_control(FakePeer *peer, const char *command,
     if (strcmp(command, CONTROL_CMD_LOAD) == 0 && behaves("bad-order")) {
         return json_pack("{s:s}", "warning", "vm.order is torn");
     }
+    if (strcmp(command, CONTROL_CMD_MILESTONE) == 0 &&
+        behaves("writes-pages") &&
+        g_strcmp0(name, milestone_name(MILESTONE_DEVICE_STATE)) == 0) {
+        *ret_refusal = "QEMU has written to page 7 of pc.ram";
+        return NULL;
+    }
     if (strcmp(command, CONTROL_CMD_QUERY) == 0) {
-        bool failed = n_failed_looks > 0 && n_failed_looks-- > 0;
-
-        return json_pack("{s:s}", "state", failed ? "failed" : "loading");
+        return query_preheat();
+    } else if (strcmp(command, CONTROL_CMD_WAIT) == 0) {
+        wait_for_pages();
+    } else if (strcmp(command, CONTROL_CMD_QUIT) == 0) {
+        quit();
     }
     return json_object();
 }
@@ -138,14 +236,6 @@ static int find_number(char **argv, const char *key)
     return -1;
 }
 
-static void send_read_error(void)
-{
-    fake_peer_event(control, CONTROL_EVENT_READ_ERROR,
-                    json_pack("{s:s, s:i, s:s, s:s}", "file", "vm.snap",
-                              "offset", 4096, "operation", "reading", "error",
-                              "Input/output error"));
-}
-
 /* What has come with "load", by its inode. */
 static void note_descriptors(void)
 {
@@ -159,27 +249,74 @@ static void note_descriptors(void)
     }
 }
 
+static bool has_argument(char **argv, const char *name)
+{
+    return g_strv_contains((const char *const *)argv, name);
+}
+
+/* Until somebody ends it. */
+static void live_on(void)
+{
+    for (;;) {
+        pause();
+    }
+}
+
+static void fail_once_it_runs(bool waited_for, unsigned n_failed,
+                              unsigned n_waited)
+{
+    n_failed_looks = n_failed;
+    n_waited_looks = n_waited;
+    send_read_error(waited_for);
+}
+
+static void live_after_resuming(void)
+{
+    if (behaves("read-error")) {
+        fail_once_it_runs(true, 1, 1);
+        fake_peer_await(qmp, "stop", 1);
+        fake_peer_await(qmp, "cont", 2);
+    } else if (behaves("read-error-of-two")) {
+        fail_once_it_runs(true, 3, 1);
+        fake_peer_await(qmp, "cont", 2);
+        fake_peer_await(control, CONTROL_CMD_QUERY, 4);
+    } else if (behaves("read-error-of-nobody")) {
+        fail_once_it_runs(false, 1, 0);
+        fake_peer_await(control, CONTROL_CMD_QUERY, 2);
+    } else if (behaves("blocks") || behaves("blocks-for-good")) {
+        fail_once_it_runs(true, G_MAXUINT, G_MAXUINT);
+        live_on();
+    } else if (behaves("slow")) {
+        send_slow_read(false);
+        send_slow_read(false);
+        send_slow_read(true);
+    } else if (behaves("changed")) {
+        fake_peer_event(control, CONTROL_EVENT_SNAPSHOT_CHANGED,
+                        json_pack("{s:s, s:s}", CONTROL_KEY_FILE, "vm.snap",
+                                  CONTROL_KEY_ERROR, "its mtime has changed"));
+        fake_peer_await(qmp, "stop", 1);
+    } else if (behaves("is-ended-by-a-signal")) {
+        kill(launcher, SIGTERM);
+        live_on();
+    }
+}
+
 static void live(char **argv)
 {
     fake_peer_await(control, CONTROL_CMD_LOAD, 1);
     note_descriptors();
     if (behaves("other-ram") || behaves("no-attach") ||
-        behaves("bad-device-state")) {
+        behaves("bad-device-state") || behaves("writes-pages")) {
         fake_peer_await(qmp, "quit", 1);
-    } else if (g_strv_contains((const char *const *)argv, "-paused")) {
+        return;
+    }
+    fake_peer_await(control, CONTROL_CMD_MILESTONE, N_TOLD_MILESTONES);
+    if (has_argument(argv, "-paused")) {
         /* A read error is looked after when nothing else is to be done. */
-        fake_peer_await(qmp, "migrate-incoming", 1);
-        send_read_error();
+        send_read_error(false);
         fake_peer_await(control, CONTROL_CMD_QUERY, 1);
     } else {
-        fake_peer_await(qmp, "cont", 1);
-        fake_peer_await(control, CONTROL_CMD_MILESTONE, 3);
-    }
-    if (behaves("read-error")) {
-        n_failed_looks = 1;
-        send_read_error();
-        fake_peer_await(qmp, "stop", 1);
-        fake_peer_await(qmp, "cont", 2);
+        live_after_resuming();
     }
 }
 
@@ -189,26 +326,52 @@ static json_t *qmp_greeting(void)
                      "major", 10, "minor", 0);
 }
 
-static json_t *plugin_client_greeting(void)
+static json_t *plugin_greeting(void)
 {
     return json_pack("{s:{s:s, s:i}}", "preheat", "version", "0", "pid",
                      (int)getpid());
+}
+
+/* As QEMU does it: what was started ends well, and another process goes on. */
+static void become_daemon(void)
+{
+    if (fork() != 0) {
+        _exit(0);
+    }
+    setsid();
+    fprintf(log_file, "daemon %d\n", (int)getpid());
 }
 
 int main(int argc, char **argv)
 {
     behaviour = g_getenv("FAKE_QEMU");
     log_file = fopen(g_getenv("FAKE_QEMU_LOG"), "w");
+    setlinebuf(log_file);
+    launcher = getppid();
+    if (behaves("blocks") || behaves("blocks-for-good")) {
+        /* As where the main loop, which would take it, is blocked. */
+        signal(SIGTERM, SIG_IGN);
+    }
     if (behaves("is-ended")) {
         raise(SIGINT);
     }
     if (behaves("ends-at-once")) {
         return 3;
     }
-    control = fake_peer_new(find_number(argv, "control-fd="),
-                            plugin_client_greeting(), answer_control, NULL);
+    if (has_argument(argv, "-daemonize")) {
+        become_daemon();
+    }
+    control = fake_peer_new(find_number(argv, "control-fd="), plugin_greeting(),
+                            answer_control, NULL);
+    if (behaves("early-read-error")) {
+        send_read_error(false);
+    }
     qmp = fake_peer_new(find_number(argv, "id=preheat-qmp,fd="), qmp_greeting(),
                         answer_qmp, NULL);
+    if (behaves("ends-unloaded")) {
+        fake_peer_await(control, CONTROL_CMD_ATTACH, 1);
+        _exit(0);
+    }
     live(argv);
     fclose(log_file);
     _exit(behaves("ends-with-7") ? 7 : 0);

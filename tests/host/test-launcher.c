@@ -4,9 +4,12 @@
 #include "tests/util/support.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "host/launcher.h"
@@ -73,11 +76,23 @@ static Launcher *start(Fixture *fixture, const char *script)
     return launcher;
 }
 
+/* Byte by byte: what follows the line is left for the next. */
+static void read_line(Fixture *fixture, char *line, size_t size)
+{
+    size_t len = 0;
+
+    do {
+        assert_true(len + 1 < size);
+        assert_int_equal(read(fixture->from_child, line + len, 1), 1);
+    } while (line[len++] != '\n');
+    line[len] = '\0';
+}
+
 static void await_line(Fixture *fixture, const char *line)
 {
-    char received[100] = "";
+    char received[100];
 
-    assert_true(read(fixture->from_child, received, sizeof(received) - 1) > 0);
+    read_line(fixture, received, sizeof(received));
     assert_string_equal(received, line);
 }
 
@@ -134,25 +149,120 @@ static void signals_are_passed_on(void **state)
     }
 }
 
-static void a_hopeless_child_is_killed_when_it_is_to_end(void **state)
+static bool is_readable(int fd)
 {
-    Launcher *launcher = start(*state, "trap '' TERM; echo ready >&$1; "
-                                       "exec sleep 1000");
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+
+    return poll(&poll_fd, 1, 0) == 1;
+}
+
+static void await_readable(int fd)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+
+    assert_int_equal(poll(&poll_fd, 1, -1), 1);
+}
+
+static void who_waits_is_told_of_a_signal_that_asks_to_end(void **state)
+{
+    Launcher *launcher = start(*state, "trap '' TERM; " READY_AND_BUSY);
+    int fd = launcher_interrupt_fd(launcher);
 
     await_line(*state, "ready\n");
-    launcher_set_hopeless(launcher, true);
+    assert_false(is_readable(fd));
+    assert_int_equal(launcher_take_interrupt(launcher), 0);
     kill(getpid(), SIGTERM);
+    await_readable(fd);
+    assert_int_equal(launcher_take_interrupt(launcher), SIGTERM);
+    assert_false(is_readable(fd));
+    launcher_signal(launcher, SIGKILL);
     assert_ends(launcher, 128 + SIGKILL);
 }
 
-static void a_hopeless_child_still_gets_signals_that_end_nothing(void **state)
+static void who_waits_is_not_told_of_a_signal_that_ends_nothing(void **state)
 {
     Launcher *launcher = start(*state, "trap 'exit 9' USR1; " READY_AND_BUSY);
 
     await_line(*state, "ready\n");
-    launcher_set_hopeless(launcher, true);
     kill(getpid(), SIGUSR1);
-    assert_ends(launcher, 9);
+    assert_int_equal(launcher_wait(launcher), 9);
+    assert_int_equal(launcher_take_interrupt(launcher), 0);
+    launcher_free(launcher);
+}
+
+static void a_stopped_child_can_be_ended(void **state)
+{
+    Launcher *launcher = start(*state, "echo ready >&$1; kill -STOP $$");
+    siginfo_t info;
+
+    await_line(*state, "ready\n");
+    assert_int_equal(waitid(P_ALL, 0, &info, WSTOPPED | WNOWAIT), 0);
+    kill(getpid(), SIGTERM);
+    assert_ends(launcher, 128 + SIGTERM);
+}
+
+/* A daemon that says its process ID, and writes what ends it. */
+#define DAEMON                                                                 \
+    "(setsid sh -c \"trap 'echo term >&$1; exit' TERM; echo \\$\\$ >&$1; "     \
+    "while :; do :; done\" &) ; exit 5"
+
+static pid_t await_pid(Fixture *fixture)
+{
+    char received[100];
+
+    read_line(fixture, received, sizeof(received));
+    return (pid_t)atoi(received);
+}
+
+static void signals_follow_a_child_that_becomes_a_daemon(void **state)
+{
+    Launcher *launcher = start(*state, DAEMON);
+    pid_t pid = await_pid(*state);
+
+    assert_true(launcher_follow(launcher, pid));
+    assert_int_equal(launcher_wait(launcher), 5);
+    launcher_signal(launcher, SIGTERM);
+    await_line(*state, "term\n");
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    launcher_free(launcher);
+}
+
+static void signals_that_come_follow_it_too(void **state)
+{
+    Launcher *launcher = start(*state, DAEMON);
+    pid_t pid = await_pid(*state);
+
+    assert_true(launcher_follow(launcher, pid));
+    kill(getpid(), SIGTERM);
+    await_line(*state, "term\n");
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    launcher_wait(launcher);
+    launcher_free(launcher);
+}
+
+/* A process ID that is none of our descendants' is a stranger's. */
+static void nobody_else_is_followed(void **state)
+{
+    Launcher *launcher = start(*state, "trap 'exit 6' TERM; " READY_AND_BUSY);
+    pid_t stranger = getppid();
+
+    await_line(*state, "ready\n");
+    assert_false(launcher_follow(launcher, stranger));
+    assert_false(launcher_follow(launcher, getpid()));
+    kill(getpid(), SIGTERM);
+    assert_ends(launcher, 6);
+}
+
+static void one_that_has_ended_is_not_followed(void **state)
+{
+    Launcher *launcher = start(*state, "sh -c 'echo $$' >&$1; "
+                                       "trap 'exit 6' TERM; " READY_AND_BUSY);
+    pid_t pid = await_pid(*state);
+
+    await_line(*state, "ready\n");
+    assert_false(launcher_follow(launcher, pid));
+    launcher_signal(launcher, SIGTERM);
+    assert_ends(launcher, 6);
 }
 
 static void the_child_has_only_the_descriptors_it_is_to_have(void **state)
@@ -196,8 +306,13 @@ int main(void)
         TEST(the_status_can_be_asked_for_twice),
         TEST(a_program_that_is_missing_is_named),
         TEST(signals_are_passed_on),
-        TEST(a_hopeless_child_is_killed_when_it_is_to_end),
-        TEST(a_hopeless_child_still_gets_signals_that_end_nothing),
+        TEST(who_waits_is_told_of_a_signal_that_asks_to_end),
+        TEST(who_waits_is_not_told_of_a_signal_that_ends_nothing),
+        TEST(a_stopped_child_can_be_ended),
+        TEST(signals_follow_a_child_that_becomes_a_daemon),
+        TEST(signals_that_come_follow_it_too),
+        TEST(nobody_else_is_followed),
+        TEST(one_that_has_ended_is_not_followed),
         TEST(the_child_has_only_the_descriptors_it_is_to_have),
         TEST(the_child_ends_with_its_parent),
     };

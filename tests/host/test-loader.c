@@ -6,11 +6,15 @@
  */
 #include "tests/util/support.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "formats/run-state.h"
 #include "host/loader.h"
 #include "tests/formats/image.h"
 
@@ -90,6 +94,7 @@ static bool load(Fixture *fixture, const char *behaviour, int *ret_status,
 
     g_setenv("FAKE_QEMU", behaviour, TRUE);
     g_setenv("FAKE_QEMU_LOG", fixture->log_path, TRUE);
+    g_clear_pointer(&fixture->log, g_free);
     ok = loader_run(&fixture->options, ret_status, error);
     assert_true(
         g_file_get_contents(fixture->log_path, &fixture->log, NULL, NULL));
@@ -232,11 +237,12 @@ static void the_guest_waits_for_the_pages_it_is_to_wait_for(void **state)
 static void with_policy_full_qemu_loads_the_snapshot_itself(void **state)
 {
     Fixture *fixture = *state;
+    g_autofree char *whole =
+        g_strdup_printf("incoming is %ju", inode(fixture->snapshot));
 
     fixture->options.policy = LOAD_POLICY_FULL;
     load_well(fixture, "full");
-    assert_told(fixture, "\"uri\": \"file:/proc/self/fd/");
-    assert_told(fixture, "incoming whole");
+    assert_told(fixture, whole);
     assert_false(was_told(fixture, "control attach"));
     assert_sequence(fixture, "\"loaded\"", "\"resumed\"");
 }
@@ -309,6 +315,97 @@ static void an_order_that_cannot_be_used_is_warned_of(void **state)
     assert_non_null(strstr(said->str, "warning: vm.order is torn"));
 }
 
+static void assert_said(const char *text)
+{
+    if (!strstr(said->str, text)) {
+        fail_msg("not said \"%s\", but:\n%s", text, said->str);
+    }
+}
+
+/* ---- no name is looked up or parsed ---- */
+
+static void qemu_gets_what_it_is_to_load_as_a_descriptor(void **state)
+{
+    Fixture *fixture = *state;
+
+    load_well(fixture, "");
+    assert_sequence(fixture, "qmp add-fd", "qmp migrate-incoming");
+    assert_told(fixture, "\"uri\": \"file:/dev/fdset/5,offset=0\"");
+    assert_sequence(fixture, "qmp migrate-incoming",
+                    "qmp remove-fd {\"fdset-id\": 5}");
+    assert_sequence(fixture, "qmp remove-fd", "qmp cont");
+}
+
+/* ---- the state that the guest was in ---- */
+
+/* Write it into the snapshot's device state as QEMU does. */
+static void set_run_state(Fixture *fixture, const char *name)
+{
+    static const char head[] =
+        "\x04\0\0\0\x01\x0bglobalstate\0\0\0\0\0\0\0\x01";
+    uint8_t fields[RUN_STATE_ENCODED_BYTES + 68] = "";
+    int fd = open(fixture->snapshot, O_WRONLY | O_APPEND);
+
+    run_state_encode(name, fields);
+    assert_int_equal(write(fd, head, sizeof(head) - 1), sizeof(head) - 1);
+    assert_int_equal(write(fd, fields, sizeof(fields)), sizeof(fields));
+    close(fd);
+}
+
+static void a_guest_that_was_saved_running_runs(void **state)
+{
+    Fixture *fixture = *state;
+
+    set_run_state(fixture, "running");
+    load_well(fixture, "");
+    assert_told(fixture, "qmp cont");
+    assert_string_equal(said->str, "");
+}
+
+static void a_guest_that_slept_goes_on_sleeping(void **state)
+{
+    Fixture *fixture = *state;
+
+    set_run_state(fixture, "suspended");
+    load_well(fixture, "");
+    assert_told(fixture, "qmp cont");
+}
+
+static void a_guest_that_its_user_had_paused_stays_paused(void **state)
+{
+    Fixture *fixture = *state;
+
+    set_run_state(fixture, "paused");
+    load_well(fixture, "");
+    assert_told(fixture, "\"paused\"");
+    assert_false(was_told(fixture, "qmp cont"));
+    assert_said("did not run when it was saved (paused)");
+    assert_said("--resume");
+}
+
+static void so_it_does_with_policy_full(void **state)
+{
+    Fixture *fixture = *state;
+
+    set_run_state(fixture, "paused");
+    fixture->options.policy = LOAD_POLICY_FULL;
+    load_well(fixture, "");
+    assert_false(was_told(fixture, "qmp cont"));
+}
+
+static void a_paused_guest_runs_if_that_is_asked_for(void **state)
+{
+    Fixture *fixture = *state;
+
+    set_run_state(fixture, "paused");
+    fixture->options.resume = true;
+    load_well(fixture, "");
+    assert_told(fixture, "qmp cont");
+    assert_string_equal(said->str, "");
+}
+
+/* ---- when reading fails ---- */
+
 static void a_read_error_stops_the_guest_until_it_is_mended(void **state)
 {
     Fixture *fixture = *state;
@@ -318,10 +415,211 @@ static void a_read_error_stops_the_guest_until_it_is_mended(void **state)
     assert_told(fixture, "qmp stop");
     stop = strstr(fixture->log, "qmp stop");
     assert_non_null(strstr(stop, "qmp cont"));
-    assert_non_null(strstr(said->str, "vm.snap: reading at offset 4096 "
-                                      "failed: Input/output error"));
-    assert_non_null(strstr(said->str, "retry"));
-    assert_non_null(strstr(said->str, "reading goes on"));
+    assert_said("vm.snap: reading at offset 4096 failed: Input/output error");
+    assert_said("needs that page and is stopped");
+    assert_said("retry");
+    assert_said("reading goes on");
+}
+
+static void a_page_that_nobody_waits_for_stops_no_guest(void **state)
+{
+    Fixture *fixture = *state;
+
+    load_well(fixture, "read-error-of-nobody");
+    assert_false(was_told(fixture, "qmp stop"));
+    assert_said("The guest runs on until it needs that page");
+    assert_said("reading goes on");
+}
+
+static void the_guest_goes_on_when_the_page_it_waited_for_is_there(void **state)
+{
+    Fixture *fixture = *state;
+    const char *partly, *wholly;
+
+    load_well(fixture, "read-error-of-two");
+    assert_said("what the guest waited for is there, and it runs on; other "
+                "pages cannot be read yet");
+    partly = strstr(said->str, "what the guest waited for");
+    wholly = strstr(said->str, "reading goes on");
+    assert_non_null(wholly);
+    assert_true(partly < wholly);
+}
+
+static void a_read_error_of_a_paused_guest_stops_nobody(void **state)
+{
+    Fixture *fixture = *state;
+    char *argv[] = {fixture->argv[0], (char *)"-S", (char *)"-paused", NULL};
+
+    fixture->options.qemu_argv = argv;
+    load_well(fixture, "");
+    assert_said("The guest is paused");
+    assert_null(strstr(said->str, "stopped"));
+    assert_false(was_told(fixture, "qmp stop"));
+}
+
+/* The monitor does not answer yet, and nobody knows QEMU's process. */
+static void an_early_read_error_is_told_with_qemus_process(void **state)
+{
+    Fixture *fixture = *state;
+
+    load_well(fixture, "early-read-error");
+    assert_said("the guest will run until it needs that page");
+    assert_null(strstr(said->str, "stopped"));
+    assert_null(strstr(said->str, "--pid 0"));
+    assert_told(fixture, "qmp cont");
+    assert_false(was_told(fixture, "qmp stop"));
+}
+
+static void a_read_error_of_the_devices_is_told_as_such(void **state)
+{
+    Fixture *fixture = *state;
+
+    load_well(fixture, "read-error-of-devices");
+    assert_said("QEMU needs that page to load the guest's devices");
+    assert_null(strstr(said->str, "stopped"));
+}
+
+static void a_guest_that_waits_for_all_pages_is_told_to_do_so(void **state)
+{
+    Fixture *fixture = *state;
+
+    fixture->options.wait = LOAD_WAIT_ALL;
+    load_well(fixture, "read-error-while-waiting");
+    assert_said("with --wait all, the guest begins when that page is there");
+    assert_null(strstr(said->str, "stopped"));
+    assert_told(fixture, "qmp cont");
+}
+
+static void a_slow_read_is_told_once_and_again_when_somebody_waits(void **state)
+{
+    Fixture *fixture = *state;
+    const char *text = "vm.snap: reading at offset 8192 has taken 7 s so far";
+    const char *first, *second;
+
+    load_well(fixture, "slow");
+    assert_said(text);
+    first = strstr(said->str, text);
+    second = strstr(first + 1, text);
+    assert_non_null(second);
+    assert_null(strstr(second + 1, text));
+    assert_non_null(strstr(second, "QEMU waits for it"));
+    assert_false(was_told(fixture, "qmp stop"));
+}
+
+static void a_guest_whose_snapshot_has_changed_is_stopped_for_good(void **state)
+{
+    Fixture *fixture = *state;
+
+    load_well(fixture, "changed");
+    assert_said("vm.snap: its mtime has changed.  What the guest has may be a "
+                "mix of two states");
+}
+
+static void a_guest_is_not_run_on_pages_that_qemu_has_written(void **state)
+{
+    Fixture *fixture = *state;
+
+    load_badly(fixture, "writes-pages", UTIL_ERROR_REFUSED,
+               "QEMU has written to page 7");
+    assert_false(was_told(fixture, "qmp cont"));
+    assert_told(fixture, "qmp quit");
+}
+
+/* ---- the end ---- */
+
+static void send_term(const char *text)
+{
+    say(text);
+    if (strstr(text, "answer nobody")) {
+        kill(getpid(), SIGTERM);
+    }
+}
+
+static void a_qemu_that_waits_itself_is_told_of_and_can_be_ended(void **state)
+{
+    Fixture *fixture = *state;
+
+    fixture->options.say = send_term;
+    assert_int_equal(load_well(fixture, "blocks"), 128 + SIGKILL);
+    assert_said("QEMU itself waits for what cannot be read");
+    assert_said("quit");
+    assert_told(fixture, "control quit");
+}
+
+static void one_that_not_even_the_plugin_can_end_is_killed(void **state)
+{
+    Fixture *fixture = *state;
+
+    fixture->options.say = send_term;
+    assert_int_equal(load_well(fixture, "blocks-for-good"), 128 + SIGKILL);
+    assert_told(fixture, "control quit");
+}
+
+static void a_signal_ends_a_qemu_in_its_own_way(void **state)
+{
+    Fixture *fixture = *state;
+
+    assert_int_equal(load_well(fixture, "is-ended-by-a-signal"), 128 + SIGTERM);
+    assert_false(was_told(fixture, "control quit"));
+    assert_false(was_told(fixture, "qmp quit"));
+}
+
+static void a_signal_ends_the_waiting_for_pages(void **state)
+{
+    Fixture *fixture = *state;
+
+    fixture->options.wait = LOAD_WAIT_ALL;
+    assert_int_equal(load_well(fixture, "is-to-end-while-waiting"),
+                     128 + SIGTERM);
+    assert_false(was_told(fixture, "qmp cont"));
+}
+
+static pid_t daemon_pid(const Fixture *fixture)
+{
+    const char *found = strstr(fixture->log, "daemon ");
+
+    assert_non_null(found);
+    return (pid_t)atoi(found + strlen("daemon "));
+}
+
+static void a_signal_ends_a_daemon_before_it_runs(void **state)
+{
+    Fixture *fixture = *state;
+    char *argv[] = {fixture->argv[0], (char *)"-daemonize", NULL};
+    int status;
+
+    fixture->options.qemu_argv = argv;
+    fixture->options.wait = LOAD_WAIT_ALL;
+    assert_int_equal(load_well(fixture, "is-to-end-while-waiting"),
+                     128 + SIGTERM);
+    assert_int_equal(waitpid(daemon_pid(fixture), &status, 0),
+                     daemon_pid(fixture));
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGTERM);
+}
+
+static void a_daemon_that_ends_before_it_runs_is_a_failure(void **state)
+{
+    Fixture *fixture = *state;
+    char *argv[] = {fixture->argv[0], (char *)"-daemonize", NULL};
+
+    fixture->options.qemu_argv = argv;
+    assert_int_equal(load_well(fixture, "ends-unloaded"), 1);
+    assert_said("before the guest was loaded");
+    waitpid(daemon_pid(fixture), NULL, 0);
+}
+
+static void a_daemon_is_left_alone_when_it_runs(void **state)
+{
+    Fixture *fixture = *state;
+    char *argv[] = {fixture->argv[0], (char *)"-daemonize", NULL};
+    int status;
+
+    fixture->options.qemu_argv = argv;
+    assert_int_equal(load_well(fixture, ""), 0);
+    assert_int_equal(waitpid(daemon_pid(fixture), &status, 0),
+                     daemon_pid(fixture));
+    assert_int_equal(status, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -343,7 +641,29 @@ int main(void)
         TEST(a_device_state_that_fails_is_told_with_qemus_reason),
         TEST(a_file_that_is_no_snapshot_ends_qemu),
         TEST(an_order_that_cannot_be_used_is_warned_of),
+        TEST(qemu_gets_what_it_is_to_load_as_a_descriptor),
+        TEST(a_guest_that_was_saved_running_runs),
+        TEST(a_guest_that_slept_goes_on_sleeping),
+        TEST(a_guest_that_its_user_had_paused_stays_paused),
+        TEST(so_it_does_with_policy_full),
+        TEST(a_paused_guest_runs_if_that_is_asked_for),
         TEST(a_read_error_stops_the_guest_until_it_is_mended),
+        TEST(a_page_that_nobody_waits_for_stops_no_guest),
+        TEST(the_guest_goes_on_when_the_page_it_waited_for_is_there),
+        TEST(a_read_error_of_a_paused_guest_stops_nobody),
+        TEST(an_early_read_error_is_told_with_qemus_process),
+        TEST(a_read_error_of_the_devices_is_told_as_such),
+        TEST(a_guest_that_waits_for_all_pages_is_told_to_do_so),
+        TEST(a_slow_read_is_told_once_and_again_when_somebody_waits),
+        TEST(a_guest_whose_snapshot_has_changed_is_stopped_for_good),
+        TEST(a_guest_is_not_run_on_pages_that_qemu_has_written),
+        TEST(a_qemu_that_waits_itself_is_told_of_and_can_be_ended),
+        TEST(one_that_not_even_the_plugin_can_end_is_killed),
+        TEST(a_signal_ends_a_qemu_in_its_own_way),
+        TEST(a_signal_ends_the_waiting_for_pages),
+        TEST(a_signal_ends_a_daemon_before_it_runs),
+        TEST(a_daemon_that_ends_before_it_runs_is_a_failure),
+        TEST(a_daemon_is_left_alone_when_it_runs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

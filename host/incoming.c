@@ -1,0 +1,81 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "host/incoming.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "formats/skeleton.h"
+#include "host/migration.h"
+#include "util/error.h"
+
+/* QEMU's fd sets tell descriptors apart by what they can do, and a load asks
+ * for one that can only read. */
+static int reopen_for_reading(int fd, GError **error)
+{
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
+    int again = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (again < 0) {
+        util_error_set_errno(error, errno, "cannot open the skeleton again");
+    }
+    return again;
+}
+
+int incoming_make_skeleton(const RamImage *image, const bool *lazy,
+                           GError **error)
+{
+    int fd = memfd_create("preheat-skeleton", MFD_CLOEXEC);
+    int again = -1;
+
+    if (fd < 0) {
+        util_error_set_errno(error, errno, "cannot make a memfd");
+        return -1;
+    }
+    if (skeleton_write(image, lazy, fd, error)) {
+        again = reopen_for_reading(fd, error);
+    }
+    close(fd);
+    return again;
+}
+
+static bool migrate(Machine *machine, const char *uri, GError **error)
+{
+    GError *local = NULL;
+
+    if (!migration_begin_incoming(machine, uri, error)) {
+        return false;
+    }
+    if (migration_complete(machine, NULL, NULL, &local)) {
+        return true;
+    }
+    if (!g_error_matches(local, UTIL_ERROR, UTIL_ERROR_FAILED)) {
+        g_propagate_error(error, local);
+        return false;
+    }
+    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                "QEMU cannot load the device state: %s; start QEMU with the "
+                "arguments that it was saved with",
+                local->message);
+    g_error_free(local);
+    return false;
+}
+
+bool incoming_load(Machine *machine, int fd, uint64_t off_bytes, GError **error)
+{
+    Rpc *qmp = machine_qmp(machine);
+    g_autofree char *uri = NULL;
+    int64_t fd_set;
+
+    if (!qmp_add_fd(qmp, fd, &fd_set, error)) {
+        return false;
+    }
+    uri = qmp_fd_uri(fd_set, off_bytes);
+    return qmp_use_mapped_ram(qmp, error) &&
+           qmp_set_capability(qmp, "events", true, error) &&
+           migrate(machine, uri, error) && qmp_remove_fd(qmp, fd_set, error) &&
+           qmp_set_capability(qmp, "mapped-ram", false, error);
+}

@@ -1,0 +1,389 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "host/read-errors.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "formats/control-protocol.h"
+#include "util/error.h"
+
+/* How often to ask whether a failed read has been mended. */
+#define MENDED_POLL_MS 250
+
+/* A QEMU that has not stopped the guest after this time waits itself. */
+#define STOP_TIMEOUT_US INT64_C(3000000)
+
+/* Many reads may be slow at a time: one of them is told. */
+#define SLOW_AGAIN_US INT64_C(60000000)
+
+struct ReadErrors {
+    Machine *machine; /* borrowed */
+    SayFunc *say;
+    const char *waiting; /* until when the guest does; NULL: it does not */
+    bool handed_over;
+    bool is_new;     /* a failure since then, that nothing was done about */
+    GPtrArray *held; /* of HeldEvent, until QEMU's process is known; or NULL */
+
+    char *file;      /* that cannot be read; NULL: none */
+    bool waited_for; /* a page that cannot be read */
+    char *changed;   /* why the snapshot is not what it was; NULL: it is */
+
+    bool stop_sent;       /* and not taken back */
+    int64_t stop_sent_us; /* monotonic */
+    bool stopped;         /* it has had its effect */
+    bool said_blocked;    /* … or has none */
+    bool slow_waited_for; /* by a read that had taken long, once */
+    int64_t said_slow_us; /* 0: not yet */
+};
+
+typedef struct HeldEvent {
+    char *name;
+    json_t *data;
+} HeldEvent;
+
+static void free_held(gpointer data)
+{
+    HeldEvent *event = data;
+
+    g_free(event->name);
+    json_decref(event->data);
+    g_free(event);
+}
+
+/* ---- what is said ---- */
+
+static void say(const ReadErrors *errors, const char *format, ...)
+    G_GNUC_PRINTF(2, 3);
+
+static void say(const ReadErrors *errors, const char *format, ...)
+{
+    g_autofree char *text = NULL;
+    va_list args;
+
+    va_start(args, format);
+    text = g_strdup_vprintf(format, args);
+    va_end(args);
+    errors->say(text);
+}
+
+static const char *text_of(const json_t *data, const char *key)
+{
+    const char *text = json_string_value(json_object_get(data, key));
+
+    return text ? text : "?";
+}
+
+/* What a page that nobody waits for means. */
+static char *outlook(const ReadErrors *errors)
+{
+    if (errors->handed_over) {
+        return g_strdup(machine_runs(errors->machine)
+                            ? "The guest runs on until it needs that page."
+                            : "The guest is paused; when it runs, it will "
+                              "wait for that page once it needs it.");
+    }
+    if (errors->waiting) {
+        return g_strdup_printf("All else is loaded; %s.", errors->waiting);
+    }
+    return g_strdup("All else is loaded; the guest will run until it needs "
+                    "that page.");
+}
+
+static const char *standstill(const ReadErrors *errors)
+{
+    if (machine_runs(errors->machine)) {
+        return "The guest needs that page and is stopped; nothing wrong has "
+               "reached it.";
+    }
+    return errors->handed_over || errors->waiting
+               ? "QEMU waits for that page; the guest does not run."
+               : "QEMU needs that page to load the guest's devices, and waits "
+                 "for it.";
+}
+
+static void say_failed(const ReadErrors *errors, const json_t *data)
+{
+    g_autofree char *so =
+        errors->waited_for ? g_strdup(standstill(errors)) : outlook(errors);
+
+    say(errors,
+        "%s: %s at offset %" JSON_INTEGER_FORMAT " failed: %s.  %s  When the "
+        "cause is mended: preheat control --pid %d retry",
+        text_of(data, CONTROL_KEY_FILE), text_of(data, CONTROL_KEY_OPERATION),
+        json_integer_value(json_object_get(data, CONTROL_KEY_OFFSET)),
+        text_of(data, CONTROL_KEY_ERROR), so,
+        (int)machine_pid(errors->machine));
+}
+
+/* How to end a QEMU whose monitors answer nobody. */
+static char *way_to_end(const ReadErrors *errors)
+{
+    return g_strdup_printf("end preheat (Ctrl-C, or SIGTERM to process %d), or "
+                           "preheat control --pid %d quit",
+                           (int)getpid(), (int)machine_pid(errors->machine));
+}
+
+static void say_blocked(const ReadErrors *errors)
+{
+    g_autofree char *way = way_to_end(errors);
+
+    say(errors,
+        "%s: QEMU itself waits for what cannot be read: its monitors answer "
+        "nobody until it is there.  To end QEMU: %s",
+        errors->file, way);
+}
+
+static void say_slow(const ReadErrors *errors, const json_t *data, bool waits)
+{
+    g_autofree char *way = way_to_end(errors);
+
+    say(errors,
+        "%s: reading at offset %" JSON_INTEGER_FORMAT " has taken "
+        "%" JSON_INTEGER_FORMAT " s so far%s%s",
+        text_of(data, CONTROL_KEY_FILE),
+        json_integer_value(json_object_get(data, CONTROL_KEY_OFFSET)),
+        json_integer_value(json_object_get(data, CONTROL_KEY_SECONDS)),
+        waits ? ", and QEMU waits for it: its monitors may answer nobody until "
+                "it is there.  To end QEMU: "
+              : "",
+        waits ? way : "");
+}
+
+static void say_changed(const ReadErrors *errors)
+{
+    if (errors->handed_over) {
+        say(errors,
+            "%s.  What the guest has may be a mix of two states: it is "
+            "stopped, and is not to run on; end QEMU (QMP quit)",
+            errors->changed);
+    }
+}
+
+/* ---- events ---- */
+
+static void on_failed(ReadErrors *errors, const json_t *data)
+{
+    errors->waited_for |=
+        json_is_true(json_object_get(data, CONTROL_KEY_WAITED_FOR));
+    if (!errors->file) {
+        errors->file = g_strdup(text_of(data, CONTROL_KEY_FILE));
+    }
+    errors->is_new = errors->handed_over;
+    say_failed(errors, data);
+}
+
+static void on_slow(ReadErrors *errors, const json_t *data)
+{
+    bool waits = json_is_true(json_object_get(data, CONTROL_KEY_WAITED_FOR));
+    int64_t now_us = g_get_monotonic_time();
+
+    if (errors->said_slow_us == 0 || (waits && !errors->slow_waited_for) ||
+        now_us - errors->said_slow_us > SLOW_AGAIN_US) {
+        errors->said_slow_us = now_us;
+        say_slow(errors, data, waits);
+    }
+    errors->slow_waited_for |= waits;
+}
+
+static void on_changed(ReadErrors *errors, const json_t *data)
+{
+    if (!errors->changed) {
+        errors->changed =
+            g_strdup_printf("%s: %s", text_of(data, CONTROL_KEY_FILE),
+                            text_of(data, CONTROL_KEY_ERROR));
+        say_changed(errors);
+    }
+}
+
+static void take(ReadErrors *errors, const char *name, const json_t *data)
+{
+    if (strcmp(name, CONTROL_EVENT_READ_ERROR) == 0) {
+        on_failed(errors, data);
+    } else if (strcmp(name, CONTROL_EVENT_READ_SLOW) == 0) {
+        on_slow(errors, data);
+    } else if (strcmp(name, CONTROL_EVENT_SNAPSHOT_CHANGED) == 0) {
+        on_changed(errors, data);
+    }
+}
+
+void read_errors_take_event(ReadErrors *errors, const char *name,
+                            const json_t *data)
+{
+    if (errors->held) {
+        HeldEvent *event = g_new0(HeldEvent, 1);
+
+        event->name = g_strdup(name);
+        event->data = json_deep_copy(data);
+        g_ptr_array_add(errors->held, event);
+    } else {
+        take(errors, name, data);
+    }
+}
+
+ReadErrors *read_errors_new(Machine *machine, SayFunc *say_func)
+{
+    ReadErrors *errors = g_new0(ReadErrors, 1);
+
+    errors->machine = machine;
+    errors->say = say_func;
+    errors->held = g_ptr_array_new_with_free_func(free_held);
+    return errors;
+}
+
+static void drop_held(ReadErrors *errors)
+{
+    g_clear_pointer(&errors->held, g_ptr_array_unref);
+}
+
+void read_errors_free(ReadErrors *errors)
+{
+    if (errors) {
+        drop_held(errors);
+        g_free(errors->file);
+        g_free(errors->changed);
+        g_free(errors);
+    }
+}
+
+void read_errors_announce(ReadErrors *errors)
+{
+    for (guint i = 0; i < errors->held->len; i++) {
+        const HeldEvent *event = errors->held->pdata[i];
+
+        take(errors, event->name, event->data);
+    }
+    drop_held(errors);
+}
+
+void read_errors_set_waiting(ReadErrors *errors, const char *until)
+{
+    errors->waiting = until;
+}
+
+void read_errors_set_handed_over(ReadErrors *errors)
+{
+    errors->waiting = NULL;
+    errors->handed_over = true;
+    if (errors->changed) {
+        say_changed(errors);
+    }
+}
+
+bool read_errors_check_unchanged(const ReadErrors *errors, GError **error)
+{
+    if (errors->changed) {
+        g_set_error_literal(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                            errors->changed);
+    }
+    return errors->changed == NULL;
+}
+
+bool read_errors_block_end(const ReadErrors *errors, bool had_time)
+{
+    return errors->waited_for || (errors->slow_waited_for && had_time &&
+                                  !machine_ends(errors->machine));
+}
+
+/* ---- the guest ---- */
+
+/* Nobody waits for the answer: QEMU may be blocked on guest RAM itself. */
+static void send(ReadErrors *errors, const char *command)
+{
+    uint64_t id;
+
+    if (!machine_ends(errors->machine)) {
+        rpc_send(machine_qmp(errors->machine), command, NULL, &id, NULL);
+    }
+}
+
+static void keep_stopped(ReadErrors *errors)
+{
+    int64_t now_us = g_get_monotonic_time();
+
+    if (!errors->stop_sent) {
+        if (!machine_runs(errors->machine)) {
+            return;
+        }
+        send(errors, "stop");
+        errors->stop_sent = true;
+        errors->stop_sent_us = now_us;
+    }
+    errors->stopped |= !machine_runs(errors->machine);
+    if (!errors->stopped && !errors->said_blocked && errors->file &&
+        now_us - errors->stop_sent_us >= STOP_TIMEOUT_US) {
+        errors->said_blocked = true;
+        say_blocked(errors);
+    }
+}
+
+static void go_on(ReadErrors *errors)
+{
+    if (errors->stop_sent) {
+        send(errors, "cont");
+    }
+    errors->stop_sent = false;
+    errors->stopped = false;
+    errors->said_blocked = false;
+}
+
+/* What the plugin says of it now. */
+static bool query(const ReadErrors *errors, bool *ret_failed,
+                  bool *ret_waited_for)
+{
+    LoadState state;
+    json_t *stats;
+    bool known;
+
+    if (!rpc_execute(machine_control(errors->machine), CONTROL_CMD_QUERY, NULL,
+                     &stats, NULL)) {
+        return false;
+    }
+    known = load_state_from_name(
+        json_string_value(json_object_get(stats, CONTROL_KEY_STATE)), &state);
+    *ret_failed = known && state == LOAD_STATE_FAILED;
+    *ret_waited_for = json_integer_value(json_object_get(
+                          stats, CONTROL_KEY_FAILED_WAITED_FOR)) > 0;
+    json_decref(stats);
+    return known;
+}
+
+static void look_whether_mended(ReadErrors *errors)
+{
+    bool failed, waited_for;
+
+    if (!query(errors, &failed, &waited_for)) {
+        return;
+    }
+    if (!failed) {
+        say(errors, "%s: reading goes on", errors->file);
+        g_clear_pointer(&errors->file, g_free);
+        waited_for = false;
+    } else if (errors->stop_sent && !waited_for) {
+        say(errors,
+            "%s: what the guest waited for is there, and it runs on; other "
+            "pages cannot be read yet",
+            errors->file);
+    }
+    errors->waited_for = waited_for;
+    if (!waited_for) {
+        go_on(errors);
+    }
+}
+
+int read_errors_attend(ReadErrors *errors)
+{
+    if (errors->changed) {
+        keep_stopped(errors);
+        return -1;
+    }
+    if (errors->file && !errors->is_new) {
+        look_whether_mended(errors);
+    }
+    errors->is_new = false;
+    if (errors->waited_for) {
+        keep_stopped(errors);
+    }
+    return errors->file ? MENDED_POLL_MS : -1;
+}
