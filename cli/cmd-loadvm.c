@@ -25,6 +25,7 @@ typedef struct Given {
     char *wait;
     char *record;
     double record_s;
+    gboolean resume;
     gboolean learn;
     char *stats;
     int plugin_api;
@@ -174,6 +175,7 @@ static bool parse_given(Given *given, LoadOptions *options, GError **error)
     options->snapshot = given->absolute_snapshot;
     options->order = given->order;
     options->stats = given->stats;
+    options->resume = given->resume;
     return parse_policy(given, options, error) &&
            parse_wait(given, options, error) &&
            parse_record(given, options, error) &&
@@ -210,7 +212,7 @@ static int cmd_loadvm_run(int argc, char **argv)
     Given given = {.record_s = DEFAULT_RECORD_S};
     const GOptionEntry entries[] = {
         {"snapshot", 0, 0, G_OPTION_ARG_FILENAME, &given.snapshot,
-         "RamImage to load", "FILE"},
+         "Snapshot to load", "FILE"},
         IMAGE_OFFSET_OPTION(&given.offset),
         {"order", 0, 0, G_OPTION_ARG_FILENAME, &given.order,
          "Page-access order to replay", "FILE"},
@@ -221,6 +223,8 @@ static int cmd_loadvm_run(int argc, char **argv)
         {"wait", 0, 0, G_OPTION_ARG_STRING, &given.wait,
          "Resume the guest when none, the hot or all pages are in (none)",
          "none|hot|all"},
+        {"resume", 0, 0, G_OPTION_ARG_NONE, &given.resume,
+         "Resume the guest even if it was paused when it was saved", NULL},
         {"record", 0, 0, G_OPTION_ARG_FILENAME, &given.record,
          "Record the order of this guest's first touches", "FILE"},
         {"record-for", 0, 0, G_OPTION_ARG_DOUBLE, &given.record_s,

@@ -330,7 +330,8 @@ static void qemu_gets_what_it_is_to_load_as_a_descriptor(void **state)
 
     load_well(fixture, "");
     assert_sequence(fixture, "qmp add-fd", "qmp migrate-incoming");
-    assert_told(fixture, "\"uri\": \"file:/dev/fdset/5,offset=0\"");
+    assert_told(fixture, "qmp migrate-incoming {\"exit-on-error\": false, "
+                         "\"uri\": \"file:/dev/fdset/5,offset=0\"}");
     assert_sequence(fixture, "qmp migrate-incoming",
                     "qmp remove-fd {\"fdset-id\": 5}");
     assert_sequence(fixture, "qmp remove-fd", "qmp cont");
