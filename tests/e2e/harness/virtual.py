@@ -185,9 +185,15 @@ class Virtual:
             deadline.left(f"a balloon that leaves {mib} MiB")
 
     def save(self, path):
-        """Stop the guest and save it, by QEMU's own means."""
-        self.qmp.execute("stop")
+        """Save the guest, by QEMU's own means.
+
+        Not stopped before: the snapshot of a guest that ran says so, and
+        QEMU stops it itself.
+        """
         self.qmp.execute("migrate-set-capabilities", capabilities=MAPPED_RAM)
+        # At once, as a guest that stands still would be saved.
+        self.qmp.execute("migrate-set-parameters", **{
+            "max-bandwidth": 0, "downtime-limit": 2000000})
         # None of them is of this migration.
         self.qmp.events.clear()
         self.qmp.execute("migrate", uri=f"file:{path}")
