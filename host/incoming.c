@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "formats/skeleton.h"
+#include "host/migration-settings.h"
 #include "host/migration.h"
 #include "util/error.h"
 
@@ -64,6 +65,18 @@ static bool migrate(Machine *machine, const char *uri, GError **error)
     return false;
 }
 
+/* With the settings that it takes. */
+static bool migrate_from(Machine *machine, const char *uri, GError **error)
+{
+    Rpc *qmp = machine_qmp(machine);
+    g_autoptr(MigrationSettings) settings =
+        migration_settings_new(qmp, MIGRATION_FROM_FILE, error);
+
+    return settings && migration_settings_apply(settings, qmp, error) &&
+           migrate(machine, uri, error) &&
+           migration_settings_restore(settings, qmp, error);
+}
+
 bool incoming_load(Machine *machine, int fd, uint64_t off_bytes, GError **error)
 {
     Rpc *qmp = machine_qmp(machine);
@@ -74,8 +87,6 @@ bool incoming_load(Machine *machine, int fd, uint64_t off_bytes, GError **error)
         return false;
     }
     uri = qmp_fd_uri(fd_set, off_bytes);
-    return qmp_use_mapped_ram(qmp, error) &&
-           qmp_set_capability(qmp, "events", true, error) &&
-           migrate(machine, uri, error) && qmp_remove_fd(qmp, fd_set, error) &&
-           qmp_set_capability(qmp, "mapped-ram", false, error);
+    return migrate_from(machine, uri, error) &&
+           qmp_remove_fd(qmp, fd_set, error);
 }

@@ -132,24 +132,6 @@ bool qmp_vcpu_threads(Rpc *qmp, json_t **ret_threads, GError **error)
     return true;
 }
 
-bool qmp_set_capability(Rpc *qmp, const char *name, bool on, GError **error)
-{
-    json_t *arguments = json_pack("{s:[{s:s, s:b}]}", "capabilities",
-                                  "capability", name, "state", (int)on);
-
-    return rpc_execute(qmp, "migrate-set-capabilities", arguments, NULL, error);
-}
-
-bool qmp_use_mapped_ram(Rpc *qmp, GError **error)
-{
-    if (!qmp_set_capability(qmp, "mapped-ram", true, error)) {
-        g_prefix_error(error, "cannot switch mapped-ram on (it needs QEMU "
-                              "9.0 or later): ");
-        return false;
-    }
-    return true;
-}
-
 bool qmp_add_fd(Rpc *qmp, int fd, int64_t *ret_set, GError **error)
 {
     json_t *answer, *set;
@@ -181,11 +163,4 @@ char *qmp_fd_uri(int64_t set, uint64_t off_bytes)
 {
     return g_strdup_printf("file:/dev/fdset/%" PRId64 ",offset=%" PRIu64, set,
                            off_bytes);
-}
-
-char *qmp_file_uri(const char *path, uint64_t off_bytes)
-{
-    /* Always with an offset: QEMU looks for the last ",offset=", so that one
-     * in the path does no harm. */
-    return g_strdup_printf("file:%s,offset=%" PRIu64, path, off_bytes);
 }

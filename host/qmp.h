@@ -39,12 +39,6 @@ bool qmp_run_state(Rpc *qmp, char **ret_state, GError **error);
  * reference. */
 bool qmp_vcpu_threads(Rpc *qmp, json_t **ret_threads, GError **error);
 
-/* Switch a migration capability on or off. */
-bool qmp_set_capability(Rpc *qmp, const char *name, bool on, GError **error);
-
-/* Switch mapped-ram on; says which QEMU has it. */
-bool qmp_use_mapped_ram(Rpc *qmp, GError **error);
-
 /* Give QEMU a duplicate of fd, in an fd set of its own.  So that no file name
  * is looked up or parsed over there. */
 bool qmp_add_fd(Rpc *qmp, int fd, int64_t *ret_set, GError **error);
@@ -55,7 +49,3 @@ bool qmp_remove_fd(Rpc *qmp, int64_t set, GError **error);
 /* The migration URI of the image off_bytes into the file of an fd set, for
  * g_free(). */
 char *qmp_fd_uri(int64_t set, uint64_t off_bytes);
-
-/* The migration URI of the image off_bytes into the file at path, for
- * g_free(). */
-char *qmp_file_uri(const char *path, uint64_t off_bytes);

@@ -397,8 +397,7 @@ static void show_progress(uint64_t done_bytes, uint64_t total_bytes,
 
 static bool migrate(Save *save, GError **error)
 {
-    g_autofree char *path = save_mark_path(save->mark);
-    g_autofree char *uri = qmp_file_uri(path, 0);
+    g_autofree char *uri = qmp_fd_uri(save->mark->fdset_id, 0);
     bool ok;
 
     ok = migration_begin_outgoing(save->machine, uri, error);

@@ -114,6 +114,14 @@ static json_t *migrate_incoming(FakePeer *peer)
     return json_object();
 }
 
+/* As somebody has set them who means another kind of migration. */
+static json_t *capabilities(void)
+{
+    return json_pack("[{s:s, s:b}, {s:s, s:b}, {s:s, s:b}]", "capability",
+                     "mapped-ram", "state", 0, "capability", "events", "state",
+                     0, "capability", "postcopy-ram", "state", 1);
+}
+
 static json_t *query_migrate(FakePeer *peer)
 {
     static unsigned n_looks;
@@ -149,6 +157,8 @@ static json_t *answer_qmp(FakePeer *peer, const char *command,
         return json_pack("[{s:i}, {s:i}]", "thread-id", 11, "thread-id", 12);
     } else if (strcmp(command, "add-fd") == 0) {
         return json_pack("{s:i, s:i}", "fdset-id", 5, "fd", 20);
+    } else if (strcmp(command, "query-migrate-capabilities") == 0) {
+        return capabilities();
     } else if (strcmp(command, "query-migrate") == 0) {
         return query_migrate(peer);
     } else if (strcmp(command, "migrate-incoming") == 0) {

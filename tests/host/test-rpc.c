@@ -318,15 +318,6 @@ static void a_peer_that_refuses_instead_of_greeting_is_quoted(void **state)
     close(other);
 }
 
-static void a_file_uri_has_its_offset_last(void **state)
-{
-    g_autofree char *plain = qmp_file_uri("/a/vm.snap", 4096);
-    g_autofree char *odd = qmp_file_uri("/a/vm,offset=1", 0);
-
-    assert_string_equal(plain, "file:/a/vm.snap,offset=4096");
-    assert_string_equal(odd, "file:/a/vm,offset=1,offset=0");
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -347,7 +338,6 @@ int main(void)
         cmocka_unit_test(
             an_answer_that_does_not_come_is_waited_for_as_long_as_set),
         cmocka_unit_test(a_peer_that_refuses_instead_of_greeting_is_quoted),
-        cmocka_unit_test(a_file_uri_has_its_offset_last),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
