@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/image-offset.h"
+#include "cli/progress.h"
 #include "host/loader.h"
 #include "host/qemu-args.h"
 #include "util/error.h"
@@ -186,6 +187,7 @@ static bool parse_given(Given *given, LoadOptions *options, GError **error)
 
 static int load(Given *given, LoadOptions *options)
 {
+    g_autoptr(ProgressBar) bar = progress_bar_new();
     g_autofree char *plugin = NULL;
     GError *error = NULL;
     int status;
@@ -203,6 +205,7 @@ static int load(Given *given, LoadOptions *options)
         return command_fail(error);
     }
     options->plugin = plugin;
+    options->progress = progress_bar_progress(bar);
     qemu_args_set_plugin_api(given->plugin_api);
     return loader_run(options, &status, &error) ? status : command_fail(error);
 }

@@ -20,6 +20,7 @@
 #include "host/machine-check.h"
 #include "host/machine-watch.h"
 #include "host/machine.h"
+#include "host/page-wait.h"
 #include "host/qemu-args.h"
 #include "host/qmp.h"
 #include "host/ram-blocks.h"
@@ -161,7 +162,8 @@ static bool start_qemu(Load *load, GError **error)
     if (!load->machine) {
         return false;
     }
-    load->read_errors = read_errors_new(load->machine, options->say);
+    load->read_errors =
+        read_errors_new(load->machine, options->say, options->progress);
     rpc_on_event(machine_control(load->machine), on_plugin_event, load);
     return send_load(load, error) &&
            machine_start(load->machine, options->qemu_argv, options->plugin,

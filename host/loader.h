@@ -11,6 +11,7 @@
 #include <glib.h>
 
 #include "formats/control-protocol.h"
+#include "host/progress.h"
 
 typedef enum {
     LOAD_WAIT_NONE,
@@ -35,6 +36,7 @@ typedef struct LoadOptions {
     int64_t start_us; /* monotonic: when the program was started */
     /* Tell the user what comes up on the way. */
     void (*say)(const char *text);
+    const Progress *progress; /* of what is waited for; or NULL */
 } LoadOptions;
 
 /* ret_status: how QEMU ended, as a shell has it.  On an error QEMU has been

@@ -21,6 +21,7 @@
 struct ReadErrors {
     Machine *machine; /* borrowed */
     SayFunc *say;
+    const Progress *progress;
     const char *waiting; /* until when the guest does; NULL: it does not */
     bool handed_over;
     bool is_new;     /* a failure since then, that nothing was done about */
@@ -65,6 +66,7 @@ static void say(const ReadErrors *errors, const char *format, ...)
     va_start(args, format);
     text = g_strdup_vprintf(format, args);
     va_end(args);
+    progress_end(errors->progress);
     errors->say(text);
 }
 
@@ -222,12 +224,14 @@ void read_errors_take_event(ReadErrors *errors, const char *name,
     }
 }
 
-ReadErrors *read_errors_new(Machine *machine, SayFunc *say_func)
+ReadErrors *read_errors_new(Machine *machine, SayFunc *say_func,
+                            const Progress *progress)
 {
     ReadErrors *errors = g_new0(ReadErrors, 1);
 
     errors->machine = machine;
     errors->say = say_func;
+    errors->progress = progress;
     errors->held = g_ptr_array_new_with_free_func(free_held);
     return errors;
 }

@@ -15,14 +15,17 @@
 #include <glib.h>
 
 #include "host/machine.h"
+#include "host/progress.h"
 
 typedef struct ReadErrors ReadErrors;
 
 /* How a load tells the user what comes up. */
 typedef void SayFunc(const char *text);
 
-/* Of a QEMU that we start; machine is borrowed. */
-ReadErrors *read_errors_new(Machine *machine, SayFunc *say);
+/* Of a QEMU that we start; machine is borrowed.  What is said must not run into
+ * the drawing of progress (may be NULL). */
+ReadErrors *read_errors_new(Machine *machine, SayFunc *say,
+                            const Progress *progress);
 
 /* NULL is fine. */
 void read_errors_free(ReadErrors *errors);

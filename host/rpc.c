@@ -329,6 +329,11 @@ bool rpc_receive(Rpc *rpc, uint64_t id, json_t **ret_value, GError **error)
     return ok;
 }
 
+bool rpc_has_answer(const Rpc *rpc)
+{
+    return rpc->inbox.length > 0;
+}
+
 bool rpc_execute(Rpc *rpc, const char *command, json_t *arguments,
                  json_t **ret_value, GError **error)
 {

@@ -74,6 +74,9 @@ bool rpc_send_fds(Rpc *rpc, const char *command, json_t *arguments,
  */
 bool rpc_receive(Rpc *rpc, uint64_t id, json_t **ret_value, GError **error);
 
+/* Whether an answer has come that nobody has received yet. */
+bool rpc_has_answer(const Rpc *rpc);
+
 /* Send and receive; arguments and ret_value as above. */
 bool rpc_execute(Rpc *rpc, const char *command, json_t *arguments,
                  json_t **ret_value, GError **error);
