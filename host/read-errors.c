@@ -165,8 +165,23 @@ static void say_changed(const ReadErrors *errors)
 
 /* ---- events ---- */
 
+static void on_changed(ReadErrors *errors, const json_t *data)
+{
+    if (!errors->changed) {
+        errors->changed =
+            g_strdup_printf("%s: %s", text_of(data, CONTROL_KEY_FILE),
+                            text_of(data, CONTROL_KEY_ERROR));
+        say_changed(errors);
+    }
+}
+
 static void on_failed(ReadErrors *errors, const json_t *data)
 {
+    if (strcmp(text_of(data, CONTROL_KEY_OPERATION),
+               CONTROL_OPERATION_CHECKING) == 0) {
+        on_changed(errors, data);
+        return;
+    }
     errors->waited_for |=
         json_is_true(json_object_get(data, CONTROL_KEY_WAITED_FOR));
     if (!errors->file) {
@@ -189,27 +204,12 @@ static void on_slow(ReadErrors *errors, const json_t *data)
     errors->slow_waited_for |= waits;
 }
 
-static void on_changed(ReadErrors *errors, const json_t *data)
-{
-    if (!errors->changed) {
-        errors->changed =
-            g_strdup_printf("%s: %s", text_of(data, CONTROL_KEY_FILE),
-                            text_of(data, CONTROL_KEY_ERROR));
-        say_changed(errors);
-    }
-}
-
 static void take(ReadErrors *errors, const char *name, const json_t *data)
 {
-    if (strcmp(name, CONTROL_EVENT_READ_SLOW) == 0) {
-        on_slow(errors, data);
-    } else if (strcmp(name, CONTROL_EVENT_READ_ERROR) != 0) {
-        return;
-    } else if (strcmp(text_of(data, CONTROL_KEY_OPERATION),
-                      CONTROL_OPERATION_CHECKING) == 0) {
-        on_changed(errors, data);
-    } else {
+    if (strcmp(name, CONTROL_EVENT_READ_ERROR) == 0) {
         on_failed(errors, data);
+    } else if (strcmp(name, CONTROL_EVENT_READ_SLOW) == 0) {
+        on_slow(errors, data);
     }
 }
 

@@ -4,7 +4,7 @@
 
 import contextlib
 
-from harness import machine
+from harness import config, host, machine
 from harness.case import Case, recorded_order
 from harness.mappedram import MappedRam
 from harness.snapshots import snapshot
@@ -13,6 +13,11 @@ POLICIES = ("full", "sequential", "demand", "order")
 
 NUMBERS = ("demand-faults", "other-demand-faults", "blocktime-ms",
            "bytes-read", "qemu-ready-ms", "resumed-ms")
+
+
+# Puts the machine to sleep (S3), by the register that SeaBIOS sets up, and
+# halts: mov $0x604, %dx; mov $0x2400, %ax; out %ax, %dx; hlt.
+SLEEPER = bytes.fromhex("ba0406b80024eff4ebfd")
 
 
 class Load(Case):
@@ -180,3 +185,95 @@ class Load(Case):
         self.assert_right(vm, machine.EIGHT_GIB, "GET 1")
         vm.wait_loaded()
         self.assert_right(vm, machine.EIGHT_GIB, "SUM")
+
+    def test_a_file_name_that_looks_like_an_offset_is_a_file_name(self):
+        path = self.tmp / "vm,offset=4096.snap"
+        path.symlink_to(snapshot(machine.SMALL))
+        for policy in ("full", "sequential"):
+            with self.subTest(policy):
+                vm = self.loadvm(machine.SMALL, "--policy", policy, path=path)
+                vm.connect().wait_running()
+                self.assert_right(vm, machine.SMALL, "GET 1")
+                self.assertEqual(vm.quit(), 0)
+
+    def test_what_was_set_for_another_kind_of_migration_is_set_aside(self):
+        for policy in ("full", "sequential"):
+            with self.subTest(policy):
+                vm = self.loadvm(machine.SMALL, "--policy", policy, extra=[
+                    "-global", "migration.x-postcopy-ram=on"])
+                vm.connect().wait_running()
+                self.assert_right(vm, machine.SMALL, "GET 1")
+                on = {item["capability"] for item
+                      in vm.qmp.execute("query-migrate-capabilities")
+                      if item["state"]}
+                self.assertEqual(on, {"postcopy-ram"})
+                self.assertEqual(vm.quit(), 0)
+
+    def test_qemu_keeps_no_descriptor_of_what_it_loaded(self):
+        vm = self.loadvm(machine.SMALL, "--wait", "all")
+        vm.connect().wait_running()
+        self.assertEqual(vm.qmp.execute("query-fdsets"), [])
+
+
+class RunState(Case):
+    """The guest is at what its user had it at."""
+
+    def paused(self):
+        """The path of a snapshot of a guest that was paused."""
+        path = self.tmp / "paused.snap"
+        vm = self.running(machine.SMALL)
+        vm.qmp.execute("stop")
+        vm.save(path)
+        vm.quit()
+        return path
+
+    def test_a_guest_that_was_paused_stays_paused(self):
+        path = self.paused()
+        for policy in ("full", "sequential"):
+            with self.subTest(policy):
+                vm = self.loadvm(machine.SMALL, "--policy", policy, path=path)
+                vm.connect().wait_prepared()
+                self.assertEqual(vm.qmp.execute("query-status")["status"],
+                                 "paused")
+                vm.process.wait_for_text("(paused), and does not run now")
+                vm.qmp.execute("cont")
+                self.assert_right(vm, machine.SMALL, "GET 1")
+                self.assertEqual(vm.quit(), 0)
+
+    def test_a_guest_that_was_paused_runs_if_that_is_asked_for(self):
+        vm = self.loadvm(machine.SMALL, "--resume", path=self.paused())
+        vm.connect().wait_running()
+        self.assert_right(vm, machine.SMALL, "GET 1")
+        self.assertEqual(vm.quit(), 0)
+        self.assertEqual(vm.process.stderr, "")
+
+    def test_a_guest_that_savevm_had_stopped_runs(self):
+        vm = self.running(machine.SMALL)
+        path = self.tmp / "vm.snap"
+        self.run_preheat("savevm", "--qmp", vm.qmp_path, "--output", path)
+        self.assert_loads(machine.SMALL, path=path)
+
+    def test_a_guest_that_sleeps_goes_on_sleeping_and_wakes_up(self):
+        image = self.tmp / "sleeper"
+        image.write_bytes(SLEEPER.ljust(510, b"\0") + b"\x55\xaa" +
+                          bytes(1 << 20))
+        arguments = ["-accel", "tcg", "-m", "64M", "-no-user-config",
+                     "-nodefaults", "-display", "none", "-drive",
+                     f"file={image},format=raw,if=ide,snapshot=on"]
+        path = self.tmp / "sleeper.snap"
+        vm = self.qemu(arguments).connect()
+        vm.qmp.wait_event("SUSPEND")
+        vm.save(path)
+        vm.quit()
+        self.skip_if(host.lacks_userfaultfd())
+        for policy in ("full", "sequential"):
+            with self.subTest(policy):
+                launcher = [config.PREHEAT, "loadvm", "--snapshot", path,
+                            "--policy", policy, "--"]
+                vm = self.qemu(arguments, launcher=launcher).connect()
+                vm.qmp.wait_event("RESUME")
+                self.assertEqual(vm.qmp.execute("query-status")["status"],
+                                 "suspended")
+                vm.qmp.execute("system_wakeup")
+                vm.qmp.wait_event("WAKEUP")
+                self.assertEqual(vm.quit(), 0)

@@ -141,6 +141,13 @@ class Process:
         wait_for_end(self.pid, self.name, deadline)
         return self.popen.wait()
 
+    def wait_for_text(self, text, deadline=None):
+        """Wait until it has said text on standard error."""
+        deadline = deadline or Deadline()
+        while text not in self.stderr:
+            deadline.left(f"'{text}' in: {self.stderr}")
+            time.sleep(0.01)
+
     def kill(self, number=signal.SIGKILL):
         self.popen.send_signal(number)
 
