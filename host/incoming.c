@@ -83,7 +83,7 @@ bool incoming_load(Machine *machine, int fd, uint64_t off_bytes, GError **error)
     g_autofree char *uri = NULL;
     int64_t fd_set;
 
-    if (!qmp_add_fd(qmp, fd, &fd_set, error)) {
+    if (!qmp_add_fd(qmp, fd, NULL, &fd_set, error)) {
         return false;
     }
     uri = qmp_fd_uri(fd_set, off_bytes);

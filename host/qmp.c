@@ -132,12 +132,14 @@ bool qmp_vcpu_threads(Rpc *qmp, json_t **ret_threads, GError **error)
     return true;
 }
 
-bool qmp_add_fd(Rpc *qmp, int fd, int64_t *ret_set, GError **error)
+bool qmp_add_fd(Rpc *qmp, int fd, const char *opaque, int64_t *ret_set,
+                GError **error)
 {
+    json_t *arguments = opaque ? json_pack("{s:s}", "opaque", opaque) : NULL;
     json_t *answer, *set;
     bool ok;
 
-    if (!rpc_execute_fds(qmp, "add-fd", NULL, &fd, 1, &answer, error)) {
+    if (!rpc_execute_fds(qmp, "add-fd", arguments, &fd, 1, &answer, error)) {
         return false;
     }
     set = json_object_get(answer, "fdset-id");

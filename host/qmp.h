@@ -40,8 +40,10 @@ bool qmp_run_state(Rpc *qmp, char **ret_state, GError **error);
 bool qmp_vcpu_threads(Rpc *qmp, json_t **ret_threads, GError **error);
 
 /* Give QEMU a duplicate of fd, in an fd set of its own.  So that no file name
- * is looked up or parsed over there. */
-bool qmp_add_fd(Rpc *qmp, int fd, int64_t *ret_set, GError **error);
+ * is looked up or parsed over there.  opaque: what QEMU keeps with it, and
+ * shows to who asks (query-fdsets); NULL: nothing. */
+bool qmp_add_fd(Rpc *qmp, int fd, const char *opaque, int64_t *ret_set,
+                GError **error);
 
 /* Have QEMU close it, once nothing over there uses it any more. */
 bool qmp_remove_fd(Rpc *qmp, int64_t set, GError **error);

@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "util/error.h"
+#include "host/qmp.h"
 
 /* What follows is JSON. */
 #define PREFIX "preheat-savevm "
@@ -88,20 +88,18 @@ SaveMark *save_mark_put(Rpc *qmp, int fd, bool was_running,
                         const MigrationSettings *settings, GError **error)
 {
     g_autofree char *opaque = encode(was_running, settings);
-    json_t *answer;
     SaveMark *mark;
+    int64_t set;
 
-    if (!rpc_execute_fds(qmp, "add-fd", json_pack("{s:s}", "opaque", opaque),
-                         &fd, 1, &answer, error)) {
+    if (!qmp_add_fd(qmp, fd, opaque, &set, error)) {
         g_prefix_error(error, "cannot hand QEMU the file (is the socket "
                               "QEMU's own, and no relay?  Does AppArmor or "
                               "SELinux keep it away?): ");
         return NULL;
     }
     mark = g_new0(SaveMark, 1);
-    mark->fdset_id = json_integer_value(json_object_get(answer, "fdset-id"));
+    mark->fdset_id = set;
     mark->was_running = was_running;
-    json_decref(answer);
     return mark;
 }
 
@@ -112,10 +110,7 @@ char *save_mark_path(const SaveMark *mark)
 
 bool save_mark_remove(const SaveMark *mark, Rpc *qmp, GError **error)
 {
-    return rpc_execute(
-        qmp, "remove-fd",
-        json_pack("{s:I}", "fdset-id", (json_int_t)mark->fdset_id), NULL,
-        error);
+    return qmp_remove_fd(qmp, mark->fdset_id, error);
 }
 
 void save_mark_free(SaveMark *mark)

@@ -12,9 +12,6 @@
 #include "util/error.h"
 #include "util/file.h"
 
-/* The section with the run state is the first of a device state, or near. */
-#define RUN_STATE_WITHIN_BYTES (1 << 20)
-
 struct SnapshotOutput {
     OutputFile *file;
     int qemu_fd;
@@ -72,28 +69,12 @@ static ByteSource *open_source(const SnapshotOutput *output, GError **error)
     return source;
 }
 
-/* The run state in the device state that begins at off_bytes. */
-static bool find_run_state(const ByteSource *source, uint64_t off_bytes,
-                           RunState *ret_state)
-{
-    g_autofree uint8_t *bytes = NULL;
-    uint64_t len_bytes;
-
-    if (source->len_bytes <= off_bytes) {
-        return false;
-    }
-    len_bytes = MIN(source->len_bytes - off_bytes, RUN_STATE_WITHIN_BYTES);
-    bytes = g_malloc(len_bytes);
-    return byte_source_read_at(source, bytes, len_bytes, off_bytes, NULL) &&
-           run_state_find(bytes, len_bytes, ret_state);
-}
-
 bool snapshot_output_rewind(SnapshotOutput *output, RunState *ret_state)
 {
     g_autoptr(ByteSource) source = open_source(output, NULL);
 
     return lseek(output->qemu_fd, 0, SEEK_SET) == 0 && source &&
-           find_run_state(source, 0, ret_state);
+           source->len_bytes > 0 && run_state_read(source, 0, ret_state);
 }
 
 static bool write_running(const SnapshotOutput *output, const RamImage *image,
@@ -103,7 +84,7 @@ static bool write_running(const SnapshotOutput *output, const RamImage *image,
     uint8_t bytes[RUN_STATE_ENCODED_BYTES];
     RunState state;
 
-    if (!find_run_state(image->source, off_bytes, &state) ||
+    if (!run_state_read(image->source, off_bytes, &state) ||
         strcmp(state.name, "paused") != 0) {
         return true;
     }
