@@ -88,14 +88,17 @@ static bool parse_mapping(const char *line, uint64_t address,
 {
     uint64_t start, end, inode;
     char perms[5], device[32];
+    bool shared;
 
     if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %*x %31s %" SCNu64, &start,
                &end, perms, device, &inode) != 5 ||
         address < start || address >= end) {
         return false;
     }
+    shared = perms[3] == 's' && inode != 0;
     ret_file->id[0] = '\0';
-    if (perms[3] == 's' && inode != 0) {
+    ret_file->has_name = shared && !g_str_has_suffix(line, " (deleted)");
+    if (shared) {
         snprintf(ret_file->id, sizeof(ret_file->id), " %s %" PRIu64 " ", device,
                  inode);
     }

@@ -15,7 +15,8 @@
 
 /* The file that shared memory belongs to. */
 typedef struct ProcessFile {
-    char id[64]; /* device and inode, as /proc/PID/maps has them */
+    char id[64];   /* device and inode, as /proc/PID/maps has them */
+    bool has_name; /* by which others can open it; a memfd has none */
 } ProcessFile;
 
 /* How much of its memory is locked, by mlock() or for a device. */
@@ -33,6 +34,7 @@ bool process_info_shared_file(pid_t pid, uint64_t address,
                               ProcessFile *ret_file, GError **error);
 
 /* A process other than pid that maps file, or 0; ret_name is then what it is
- * called, for g_free().  Processes that we may not look into are left out. */
+ * called, for g_free().  Processes that we may not look into are left out.
+ * Costs some microseconds for each process of the host. */
 pid_t process_info_other_user(pid_t pid, const ProcessFile *file,
                               char **ret_name);

@@ -401,6 +401,7 @@ static bool check_locked_memory(Search *search, GError **error)
     return true;
 }
 
+/* A memfd is shared by QEMU's own devices only, which have been looked for. */
 static bool check_shared_block(Search *search, const RamBlock *block)
 {
     g_autofree char *name = NULL;
@@ -412,7 +413,8 @@ static bool check_shared_block(Search *search, const RamBlock *block)
         cannot_look(search, "mappings", local);
         return false;
     }
-    other = file.id[0] ? process_info_other_user(search->pid, &file, &name) : 0;
+    other =
+        file.has_name ? process_info_other_user(search->pid, &file, &name) : 0;
     if (other > 0) {
         note(search,
              g_strdup_printf("process %d (%s), which maps RAM block %s",

@@ -3,6 +3,7 @@
  */
 #include "tests/util/support.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -53,12 +54,37 @@ static void shared_memory_belongs_to_a_file(void **state)
         assert_no_error(error);
     }
     assert_string_not_equal(files[0].id, "");
+    assert_false(files[0].has_name);
     assert_string_equal(files[0].id, files[1].id);
     assert_string_not_equal(files[0].id, files[2].id);
     for (size_t i = 0; i < 3; i++) {
         munmap(at[i], 8192);
     }
     close(fd);
+}
+
+static void a_file_has_a_name_until_it_is_deleted(void **state)
+{
+    char *directory = make_directory();
+    g_autofree char *path = g_build_filename(directory, "ram", NULL);
+    GError *error = NULL;
+    ProcessFile file;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    char *at;
+
+    assert_return_code(ftruncate(fd, 4096), 0);
+    at = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+    process_info_shared_file(getpid(), (uintptr_t)at, &file, &error);
+    assert_no_error(error);
+    assert_true(file.has_name);
+    assert_return_code(unlink(path), 0);
+    process_info_shared_file(getpid(), (uintptr_t)at, &file, &error);
+    assert_no_error(error);
+    assert_string_not_equal(file.id, "");
+    assert_false(file.has_name);
+    munmap(at, 4096);
+    close(fd);
+    remove_directory(directory);
 }
 
 static void private_memory_belongs_to_no_file(void **state)
@@ -127,6 +153,7 @@ int main(void)
         cmocka_unit_test(open_files_are_listed_in_sequence),
         cmocka_unit_test(arguments_are_told_one_by_one),
         cmocka_unit_test(shared_memory_belongs_to_a_file),
+        cmocka_unit_test(a_file_has_a_name_until_it_is_deleted),
         cmocka_unit_test(private_memory_belongs_to_no_file),
         cmocka_unit_test(an_address_without_memory_is_an_error),
         cmocka_unit_test(memory_of_ones_own_has_no_other_user),

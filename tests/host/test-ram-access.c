@@ -321,61 +321,22 @@ static void locked_memory_is_found(void **state)
     munmap(page, len);
 }
 
-/* A block of a memfd in this process, mapped with these flags. */
-static GArray *memfd_block(int flags, int *ret_fd)
-{
-    const size_t len = 4096;
-    RamBlock block = {(char *)"mem", 4096, len, len, 0, true};
-    GArray *blocks = g_array_new(FALSE, FALSE, sizeof(RamBlock));
-    int fd = memfd_create("ram", MFD_CLOEXEC);
-    void *at;
+/* A file that this process, as its RAM, and another one map. */
+typedef struct Sharing {
+    char *directory;
+    int fd;
+    GArray *blocks;
+    pid_t other;
+} Sharing;
 
-    assert_return_code(ftruncate(fd, (off_t)len), 0);
-    at = mmap(NULL, len, PROT_READ | PROT_WRITE, flags, fd, 0);
-    assert_true(at != MAP_FAILED);
-    block.host = (uint64_t)(uintptr_t)at;
-    g_array_append_val(blocks, block);
-    *ret_fd = fd;
-    return blocks;
-}
-
-static void free_memfd_block(GArray *blocks, int fd)
-{
-    RamBlock *block = &g_array_index(blocks, RamBlock, 0);
-
-    munmap((void *)(uintptr_t)block->host, block->total_bytes);
-    g_array_unref(blocks);
-    close(fd);
-}
-
-/* A process that has no memory of this one's, maps fd's file, says so, and
- * waits to be killed. */
-static pid_t start_sharer(int fd, int said_fd)
-{
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        char *const argv[] = {
-            (char *)"/proc/self/exe",
-            (char *)"share",
-            g_strdup_printf("%d", fd),
-            g_strdup_printf("%d", said_fd),
-            NULL,
-        };
-
-        fcntl(fd, F_SETFD, 0);
-        execv(argv[0], argv);
-        _exit(127);
-    }
-    return pid;
-}
-
+/* Run as "PROGRAM share FD SAID_FD": map the file, say so, and wait. */
 static int share(int fd, int said_fd)
 {
+    void *at;
+
     /* It must not outlive a failed test. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    void *at = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
-
+    at = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
     if (at == MAP_FAILED || write(said_fd, "x", 1) != 1) {
         return 1;
     }
@@ -383,39 +344,87 @@ static int share(int fd, int said_fd)
     return 0;
 }
 
-static void another_process_that_maps_guest_ram_is_found(void **state)
+/* A process of its own, so that it has no memory of this one's. */
+static pid_t start_sharer(int fd)
 {
-    Fake fake = harmless;
-    int fd, said[2];
-    GArray *blocks = memfd_block(MAP_SHARED, &fd);
-    g_autofree char *who = NULL;
-    pid_t pid;
+    g_autofree char *fd_text = g_strdup_printf("%d", fd);
+    g_autofree char *said_text = NULL;
+    int said[2];
     char byte;
+    pid_t pid;
 
     assert_return_code(pipe(said), 0);
-    pid = start_sharer(fd, said[1]);
+    said_text = g_strdup_printf("%d", said[1]);
+    pid = fork();
+    if (pid == 0) {
+        execl("/proc/self/exe", "test", "share", fd_text, said_text, NULL);
+        _exit(127);
+    }
     assert_int_equal(read(said[0], &byte, 1), 1);
-    who =
-        g_strdup_printf("process %d (exe), which maps RAM block mem", (int)pid);
-    fake.blocks = blocks;
-    assert_found(fake, who, "zeroes");
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
-    assert_nobody(fake);
     close(said[0]);
     close(said[1]);
-    free_memfd_block(blocks, fd);
+    return pid;
+}
+
+/* flags: how this process maps it. */
+static Sharing start_sharing(int flags)
+{
+    const size_t len = 4096;
+    RamBlock block = {(char *)"mem", 4096, len, len, 0, true};
+    Sharing sharing = {.directory = make_directory()};
+    g_autofree char *path = g_build_filename(sharing.directory, "ram", NULL);
+    void *at;
+
+    sharing.fd = open(path, O_RDWR | O_CREAT, 0600);
+    assert_return_code(ftruncate(sharing.fd, (off_t)len), 0);
+    at = mmap(NULL, len, PROT_READ | PROT_WRITE, flags, sharing.fd, 0);
+    assert_true(at != MAP_FAILED);
+    block.host = (uint64_t)(uintptr_t)at;
+    sharing.blocks = g_array_new(FALSE, FALSE, sizeof(RamBlock));
+    g_array_append_val(sharing.blocks, block);
+    sharing.other = start_sharer(sharing.fd);
+    return sharing;
+}
+
+static void end_sharer(Sharing *sharing)
+{
+    kill(sharing->other, SIGKILL);
+    waitpid(sharing->other, NULL, 0);
+}
+
+static void end_sharing(Sharing *sharing)
+{
+    RamBlock *block = &g_array_index(sharing->blocks, RamBlock, 0);
+
+    munmap((void *)(uintptr_t)block->host, block->total_bytes);
+    g_array_unref(sharing->blocks);
+    close(sharing->fd);
+    remove_directory(sharing->directory);
+}
+
+static void another_process_that_maps_guest_ram_is_found(void **state)
+{
+    Sharing sharing = start_sharing(MAP_SHARED);
+    g_autofree char *who = g_strdup_printf(
+        "process %d (exe), which maps RAM block mem", (int)sharing.other);
+    Fake fake = harmless;
+
+    fake.blocks = sharing.blocks;
+    assert_found(fake, who, "zeroes");
+    end_sharer(&sharing);
+    assert_nobody(fake);
+    end_sharing(&sharing);
 }
 
 static void private_ram_is_nobody_elses(void **state)
 {
+    Sharing sharing = start_sharing(MAP_PRIVATE);
     Fake fake = harmless;
-    int fd;
-    GArray *blocks = memfd_block(MAP_PRIVATE, &fd);
 
-    fake.blocks = blocks;
+    fake.blocks = sharing.blocks;
     assert_nobody(fake);
-    free_memfd_block(blocks, fd);
+    end_sharer(&sharing);
+    end_sharing(&sharing);
 }
 
 static void what_cannot_be_looked_at_is_told(void **state)
