@@ -41,6 +41,12 @@ static void print_profile(const SaveResult *result)
            (double)result->window_us / 1000,
            (double)profile_number(result, "close-us") / 1000,
            profile_number(result, "blocktime-ms"));
+    if (profile_number(result, "pinned-pages") > 0) {
+        printf("%" JSON_INTEGER_FORMAT " pages could not be watched and are "
+               "not in the order: merged by KSM, shared with a fork, or "
+               "pinned\n",
+               profile_number(result, "pinned-pages"));
+    }
 }
 
 static int print_result(const char *output, const SaveResult *result)

@@ -6,24 +6,19 @@
  *
  * Theory of operation
  *
- * Anonymous memory.  Opening the window registers the memory and a shadow
- * mapping of the same size with userfaultfd, and moves every page from the
- * one into the other (UFFDIO_MOVE: page tables only).  The first touch of a
- * page then faults, and a fault thread notes it and moves that page back.
- * Closing moves the rest back.  There are no states beside the kernel's page
- * tables, in which each page is at every instant in exactly one place:
- *
- *   memory   shadow   a fault there means
- *   missing  present  move it back, note it
- *   missing  missing  it never was, or was discarded: place zeroes
- *   present  missing  somebody was faster: wake
- *
- * A page that cannot be moved away (pinned for DMA, shared by fork) stays and
- * counts as touched at once.  One that cannot be moved back is copied.
+ * Anonymous memory.  Opening the window moves every page into a shadow
+ * (plugin/pager/shadow.h).  The first touch of a page then faults, and the
+ * window's thread notes it and moves that page back.  Closing moves the rest
+ * back.
  *
  * Shared memory.  Nothing is moved: opening drops the page tables, the pages
  * stay in the page cache, and a first touch makes a minor fault, which is
- * noted and answered with UFFDIO_CONTINUE.
+ * noted and answered with UFFDIO_CONTINUE.  What is punched out of the file
+ * meanwhile is a hole as ever, which the kernel fills with zeroes.
+ *
+ * One thread owns it all from the opening on, the closing included: it reads
+ * what the kernel reports, and never waits for anything else while something
+ * may be reported.  What cannot be answered at once it tries again.
  */
 #pragma once
 
@@ -40,11 +35,10 @@
 typedef struct ProfileWindow ProfileWindow;
 
 typedef struct ProfileWindowCost {
-    uint64_t open_us;          /* the time that opening took */
     uint64_t close_us;         /* the time that closing took */
-    uint64_t pinned_pages;     /* could not be moved, count as touched */
+    uint64_t pinned_pages;     /* could not be moved, were not watched */
     uint64_t copied_pages;     /* could not be moved back, were copied */
-    uint64_t huge_pages_split; /* for good, as far as can be told */
+    uint64_t huge_pages_split; /* by first touches, or given back */
 } ProfileWindowCost;
 
 /*

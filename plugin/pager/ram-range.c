@@ -11,6 +11,7 @@
 #include "plugin/pager/kernel-features.h"
 #include "plugin/pager/kernel-file.h"
 #include "plugin/pager/mapping.h"
+#include "plugin/pager/resident.h"
 
 GQuark pager_error_quark(void)
 {
@@ -26,6 +27,7 @@ GQuark pager_error_quark(void)
 void ram_range_prepare(void)
 {
     kernel_files_prepare();
+    resident_prepare();
     uffd_prepare();
 }
 

@@ -16,6 +16,12 @@ ROUNDS = 10
 # What the guest under load touches in each round, and more.
 TOUCHES = 300
 
+PLAIN_BALLOON = dataclasses.replace(
+    machine.SMALL, name="plain-balloon", extra=("-device", "virtio-balloon"))
+
+MEMFD_BALLOON = dataclasses.replace(
+    machine.MEMFD, name="memfd-balloon", extra=("-device", "virtio-balloon"))
+
 MEMFD_TWO_CPUS = dataclasses.replace(machine.MEMFD, name="memfd-two-cpus",
                                      smp=2)
 
@@ -261,6 +267,34 @@ class Profile(Case):
         self.assertEqual(process.wait(), 0, process.describe())
         self.check_order(path)
         self.assert_right(vm, machine.BALLOON, "SUM", puts=[1])
+
+    def assert_given_back(self, of):
+        """What a guest gives its balloon in the window is free, and the guest
+        right, in the window and after it."""
+        vm = self.with_plugin(of)
+        path = self.tmp / "vm.snap"
+        # All that is free has been used once, and so is there.
+        self.assert_right(vm, of, "USE 96")
+        process = self.preheat("savevm", "--qmp", vm.qmp_path, "--output",
+                               path, "--profile=3600")
+        self.await_window(vm)
+        before = vm.ram_bytes()
+        vm.balloon(160)
+        self.assertLess(vm.ram_bytes(), before - 48 * machine.MIB)
+        self.assert_right(vm, of, "SUM")
+        self.run_preheat("profile", "stop", "--qmp", vm.qmp_path)
+        self.assertEqual(process.wait(), 0, process.describe())
+        self.assertLess(vm.ram_bytes(), before - 48 * machine.MIB)
+        vm.balloon(256)
+        self.assert_right(vm, of, "USE 96")
+        self.assert_right(vm, of, "SUM")
+        self.check_order(path)
+
+    def test_memory_given_to_a_balloon_in_the_window_is_free(self):
+        self.assert_given_back(PLAIN_BALLOON)
+
+    def test_memfd_memory_given_to_a_balloon_in_the_window_is_free(self):
+        self.assert_given_back(MEMFD_BALLOON)
 
     def test_a_reset_in_the_window_boots_the_guest_anew(self):
         vm = self.with_plugin(machine.SMALL)

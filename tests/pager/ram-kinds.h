@@ -20,6 +20,10 @@ bool have_userfaultfd(UffdCaps needed);
 #define FOR_BOTH_KINDS(test)                                              \
     {#test " (anonymous memory)", test, NULL, NULL, &ram_kind_anonymous}, \
     {#test " (shared memory)", test, NULL, NULL, &ram_kind_shared}
+
+/* One entry, for what concerns anonymous memory alone. */
+#define FOR_ANONYMOUS(test)                                               \
+    {#test, test, NULL, NULL, &ram_kind_anonymous}
 /* clang-format on */
 
 extern RamKind ram_kind_anonymous;

@@ -18,15 +18,14 @@
 
 #include <cmocka.h>
 
-#include "plugin/pager/fault-loop.h"
-#include "plugin/pager/profile-window.h"
+#include "plugin/pager/kernel-features.h"
 #include "plugin/pager/uffd.h"
-#include "tests/pager/ram-kinds.h"
+#include "tests/pager/profile-world.h"
 #include "util/clock.h"
+#include "util/thread.h"
 
-#define PAGE_BYTES 4096
-/* So large that opening takes several calls of UFFDIO_MOVE. */
-#define N_PAGES UINT64_C(20480)
+/* So much that opening takes several calls of UFFDIO_MOVE. */
+#define MANY_PAGES UINT64_C(20480)
 
 /* The call that fails next: 1 is the next one; 0: none. */
 static _Atomic int fails_in;
@@ -42,6 +41,12 @@ static _Atomic uint64_t failed_page;
  * many times; 0: none. */
 static _Atomic uint64_t busy_page;
 static _Atomic int n_unreadable;
+
+/* UFFD_CAN_*: what the kernel does not have. */
+static _Atomic unsigned lacks;
+
+/* By 1 << KernelFeature: what the kernel is not to be trusted with. */
+static _Atomic unsigned unsafe;
 
 /* Whether this call is the one; it is then answered with *ret_rc.  Only a move
  * can be answered with a condition, all else just with an error. */
@@ -60,6 +65,10 @@ static bool is_to_fail(int *ret_rc, bool is_move)
 
 int __real_uffd_open(int *ret_fd, UffdCaps *ret_caps);
 int __wrap_uffd_open(int *ret_fd, UffdCaps *ret_caps);
+int __real_uffd_open_with_removals(int *ret_fd, UffdCaps *ret_caps);
+int __wrap_uffd_open_with_removals(int *ret_fd, UffdCaps *ret_caps);
+bool __real_kernel_feature_is_safe(KernelFeature feature);
+bool __wrap_kernel_feature_is_safe(KernelFeature feature);
 int __real_uffd_register(int fd, uint64_t start, uint64_t len, UffdMode mode);
 int __wrap_uffd_register(int fd, uint64_t start, uint64_t len, UffdMode mode);
 int __real_uffd_copy(int fd, uint64_t dst, const void *src, uint64_t len,
@@ -70,16 +79,36 @@ int __real_uffd_move(int fd, uint64_t dst, uint64_t src, uint64_t len,
                      bool skip_holes, uint64_t *ret_done);
 int __wrap_uffd_move(int fd, uint64_t dst, uint64_t src, uint64_t len,
                      bool skip_holes, uint64_t *ret_done);
-int __real_fault_loop_start(int uffd, unsigned n_threads, FaultHandler *handler,
-                            void *opaque, FaultLoop **ret_loop);
-int __wrap_fault_loop_start(int uffd, unsigned n_threads, FaultHandler *handler,
-                            void *opaque, FaultLoop **ret_loop);
+int __real_thread_start(pthread_t *ret_thread, const char *name,
+                        void *(*function)(void *), void *argument);
+int __wrap_thread_start(pthread_t *ret_thread, const char *name,
+                        void *(*function)(void *), void *argument);
 
 int __wrap_uffd_open(int *ret_fd, UffdCaps *ret_caps)
 {
     int rc;
 
     return is_to_fail(&rc, false) ? rc : __real_uffd_open(ret_fd, ret_caps);
+}
+
+int __wrap_uffd_open_with_removals(int *ret_fd, UffdCaps *ret_caps)
+{
+    int rc;
+
+    if (is_to_fail(&rc, false)) {
+        return rc;
+    }
+    rc = __real_uffd_open_with_removals(ret_fd, ret_caps);
+    if (rc == 0) {
+        *ret_caps &= ~(UffdCaps)atomic_load(&lacks);
+    }
+    return rc;
+}
+
+bool __wrap_kernel_feature_is_safe(KernelFeature feature)
+{
+    return !(atomic_load(&unsafe) & (1u << feature)) &&
+           __real_kernel_feature_is_safe(feature);
 }
 
 int __wrap_uffd_register(int fd, uint64_t start, uint64_t len, UffdMode mode)
@@ -129,15 +158,14 @@ int __wrap_uffd_move(int fd, uint64_t dst, uint64_t src, uint64_t len,
     return rc;
 }
 
-int __wrap_fault_loop_start(int uffd, unsigned n_threads, FaultHandler *handler,
-                            void *opaque, FaultLoop **ret_loop)
+int __wrap_thread_start(pthread_t *ret_thread, const char *name,
+                        void *(*function)(void *), void *argument)
 {
     int rc;
 
     return is_to_fail(&rc, false)
                ? rc
-               : __real_fault_loop_start(uffd, n_threads, handler, opaque,
-                                         ret_loop);
+               : __real_thread_start(ret_thread, name, function, argument);
 }
 
 /* ---- a user of the memory ---- */
@@ -160,7 +188,7 @@ static void *use_memory(void *opaque)
     User *user = opaque;
 
     while (!atomic_load(&user->end)) {
-        uint64_t page = (unsigned)rand_r(&user->seed) % N_PAGES;
+        uint64_t page = (unsigned)rand_r(&user->seed) % MANY_PAGES;
 
         user->n_wrong += *word_at(user, page) != user->counts[page];
         *word_at(user, page) = ++user->counts[page];
@@ -170,7 +198,7 @@ static void *use_memory(void *opaque)
 
 static void check_all(User *user)
 {
-    for (uint64_t page = 0; page < N_PAGES; page++) {
+    for (uint64_t page = 0; page < MANY_PAGES; page++) {
         user->n_wrong += *word_at(user, page) != user->counts[page];
     }
     assert_int_equal(user->n_wrong, 0);
@@ -207,16 +235,18 @@ static bool fail_step(const PagerRange *range, int call, int rc)
 
 static void memory_is_right_whatever_step_fails_with(int rc)
 {
-    uint8_t *memory = mmap(NULL, N_PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *memory =
+        mmap(NULL, MANY_PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     User user = {.words = (uint64_t *)(void *)memory,
-                 .counts = g_new0(uint64_t, N_PAGES),
+                 .counts = g_new0(uint64_t, MANY_PAGES),
                  .seed = (unsigned)-rc};
-    const PagerRange range = {"ram", (uintptr_t)memory, N_PAGES * PAGE_BYTES};
+    const PagerRange range = {"ram", (uintptr_t)memory,
+                              MANY_PAGES * PAGE_BYTES};
     pthread_t thread;
 
     assert_ptr_not_equal(memory, MAP_FAILED);
-    for (uint64_t page = 0; page < N_PAGES; page++) {
+    for (uint64_t page = 0; page < MANY_PAGES; page++) {
         *word_at(&user, page) = user.counts[page] = page;
     }
     assert_int_equal(pthread_create(&thread, NULL, use_memory, &user), 0);
@@ -227,7 +257,7 @@ static void memory_is_right_whatever_step_fails_with(int rc)
     atomic_store(&user.end, true);
     pthread_join(thread, NULL);
     check_all(&user);
-    munmap(memory, N_PAGES * PAGE_BYTES);
+    munmap(memory, MANY_PAGES * PAGE_BYTES);
     g_free(user.counts);
 }
 
@@ -251,79 +281,81 @@ static void memory_is_right_whatever_step_has_to_be_tried_again(void **state)
     memory_is_right_whatever_step_fails_with(UFFD_AGAIN);
 }
 
-/* Memory with a byte of its own in each page, and a window over it. */
-typedef struct Watched {
-    uint8_t *memory;
-    Recorder *recorder;
-    LoadStats *stats;
-    ProfileWindow *window;
-} Watched;
-
-static uint8_t byte_of(uint64_t page)
+/* A window over much memory. */
+static World *watch_memory(void)
 {
-    return (uint8_t)(page % 251 + 1);
-}
+    World *world = world_new_empty(RAM_ANONYMOUS, MANY_PAGES);
 
-static Watched watch_memory(void)
-{
-    Watched watched = {
-        .memory = mmap(NULL, N_PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
-        .recorder = recorder_new(1 << 20),
-        .stats = load_stats_new(monotonic_us()),
-    };
-    const PagerRange range = {"ram", (uintptr_t)watched.memory,
-                              N_PAGES * PAGE_BYTES};
-    GError *error = NULL;
-
-    assert_ptr_not_equal(watched.memory, MAP_FAILED);
-    for (uint64_t page = 0; page < N_PAGES; page++) {
-        watched.memory[page * PAGE_BYTES] = byte_of(page);
-    }
-    watched.window =
-        profile_window_open(&range, 1, watched.recorder, watched.stats, &error);
-    assert_null(error);
-    return watched;
-}
-
-static ProfileWindowCost close_window(Watched *watched)
-{
-    ProfileWindowCost cost;
-
-    profile_window_close(watched->window, &cost);
-    return cost;
-}
-
-/* except: a page that has failed; N_PAGES: none. */
-static void assert_memory_is_right(const Watched *watched, uint64_t except)
-{
-    for (uint64_t page = 0; page < N_PAGES; page++) {
-        if (page != except) {
-            assert_int_equal(watched->memory[page * PAGE_BYTES], byte_of(page));
-        }
-    }
-}
-
-static void forget_memory(Watched *watched)
-{
-    munmap(watched->memory, N_PAGES * PAGE_BYTES);
-    recorder_free(watched->recorder);
-    load_stats_free(watched->stats);
+    world_fill(world);
+    world_open(world);
+    return world;
 }
 
 /* As Linux 6.18 does when it meets a page that somebody else holds. */
 static void a_window_opens_though_more_was_moved_than_is_told(void **state)
 {
     atomic_store(&understates, true);
-    Watched watched = watch_memory();
-    assert_int_equal(watched.memory[(N_PAGES - 1) * PAGE_BYTES],
-                     byte_of(N_PAGES - 1));
-    ProfileWindowCost cost = close_window(&watched);
+    World *world = watch_memory();
+    assert_int_equal(*world_word(world, MANY_PAGES - 1, 511), MANY_PAGES);
+    world_close(world);
     atomic_store(&understates, false);
-    assert_int_equal(recorder_count(watched.recorder), 1);
-    assert_memory_is_right(&watched, N_PAGES);
-    assert_int_equal(cost.pinned_pages, 0);
-    forget_memory(&watched);
+    assert_int_equal(recorder_count(world->recorder), 1);
+    world_assert_right(world);
+    assert_int_equal(world->cost.pinned_pages, 0);
+    world_free(world);
+}
+
+/* ---- a kernel that will not do ---- */
+
+/* Memory of the kind cannot be watched, and why not has the text and the way
+ * out. */
+static void assert_refused(RamKind kind, const char *text)
+{
+    World *world = world_new_empty(kind, N_PAGES);
+
+    world_fill(world);
+    g_autoptr(GError) error = world_try_open(world);
+    assert_non_null(error);
+    assert_non_null(strstr(error->message, text));
+    assert_non_null(strstr(error->message, "loadvm --record"));
+    world_assert_right(world);
+    world_free(world);
+}
+
+static void assert_opens(RamKind kind)
+{
+    World *world = world_new_empty(kind, N_PAGES);
+
+    world_open(world);
+    world_close(world);
+    world_free(world);
+}
+
+static void
+a_kernel_that_lacks_something_is_refused_with_a_way_out(void **state)
+{
+    atomic_store(&lacks, UFFD_CAN_MOVE);
+    assert_refused(RAM_ANONYMOUS, "Linux 6.8");
+    assert_opens(RAM_SHARED);
+    atomic_store(&lacks, UFFD_CAN_MINOR);
+    assert_refused(RAM_SHARED, "Linux 5.14");
+    assert_opens(RAM_ANONYMOUS);
+    atomic_store(&lacks, 0);
+}
+
+static void a_kernel_whose_move_has_faults_is_refused(void **state)
+{
+    static const KernelFeature features[] = {KERNEL_MOVE, KERNEL_MOVE_HUGE};
+
+    for (size_t i = 0; i < G_N_ELEMENTS(features); i++) {
+        atomic_store(&unsafe, 1u << features[i]);
+        assert_refused(RAM_ANONYMOUS, kernel_feature_safe_since(features[i]));
+        assert_opens(RAM_SHARED);
+    }
+    atomic_store(&unsafe, 1u << KERNEL_CONTINUE);
+    assert_refused(RAM_SHARED, kernel_feature_safe_since(KERNEL_CONTINUE));
+    assert_opens(RAM_ANONYMOUS);
+    atomic_store(&unsafe, 0);
 }
 
 /* ---- memory that has failed ---- */
@@ -350,41 +382,50 @@ static bool raises_sigbus(const volatile uint8_t *byte)
     return raised;
 }
 
+static void assert_right_except(const World *world, uint64_t bad)
+{
+    for (uint64_t page = 0; page < MANY_PAGES; page++) {
+        if (page != bad) {
+            assert_int_equal(*world_word(world, page, 511), page + 1);
+        }
+    }
+}
+
 /* In the window or after it, only who reads the failed page gets a SIGBUS. */
 static void a_page_fails_alone(bool in_window)
 {
-    const uint64_t bad = N_PAGES / 2 + 3;
-    Watched watched = watch_memory();
-    uint8_t *page = watched.memory + bad * PAGE_BYTES;
+    const uint64_t bad = MANY_PAGES / 2 + 3;
+    World *world = watch_memory();
+    uint8_t *page = world->memory + bad * PAGE_BYTES;
 
     atomic_store(&failed_page, (uintptr_t)page);
     if (in_window) {
         assert_true(raises_sigbus(page));
     }
-    close_window(&watched);
+    world_close(world);
     atomic_store(&failed_page, 0);
     assert_true(raises_sigbus(page));
-    assert_memory_is_right(&watched, bad);
-    forget_memory(&watched);
+    assert_right_except(world, bad);
+    world_free(world);
 }
 
 /* A page that is only busy, and cannot be read at first. */
 static void a_page_is_waited_for(bool in_window)
 {
-    const uint64_t busy = N_PAGES / 2 + 3;
-    Watched watched = watch_memory();
-    uint8_t *page = watched.memory + busy * PAGE_BYTES;
+    const uint64_t busy = MANY_PAGES / 2 + 3;
+    World *world = watch_memory();
+    uint8_t *page = world->memory + busy * PAGE_BYTES;
 
     atomic_store(&busy_page, (uintptr_t)page);
     atomic_store(&n_unreadable, 3);
     if (in_window) {
         assert_false(raises_sigbus(page));
     }
-    close_window(&watched);
+    world_close(world);
     assert_int_equal(atomic_load(&n_unreadable), 0);
     atomic_store(&busy_page, 0);
-    assert_memory_is_right(&watched, N_PAGES);
-    forget_memory(&watched);
+    world_assert_right(world);
+    world_free(world);
 }
 
 static void memory_that_fails_in_a_window_fails_for_who_touches_it(void **state)
@@ -406,6 +447,9 @@ static void a_page_that_cannot_be_read_just_now_is_waited_for(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(
+            a_kernel_that_lacks_something_is_refused_with_a_way_out),
+        cmocka_unit_test(a_kernel_whose_move_has_faults_is_refused),
         cmocka_unit_test(memory_is_right_whatever_step_finds_no_memory),
         cmocka_unit_test(memory_is_right_whatever_page_is_busy),
         cmocka_unit_test(memory_is_right_whatever_step_is_invalid),

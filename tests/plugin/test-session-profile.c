@@ -5,6 +5,7 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -13,7 +14,54 @@
 #include <cmocka.h>
 
 #include "formats/control-protocol.h"
+#include "plugin/arguments.h"
+#include "plugin/pager/profile-window.h"
 #include "tests/plugin/session-world.h"
+
+/* By how much the clock is ahead, and how much opening a snapshot and a window
+ * puts it forward. */
+static _Atomic uint64_t ahead_us;
+static _Atomic uint64_t snapshot_takes_us;
+static _Atomic uint64_t window_takes_us;
+
+uint64_t __real_monotonic_us(void);
+uint64_t __wrap_monotonic_us(void);
+RamImage *__real_arguments_snapshot(const char *path, uint64_t offset,
+                                    const Descriptors *descriptors,
+                                    GError **error);
+RamImage *__wrap_arguments_snapshot(const char *path, uint64_t offset,
+                                    const Descriptors *descriptors,
+                                    GError **error);
+ProfileWindow *__real_profile_window_open(const PagerRange *ranges,
+                                          size_t n_ranges, Recorder *recorder,
+                                          LoadStats *stats, GError **error);
+ProfileWindow *__wrap_profile_window_open(const PagerRange *ranges,
+                                          size_t n_ranges, Recorder *recorder,
+                                          LoadStats *stats, GError **error);
+
+uint64_t __wrap_monotonic_us(void)
+{
+    return __real_monotonic_us() + atomic_load(&ahead_us);
+}
+
+RamImage *__wrap_arguments_snapshot(const char *path, uint64_t offset,
+                                    const Descriptors *descriptors,
+                                    GError **error)
+{
+    atomic_fetch_add(&ahead_us, atomic_load(&snapshot_takes_us));
+    return __real_arguments_snapshot(path, offset, descriptors, error);
+}
+
+ProfileWindow *__wrap_profile_window_open(const PagerRange *ranges,
+                                          size_t n_ranges, Recorder *recorder,
+                                          LoadStats *stats, GError **error)
+{
+    ProfileWindow *window =
+        __real_profile_window_open(ranges, n_ranges, recorder, stats, error);
+
+    atomic_fetch_add(&ahead_us, atomic_load(&window_takes_us));
+    return window;
+}
 
 static void start_profile(const World *world, const char *output)
 {
@@ -100,6 +148,21 @@ static void what_a_window_cost_is_told_once_it_is_closed(void **state)
     assert_null(json_object_get(after, "error"));
     json_decref(during);
     json_decref(after);
+}
+
+static void the_cost_to_open_is_all_that_profile_start_took(void **state)
+{
+    World *world = world_new();
+    g_autofree char *output = world_file(world, "vm.order");
+
+    atomic_store(&snapshot_takes_us, 10000000);
+    atomic_store(&window_takes_us, 20000000);
+    start_profile(world, output);
+    atomic_store(&snapshot_takes_us, 0);
+    atomic_store(&window_takes_us, 0);
+    json_t *answer = stop_profile(world);
+    assert_true(number_in(answer, "open-us") >= 30000000);
+    json_decref(answer);
 }
 
 static void
@@ -318,6 +381,7 @@ int main(void)
         cmocka_unit_test(the_order_has_the_first_touches_of_pages_in_the_file),
         cmocka_unit_test(memory_is_unharmed_by_a_window),
         cmocka_unit_test(what_a_window_cost_is_told_once_it_is_closed),
+        cmocka_unit_test(the_cost_to_open_is_all_that_profile_start_took),
         cmocka_unit_test(
             stopping_or_waiting_without_a_window_tells_that_there_is_none),
         cmocka_unit_test(a_window_ends_when_its_time_is_over),

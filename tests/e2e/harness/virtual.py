@@ -3,6 +3,7 @@
 """A running virtual machine, started by QEMU alone or by preheat."""
 
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -204,6 +205,18 @@ class Virtual:
             elif inside and line.startswith(f"{field}:"):
                 total += int(line.split()[1])
         return total
+
+    def ram_bytes(self):
+        """What QEMU's private memory and its memfds take at this moment."""
+        directory = pathlib.Path(f"/proc/{self.qemu_pid}")
+        rollup = (directory / "smaps_rollup").read_text()
+        kib = int(re.search(r"^Anonymous:\s+(\d+)", rollup,
+                            re.MULTILINE).group(1))
+        memfds = {(stat.st_dev, stat.st_ino): stat.st_blocks * 512
+                  for fd in (directory / "fd").iterdir()
+                  if os.readlink(fd).startswith("/memfd:")
+                  for stat in [fd.stat()]}
+        return (kib << 10) + sum(memfds.values())
 
     def save(self, path):
         """Save the guest, by QEMU's own means.
