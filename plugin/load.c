@@ -18,6 +18,8 @@
 #include "util/thread.h"
 
 #define N_FAULT_THREADS   4
+#define N_PLACE_THREADS   2
+#define SLOW_READ_US      UINT64_C(5000000)
 #define MAX_STAGED_BYTES  (UINT64_C(512) << 20)
 #define MAX_RECORDED      (UINT64_C(16) << 20)
 #define DEFAULT_RECORD_MS 10000
@@ -62,12 +64,24 @@ static void on_failed(void *opaque, const PagerFailure *failure)
 {
     Load *load = opaque;
 
-    control_send_event(
-        load->control, CONTROL_EVENT_READ_ERROR,
-        json_pack("{s:s, s:I, s:s, s:s}", CONTROL_KEY_FILE, failure->path,
-                  CONTROL_KEY_OFFSET, (json_int_t)failure->off_bytes,
-                  CONTROL_KEY_OPERATION, failure->what, CONTROL_KEY_ERROR,
-                  g_strerror(failure->error)));
+    control_send_event(load->control, CONTROL_EVENT_READ_ERROR,
+                       json_pack("{s:s, s:I, s:s, s:s}", CONTROL_KEY_FILE,
+                                 failure->path, CONTROL_KEY_OFFSET,
+                                 (json_int_t)failure->off_bytes,
+                                 CONTROL_KEY_OPERATION, failure->what,
+                                 CONTROL_KEY_ERROR, failure->reason));
+}
+
+static void on_slow(void *opaque, const PagerSlowRead *slow)
+{
+    Load *load = opaque;
+    g_autofree char *text =
+        g_strdup_printf("%s: reading at offset %" G_GUINT64_FORMAT
+                        " has taken %" G_GUINT64_FORMAT " s so far%s",
+                        slow->path, slow->off_bytes, slow->seconds,
+                        slow->waited_for ? ", and the guest waits for it" : "");
+
+    load->warn(text);
 }
 
 static GArray *recorded_blocks(const RamImage *snapshot)
@@ -366,9 +380,11 @@ static bool start_pager(Load *load, const LoadRequest *request,
         .stats = load->stats,
         .observe = what_to_observe(load, request),
         .max_staged_bytes = MAX_STAGED_BYTES,
+        .slow_read_us = SLOW_READ_US,
         .n_fault_threads = N_FAULT_THREADS,
         .n_eager_threads = READ_AHEAD_N_THREADS,
-        .callbacks = {on_failed, on_observed, on_loaded, load},
+        .n_place_threads = N_PLACE_THREADS,
+        .callbacks = {on_failed, on_slow, on_observed, on_loaded, load},
     };
     load->pager = pager_new(&config, error);
     return load->pager != NULL;
