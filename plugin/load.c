@@ -21,6 +21,8 @@
 #include "util/thread.h"
 
 #define N_FAULT_THREADS   4
+#define N_PLACE_THREADS   2
+#define SLOW_READ_US      UINT64_C(5000000)
 #define MAX_STAGED_BYTES  (UINT64_C(512) << 20)
 #define MAX_RECORDED      (UINT64_C(16) << 20)
 #define DEFAULT_RECORD_MS 10000
@@ -65,19 +67,40 @@ static void write_stats(Load *load);
 static void on_failed(void *opaque, const PagerFailure *failure)
 {
     Load *load = opaque;
-    const char *reason = g_strerror(failure->error);
     g_autofree char *text = g_strdup_printf(
         "%s: %s at offset %" G_GUINT64_FORMAT " failed: %s", failure->path,
-        failure->what, failure->off_bytes, reason);
+        failure->what, failure->off_bytes, failure->reason);
 
     control_send_event(
         load->host.control, CONTROL_EVENT_READ_ERROR,
         json_pack("{s:o, s:I, s:s, s:o, s:b}", CONTROL_KEY_FILE,
                   text_to_json(failure->path), CONTROL_KEY_OFFSET,
                   (json_int_t)failure->off_bytes, CONTROL_KEY_OPERATION,
-                  failure->what, CONTROL_KEY_ERROR, text_to_json(reason),
-                  CONTROL_KEY_WAITED_FOR, true));
-    ending_page_missing(load->host.ending, text, true);
+                  failure->what, CONTROL_KEY_ERROR,
+                  text_to_json(failure->reason), CONTROL_KEY_WAITED_FOR,
+                  (int)failure->waited_for));
+    if (failure->waited_for || failure->is_final) {
+        ending_page_missing(load->host.ending, text, !failure->is_final);
+    }
+}
+
+static void on_slow(void *opaque, const PagerSlowRead *slow)
+{
+    Load *load = opaque;
+    g_autofree char *text =
+        g_strdup_printf("%s: reading at offset %" G_GUINT64_FORMAT " has taken "
+                        "%" G_GUINT64_FORMAT " s so far%s",
+                        slow->path, slow->off_bytes, slow->seconds,
+                        slow->waited_for ? ", and the guest waits for it" : "");
+
+    control_send_event(load->host.control, CONTROL_EVENT_READ_SLOW,
+                       json_pack("{s:o, s:I, s:I, s:b}", CONTROL_KEY_FILE,
+                                 text_to_json(slow->path), CONTROL_KEY_OFFSET,
+                                 (json_int_t)slow->off_bytes,
+                                 CONTROL_KEY_SECONDS, (json_int_t)slow->seconds,
+                                 CONTROL_KEY_WAITED_FOR,
+                                 (int)slow->waited_for));
+    ending_note(load->host.ending, text);
 }
 
 static GArray *recorded_blocks(const RamImage *snapshot)
@@ -376,9 +399,11 @@ static bool start_pager(Load *load, const LoadRequest *request,
         .stats = load->stats,
         .observe = what_to_observe(load, request),
         .max_staged_bytes = MAX_STAGED_BYTES,
+        .slow_read_us = SLOW_READ_US,
         .n_fault_threads = N_FAULT_THREADS,
         .n_eager_threads = READ_AHEAD_N_THREADS,
-        .callbacks = {on_failed, on_observed, on_loaded, load},
+        .n_place_threads = N_PLACE_THREADS,
+        .callbacks = {on_failed, on_slow, on_observed, on_loaded, load},
     };
     load->pager = pager_new(&config, error);
     return load->pager != NULL;

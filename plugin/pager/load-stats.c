@@ -5,6 +5,7 @@
 #include "util/clock.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include <glib.h>
 
@@ -24,6 +25,14 @@ typedef struct VcpuStats {
 struct LoadStats {
     uint64_t start_us; /* constant */
 
+    /* Counted by threads of low priority too, which must not hold a lock that
+     * a fault needs.  All relaxed: numbers to be shown. */
+    _Atomic uint64_t bytes_read;
+    _Atomic uint64_t slow_reads;
+    _Atomic uint64_t failed_pages;
+    _Atomic uint64_t failed_waited_for;
+    _Atomic uint64_t milestones_us[N_MILESTONES]; /* 0: not reached */
+
     pthread_mutex_t lock; /* guards all below */
     VcpuStats *vcpus;
     size_t n_vcpus;
@@ -41,9 +50,7 @@ struct LoadStats {
     bool learned;
     uint64_t held_back; /* once learned, as the next */
     uint64_t unused;
-    uint64_t bytes_read;
     uint64_t huge_pages;
-    uint64_t milestones_us[N_MILESTONES]; /* 0: not reached */
 };
 
 LoadStats *load_stats_new(uint64_t start_us)
@@ -176,9 +183,20 @@ void load_stats_placed(LoadStats *stats, PlacedBy by, uint64_t pages)
 
 void load_stats_read(LoadStats *stats, uint64_t bytes)
 {
-    pthread_mutex_lock(&stats->lock);
-    stats->bytes_read += bytes;
-    pthread_mutex_unlock(&stats->lock);
+    atomic_fetch_add_explicit(&stats->bytes_read, bytes, memory_order_relaxed);
+}
+
+void load_stats_slow_read(LoadStats *stats)
+{
+    atomic_fetch_add_explicit(&stats->slow_reads, 1, memory_order_relaxed);
+}
+
+void load_stats_set_failed(LoadStats *stats, uint64_t pages,
+                           uint64_t waited_for)
+{
+    atomic_store_explicit(&stats->failed_pages, pages, memory_order_relaxed);
+    atomic_store_explicit(&stats->failed_waited_for, waited_for,
+                          memory_order_relaxed);
 }
 
 void load_stats_huge_pages(LoadStats *stats, uint64_t huge_pages)
@@ -191,11 +209,17 @@ void load_stats_huge_pages(LoadStats *stats, uint64_t huge_pages)
 void load_stats_milestone(LoadStats *stats, Milestone milestone,
                           uint64_t time_us)
 {
-    pthread_mutex_lock(&stats->lock);
-    if (stats->milestones_us[milestone] == 0) {
-        stats->milestones_us[milestone] = time_us;
-    }
-    pthread_mutex_unlock(&stats->lock);
+    uint64_t not_reached = 0;
+
+    atomic_compare_exchange_strong_explicit(
+        &stats->milestones_us[milestone], &not_reached, time_us,
+        memory_order_relaxed, memory_order_relaxed);
+}
+
+static json_t *counter(const _Atomic uint64_t *value)
+{
+    return json_integer(
+        (json_int_t)atomic_load_explicit(value, memory_order_relaxed));
 }
 
 static uint64_t demand_faults_locked(const LoadStats *stats)
@@ -256,9 +280,10 @@ static json_t *vcpu_list_locked(const LoadStats *stats, bool blocktime)
     return list;
 }
 
-static json_t *milestone_locked(const LoadStats *stats, Milestone milestone)
+static json_t *milestone_of(const LoadStats *stats, Milestone milestone)
 {
-    uint64_t time_us = stats->milestones_us[milestone];
+    uint64_t time_us = atomic_load_explicit(&stats->milestones_us[milestone],
+                                            memory_order_relaxed);
 
     return time_us == 0
                ? json_null()
@@ -298,8 +323,8 @@ json_t *load_stats_to_json(LoadStats *stats, LoadPolicy policy, LoadState state)
 {
     pthread_mutex_lock(&stats->lock);
     json_t *json = json_pack(
-        "{s:s, s:s, s:I, s:o, s:I, s:I, s:o, s:I, s:o, s:o, s:o, s:I,"
-        " s:I, s:o, s:o, s:o, s:o, s:o}",
+        "{s:s, s:s, s:I, s:o, s:I, s:I, s:o, s:I, s:o, s:o, s:o, s:o,"
+        " s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o}",
         CONTROL_KEY_POLICY, load_policy_name(policy), CONTROL_KEY_STATE,
         load_state_name(state), "demand-faults",
         (json_int_t)demand_faults_locked(stats), "vcpu-demand-faults",
@@ -309,14 +334,16 @@ json_t *load_stats_to_json(LoadStats *stats, LoadPolicy policy, LoadState state)
         vcpu_list_locked(stats, true), "other-blocktime-ms",
         (json_int_t)stats->other.blocktime_us / 1000, "latency-us",
         latency_locked(stats), "latency-dist", latency_dist_locked(stats),
-        "pages", pages_locked(stats), "bytes-read",
-        (json_int_t)stats->bytes_read, "huge-pages",
+        "pages", pages_locked(stats), "bytes-read", counter(&stats->bytes_read),
+        "slow-reads", counter(&stats->slow_reads), "failed-pages",
+        counter(&stats->failed_pages), "failed-pages-waited-for",
+        counter(&stats->failed_waited_for), "huge-pages",
         (json_int_t)stats->huge_pages, "qemu-ready-ms",
-        milestone_locked(stats, MILESTONE_QEMU_READY), "device-state-ms",
-        milestone_locked(stats, MILESTONE_DEVICE_STATE), "resumed-ms",
-        milestone_locked(stats, MILESTONE_RESUMED), "order-done-ms",
-        milestone_locked(stats, MILESTONE_ORDER_DONE), "loaded-ms",
-        milestone_locked(stats, MILESTONE_LOADED));
+        milestone_of(stats, MILESTONE_QEMU_READY), "device-state-ms",
+        milestone_of(stats, MILESTONE_DEVICE_STATE), "resumed-ms",
+        milestone_of(stats, MILESTONE_RESUMED), "order-done-ms",
+        milestone_of(stats, MILESTONE_ORDER_DONE), "loaded-ms",
+        milestone_of(stats, MILESTONE_LOADED));
     pthread_mutex_unlock(&stats->lock);
     return json;
 }

@@ -32,7 +32,8 @@ LoadStats *load_stats_new(uint64_t start_us);
 /* NULL is fine. */
 void load_stats_free(LoadStats *stats);
 
-/* All further functions are thread-safe. */
+/* All further functions are thread-safe.  load_stats_read() and those that
+ * follow it take no lock, but for the last. */
 
 /* Whose faults are a vCPU's: thread IDs by vCPU index. */
 void load_stats_set_vcpus(LoadStats *stats, const uint32_t *thread_ids,
@@ -60,6 +61,14 @@ void load_stats_placed(LoadStats *stats, PlacedBy by, uint64_t pages);
 void load_stats_huge_pages(LoadStats *stats, uint64_t huge_pages);
 
 void load_stats_read(LoadStats *stats, uint64_t bytes);
+
+/* A read takes long. */
+void load_stats_slow_read(LoadStats *stats);
+
+/* So many pages cannot be had just now, and so many of these are waited
+ * for. */
+void load_stats_set_failed(LoadStats *stats, uint64_t pages,
+                           uint64_t waited_for);
 
 /* The first call for a milestone counts.  time_us: CLOCK_MONOTONIC. */
 void load_stats_milestone(LoadStats *stats, Milestone milestone,

@@ -108,6 +108,11 @@ static void file_source_describe(const PageSource *base, size_t block,
     ret_place->off_bytes = layout->pages_off_bytes + page * layout->page_bytes;
 }
 
+static bool file_source_check(PageSource *base, GError **error)
+{
+    return ram_image_check_unchanged(((FileSource *)base)->snapshot, error);
+}
+
 static void file_source_free(PageSource *base)
 {
     FileSource *source = (FileSource *)base;
@@ -145,6 +150,7 @@ PageSource *page_source_new_file(const RamImage *snapshot, GError **error)
     source->base.read = file_source_read;
     source->base.sequence = file_source_sequence;
     source->base.describe = file_source_describe;
+    source->base.check = file_source_check;
     source->base.free = file_source_free;
     page_source_set_blocks(&source->base, snapshot);
     source->snapshot = snapshot;

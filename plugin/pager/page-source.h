@@ -73,6 +73,9 @@ struct PageSource {
     void (*sequence)(const PageSource *source, size_t *ret_blocks);
     void (*describe)(const PageSource *source, size_t block, uint64_t page,
                      PagePlace *ret_place);
+    /* Whether what it read until now can be relied upon.  Returns false with
+     * an error once the file has been changed; NULL: never changes. */
+    bool (*check)(PageSource *source, GError **error);
     void (*free)(PageSource *source);
 };
 

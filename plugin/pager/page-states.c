@@ -94,13 +94,23 @@ size_t page_states_take(PageStates *states, PageWindow *window)
         uint64_t mask = window->words[i];
 
         if (mask != 0) {
+            /* Sequentially consistent: in one sequence with the look at the
+             * bit by who is about to park the page (pager-fail.c). */
             window->words[i] =
                 atomic_fetch_and_explicit(&states->owed[window->first_word + i],
-                                          ~mask, memory_order_acq_rel) &
+                                          ~mask, memory_order_seq_cst) &
                 mask;
         }
     }
     return count_bits(window);
+}
+
+void page_states_give_back(PageStates *states, uint64_t page)
+{
+    /* Release: whoever takes it next comes after the one who could not place
+     * it. */
+    atomic_fetch_or_explicit(&states->owed[page / 64],
+                             UINT64_C(1) << (page % 64), memory_order_release);
 }
 
 void page_states_set_placed(PageStates *states, const PageWindow *window)
@@ -129,7 +139,7 @@ uint64_t page_states_drop(PageStates *states, uint64_t first_page,
         atomic_fetch_and_explicit(&states->pending[word], ~mask,
                                   memory_order_acq_rel);
         uint64_t taken = atomic_fetch_and_explicit(&states->owed[word], ~mask,
-                                                   memory_order_acq_rel) &
+                                                   memory_order_seq_cst) &
                          mask;
         atomic_fetch_or_explicit(&states->placed[word], taken,
                                  memory_order_release);
@@ -140,8 +150,10 @@ uint64_t page_states_drop(PageStates *states, uint64_t first_page,
 
 static bool test_bit(_Atomic uint64_t *words, uint64_t page)
 {
+    /* Of placed, it is known that the page is there: acquire.  Of owed, see
+     * page_states_take(): sequentially consistent. */
     uint64_t word =
-        atomic_load_explicit(&words[page / 64], memory_order_acquire);
+        atomic_load_explicit(&words[page / 64], memory_order_seq_cst);
 
     return (word >> (page % 64)) & 1;
 }
@@ -156,20 +168,21 @@ bool page_states_is_owed(const PageStates *states, uint64_t page)
     return test_bit(states->owed, page);
 }
 
-uint64_t page_states_next_pending(const PageStates *states, uint64_t page)
+uint64_t page_states_next_pending(const PageStates *states, uint64_t page,
+                                  uint64_t end)
 {
-    while (page < states->n_pages) {
+    while (page < end) {
         /* Relaxed: a hint only; page_states_claim() decides. */
         uint64_t word = atomic_load_explicit(&states->pending[page / 64],
                                              memory_order_relaxed) >>
                         (page % 64);
 
         if (word != 0) {
-            return page + (uint64_t)__builtin_ctzll(word);
+            return MIN(page + (uint64_t)__builtin_ctzll(word), end);
         }
         page = (page / 64 + 1) * 64;
     }
-    return states->n_pages;
+    return end;
 }
 
 void page_window_set_one(PageWindow *window, uint64_t page)
@@ -184,6 +197,12 @@ bool page_window_has(const PageWindow *window, uint64_t page)
     uint64_t word = page / 64 - window->first_word;
 
     return word < window->n_words && ((window->words[word] >> (page % 64)) & 1);
+}
+
+void page_window_remove(PageWindow *window, uint64_t page)
+{
+    window->words[page / 64 - window->first_word] &=
+        ~(UINT64_C(1) << (page % 64));
 }
 
 void page_window_bounds(const PageWindow *window, uint64_t *ret_first_page,

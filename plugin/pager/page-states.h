@@ -11,7 +11,9 @@
  *                                       fault thread, having read it as well:
  *                                       whoever clears the bit in owed
  *                                       (page_states_take()) places it
- *      0      0     0    being placed   the one that took it
+ *      0      0     0    being placed   the one that took it; if it cannot be
+ *                                       placed, back to in flight
+ *                                       (page_states_give_back())
  *      0      0     1    placed         nobody, ever
  *
  * A page that is not in the file is placed from the start: it is zero, and
@@ -19,7 +21,7 @@
  * discarded before it was placed goes to placed by page_states_drop(), and is
  * zero, too.
  *
- * Each bit changes once, by an atomic fetch-and that tells who changed it, so
+ * Bits change by atomic fetch-and and fetch-or, which tell who changed them, so
  * that a page is placed exactly once whatever the threads do.  This is what
  * keeps a late copy of a page out of memory that was discarded meanwhile.
  */
@@ -68,6 +70,9 @@ size_t page_states_claim(PageStates *states, uint64_t first_page,
  * taken leave the window.  Returns how many are left. */
 size_t page_states_take(PageStates *states, PageWindow *window);
 
+/* page, taken before, could not be placed: who wants to may take it again. */
+void page_states_give_back(PageStates *states, uint64_t page);
+
 /* The window's pages, taken before, are in guest memory now. */
 void page_states_set_placed(PageStates *states, const PageWindow *window);
 
@@ -80,14 +85,19 @@ uint64_t page_states_drop(PageStates *states, uint64_t first_page,
 bool page_states_is_placed(const PageStates *states, uint64_t page);
 bool page_states_is_owed(const PageStates *states, uint64_t page);
 
-/* The first pending page at or after page, or n_pages. */
-uint64_t page_states_next_pending(const PageStates *states, uint64_t page);
+/* The first pending page at or after page and before end (at most n_pages),
+ * or end. */
+uint64_t page_states_next_pending(const PageStates *states, uint64_t page,
+                                  uint64_t end);
 
 /* A window of one page. */
 void page_window_set_one(PageWindow *window, uint64_t page);
 
 /* Whether the window has page; pages outside it are not in it. */
 bool page_window_has(const PageWindow *window, uint64_t page);
+
+/* Take page, which is in the window, out of it. */
+void page_window_remove(PageWindow *window, uint64_t page);
 
 /* The window's first page, and how many there are from it to the last one; the
  * window is not empty. */

@@ -6,8 +6,10 @@
 #include "plugin/pager/pager-attach.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <unistd.h>
 
+#include "plugin/pager/pager-fail.h"
 #include "plugin/pager/pager-fault.h"
 #include "plugin/pager/pager-removal.h"
 #include "plugin/pager/pager-state.h"
@@ -96,18 +98,30 @@ static bool open_uffd(Pager *pager, GError **error)
                                              "load with --policy full", error);
 }
 
+static int compare_hosts(const void *a, const void *b)
+{
+    uint64_t x = (*(const PagerBlock *const *)a)->host;
+    uint64_t y = (*(const PagerBlock *const *)b)->host;
+
+    return (x > y) - (x < y);
+}
+
 static void begin_loading(Pager *pager)
 {
     uint64_t n_unplaced = 0;
 
+    pager->n_attached_blocks = 0;
     for (size_t i = 0; i < pager->n_blocks; i++) {
         PagerBlock *block = &pager->blocks[i];
 
         if (is_lazy(block)) {
             n_unplaced += block->layout->n_pages_in_file;
             block->placer = placer_copy(pager->uffd, block->unit_bytes);
+            pager->attached_blocks[pager->n_attached_blocks++] = block;
         }
     }
+    qsort(pager->attached_blocks, pager->n_attached_blocks,
+          sizeof *pager->attached_blocks, compare_hosts);
     load_stats_set_in_file(pager->config.stats, n_unplaced);
     /* Nothing is placed before attached is set, or a fault comes. */
     atomic_store_explicit(&pager->n_unplaced, n_unplaced, memory_order_release);
@@ -320,7 +334,9 @@ bool pager_attach(Pager *pager, const PagerRange *ranges, size_t n_ranges,
     pthread_mutex_lock(&pager->lock);
     pager->attached = true;
     pager->observe_until_us = monotonic_us() + pager->config.observe.for_us;
+    pager_forget_unattached_locked(pager);
     pthread_cond_broadcast(&pager->changed);
+    pthread_cond_broadcast(&pager->to_place);
     pthread_mutex_unlock(&pager->lock);
     return true;
 }

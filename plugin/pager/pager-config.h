@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "formats/control-protocol.h"
@@ -15,19 +16,34 @@
 
 typedef struct Pager Pager;
 
-/* Why a page cannot be had; path belongs to the source. */
+/* A page that cannot be had.  Strings are borrowed for the call. */
 typedef struct PagerFailure {
-    const char *path;
-    uint64_t off_bytes; /* in the file, of the first page concerned */
-    const char *what;   /* "reading", "placing" */
+    const char *path; /* of the source */
+    uint64_t off_bytes;
+    const char *what;   /* failed: "reading", "placing", "checking" */
     int error;          /* errno */
+    const char *reason; /* the same in words */
+    bool waited_for;    /* somebody has touched the page, and is blocked */
+    bool is_final;      /* pager_retry() cannot mend it */
 } PagerFailure;
 
-/* Called from the pager's threads, without a lock held. */
+/* A read that takes long. */
+typedef struct PagerSlowRead {
+    const char *path; /* borrowed for the call */
+    uint64_t off_bytes;
+    uint64_t seconds; /* so far */
+    bool waited_for;  /* somebody has touched the page, and is blocked */
+} PagerSlowRead;
+
+/* Called from the pager's threads, without a lock held; never from one that
+ * serves faults. */
 typedef struct PagerCallbacks {
-    /* A page cannot be had, after several tries; who needs it stays blocked
-     * until pager_retry(). */
+    /* A page cannot be had, after several tries; whoever needs it is blocked
+     * until pager_retry(), and all else goes on.  Told of the first such page,
+     * and of each that somebody waits for; again after each pager_retry(). */
     void (*failed)(void *opaque, const PagerFailure *failure);
+    /* Once for each read that takes longer than slow_read_us. */
+    void (*slow)(void *opaque, const PagerSlowRead *slow);
     /* The observation is over; the recorders get no more notes. */
     void (*observed)(void *opaque);
     /* Every page is in and the memory is ordinary memory again. */
@@ -52,15 +68,17 @@ typedef struct PagerObserve {
 } PagerObserve;
 
 typedef struct PagerConfig {
-    PageSource *source;     /* borrowed until pager_free() */
+    PageSource *source;     /* borrowed until pager_release() */
     const PageOrder *order; /* may be NULL; not kept */
     LoadPolicy policy;      /* not LOAD_POLICY_FULL */
     LoadStats *stats;       /* borrowed until pager_free() */
     PagerObserve observe;
     uint64_t max_staged_bytes; /* read ahead of pager_attach() */
-    unsigned n_fault_threads;  /* at least 1 */
-    unsigned n_eager_threads;  /* at least 1 */
-    PagerCallbacks callbacks;  /* each may be NULL */
+    uint64_t slow_read_us;     /* 0: do not watch */
+    unsigned n_fault_threads;  /* each at least 1 */
+    unsigned n_eager_threads;
+    unsigned n_place_threads;
+    PagerCallbacks callbacks; /* each may be NULL */
 } PagerConfig;
 
 /* Where the source's block of this name is in memory. */

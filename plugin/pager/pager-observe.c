@@ -103,15 +103,35 @@ static void note_all_untouched(Pager *pager)
     load_stats_learned(pager->config.stats, n_held_back, n_untouched);
 }
 
+static ObservationState observation(const Pager *pager)
+{
+    /* Acquire: with what the callback has done. */
+    return atomic_load_explicit(&pager->observation, memory_order_acquire);
+}
+
+void pager_note_touch(Pager *pager, size_t block, uint64_t page,
+                      PageAccess access, uint64_t now_us)
+{
+    if (observation(pager) != OBSERVATION_ON) {
+        return;
+    }
+    pthread_mutex_lock(&pager->observe_lock);
+    if (observation(pager) == OBSERVATION_ON) {
+        recorder_note(pager->config.observe.touched, (uint32_t)block, page,
+                      access, now_us);
+    }
+    pthread_mutex_unlock(&pager->observe_lock);
+}
+
 bool pager_is_observed_locked(const Pager *pager)
 {
-    return pager->observation == OBSERVATION_NONE ||
-           pager->observation == OBSERVATION_DONE;
+    return observation(pager) == OBSERVATION_NONE ||
+           observation(pager) == OBSERVATION_DONE;
 }
 
 bool pager_observation_is_due_locked(const Pager *pager)
 {
-    return pager->observation == OBSERVATION_ON && pager->attached &&
+    return observation(pager) == OBSERVATION_ON && pager->attached &&
            (monotonic_us() >= pager->observe_until_us ||
             atomic_load_explicit(&pager->n_unplaced, memory_order_acquire) ==
                 0);
@@ -129,18 +149,28 @@ static void tell(Pager *pager)
     }
 }
 
+/* The next state; once this is back, nobody is about to note anything. */
+static void set_observation_locked(Pager *pager, ObservationState state)
+{
+    pthread_mutex_lock(&pager->observe_lock);
+    /* Release: see observation(). */
+    atomic_store_explicit(&pager->observation, state, memory_order_release);
+    pthread_mutex_unlock(&pager->observe_lock);
+}
+
 void pager_observe_end(Pager *pager)
 {
     pthread_mutex_lock(&pager->lock);
-    if (pager->observation == OBSERVATION_ON) {
-        pager->observation = OBSERVATION_ENDING;
+    if (observation(pager) == OBSERVATION_ON) {
+        set_observation_locked(pager, OBSERVATION_ENDING);
         pthread_mutex_unlock(&pager->lock);
         tell(pager);
         pthread_mutex_lock(&pager->lock);
-        pager->observation = OBSERVATION_DONE;
+        set_observation_locked(pager, OBSERVATION_DONE);
         pthread_cond_broadcast(&pager->changed);
+        pthread_cond_broadcast(&pager->to_place);
     }
-    while (pager->observation == OBSERVATION_ENDING) {
+    while (observation(pager) == OBSERVATION_ENDING) {
         pthread_cond_wait(&pager->changed, &pager->lock);
     }
     pthread_mutex_unlock(&pager->lock);

@@ -6,9 +6,16 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "formats/page-order.h"
 #include "plugin/pager/pager-config.h"
+
+/* The guest has touched page, which was not there: note it, if an observation
+ * is under way. */
+void pager_note_touch(Pager *pager, size_t block, uint64_t page,
+                      PageAccess access, uint64_t now_us);
 
 /* Claim some of the order's pages, so that they are not prefetched. */
 void pager_hold_back(Pager *pager, const PageOrder *order);

@@ -1,148 +1,66 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Reading pages and placing them.  A page that cannot be read or placed is
- * never counted as placed: its thread stays here until it can.
+ * Placing pages.  A page that cannot be placed is never counted as placed.
  */
 #include "plugin/pager/pager-place.h"
 
+#include "plugin/pager/pager-fail.h"
 #include "plugin/pager/pager-state.h"
-#include "util/clock.h"
 
-/* A failure is tried again after 10, 20, 40, 80 and 160 ms before anybody is
- * told. */
-#define MAX_QUICK_TRIES 5
-#define FIRST_PAUSE_US  UINT64_C(10000)
-
-static bool pause_locked(Pager *pager, uint64_t pause_us)
+static uint64_t address_of(const PagerBlock *block, uint64_t page)
 {
-    uint64_t until_us = monotonic_us() + pause_us;
-
-    while (!pager->quit && monotonic_us() < until_us) {
-        clock_cond_wait_until(&pager->changed, &pager->lock, until_us);
-    }
-    return !pager->quit;
+    return block->host + page * block->unit_bytes;
 }
 
-static void report(Pager *pager, const char *what, size_t block, uint64_t page,
-                   int error)
+/* Place the pages from page on, as many as can be: the piece's next run.
+ * Returns how many were; *ret_error: what the next one met, or 0. */
+static uint64_t place_run(const PagerBlock *block, const Piece *piece,
+                          uint64_t page, uint64_t n_pages, int *ret_error)
 {
-    PagePlace place;
-
-    pager->config.source->describe(pager->config.source, block, page, &place);
-    const PagerFailure failure = {
-        .path = place.path,
-        .off_bytes = place.off_bytes,
-        .what = what,
-        .error = error,
-    };
-
-    if (pager->config.callbacks.failed) {
-        pager->config.callbacks.failed(pager->config.callbacks.opaque,
-                                       &failure);
-    }
-}
-
-/* After the (*tries)th failure in a row: wait until it is worth another try.
- * Returns false when the pager ends. */
-static bool await_next_try(Pager *pager, const char *what, size_t block,
-                           uint64_t page, int error, unsigned *tries)
-{
-    pthread_mutex_lock(&pager->lock);
-    if (*tries < MAX_QUICK_TRIES) {
-        bool go_on = pause_locked(pager, FIRST_PAUSE_US << *tries);
-
-        (*tries)++;
-        pthread_mutex_unlock(&pager->lock);
-        return go_on;
-    }
-    bool first = !pager->failed;
-    uint64_t retries = pager->retries;
-    pager->failed = true;
-    pthread_cond_broadcast(&pager->changed);
-    if (first) {
-        pthread_mutex_unlock(&pager->lock);
-        report(pager, what, block, page, error);
-        pthread_mutex_lock(&pager->lock);
-    }
-    while (!pager->quit && pager->retries == retries) {
-        pthread_cond_wait(&pager->changed, &pager->lock);
-    }
-    *tries = 0;
-    bool go_on = !pager->quit;
-    pthread_mutex_unlock(&pager->lock);
-    return go_on;
-}
-
-/* Count what was read, or wait until it is worth another try.  Returns false
- * when the pager ends; *ret_done: the piece is read. */
-static bool after_read(Pager *pager, const Piece *piece, int rc,
-                       unsigned *tries, bool *ret_done)
-{
-    const PageSpan *span = &piece->read.span;
-
-    load_stats_read(pager->config.stats, piece->read.bytes_read);
-    *ret_done = rc == 0;
-    return rc == 0 || await_next_try(pager, "reading", span->block,
-                                     span->first_page, -rc, tries);
-}
-
-bool pager_read(Pager *pager, Piece *piece)
-{
-    PageSource *source = pager->config.source;
-    unsigned tries = 0;
-    bool done = false;
-    bool go_on = true;
-
-    while (go_on && !done) {
-        int rc = source->read(source, &piece->read);
-
-        go_on = after_read(pager, piece, rc, &tries, &done);
-    }
-    return done;
-}
-
-bool pager_read_ahead(Pager *pager, Piece *piece)
-{
-    PageSource *source = pager->config.source;
-    unsigned tries = 0;
-    bool done = false;
-    bool go_on = true;
-
-    while (go_on && !done) {
-        page_source_submit(source, &piece->read);
-        int rc = page_source_complete(source, &piece->read);
-
-        go_on = after_read(pager, piece, rc, &tries, &done);
-    }
-    return done;
-}
-
-static bool place_run(Pager *pager, const Piece *piece, uint64_t page,
-                      uint64_t n_pages)
-{
-    const PageSpan *span = &piece->read.span;
-    const PagerBlock *block = &pager->blocks[span->block];
     const Placer *placer = &block->placer;
-    const uint8_t *src = (const uint8_t *)piece->read.buf +
-                         (page - span->first_page) * block->unit_bytes;
-    uint64_t at = page * block->unit_bytes;
-    uint64_t len = n_pages * block->unit_bytes;
-    unsigned tries = 0;
+    const uint8_t *src =
+        (const uint8_t *)piece->read.buf +
+        (page - piece->read.span.first_page) * block->unit_bytes;
+    uint64_t done;
+    int rc = placer->ops->place(placer, address_of(block, page), src,
+                                n_pages * block->unit_bytes, &done);
 
-    while (len > 0) {
-        uint64_t done;
-        int rc = placer->ops->place(placer, block->host + at, src, len, &done);
+    *ret_error = -rc;
+    return done / block->unit_bytes;
+}
 
-        at += done;
-        src += done;
-        len -= done;
-        if (rc < 0 && !await_next_try(pager, "placing", span->block,
-                                      at / block->unit_bytes, -rc, &tries)) {
-            return false;
+/* What could not be placed of a piece: pages and their errors. */
+typedef struct Misplaced {
+    size_t n_pages;
+    struct {
+        uint64_t page;
+        int error;
+    } pages[PAGE_WINDOW_MAX_PAGES];
+} Misplaced;
+
+/* Place the window's pages, all taken.  Those that cannot be leave the
+ * window, for *misplaced. */
+static void place_window(const PagerBlock *block, Piece *piece,
+                         Misplaced *misplaced)
+{
+    uint64_t page = 0;
+    uint64_t run_pages = 0;
+
+    misplaced->n_pages = 0;
+    while (page_window_next_run(&piece->window, &page, &run_pages)) {
+        int error;
+        uint64_t done = place_run(block, piece, page, run_pages, &error);
+
+        page += done;
+        if (error != 0) {
+            page_window_remove(&piece->window, page);
+            misplaced->pages[misplaced->n_pages].page = page;
+            misplaced->pages[misplaced->n_pages].error = error;
+            misplaced->n_pages++;
+            page++;
         }
     }
-    return true;
 }
 
 void pager_count_placed(Pager *pager, uint64_t n_pages)
@@ -154,47 +72,61 @@ void pager_count_placed(Pager *pager, uint64_t n_pages)
     if (before == n_pages) {
         pthread_mutex_lock(&pager->lock);
         pthread_cond_broadcast(&pager->changed);
+        pthread_cond_broadcast(&pager->to_place);
         pthread_mutex_unlock(&pager->lock);
     }
 }
 
-bool pager_place(Pager *pager, Piece *piece)
+/* Others may try these pages again; and so shall we. */
+static void give_up(Pager *pager, const Piece *piece,
+                    const Misplaced *misplaced)
 {
     PagerBlock *block = &pager->blocks[piece->read.span.block];
-    size_t n_pages = page_states_take(&block->states, &piece->window);
-    uint64_t page = 0;
-    uint64_t run_pages = 0;
-    uint64_t wake_from = UINT64_MAX;
 
-    if (n_pages == 0) {
-        return true;
+    for (size_t i = 0; i < misplaced->n_pages; i++) {
+        page_states_give_back(&block->states, misplaced->pages[i].page);
+        pager_park(pager, piece, misplaced->pages[i].page, "placing",
+                   misplaced->pages[i].error);
     }
-    for (; page_window_next_run(&piece->window, &page, &run_pages);
-         page += run_pages) {
-        if (!place_run(pager, piece, page, run_pages)) {
-            return false;
-        }
-        wake_from = MIN(wake_from, page);
-    }
-    page_states_set_placed(&block->states, &piece->window);
-    load_stats_placed(pager->config.stats, piece->why, n_pages);
-    /* Only now: a fault handled while the page was being placed counts on
-     * it. */
-    block->placer.ops->wake(&block->placer,
-                            block->host + wake_from * block->unit_bytes,
-                            (page - wake_from) * block->unit_bytes);
-    pager_count_placed(pager, n_pages);
-    return true;
 }
 
-void pager_place_zero(Pager *pager, size_t block, uint64_t page)
+void pager_place(Pager *pager, Piece *piece)
 {
-    const PagerBlock *it = &pager->blocks[block];
-    uint64_t address = it->host + page * it->unit_bytes;
-    unsigned tries = 0;
-    int rc;
+    PagerBlock *block = &pager->blocks[piece->read.span.block];
+    size_t n_taken = page_states_take(&block->states, &piece->window);
+    uint64_t first_page;
+    uint64_t n_pages;
+    Misplaced misplaced;
 
-    while ((rc = it->placer.ops->zero(&it->placer, address)) < 0 &&
-           await_next_try(pager, "placing", block, page, -rc, &tries)) {
+    if (n_taken == 0) {
+        return;
+    }
+    page_window_bounds(&piece->window, &first_page, &n_pages);
+    place_window(block, piece, &misplaced);
+    size_t n_placed = n_taken - misplaced.n_pages;
+    page_states_set_placed(&block->states, &piece->window);
+    load_stats_placed(pager->config.stats, piece->why, n_placed);
+    give_up(pager, piece, &misplaced);
+    /* Only now: a fault handled while the page was being placed counts on
+     * it, or comes again for a page that was given up. */
+    block->placer.ops->wake(&block->placer, address_of(block, first_page),
+                            n_pages * block->unit_bytes);
+    pager_unpark(pager, piece->read.span.block, first_page, n_pages);
+    if (n_placed > 0) {
+        pager_count_placed(pager, n_placed);
+    }
+}
+
+void pager_place_zero(Pager *pager, Piece *piece)
+{
+    const PageSpan *span = &piece->read.span;
+    const PagerBlock *block = &pager->blocks[span->block];
+    int rc = block->placer.ops->zero(&block->placer,
+                                     address_of(block, span->first_page));
+
+    if (rc < 0) {
+        pager_park(pager, piece, span->first_page, "placing", -rc);
+    } else {
+        pager_unpark_zero(pager, span->block, span->first_page);
     }
 }

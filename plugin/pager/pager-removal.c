@@ -3,6 +3,7 @@
  */
 #include "plugin/pager/pager-removal.h"
 
+#include "plugin/pager/pager-fail.h"
 #include "plugin/pager/pager-place.h"
 #include "plugin/pager/pager-state.h"
 
@@ -29,6 +30,7 @@ static void drop(Pager *pager, PagerBlock *block, uint64_t begin, uint64_t end)
     block->placer.ops->wake(&block->placer,
                             block->host + first_page * block->unit_bytes,
                             n_pages * block->unit_bytes);
+    pager_unpark(pager, (size_t)(block - pager->blocks), first_page, n_pages);
     pager_count_placed(pager, n_dropped);
 }
 

@@ -1,38 +1,57 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What the pager's parts share: pager.c (start and end), pager-attach.c
- * (taking over memory), pager-place.c (reading and placing), pager-fault.c
- * (the fault threads), pager-removal.c (memory that is given back),
- * pager-eager.c (the eager threads) and pager-observe.c (what a load can
- * teach).
+ * What the pager's parts share:
+ *
+ *   pager.c          start and end
+ *   pager-attach.c   taking over memory
+ *   pager-fault.c    the fault threads: what somebody waits for
+ *   pager-eager.c    the eager threads: claim and read what nobody waits for
+ *   pager-plan.c     what they read next
+ *   pager-placing.c  the placing threads: place it, end the load
+ *   pager-read.c     reading a piece
+ *   pager-place.c    placing a piece
+ *   pager-fail.c     what cannot be read or placed; the watching thread
+ *   pager-observe.c  what a load can teach
+ *   pager-check.c    whether QEMU has kept away from what is not its own
  *
  * Theory of operation
  *
  * pager_new() makes every page that is in the file pending (page-states.h)
- * and starts the eager threads.  Until pager_attach() tells where the blocks
- * are, these claim pages of the order and keep what they read in staged
- * pieces (piece.h).  pager_attach() starts the fault threads, registers the
- * ranges with userfaultfd and discards what is in them; from then on a first
- * touch of a page makes a fault, and nothing else can fill a page.
+ * and starts the threads.  Eager threads claim pieces (piece.h), read them and
+ * hand them to the placing threads by a queue.  Until pager_attach() tells
+ * where the blocks are, the queue only fills, with pages of the order: this is
+ * staging.  pager_attach() starts the fault threads, registers the ranges with
+ * userfaultfd and discards what is in them; from then on a first touch of a
+ * page makes a fault, and nothing else can fill a page.
  *
  * A fault means one of (checked in this sequence, each from PageStates):
  *   placed        the page is zero, or was discarded since: place zeroes
  *   pending       the fault thread claims it, reads it, places it
- *   in flight     an eager thread has claimed it; the guest does not wait for
- *                 all of that piece: the fault thread reads the page itself,
- *                 and whoever takes the right to place it first, does.  (A
- *                 page whose read is under way comes by that read: the
- *                 kernel's page cache has the second one wait for it.)
+ *   in flight     it is in some piece; the guest does not wait for all of
+ *                 that: the fault thread reads the page itself, and whoever
+ *                 takes the right to place it first, does.  (A page whose
+ *                 read is under way comes by that read: the kernel's page
+ *                 cache has the second one wait for it.)
  *   being placed  the placer wakes everybody after it has set placed: the
  *                 fault needs nothing more
  *
+ * No fault waits for anything that grows with an order or a guest, nor for a
+ * thread of low priority: eager threads, which the rest is read by at a low
+ * priority, hold claims, Plan.lock and Pager.lock, and a fault that is served
+ * needs none of these.  Placing is for threads of ordinary priority.
+ *
+ * A page that cannot be read or placed is parked in a list (parked.h), in
+ * flight, and no thread waits for it: eager threads try it again when its
+ * time comes.
+ *
  * The stages of the eager threads (under Pager.lock):
- *   ORDER   replay the order; ends when all its pieces are placed
- *   REST    everything else in file order; ends when nothing is pending
- *   DRAIN   nothing left to claim; waits for the fault threads' pages (with
- *           policy demand this is where the eager threads begin)
- *   DONE    n_unplaced is 0; one eager thread unregisters and ends the
+ *   ORDER   replay the order; ends when all its pieces are placed or parked
+ *   REST    everything else in the source's sequence; ends when nothing is
+ *           pending and no piece is under way
+ *   DRAIN   nothing left to claim; waits for the fault threads' pages and for
+ *           parked ones (with policy demand the eager threads begin here)
+ *   DONE    n_unplaced is 0; one placing thread unregisters and ends the
  *           fault threads, the others end
  * While a recording is under way, all wait.
  */
@@ -49,9 +68,11 @@
 #include "plugin/pager/fault-loop.h"
 #include "plugin/pager/page-states.h"
 #include "plugin/pager/pager-config.h"
+#include "plugin/pager/parked.h"
 #include "plugin/pager/piece.h"
 #include "plugin/pager/placer.h"
 #include "plugin/pager/ram-range.h"
+#include "plugin/pager/read-watch.h"
 #include "profiler/orders/replay.h"
 
 typedef enum {
@@ -65,19 +86,36 @@ typedef struct PagerBlock {
     const PageSourceBlock *layout;
     uint64_t unit_bytes; /* what it is loaded and placed in */
     PageStates states;
-    uint64_t host; /* 0: not attached; constant once a fault can come, as the
-                      next two */
+    uint64_t *in_order; /* constant: a bit for each page, whether the order
+                           has it; NULL: no order */
+    uint64_t host;      /* 0: not attached; constant once a fault can come, as
+                           the next two */
     RamKind kind;
     Placer placer;
     bool registered; /* set by pager_attach() and pager_give_back() */
 } PagerBlock;
 
+/* A fault thread's own. */
+typedef struct FaultWorker {
+    void *buf; /* of max_unit_bytes */
+    ReadSlot slot;
+} FaultWorker;
+
 typedef struct EagerThread {
     Pager *pager;
-    Piece *piece;   /* of READ_AHEAD_PIECE_BYTES; this and the next: its own */
-    bool gives_way; /* runs at a lower priority */
+    ReadSlot slot;
+    bool gives_way; /* runs at a lower priority; its own */
     pthread_t thread;
 } EagerThread;
+
+/* What is read next; for eager threads alone. */
+typedef struct Plan {
+    pthread_mutex_t lock; /* guards all below */
+    Replay *replay;       /* NULL: no order, or it is at its end */
+    size_t rest_block;    /* where the rest goes on: index into sequence */
+    uint64_t rest_page;
+    size_t *sequence; /* constant: the blocks as the source likes them */
+} Plan;
 
 typedef enum {
     OBSERVATION_NONE,
@@ -91,38 +129,64 @@ struct Pager {
     size_t n_blocks;    /* constant: the source's */
     PagerBlock *blocks; /* one for each of the source's; constant but for
                            the bits and what pager_attach() sets */
-    int uffd;           /* set by pager_attach() */
-    bool discarded;     /* the same: memory may have been discarded */
+    PagerBlock **attached_blocks; /* by address; set by pager_attach() before
+                                     a fault can come, as the next four */
+    size_t n_attached_blocks;
+    int uffd;
+    bool discarded; /* memory may have been discarded */
     FaultLoop *fault_loop;
-    GQueue held;             /* of Piece, claimed until the observation is over:
-                                constant till then, later of the eager thread
-                                that loads them */
-    uint64_t max_unit_bytes; /* constant: the largest unit */
-    void *fault_bufs;        /* so much for each fault thread */
+    uint64_t max_unit_bytes; /* constant: the largest of all blocks */
+    FaultWorker *fault_workers;
     EagerThread *eager_threads;
     unsigned n_eager_started;
+    pthread_t *place_threads;
+    unsigned n_place_started;
+    pthread_t watch_thread;
+    bool watch_started;
 
-    pthread_mutex_t lock; /* guards all down to the atomics */
-    pthread_cond_t changed;
+    Plan plan; /* its lock comes before lock */
+
+    pthread_mutex_t lock;    /* guards all down to the next lock; see also
+                                observation */
+    pthread_cond_t changed;  /* for eager threads and whoever waits from
+                                outside */
+    pthread_cond_t to_place; /* for placing threads: there is something, or it
+                                is over */
+    pthread_cond_t to_watch; /* for the watching thread: the same */
     PagerStage stage;
     bool attached;
     bool quit;
-    bool finished; /* loaded, and all fault threads have ended … */
-    bool told;     /* … and callbacks.loaded() has returned */
-    ObservationState observation;
+    bool finished;     /* loaded, and all fault threads have ended … */
+    bool ended;        /* … and callbacks.loaded() has returned, unless the
+                          snapshot was changed */
+    bool released;     /* what only loading needs is being freed */
+    unsigned n_checks; /* threads that look at it, which that waits for */
+    bool plan_is_out;  /* the stage has nothing more to claim */
     uint64_t observe_until_us; /* once attached */
-    bool held_taken;           /* what was held back is being loaded, or is */
-    bool failed;
-    uint64_t retries;  /* counts pager_retry() */
-    unsigned n_busy;   /* eager threads that hold claims */
-    Replay *replay;    /* NULL: no order */
-    size_t rest_block; /* where the rest goes on: index into sequence */
-    uint64_t rest_page;
-    size_t *sequence; /* constant: the blocks as the source likes them */
-    GQueue staged;    /* of Piece: read before there was a place for them */
-    uint64_t staged_bytes;
+    GQueue held; /* of Piece, claimed and without a buffer: held back until
+                    the observation is over; constant while it is on */
+    GQueue read; /* of Piece: to be placed */
+    uint64_t read_bytes; /* of their buffers */
+    unsigned n_pieces;   /* that are under way, from before they are claimed
+                            until they are placed or given up */
+    GQueue spare;        /* of Piece, of READ_AHEAD_PIECE_BYTES each: those
+                            that are not under way */
+    unsigned max_spare;  /* constant */
+    Parked *parked;
+    bool failed; /* a page has failed for good, and some are still parked */
+    bool order_is_in;   /* the order's pages: all, or there is no order */
+    char *changed_text; /* the snapshot was changed: in words; NULL: not */
+    bool tell_change;
+
+    pthread_mutex_t observe_lock; /* for noting a touch, and with lock for
+                                     setting observation */
+    _Atomic ObservationState observation;
 
     _Atomic uint64_t n_unplaced;    /* pages of attached blocks not placed */
     _Atomic uint64_t last_fault_us; /* when a demand fault came last */
     _Atomic bool heeds_removals;    /* see pager_heed_removals() */
+    _Atomic uint64_t last_touch;    /* of a page of the order: pager-plan.h */
+    _Atomic size_t n_parked;        /* at least as many as parked has */
+    _Atomic bool is_void;           /* the snapshot was changed: nothing more
+                                       is read */
 };

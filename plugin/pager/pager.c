@@ -10,11 +10,18 @@
 #include <unistd.h>
 
 #include "plugin/pager/pager-eager.h"
+#include "plugin/pager/pager-fail.h"
 #include "plugin/pager/pager-observe.h"
+#include "plugin/pager/pager-placing.h"
+#include "plugin/pager/pager-plan.h"
 #include "plugin/pager/pager-state.h"
 #include "profiler/orders/read-ahead.h"
 #include "util/clock.h"
 #include "util/thread.h"
+
+/* Pieces that may be waiting between the threads that read and those that
+ * place. */
+#define N_WAITING_PIECES 6
 
 /* ---- start ---- */
 
@@ -26,8 +33,7 @@ static bool init_blocks(Pager *pager)
     pager->max_unit_bytes = unit_bytes;
     pager->n_blocks = source->n_blocks;
     pager->blocks = g_new0(PagerBlock, source->n_blocks);
-    pager->sequence = g_new0(size_t, source->n_blocks);
-    source->sequence(source, pager->sequence);
+    pager->attached_blocks = g_new0(PagerBlock *, source->n_blocks);
     for (size_t i = 0; i < source->n_blocks; i++) {
         const PageSourceBlock *layout = &source->blocks[i];
         PagerBlock *block = &pager->blocks[i];
@@ -42,83 +48,111 @@ static bool init_blocks(Pager *pager)
     return true;
 }
 
-static void init_lock(Pager *pager)
+static bool init_workers(Pager *pager)
 {
-    pthread_mutex_init(&pager->lock, NULL);
-    clock_cond_init(&pager->changed);
-}
+    unsigned n = pager->config.n_fault_threads;
 
-static void *map_buffer(uint64_t len_bytes)
-{
-    void *buf = mmap(NULL, len_bytes, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    pager->fault_workers = g_new0(FaultWorker, n);
+    for (unsigned i = 0; i < n; i++) {
+        void *buf = mmap(NULL, pager->max_unit_bytes, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    return buf == MAP_FAILED ? NULL : buf;
-}
-
-static bool start_eager_thread(Pager *pager)
-{
-    EagerThread *self = &pager->eager_threads[pager->n_eager_started];
-
-    self->pager = pager;
-    self->piece = piece_new(READ_AHEAD_PIECE_BYTES);
-    if (!self->piece) {
-        return false;
+        if (buf == MAP_FAILED) {
+            return false;
+        }
+        pager->fault_workers[i].buf = buf;
     }
-    if (thread_start(&self->thread, "preheat-eager", pager_eager_thread, self) <
-        0) {
-        piece_free(self->piece);
-        return false;
-    }
-    pager->n_eager_started++;
     return true;
 }
 
-static Replay *new_replay(const PageOrder *order, const PageSource *source)
+static bool init_pieces(Pager *pager)
 {
-    g_autofree ReplayBlock *blocks = g_new(ReplayBlock, source->n_blocks);
+    const PagerConfig *config = &pager->config;
 
-    for (size_t i = 0; i < source->n_blocks; i++) {
-        const PageSourceBlock *block = &source->blocks[i];
+    pager->max_spare =
+        config->n_eager_threads + config->n_place_threads + N_WAITING_PIECES;
+    for (unsigned i = 0; i < pager->max_spare; i++) {
+        Piece *piece = piece_new(READ_AHEAD_PIECE_BYTES);
 
-        blocks[i] =
-            (ReplayBlock){block->name, block->page_bytes, block->n_pages};
+        if (!piece) {
+            return false;
+        }
+        g_queue_push_tail(&pager->spare, piece);
     }
-    return replay_new(order, blocks, source->n_blocks);
+    return true;
+}
+
+static void init_locks(Pager *pager)
+{
+    pthread_mutex_init(&pager->plan.lock, NULL);
+    pthread_mutex_init(&pager->lock, NULL);
+    clock_cond_init(&pager->changed);
+    clock_cond_init(&pager->to_place);
+    clock_cond_init(&pager->to_watch);
+    pthread_mutex_init(&pager->observe_lock, NULL);
+}
+
+static bool start_eager_threads(Pager *pager)
+{
+    unsigned n = pager->config.n_eager_threads;
+
+    pager->eager_threads = g_new0(EagerThread, n);
+    for (unsigned i = 0; i < n; i++) {
+        EagerThread *self = &pager->eager_threads[i];
+
+        self->pager = pager;
+        if (thread_start(&self->thread, "preheat-eager", pager_eager_thread,
+                         self) < 0) {
+            return false;
+        }
+        pager->n_eager_started++;
+    }
+    return true;
+}
+
+static bool start_threads(Pager *pager)
+{
+    unsigned n = pager->config.n_place_threads;
+
+    pager->place_threads = g_new0(pthread_t, n);
+    for (unsigned i = 0; i < n; i++) {
+        if (thread_start(&pager->place_threads[i], "preheat-place",
+                         pager_place_thread, pager) < 0) {
+            return false;
+        }
+        pager->n_place_started++;
+    }
+    /* Before there is anything to watch. */
+    if (!start_eager_threads(pager)) {
+        return false;
+    }
+    pager->watch_started = thread_start(&pager->watch_thread, "preheat-watch",
+                                        pager_watch_thread, pager) == 0;
+    return pager->watch_started;
 }
 
 static bool start(Pager *pager)
 {
     const PagerConfig *config = &pager->config;
+    const PageOrder *order = config->order;
+    bool has_plan = order && config->policy == LOAD_POLICY_ORDER;
 
-    if (!init_blocks(pager)) {
+    if (!init_blocks(pager) || !init_workers(pager) || !init_pieces(pager)) {
         return false;
     }
-    pager->fault_bufs =
-        map_buffer(config->n_fault_threads * pager->max_unit_bytes);
-    if (!pager->fault_bufs) {
-        return false;
-    }
-    if (config->policy == LOAD_POLICY_ORDER && config->order) {
-        pager->replay = new_replay(config->order, config->source);
-    }
-    if (config->order && config->observe.kind == OBSERVE_LEARNING) {
-        pager_hold_back(pager, config->order);
+    pager_plan_init(pager, has_plan ? order : NULL);
+    if (order && config->observe.kind == OBSERVE_LEARNING) {
+        pager_hold_back(pager, order);
     }
     pager->config.order = NULL;
+    pager->order_is_in = !has_plan;
     pager->stage = config->policy == LOAD_POLICY_DEMAND ? STAGE_DRAIN
-                   : pager->replay                      ? STAGE_ORDER
+                   : has_plan                           ? STAGE_ORDER
                                                         : STAGE_REST;
-    pager->observation = config->observe.kind == OBSERVE_NOTHING
-                             ? OBSERVATION_NONE
-                             : OBSERVATION_ON;
-    pager->eager_threads = g_new0(EagerThread, config->n_eager_threads);
-    while (pager->n_eager_started < config->n_eager_threads) {
-        if (!start_eager_thread(pager)) {
-            return false;
-        }
-    }
-    return true;
+    atomic_init(&pager->observation, config->observe.kind == OBSERVE_NOTHING
+                                         ? OBSERVATION_NONE
+                                         : OBSERVATION_ON);
+    return start_threads(pager);
 }
 
 Pager *pager_new(const PagerConfig *config, GError **error)
@@ -127,9 +161,8 @@ Pager *pager_new(const PagerConfig *config, GError **error)
 
     pager->config = *config;
     pager->uffd = -1;
-    init_lock(pager);
-    g_queue_init(&pager->staged);
-    g_queue_init(&pager->held);
+    pager->parked = parked_new();
+    init_locks(pager);
     if (!start(pager)) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
                     "%s: no memory or no threads for loading it",
@@ -146,9 +179,10 @@ static bool is_reached_locked(const Pager *pager, LoadGoal goal)
 {
     switch (goal) {
     case LOAD_GOAL_HOT:
-        return pager->attached && pager->stage != STAGE_ORDER;
+        return pager->attached && pager->stage != STAGE_ORDER &&
+               pager->order_is_in;
     case LOAD_GOAL_ALL:
-        return pager->told;
+        return pager->ended;
     case LOAD_GOAL_RECORDED:
         return pager_is_observed_locked(pager);
     }
@@ -157,14 +191,19 @@ static bool is_reached_locked(const Pager *pager, LoadGoal goal)
 
 bool pager_wait(Pager *pager, LoadGoal goal, GError **error)
 {
-    bool reached;
+    bool reached = false;
 
     pthread_mutex_lock(&pager->lock);
-    while (!(reached = is_reached_locked(pager, goal)) && !pager->quit) {
+    while (!pager->changed_text &&
+           !(reached = is_reached_locked(pager, goal)) && !pager->quit) {
         pthread_cond_wait(&pager->changed, &pager->lock);
     }
+    const char *changed_text = pager->changed_text;
     pthread_mutex_unlock(&pager->lock);
-    if (!reached) {
+    if (changed_text) {
+        g_set_error_literal(error, PAGER_ERROR, PAGER_ERROR_SNAPSHOT,
+                            changed_text);
+    } else if (!reached) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
                     "loading %s has been given up", pager->config.source->name);
     }
@@ -174,8 +213,7 @@ bool pager_wait(Pager *pager, LoadGoal goal, GError **error)
 void pager_retry(Pager *pager)
 {
     pthread_mutex_lock(&pager->lock);
-    pager->failed = false;
-    pager->retries++;
+    parked_retry(pager->parked);
     pthread_cond_broadcast(&pager->changed);
     pthread_mutex_unlock(&pager->lock);
 }
@@ -191,6 +229,7 @@ void pager_load_rest(Pager *pager)
     pthread_mutex_lock(&pager->lock);
     if (pager->stage == STAGE_DRAIN) {
         pager->stage = STAGE_REST;
+        pager->plan_is_out = false;
         pthread_cond_broadcast(&pager->changed);
     }
     pthread_mutex_unlock(&pager->lock);
@@ -201,14 +240,16 @@ LoadState pager_state(Pager *pager)
     LoadState state = LOAD_STATE_LOADING;
 
     pthread_mutex_lock(&pager->lock);
-    if (pager->finished) {
+    if (pager->changed_text) {
+        state = LOAD_STATE_FAILED;
+    } else if (pager->finished) {
         state = LOAD_STATE_LOADED;
     } else if (pager->failed) {
         state = LOAD_STATE_FAILED;
     } else if (!pager->attached) {
         state = LOAD_STATE_IDLE;
-    } else if (pager->observation == OBSERVATION_ON &&
-               pager->config.observe.kind == OBSERVE_RECORDING) {
+    } else if (pager->config.observe.kind == OBSERVE_RECORDING &&
+               !pager_is_observed_locked(pager)) {
         state = LOAD_STATE_RECORDING;
     }
     pthread_mutex_unlock(&pager->lock);
@@ -217,18 +258,29 @@ LoadState pager_state(Pager *pager)
 
 /* ---- end ---- */
 
-static void stop_eager_threads(Pager *pager)
+static void stop_threads(Pager *pager)
 {
     pthread_mutex_lock(&pager->lock);
     pager->quit = true;
-    pthread_cond_broadcast(&pager->changed);
-    pthread_mutex_unlock(&pager->lock);
-    for (unsigned i = 0; i < pager->n_eager_started; i++) {
-        pthread_join(pager->eager_threads[i].thread, NULL);
-        piece_free(pager->eager_threads[i].piece);
+    pager->released = true;
+    while (pager->n_checks > 0) {
+        pthread_cond_wait(&pager->changed, &pager->lock);
     }
-    pager->n_eager_started = 0;
-    g_clear_pointer(&pager->eager_threads, g_free);
+    pthread_cond_broadcast(&pager->changed);
+    pthread_cond_broadcast(&pager->to_place);
+    pthread_cond_broadcast(&pager->to_watch);
+    pthread_mutex_unlock(&pager->lock);
+    for (; pager->n_eager_started > 0; pager->n_eager_started--) {
+        pthread_join(pager->eager_threads[pager->n_eager_started - 1].thread,
+                     NULL);
+    }
+    for (; pager->n_place_started > 0; pager->n_place_started--) {
+        pthread_join(pager->place_threads[pager->n_place_started - 1], NULL);
+    }
+    if (pager->watch_started) {
+        pthread_join(pager->watch_thread, NULL);
+        pager->watch_started = false;
+    }
 }
 
 static void free_blocks(Pager *pager)
@@ -237,7 +289,18 @@ static void free_blocks(Pager *pager)
         page_states_clear(&pager->blocks[i].states);
     }
     g_clear_pointer(&pager->blocks, g_free);
-    g_clear_pointer(&pager->sequence, g_free);
+    g_clear_pointer(&pager->attached_blocks, g_free);
+}
+
+static void free_workers(Pager *pager)
+{
+    for (unsigned i = 0;
+         pager->fault_workers && i < pager->config.n_fault_threads; i++) {
+        if (pager->fault_workers[i].buf) {
+            munmap(pager->fault_workers[i].buf, pager->max_unit_bytes);
+        }
+    }
+    g_clear_pointer(&pager->fault_workers, g_free);
 }
 
 static void free_pieces(GQueue *pieces)
@@ -251,19 +314,18 @@ static void free_pieces(GQueue *pieces)
 
 void pager_release(Pager *pager)
 {
-    stop_eager_threads(pager);
+    stop_threads(pager);
     if (pager->blocks) {
         pager_give_back(pager);
     }
-    free_pieces(&pager->staged);
+    free_pieces(&pager->read);
     free_pieces(&pager->held);
-    g_clear_pointer(&pager->replay, replay_free);
+    free_pieces(&pager->spare);
+    pager_plan_clear(pager);
     free_blocks(pager);
-    if (pager->fault_bufs) {
-        munmap(pager->fault_bufs,
-               pager->config.n_fault_threads * pager->max_unit_bytes);
-        pager->fault_bufs = NULL;
-    }
+    free_workers(pager);
+    g_clear_pointer(&pager->eager_threads, g_free);
+    g_clear_pointer(&pager->place_threads, g_free);
 }
 
 void pager_free(Pager *pager)
@@ -272,7 +334,13 @@ void pager_free(Pager *pager)
         return;
     }
     pager_release(pager);
+    pthread_mutex_destroy(&pager->observe_lock);
+    pthread_cond_destroy(&pager->to_watch);
+    pthread_cond_destroy(&pager->to_place);
     pthread_cond_destroy(&pager->changed);
     pthread_mutex_destroy(&pager->lock);
+    pthread_mutex_destroy(&pager->plan.lock);
+    parked_free(pager->parked);
+    g_free(pager->changed_text);
     g_free(pager);
 }

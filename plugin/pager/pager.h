@@ -12,6 +12,7 @@
 #include <glib.h>
 
 #include "plugin/pager/pager-attach.h"
+#include "plugin/pager/pager-check.h"
 #include "plugin/pager/pager-config.h"
 #include "plugin/pager/ram-range.h"
 
@@ -20,10 +21,12 @@
  * Returns NULL with PAGER_ERROR_SYSTEM. */
 Pager *pager_new(const PagerConfig *config, GError **error);
 
-/* pager_attach(), which comes next, stands in pager-attach.h. */
+/* pager_attach(), which comes next, stands in pager-attach.h, and
+ * pager_check_untouched() in pager-check.h. */
 
 /* Wait until the goal is reached, also through failures that are mended.
- * Returns false with PAGER_ERROR_STATE when the pager ends before. */
+ * Returns false with PAGER_ERROR_STATE when the pager ends before, and with
+ * PAGER_ERROR_SNAPSHOT once the snapshot was changed. */
 bool pager_wait(Pager *pager, LoadGoal goal, GError **error);
 
 /* After callbacks.failed(): try again what has failed. */
@@ -36,6 +39,8 @@ void pager_load_rest(Pager *pager);
  * callbacks.observed() has been called when this returns. */
 void pager_end_observation(Pager *pager);
 
+/* LOAD_STATE_FAILED from when a page has failed until none is missing for
+ * that; for good once the snapshot was changed. */
 LoadState pager_state(Pager *pager);
 
 /* Once every page is in: join the threads, and free all that only loading

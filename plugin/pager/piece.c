@@ -49,8 +49,21 @@ bool piece_claim(Piece *piece, PageStates *states, const PageSpan *span,
     return true;
 }
 
-void piece_set_page(Piece *piece, size_t block, uint64_t page)
+void piece_set_page(Piece *piece, size_t block, uint64_t page, PlacedBy why)
 {
     piece->read.span = (PageSpan){block, page, 1};
     page_window_set_one(&piece->window, page);
+    piece->why = why;
+    piece->waited_for = piece->is_retry = piece->is_zero = false;
+}
+
+void piece_take_over(Piece *piece, Piece *claimed)
+{
+    void *buf = piece->read.buf;
+    uint64_t buf_len_bytes = piece->buf_len_bytes;
+
+    *piece = *claimed;
+    piece->read.buf = buf;
+    piece->buf_len_bytes = buf_len_bytes;
+    piece_free(claimed);
 }

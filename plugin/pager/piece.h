@@ -23,6 +23,9 @@ typedef struct Piece {
     PageRead read;
     PageWindow window;
     PlacedBy why;
+    bool waited_for;        /* by whoever has touched its one page */
+    bool is_retry;          /* its one page was taken from the parked ones */
+    bool is_zero;           /* its one page is to be placed as zeroes */
     uint64_t buf_len_bytes; /* 0: read.buf is not the piece's own */
 } Piece;
 
@@ -40,4 +43,8 @@ bool piece_claim(Piece *piece, PageStates *states, const PageSpan *span,
 
 /* Make it a piece of one page, which the caller has claimed, or which is in
  * flight elsewhere. */
-void piece_set_page(Piece *piece, size_t block, uint64_t page);
+void piece_set_page(Piece *piece, size_t block, uint64_t page, PlacedBy why);
+
+/* Take over what claimed, a piece without a buffer, has claimed; frees
+ * that. */
+void piece_take_over(Piece *piece, Piece *claimed);

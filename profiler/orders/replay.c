@@ -15,6 +15,11 @@
  * pages between them too. */
 #define MAX_GAP_PAGES 8
 
+/* A span ends where so many of its pages in a row are not to be read: as many
+ * as the largest piece has.  What a span has between is read along, or
+ * skipped by who reads. */
+#define MAX_HOLE_PAGES 256
+
 typedef struct ReplaySpan {
     PageSpan span;
     uint32_t phase;
@@ -94,32 +99,93 @@ static uint32_t *phase_of_extents(const PageOrder *order, guint *ret_n_phases)
     return phase_of;
 }
 
-/* The segments as spans: phase by phase, each in file order, which is the
- * sequence that they are in. */
-static GArray *spans_by_phase(const GArray *segments, const uint32_t *phase_of,
-                              guint n_phases)
+/* The first page from page on that is to be read (or is not, with wanted
+ * false), below end; else end. */
+static uint64_t next_page(const uint64_t *bitmap, bool wanted, uint64_t page,
+                          uint64_t end)
+{
+    while (page < end) {
+        uint64_t word =
+            (wanted ? bitmap[page / 64] : ~bitmap[page / 64]) >> (page % 64);
+
+        if (word != 0) {
+            return MIN(page + (uint64_t)__builtin_ctzll(word), end);
+        }
+        page = (page / 64 + 1) * 64;
+    }
+    return end;
+}
+
+/* Append the parts of a segment that have pages to be read. */
+static void append_spans(GArray *spans, const PageSegment *segment,
+                         const uint64_t *bitmap, uint32_t phase)
+{
+    uint64_t end = segment->span.first_page + segment->span.n_pages;
+    uint64_t first = next_page(bitmap, true, segment->span.first_page, end);
+
+    while (first < end) {
+        ReplaySpan part = {
+            .span = {.block = segment->span.block, .first_page = first},
+            .phase = phase,
+        };
+        uint64_t stop;
+        uint64_t next = first;
+
+        do {
+            stop = next_page(bitmap, false, next, end);
+            next = next_page(bitmap, true, stop, end);
+        } while (next < end && next - stop < MAX_HOLE_PAGES);
+        part.span.n_pages = stop - first;
+        g_array_append_val(spans, part);
+        first = next;
+    }
+}
+
+/* The segments as spans, in the sequence that they are in. */
+static GArray *spans_of(const GArray *segments, const ReplayBlock *blocks,
+                        const uint32_t *phase_of)
 {
     GArray *spans =
         g_array_sized_new(FALSE, FALSE, sizeof(ReplaySpan), segments->len);
-    g_autofree guint *start = g_new0(guint, n_phases + 1);
 
     for (guint i = 0; i < segments->len; i++) {
-        start[phase_of[segment_at(segments, i)->extent] + 1]++;
+        const PageSegment *segment = segment_at(segments, i);
+        const uint64_t *bitmap = blocks[segment->span.block].bitmap;
+        const ReplaySpan whole = {
+            .span = segment->span,
+            .phase = phase_of[segment->extent],
+        };
+
+        if (bitmap) {
+            append_spans(spans, segment, bitmap, whole.phase);
+        } else {
+            g_array_append_val(spans, whole);
+        }
+    }
+    return spans;
+}
+
+/* Spans phase by phase, each in file order, which is the sequence that they
+ * are in. */
+static GArray *sort_by_phase(const GArray *spans, guint n_phases)
+{
+    GArray *sorted =
+        g_array_sized_new(FALSE, FALSE, sizeof(ReplaySpan), spans->len);
+    g_autofree guint *start = g_new0(guint, n_phases + 1);
+
+    for (guint i = 0; i < spans->len; i++) {
+        start[g_array_index(spans, ReplaySpan, i).phase + 1]++;
     }
     for (guint i = 0; i < n_phases; i++) {
         start[i + 1] += start[i];
     }
-    g_array_set_size(spans, segments->len);
-    for (guint i = 0; i < segments->len; i++) {
-        const PageSegment *segment = segment_at(segments, i);
-        uint32_t phase = phase_of[segment->extent];
+    g_array_set_size(sorted, spans->len);
+    for (guint i = 0; i < spans->len; i++) {
+        const ReplaySpan *span = &g_array_index(spans, ReplaySpan, i);
 
-        g_array_index(spans, ReplaySpan, start[phase]++) = (ReplaySpan){
-            .span = segment->span,
-            .phase = phase,
-        };
+        g_array_index(sorted, ReplaySpan, start[span->phase]++) = *span;
     }
-    return spans;
+    return sorted;
 }
 
 /* Join sorted spans of one phase that lie near each other. */
@@ -164,8 +230,9 @@ Replay *replay_new(const PageOrder *order, const ReplayBlock *blocks,
 
     replay->segments = known_segments(order, blocks, n_blocks);
     replay->phase_of = phase_of_extents(order, &n_phases);
-    replay->spans =
-        spans_by_phase(replay->segments, replay->phase_of, n_phases);
+    g_autoptr(GArray) spans =
+        spans_of(replay->segments, blocks, replay->phase_of);
+    replay->spans = sort_by_phase(spans, n_phases);
     join_neighbours(replay->spans);
     replay->next = each_itself(replay->spans->len);
     return replay;
@@ -221,6 +288,24 @@ bool replay_next(Replay *replay, uint64_t max_pages, PageSpan *ret_span)
         go_to(replay, replay->at + 1);
     }
     return true;
+}
+
+void replay_mark_pages(const Replay *replay, size_t block, uint64_t *bitmap)
+{
+    for (guint i = 0; i < replay->segments->len; i++) {
+        const PageSegment *segment = segment_at(replay->segments, i);
+        uint64_t end = segment->span.first_page + segment->span.n_pages;
+        uint64_t page = segment->span.first_page;
+
+        while (segment->span.block == block && page < end) {
+            uint64_t word_end = MIN((page / 64 + 1) * 64, end);
+            uint64_t n = word_end - page;
+
+            bitmap[page / 64] |= (n == 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1)
+                                 << (page % 64);
+            page = word_end;
+        }
+    }
 }
 
 /* The phase that has page; false: none. */

@@ -23,6 +23,8 @@ typedef struct ReplayBlock {
     const char *name; /* borrowed while the replay is made */
     uint64_t page_bytes;
     uint64_t n_pages;
+    const uint64_t *bitmap; /* bit i: page i is to be read; NULL: all are.
+                               Borrowed as well */
 } ReplayBlock;
 
 typedef struct Replay Replay;
@@ -30,7 +32,8 @@ typedef struct Replay Replay;
 /* To replay order on blocks, which are in the sequence of the file.  Blocks
  * and pages of order that are not among them, and blocks with pages of another
  * size, are left out; order and blocks may be freed afterwards.  Takes time in
- * proportion to the order's extents, whatever their size. */
+ * proportion to the order's extents, whatever their size, and to the bitmaps
+ * under them. */
 Replay *replay_new(const PageOrder *order, const ReplayBlock *blocks,
                    size_t n_blocks);
 
@@ -43,6 +46,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Replay, replay_free)
  * was skipped by replay_steer() has then been given as well.  A page may be
  * given more than once. */
 bool replay_next(Replay *replay, uint64_t max_pages, PageSpan *ret_span);
+
+/* Set the bit of each page of the block that the order has. */
+void replay_mark_pages(const Replay *replay, size_t block, uint64_t *bitmap);
 
 /* The guest has just touched page, which was not there yet.  Returns whether
  * it is one of the order's. */

@@ -7,6 +7,8 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "formats/error.h"
+
 static uint64_t mix(uint64_t x)
 {
     x ^= x >> 30;
@@ -95,21 +97,49 @@ bool fake_page_is_right(const RamImage *snapshot, size_t block, uint64_t page,
 struct FakeSource {
     PageSource base;
     const RamImage *snapshot;
+    bool is_reversed;
 
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t changed;
-    bool broken;
-    size_t broken_block;
-    uint64_t broken_page;
-    bool shut;
+    GArray *broken; /* of PageSpan, of one page each */
+    bool all_broken;
+    bool small_broken;
+    unsigned one_in; /* 0: none */
+    unsigned n_until_broken;
+    uint64_t shut_pages; /* reads of so many pages wait; 0: none */
     unsigned n_waiting;
+    bool is_changed;
     GArray *reads; /* of PageSpan */
+
+    bool is_asynchronous;
+    bool quit;
+    GQueue submitted; /* of PageRead */
+    GHashTable *done; /* PageRead -> its result */
+    pthread_t thread;
 };
 
-static bool is_broken_locked(const FakeSource *source, const PageSpan *read)
+static bool is_page_broken_locked(const FakeSource *source,
+                                  const PageSpan *read)
 {
-    return source->broken && source->broken_block == read->block &&
-           source->broken_page - read->first_page < read->n_pages;
+    for (guint i = 0; i < source->broken->len; i++) {
+        const PageSpan *page = &g_array_index(source->broken, PageSpan, i);
+
+        if (page->block == read->block &&
+            page->first_page - read->first_page < read->n_pages) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_broken_locked(FakeSource *source, const PageSpan *read)
+{
+    if (source->one_in != 0 && --source->n_until_broken == 0) {
+        source->n_until_broken = source->one_in;
+        return true;
+    }
+    return source->all_broken || (source->small_broken && read->n_pages == 1) ||
+           is_page_broken_locked(source, read);
 }
 
 /* Whether the read succeeds. */
@@ -119,7 +149,7 @@ static bool admit(FakeSource *source, const PageSpan *read)
     g_array_append_val(source->reads, *read);
     source->n_waiting++;
     pthread_cond_broadcast(&source->changed);
-    while (source->shut && read->n_pages > 1) {
+    while (source->shut_pages != 0 && read->n_pages >= source->shut_pages) {
         pthread_cond_wait(&source->changed, &source->lock);
     }
     source->n_waiting--;
@@ -154,7 +184,16 @@ static int fake_read(PageSource *base, PageRead *read)
 
 static void fake_sequence(const PageSource *base, size_t *ret_blocks)
 {
-    page_source_sequence_of(((const FakeSource *)base)->snapshot, ret_blocks);
+    const FakeSource *source = (const FakeSource *)base;
+    size_t n_blocks = source->snapshot->n_blocks;
+
+    page_source_sequence_of(source->snapshot, ret_blocks);
+    for (size_t i = 0; source->is_reversed && i < n_blocks / 2; i++) {
+        size_t block = ret_blocks[i];
+
+        ret_blocks[i] = ret_blocks[n_blocks - 1 - i];
+        ret_blocks[n_blocks - 1 - i] = block;
+    }
 }
 
 static void fake_describe(const PageSource *base, size_t block, uint64_t page,
@@ -167,6 +206,20 @@ static void fake_describe(const PageSource *base, size_t block, uint64_t page,
                            page * FAKE_PAGE_BYTES;
 }
 
+static bool fake_check(PageSource *base, GError **error)
+{
+    FakeSource *source = (FakeSource *)base;
+
+    pthread_mutex_lock(&source->lock);
+    bool is_changed = source->is_changed;
+    pthread_mutex_unlock(&source->lock);
+    if (is_changed) {
+        g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_CHANGED,
+                    "%s: was changed", base->name);
+    }
+    return !is_changed;
+}
+
 FakeSource *fake_source_new(const RamImage *snapshot)
 {
     FakeSource *source = g_new0(FakeSource, 1);
@@ -175,8 +228,11 @@ FakeSource *fake_source_new(const RamImage *snapshot)
     source->base.read = fake_read;
     source->base.sequence = fake_sequence;
     source->base.describe = fake_describe;
+    source->base.check = fake_check;
     source->snapshot = snapshot;
+    source->broken = g_array_new(FALSE, FALSE, sizeof(PageSpan));
     source->reads = g_array_new(FALSE, FALSE, sizeof(PageSpan));
+    source->done = g_hash_table_new(NULL, NULL);
     pthread_mutex_init(&source->lock, NULL);
     pthread_cond_init(&source->changed, NULL);
     return source;
@@ -187,35 +243,149 @@ PageSource *fake_source_base(FakeSource *source)
     return &source->base;
 }
 
+static void end_thread(FakeSource *source)
+{
+    pthread_mutex_lock(&source->lock);
+    source->quit = true;
+    pthread_cond_broadcast(&source->changed);
+    pthread_mutex_unlock(&source->lock);
+    pthread_join(source->thread, NULL);
+}
+
 void fake_source_free(FakeSource *source)
 {
+    if (source->is_asynchronous) {
+        end_thread(source);
+    }
     pthread_mutex_destroy(&source->lock);
     pthread_cond_destroy(&source->changed);
+    g_array_unref(source->broken);
     g_array_unref(source->reads);
+    g_hash_table_destroy(source->done);
     g_free(source->base.blocks);
     g_free(source);
 }
 
+/* ---- asynchronous reads ---- */
+
+static void fake_submit(PageSource *base, PageRead *read)
+{
+    FakeSource *source = (FakeSource *)base;
+
+    pthread_mutex_lock(&source->lock);
+    g_queue_push_tail(&source->submitted, read);
+    pthread_cond_broadcast(&source->changed);
+    pthread_mutex_unlock(&source->lock);
+}
+
+static int fake_complete(PageSource *base, PageRead *read)
+{
+    FakeSource *source = (FakeSource *)base;
+    void *result;
+
+    pthread_mutex_lock(&source->lock);
+    while (!g_hash_table_lookup_extended(source->done, read, NULL, &result)) {
+        pthread_cond_wait(&source->changed, &source->lock);
+    }
+    g_hash_table_remove(source->done, read);
+    pthread_mutex_unlock(&source->lock);
+    return GPOINTER_TO_INT(result);
+}
+
+/* The read submitted last comes first: nobody may rely on a sequence. */
+static void *read_submitted(void *opaque)
+{
+    FakeSource *source = opaque;
+
+    pthread_mutex_lock(&source->lock);
+    while (!source->quit) {
+        PageRead *read = g_queue_pop_tail(&source->submitted);
+
+        if (!read) {
+            pthread_cond_wait(&source->changed, &source->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&source->lock);
+        int rc = fake_read(&source->base, read);
+        pthread_mutex_lock(&source->lock);
+        g_hash_table_insert(source->done, read, GINT_TO_POINTER(rc));
+        pthread_cond_broadcast(&source->changed);
+    }
+    pthread_mutex_unlock(&source->lock);
+    return NULL;
+}
+
+void fake_source_make_asynchronous(FakeSource *source)
+{
+    source->base.submit = fake_submit;
+    source->base.complete = fake_complete;
+    source->is_asynchronous = true;
+    int rc = pthread_create(&source->thread, NULL, read_submitted, source);
+    /* Fails only for want of memory. */
+    g_assert(rc == 0);
+}
+
+/* ---- what can go wrong ---- */
+
 void fake_source_break(FakeSource *source, size_t block, uint64_t page)
 {
+    const PageSpan broken = {block, page, 1};
+
     pthread_mutex_lock(&source->lock);
-    source->broken = true;
-    source->broken_block = block;
-    source->broken_page = page;
+    g_array_append_val(source->broken, broken);
+    pthread_mutex_unlock(&source->lock);
+}
+
+static void set_flag(FakeSource *source, bool *flag, bool value)
+{
+    pthread_mutex_lock(&source->lock);
+    *flag = value;
+    pthread_cond_broadcast(&source->changed);
+    pthread_mutex_unlock(&source->lock);
+}
+
+void fake_source_break_all(FakeSource *source)
+{
+    set_flag(source, &source->all_broken, true);
+}
+
+void fake_source_break_small(FakeSource *source)
+{
+    set_flag(source, &source->small_broken, true);
+}
+
+void fake_source_break_one_in(FakeSource *source, unsigned n)
+{
+    pthread_mutex_lock(&source->lock);
+    source->one_in = n;
+    source->n_until_broken = n;
     pthread_mutex_unlock(&source->lock);
 }
 
 void fake_source_mend(FakeSource *source)
 {
     pthread_mutex_lock(&source->lock);
-    source->broken = false;
+    g_array_set_size(source->broken, 0);
+    source->all_broken = false;
+    source->small_broken = false;
+    source->one_in = 0;
     pthread_mutex_unlock(&source->lock);
 }
 
-void fake_source_shut(FakeSource *source)
+void fake_source_change(FakeSource *source)
+{
+    set_flag(source, &source->is_changed, true);
+}
+
+void fake_source_reverse(FakeSource *source)
+{
+    source->is_reversed = true;
+}
+
+void fake_source_shut(FakeSource *source, uint64_t n_pages)
 {
     pthread_mutex_lock(&source->lock);
-    source->shut = true;
+    source->shut_pages = n_pages;
     pthread_mutex_unlock(&source->lock);
 }
 
@@ -231,7 +401,7 @@ void fake_source_await_waiting(FakeSource *source)
 void fake_source_open(FakeSource *source)
 {
     pthread_mutex_lock(&source->lock);
-    source->shut = false;
+    source->shut_pages = 0;
     pthread_cond_broadcast(&source->changed);
     pthread_mutex_unlock(&source->lock);
 }

@@ -39,15 +39,32 @@ FakeSource *fake_source_new(const RamImage *snapshot);
 PageSource *fake_source_base(FakeSource *source);
 void fake_source_free(FakeSource *source);
 
-/* From the next read on, fail reads that touch this page, with EIO. */
+/* From the next read on, fail reads that touch this page, with EIO; it may be
+ * said of several pages.  Or of every one, or of one read in so many, whatever
+ * its pages are.  Mended, all reads work again. */
 void fake_source_break(FakeSource *source, size_t block, uint64_t page);
+void fake_source_break_all(FakeSource *source);
+void fake_source_break_one_in(FakeSource *source, unsigned n);
 void fake_source_mend(FakeSource *source);
 
-/* Let reads of more than one page wait until fake_source_open(), and wait
- * until one does. */
-void fake_source_shut(FakeSource *source);
+/* Fail reads of one page only, as fault threads make them. */
+void fake_source_break_small(FakeSource *source);
+
+/* Let reads of n_pages or more wait until fake_source_open(), and wait until
+ * one does. */
+void fake_source_shut(FakeSource *source, uint64_t n_pages);
 void fake_source_await_waiting(FakeSource *source);
 void fake_source_open(FakeSource *source);
+
+/* The snapshot is changed from now on. */
+void fake_source_change(FakeSource *source);
+
+/* Before the pager is made: have a thread of the source's read what is
+ * submitted. */
+void fake_source_make_asynchronous(FakeSource *source);
+
+/* Before the pager is made: prefer the blocks from the last to the first. */
+void fake_source_reverse(FakeSource *source);
 
 /* The reads so far: how many, and the i-th. */
 size_t fake_source_n_reads(FakeSource *source);

@@ -4,6 +4,8 @@
 #include "tests/pager/pager-world.h"
 #include "util/clock.h"
 
+#include <inttypes.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -18,6 +20,17 @@ static void on_failed(void *opaque, const PagerFailure *failure)
     pthread_mutex_lock(&world->lock);
     world->n_failed++;
     world->failure = *failure;
+    pthread_cond_broadcast(&world->changed);
+    pthread_mutex_unlock(&world->lock);
+}
+
+static void on_slow(void *opaque, const PagerSlowRead *slow)
+{
+    World *world = opaque;
+
+    pthread_mutex_lock(&world->lock);
+    world->n_slow++;
+    world->slow = *slow;
     pthread_cond_broadcast(&world->changed);
     pthread_mutex_unlock(&world->lock);
 }
@@ -44,13 +57,23 @@ static void on_loaded(void *opaque)
     set_flag(world, &world->loaded);
 }
 
-void world_await_failure(World *world)
+static void await_count(World *world, const unsigned *count, unsigned n)
 {
     pthread_mutex_lock(&world->lock);
-    while (world->n_failed == 0) {
+    while (*count < n) {
         pthread_cond_wait(&world->changed, &world->lock);
     }
     pthread_mutex_unlock(&world->lock);
+}
+
+void world_await_failures(World *world, unsigned n)
+{
+    await_count(world, &world->n_failed, n);
+}
+
+void world_await_slow(World *world)
+{
+    await_count(world, &world->n_slow, 1);
 }
 
 static uint8_t *map_memory(RamKind kind)
@@ -101,10 +124,12 @@ void world_start(World *world, LoadPolicy policy, const PageOrder *order)
         .policy = policy,
         .stats = world->stats,
         .observe = world->observe,
+        .slow_read_us = world->slow_read_us,
         .max_staged_bytes = UINT64_C(1) << 20,
         .n_fault_threads = 3,
         .n_eager_threads = 2,
-        .callbacks = {on_failed, on_observed, on_loaded, world},
+        .n_place_threads = 2,
+        .callbacks = {on_failed, on_slow, on_observed, on_loaded, world},
     };
     g_autoptr(GError) error = NULL;
 
@@ -180,4 +205,62 @@ PageOrder *world_order(const World *world, size_t block, uint64_t first_page,
         page_order_append(order, &extent);
     }
     return order;
+}
+
+void world_assert_all_right(const World *world)
+{
+    for (size_t block = 0; block < WORLD_N_BLOCKS; block++) {
+        for (uint64_t page = 0; page < WORLD_N_PAGES; page++) {
+            if (!world_page_is_right(world, block, page)) {
+                fail_msg("block %zu page %" PRIu64 " is wrong", block, page);
+            }
+        }
+    }
+}
+
+json_int_t world_stat(const World *world, const char *group, const char *name)
+{
+    json_t *stats = load_stats_to_json(world->stats, LOAD_POLICY_DEMAND,
+                                       LOAD_STATE_LOADING);
+    json_t *object = group ? json_object_get(stats, group) : stats;
+    json_int_t value = json_integer_value(json_object_get(object, name));
+
+    json_decref(stats);
+    return value;
+}
+
+void world_await_state(const World *world, LoadState state)
+{
+    while (pager_state(world->pager) != state) {
+        sched_yield();
+    }
+}
+
+json_int_t world_n_placed(const World *world)
+{
+    return world_stat(world, "pages", "by-fault") +
+           world_stat(world, "pages", "by-order") +
+           world_stat(world, "pages", "by-rest");
+}
+
+static void *touch(void *opaque)
+{
+    PageToucher *toucher = opaque;
+
+    toucher->right =
+        world_page_is_right(toucher->world, toucher->block, toucher->page);
+    return NULL;
+}
+
+void world_begin_touch(const World *world, PageToucher *toucher, size_t block,
+                       uint64_t page)
+{
+    *toucher = (PageToucher){.world = world, .block = block, .page = page};
+    assert_int_equal(pthread_create(&toucher->thread, NULL, touch, toucher), 0);
+}
+
+bool world_end_touch(PageToucher *toucher)
+{
+    pthread_join(toucher->thread, NULL);
+    return toucher->right;
 }

@@ -25,13 +25,16 @@ typedef struct World {
     FakeSource *source;
     LoadStats *stats;
     PagerObserve observe;
+    uint64_t slow_read_us; /* 0: reads are not watched */
     Pager *pager;
     uint8_t *memory[WORLD_N_BLOCKS];
 
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t changed;
     unsigned n_failed;
-    PagerFailure failure;
+    PagerFailure failure; /* the last one; its strings may be gone */
+    unsigned n_slow;
+    PagerSlowRead slow; /* the same */
     bool observed;
     bool loaded;
 } World;
@@ -49,13 +52,43 @@ void world_start(World *world, LoadPolicy policy, const PageOrder *order);
 void world_attach(World *world);
 void world_await(World *world, LoadGoal goal);
 
-/* Wait until the pager has said that it failed. */
-void world_await_failure(World *world);
+/* Wait until the pager has said so often in all that it failed. */
+void world_await_failures(World *world, unsigned n);
+
+/* Wait until it has said that a read is slow. */
+void world_await_slow(World *world);
 
 uint8_t *world_page(const World *world, size_t block, uint64_t page);
 
 /* Whether the page holds what the snapshot has of it. */
 bool world_page_is_right(const World *world, size_t block, uint64_t page);
+
+void world_assert_all_right(const World *world);
+
+/* A number of the statistics; group: NULL, or the object that it is in. */
+json_int_t world_stat(const World *world, const char *group, const char *name);
+
+/* Wait until the pager has that state; failures end a moment later than who
+ * waited for a page is woken. */
+void world_await_state(const World *world, LoadState state);
+
+/* How many pages have been placed. */
+json_int_t world_n_placed(const World *world);
+
+/* A guest's thread that touches a page. */
+typedef struct PageToucher {
+    const World *world;
+    size_t block;
+    uint64_t page;
+    bool right;
+    pthread_t thread;
+} PageToucher;
+
+void world_begin_touch(const World *world, PageToucher *toucher, size_t block,
+                       uint64_t page);
+
+/* Wait until it has the page.  Returns whether that was right. */
+bool world_end_touch(PageToucher *toucher);
 
 /* The pages from first_page on, backwards: the guest's way, not the file's. */
 PageOrder *world_order(const World *world, size_t block, uint64_t first_page,

@@ -352,6 +352,7 @@ static Pager *start_pager(FakeSource *source, LoadStats *stats)
         .stats = stats,
         .n_fault_threads = 2,
         .n_eager_threads = 2,
+        .n_place_threads = 2,
     };
     g_autoptr(GError) error = NULL;
     Pager *pager = pager_new(&config, &error);

@@ -372,6 +372,27 @@ static void assert_names(const json_t *object, const char *expected)
     assert_string_equal(names, expected);
 }
 
+static void failed_pages_are_as_many_as_said_last(void **state)
+{
+    LoadStats *stats = load_stats_new(0);
+
+    load_stats_set_failed(stats, 7, 2);
+    load_stats_set_failed(stats, 5, 1);
+    load_stats_slow_read(stats);
+    load_stats_slow_read(stats);
+    json_t *json =
+        load_stats_to_json(stats, LOAD_POLICY_ORDER, LOAD_STATE_FAILED);
+    assert_int_equal(json_integer_value(json_object_get(json, "failed-pages")),
+                     5);
+    assert_int_equal(
+        json_integer_value(json_object_get(json, "failed-pages-waited-for")),
+        1);
+    assert_int_equal(json_integer_value(json_object_get(json, "slow-reads")),
+                     2);
+    json_decref(json);
+    load_stats_free(stats);
+}
+
 static void the_json_form_has_exactly_the_documented_fields(void **state)
 {
     static const uint32_t threads[] = {100, 200, 300};
@@ -381,9 +402,10 @@ static void the_json_form_has_exactly_the_documented_fields(void **state)
 
     assert_names(json,
                  "blocktime-ms bytes-read demand-faults device-state-ms "
-                 "huge-pages latency-dist latency-us loaded-ms order-done-ms "
+                 "failed-pages failed-pages-waited-for huge-pages latency-dist "
+                 "latency-us loaded-ms order-done-ms "
                  "other-blocktime-ms other-demand-faults pages policy "
-                 "qemu-ready-ms resumed-ms state vcpu-blocktime-ms "
+                 "qemu-ready-ms resumed-ms slow-reads state vcpu-blocktime-ms "
                  "vcpu-demand-faults");
     assert_names(json_object_get(json, "latency-us"), "max p50 p99");
     assert_names(
@@ -426,6 +448,7 @@ int main(void)
         cmocka_unit_test(pages_and_bytes_add_up),
         cmocka_unit_test(a_page_that_comes_late_is_one_that_a_fault_placed),
         cmocka_unit_test(what_was_held_back_is_told_when_all_is_learned),
+        cmocka_unit_test(failed_pages_are_as_many_as_said_last),
         cmocka_unit_test(the_json_form_has_exactly_the_documented_fields),
     };
 

@@ -91,8 +91,9 @@ static void pages_in_the_file_are_pending_and_all_others_placed(void **state)
 
         assert_int_equal(page_states_is_owed(&states, page), in_file);
         assert_int_equal(page_states_is_placed(&states, page), !in_file);
-        assert_int_equal(page_states_next_pending(&states, page) == page,
-                         in_file);
+        assert_int_equal(
+            page_states_next_pending(&states, page, states.n_pages) == page,
+            in_file);
     }
     page_states_clear(&states);
 }
@@ -102,7 +103,7 @@ static void a_block_without_pages_has_nothing_pending(void **state)
     PageStates states;
 
     assert_true(page_states_init(&states, NULL, 0));
-    assert_int_equal(page_states_next_pending(&states, 0), 0);
+    assert_int_equal(page_states_next_pending(&states, 0, states.n_pages), 0);
     page_states_clear(&states);
 }
 
@@ -123,13 +124,19 @@ static void the_next_pending_page_is_found_over_empty_words(void **state)
     PageStates states;
 
     states_init(&states, bitmap);
-    assert_int_equal(page_states_next_pending(&states, 0), 128);
-    assert_int_equal(page_states_next_pending(&states, 128), 128);
-    assert_int_equal(page_states_next_pending(&states, 129), 320);
-    assert_int_equal(page_states_next_pending(&states, 321), 639);
-    assert_int_equal(page_states_next_pending(&states, 639), 639);
-    assert_int_equal(page_states_next_pending(&states, 640), N_PAGES);
-    assert_int_equal(page_states_next_pending(&states, N_PAGES), N_PAGES);
+    assert_int_equal(page_states_next_pending(&states, 0, states.n_pages), 128);
+    assert_int_equal(page_states_next_pending(&states, 128, states.n_pages),
+                     128);
+    assert_int_equal(page_states_next_pending(&states, 129, states.n_pages),
+                     320);
+    assert_int_equal(page_states_next_pending(&states, 321, states.n_pages),
+                     639);
+    assert_int_equal(page_states_next_pending(&states, 639, states.n_pages),
+                     639);
+    assert_int_equal(page_states_next_pending(&states, 640, states.n_pages),
+                     N_PAGES);
+    assert_int_equal(page_states_next_pending(&states, N_PAGES, states.n_pages),
+                     N_PAGES);
     page_states_clear(&states);
 }
 
@@ -162,8 +169,9 @@ static void a_claim_takes_exactly_its_pages_over_word_borders(void **state)
             bool claimed = page >= claims[i].first_page &&
                            page - claims[i].first_page < claims[i].n_pages;
 
-            assert_int_equal(page_states_next_pending(&states, page) != page,
-                             claimed);
+            assert_int_equal(
+                page_states_next_pending(&states, page, states.n_pages) != page,
+                claimed);
             assert_true(page_states_is_owed(&states, page));
             assert_false(page_states_is_placed(&states, page));
         }
@@ -185,7 +193,8 @@ a_claim_leaves_out_what_was_claimed_or_is_not_in_the_file(void **state)
     assert_int_equal(window.words[0], 0xfc03);
     assert_int_equal(window.words[1], 0x1);
     assert_int_equal(page_states_claim(&states, 0, 100, &window), 0);
-    assert_int_equal(page_states_next_pending(&states, 0), N_PAGES);
+    assert_int_equal(page_states_next_pending(&states, 0, states.n_pages),
+                     N_PAGES);
     page_states_clear(&states);
 }
 
@@ -393,8 +402,9 @@ static void dropped_pages_count_as_placed_exactly_those(void **state)
 
             assert_int_equal(page_states_is_owed(&states, page), !dropped);
             assert_int_equal(page_states_is_placed(&states, page), dropped);
-            assert_int_equal(page_states_next_pending(&states, page) != page,
-                             dropped);
+            assert_int_equal(
+                page_states_next_pending(&states, page, states.n_pages) != page,
+                dropped);
         }
         assert_int_equal(page_states_drop(&states, 0, N_PAGES),
                          N_PAGES - drops[i].n_pages);
@@ -431,7 +441,52 @@ static void a_page_that_is_being_placed_is_not_dropped(void **state)
     page_states_clear(&states);
 }
 
+static void a_page_that_is_given_back_can_be_taken_again(void **state)
+{
+    PageStates states;
+    PageWindow window;
+    PageWindow one;
+
+    states_init(&states, all_pages);
+    page_states_claim(&states, 60, 10, &window);
+    page_states_take(&states, &window);
+    page_states_give_back(&states, 64);
+    assert_true(page_states_is_owed(&states, 64));
+    assert_false(page_states_is_owed(&states, 63));
+    assert_false(page_states_is_placed(&states, 64));
+    /* It stays claimed. */
+    assert_int_equal(page_states_next_pending(&states, 60, 100), 70);
+    page_window_set_one(&one, 64);
+    assert_int_equal(page_states_take(&states, &one), 1);
+    page_states_clear(&states);
+}
+
+static void
+the_next_pending_page_is_looked_for_no_further_than_asked(void **state)
+{
+    const uint64_t bitmap[N_WORDS] = {[2] = 1 << 5};
+    PageStates states;
+
+    states_init(&states, bitmap);
+    assert_int_equal(page_states_next_pending(&states, 0, 133), 133);
+    assert_int_equal(page_states_next_pending(&states, 0, 134), 133);
+    assert_int_equal(page_states_next_pending(&states, 130, 131), 131);
+    assert_int_equal(page_states_next_pending(&states, 9, 9), 9);
+    page_states_clear(&states);
+}
+
 /* ---- windows ---- */
+
+static void a_page_that_leaves_a_window_splits_its_run(void **state)
+{
+    PageWindow window = {.first_word = 1, .n_words = 1, .words = {0xf0}};
+    uint64_t page = 0;
+
+    page_window_remove(&window, 69);
+    assert_run(&window, &page, 68, 1);
+    assert_run(&window, &page, 70, 2);
+    assert_no_run(&window, page);
+}
 
 static void a_window_of_one_page_is_one_run(void **state)
 {
@@ -539,6 +594,10 @@ int main(void)
         cmocka_unit_test(dropped_pages_count_as_placed_exactly_those),
         cmocka_unit_test(a_dropped_page_that_was_claimed_is_placed_by_nobody),
         cmocka_unit_test(a_page_that_is_being_placed_is_not_dropped),
+        cmocka_unit_test(a_page_that_is_given_back_can_be_taken_again),
+        cmocka_unit_test(
+            the_next_pending_page_is_looked_for_no_further_than_asked),
+        cmocka_unit_test(a_page_that_leaves_a_window_splits_its_run),
         cmocka_unit_test(a_window_of_one_page_is_one_run),
         cmocka_unit_test(runs_go_over_word_borders_and_end_at_holes),
         cmocka_unit_test(a_run_asked_for_from_its_middle_begins_there),

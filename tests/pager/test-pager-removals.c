@@ -101,7 +101,7 @@ static void what_was_given_back_is_not_resident_after_the_load(void **state)
 {
     World *world = world_new(ram_kind_of(state), 8);
 
-    fake_source_shut(world->source);
+    fake_source_shut(world->source, 2);
     world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
     world_attach(world);
     pager_heed_removals(world->pager);
@@ -149,45 +149,44 @@ static void giving_back_the_last_pages_ends_the_load(void **state)
     world_free(world);
 }
 
-typedef struct Toucher {
-    World *world;
-    uint64_t page;
-    pthread_t thread;
-} Toucher;
-
-static void *touch(void *opaque)
-{
-    Toucher *toucher = opaque;
-
-    (void)*(volatile uint8_t *)world_page(toucher->world, 0, toucher->page);
-    return NULL;
-}
-
 /* Also while nobody who serves faults comes to reading anything else. */
 static void memory_can_be_given_back_while_pages_cannot_be_read(void **state)
 {
     World *world = loading_world(ram_kind_of(state), LOAD_POLICY_DEMAND);
-    Toucher touchers[4];
+    PageToucher touchers[4];
 
     fake_source_break(world->source, 0, 123);
     for (size_t i = 0; i < G_N_ELEMENTS(touchers); i++) {
-        touchers[i].world = world;
-        touchers[i].page = 123;
-        pthread_create(&touchers[i].thread, NULL, touch, &touchers[i]);
+        world_begin_touch(world, &touchers[i], 0, 123);
     }
-    world_await_failure(world);
+    world_await_failures(world, 1);
     give_back(world, 0, 500, 10);
     give_back(world, 1, 0, WORLD_N_PAGES);
     await_given_back(world, WORLD_N_PAGES + 10, 1, 0);
     fake_source_mend(world->source);
     pager_retry(world->pager);
     for (size_t i = 0; i < G_N_ELEMENTS(touchers); i++) {
-        pthread_join(touchers[i].thread, NULL);
+        assert_true(world_end_touch(&touchers[i]));
     }
-    assert_true(world_page_is_right(world, 0, 123));
     pager_load_rest(world->pager);
     finish(world);
     assert_int_equal(pages(world, "given-back"), WORLD_N_PAGES + 10);
+    world_free(world);
+}
+
+static void a_bad_page_that_is_given_back_is_missed_by_nobody(void **state)
+{
+    World *world = loading_world(ram_kind_of(state), LOAD_POLICY_DEMAND);
+
+    fake_source_break(world->source, 0, 123);
+    pager_load_rest(world->pager);
+    world_await_failures(world, 1);
+    assert_int_equal(pager_state(world->pager), LOAD_STATE_FAILED);
+    give_back(world, 0, 100, 50);
+    world_await(world, LOAD_GOAL_ALL);
+    assert_int_equal(pager_state(world->pager), LOAD_STATE_LOADED);
+    assert_int_equal(world_stat(world, NULL, "failed-pages"), 0);
+    assert_true(fake_page_is_zero(world_page(world, 0, 123)));
     world_free(world);
 }
 
@@ -217,7 +216,7 @@ static void memory_that_is_unmapped_does_not_hold_up_the_load(void **state)
 {
     World *world = world_new(ram_kind_of(state), 8);
 
-    fake_source_shut(world->source);
+    fake_source_shut(world->source, 2);
     world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
     world_attach(world);
     pager_heed_removals(world->pager);
@@ -245,6 +244,7 @@ int main(void)
         FOR_BOTH_KINDS(what_qemu_discards_before_the_guest_runs_is_loaded),
         FOR_BOTH_KINDS(giving_back_the_last_pages_ends_the_load),
         FOR_BOTH_KINDS(memory_can_be_given_back_while_pages_cannot_be_read),
+        FOR_BOTH_KINDS(a_bad_page_that_is_given_back_is_missed_by_nobody),
         FOR_BOTH_KINDS(a_removal_beyond_a_block_takes_the_block_alone),
         FOR_BOTH_KINDS(memory_that_is_unmapped_does_not_hold_up_the_load),
     };

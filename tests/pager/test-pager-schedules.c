@@ -2,10 +2,13 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The pager under random schedules: threads that touch and discard pages as
- * they please while it loads.  PREHEAT_TEST_ROUNDS=N in the environment runs
- * as many schedules of each policy.
+ * they please while it loads, from a source that fails now and then or is
+ * asynchronous, into memory that cannot always be had.  PREHEAT_TEST_ROUNDS=N
+ * in the environment runs as many schedules of each policy.
  */
+#include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -16,6 +19,7 @@
 #include <cmocka.h>
 
 #include "plugin/pager/pager-removal.h"
+#include "plugin/pager/uffd.h"
 #include "tests/pager/pager-world.h"
 #include "util/clock.h"
 
@@ -29,6 +33,34 @@ uint64_t __wrap_monotonic_us(void)
     static _Atomic uint64_t held_up_us;
 
     return __real_monotonic_us() + atomic_fetch_add(&held_up_us, 2000);
+}
+
+/* One in so many pages cannot be placed when that is tried; 0: all can. */
+static _Atomic unsigned misplace_one_in;
+
+int __real_uffd_copy(int fd, uint64_t dst, const void *src, uint64_t len,
+                     uint64_t *ret_done);
+int __wrap_uffd_copy(int fd, uint64_t dst, const void *src, uint64_t len,
+                     uint64_t *ret_done);
+
+int __wrap_uffd_copy(int fd, uint64_t dst, const void *src, uint64_t len,
+                     uint64_t *ret_done)
+{
+    static _Atomic unsigned n_copies;
+    unsigned one_in = atomic_load(&misplace_one_in);
+
+    if (one_in == 0 || atomic_fetch_add(&n_copies, 1) % one_in != 0) {
+        return __real_uffd_copy(fd, dst, src, len, ret_done);
+    }
+    *ret_done = 0;
+    if (len > FAKE_PAGE_BYTES) {
+        int rc = __real_uffd_copy(fd, dst, src, FAKE_PAGE_BYTES, ret_done);
+
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    return -ENOMEM;
 }
 
 /* What has happened to a page, as a set. */
@@ -122,6 +154,49 @@ static void *storm_thread(void *opaque)
     return NULL;
 }
 
+/* Who looks after the storage: says again and again that it works, which in
+ * the end is true. */
+typedef struct Mender {
+    World *world;
+    _Atomic bool quit;
+    pthread_t thread;
+} Mender;
+
+#define N_VAIN_RETRIES 300
+
+static void *mender_thread(void *opaque)
+{
+    Mender *mender = opaque;
+
+    for (unsigned i = 0; !atomic_load(&mender->quit); i++) {
+        if (i == N_VAIN_RETRIES) {
+            fake_source_mend(mender->world->source);
+            atomic_store(&misplace_one_in, 0);
+        }
+        pager_retry(mender->world->pager);
+        sched_yield();
+    }
+    return NULL;
+}
+
+/* By seed: nothing, single pages, or now and then any read or copy. */
+static void let_fail(World *world, unsigned seed)
+{
+    if (seed % 4 >= 2) {
+        for (unsigned i = 0; i < 20; i++) {
+            fake_source_break(world->source, i % WORLD_N_BLOCKS,
+                              (seed * 131 + i * i * 17) % WORLD_N_PAGES);
+        }
+    }
+    if (seed % 4 >= 1) {
+        fake_source_break_one_in(world->source, 3 + seed % 7);
+        atomic_store(&misplace_one_in, 5 + seed % 11);
+    }
+    if (seed % 3 == 0) {
+        fake_source_make_asynchronous(world->source);
+    }
+}
+
 #define N_STORM_THREADS 4
 
 static bool is_right_at_last(const Storm *storm, size_t block, uint64_t page)
@@ -146,12 +221,16 @@ static void run_storm(RamKind kind, LoadPolicy policy, unsigned seed)
     _Atomic unsigned n_wrong = 0;
     pthread_t threads[N_STORM_THREADS];
     Storm storms[N_STORM_THREADS];
+    Mender mender = {.world = world};
 
+    let_fail(world, seed);
     world_start(world, policy, order);
     world_attach(world);
     if (seed % 2 == 1) {
         pager_heed_removals(world->pager);
     }
+    assert_int_equal(
+        pthread_create(&mender.thread, NULL, mender_thread, &mender), 0);
     for (unsigned i = 0; i < N_STORM_THREADS; i++) {
         storms[i] = (Storm){world, seed * 31 + i, fates, &n_wrong};
         assert_int_equal(
@@ -168,6 +247,8 @@ static void run_storm(RamKind kind, LoadPolicy policy, unsigned seed)
             n_wrong += !is_right_at_last(&storms[0], block, page);
         }
     }
+    atomic_store(&mender.quit, true);
+    pthread_join(mender.thread, NULL);
     assert_int_equal(n_wrong, 0);
     world_free(world);
 }

@@ -4,29 +4,22 @@
  * The pager on plain mappings, with real userfaultfd and real threads.
  */
 #include <errno.h>
-#include <inttypes.h>
+#include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
+#include "plugin/pager/pager-state.h"
 #include "tests/pager/pager-world.h"
-
-static void assert_all_right(const World *world)
-{
-    for (size_t block = 0; block < WORLD_N_BLOCKS; block++) {
-        for (uint64_t page = 0; page < WORLD_N_PAGES; page++) {
-            if (!world_page_is_right(world, block, page)) {
-                fail_msg("block %zu page %" PRIu64 " is wrong", block, page);
-            }
-        }
-    }
-}
 
 static uint64_t page_in_file(const World *world, size_t block, uint64_t from)
 {
@@ -51,18 +44,6 @@ static void discard(const World *world, size_t block, uint64_t page)
                          world->kind, (uintptr_t)world_page(world, block, page),
                          FAKE_PAGE_BYTES),
                      0);
-}
-
-static json_int_t stat_number(const World *world, const char *group,
-                              const char *name)
-{
-    json_t *stats = load_stats_to_json(world->stats, LOAD_POLICY_DEMAND,
-                                       LOAD_STATE_LOADING);
-    json_t *object = group ? json_object_get(stats, group) : stats;
-    json_int_t value = json_integer_value(json_object_get(object, name));
-
-    json_decref(stats);
-    return value;
 }
 
 static GArray *all_blocks(const World *world)
@@ -114,10 +95,10 @@ static void everything_is_loaded_by_the_rest_alone(void **state)
     world_attach(world);
     world_await(world, LOAD_GOAL_ALL);
     assert_int_equal(pager_state(world->pager), LOAD_STATE_LOADED);
-    assert_all_right(world);
-    assert_int_equal(stat_number(world, "pages", "by-rest"),
-                     stat_number(world, "pages", "in-file"));
-    assert_int_equal(stat_number(world, NULL, "demand-faults"), 0);
+    world_assert_all_right(world);
+    assert_int_equal(world_stat(world, "pages", "by-rest"),
+                     world_stat(world, "pages", "in-file"));
+    assert_int_equal(world_stat(world, NULL, "demand-faults"), 0);
     world_free(world);
 }
 
@@ -127,13 +108,13 @@ static void everything_is_loaded_by_faults_alone(void **state)
 
     world_start(world, LOAD_POLICY_DEMAND, NULL);
     world_attach(world);
-    assert_all_right(world);
+    world_assert_all_right(world);
     world_await(world, LOAD_GOAL_ALL);
-    assert_int_equal(stat_number(world, "pages", "by-fault"),
-                     stat_number(world, "pages", "in-file"));
-    assert_int_equal(stat_number(world, NULL, "demand-faults"),
-                     stat_number(world, "pages", "in-file"));
-    assert_all_right(world);
+    assert_int_equal(world_stat(world, "pages", "by-fault"),
+                     world_stat(world, "pages", "in-file"));
+    assert_int_equal(world_stat(world, NULL, "demand-faults"),
+                     world_stat(world, "pages", "in-file"));
+    world_assert_all_right(world);
     world_free(world);
 }
 
@@ -148,8 +129,8 @@ static void pages_of_the_order_come_first(void **state)
     PageSpan first = fake_source_read_at(world->source, 0);
     assert_int_equal(first.block, 1);
     assert_in_range(first.first_page, 1000, 1499);
-    assert_in_range(stat_number(world, "pages", "by-order"), 500, 600);
-    assert_all_right(world);
+    assert_in_range(world_stat(world, "pages", "by-order"), 500, 600);
+    world_assert_all_right(world);
     world_free(world);
 }
 
@@ -158,7 +139,7 @@ static void pages_of_the_order_are_read_before_there_is_memory(void **state)
     World *world = world_new(ram_kind_of(state), 8);
     g_autoptr(PageOrder) order = world_order(world, 0, 16, 200);
 
-    fake_source_shut(world->source);
+    fake_source_shut(world->source, 2);
     world_start(world, LOAD_POLICY_ORDER, order);
     fake_source_await_waiting(world->source);
     fake_source_open(world->source);
@@ -167,7 +148,7 @@ static void pages_of_the_order_are_read_before_there_is_memory(void **state)
     for (uint64_t page = 16; page < 216; page++) {
         assert_true(world_page_is_right(world, 0, page));
     }
-    assert_int_equal(stat_number(world, NULL, "demand-faults"), 0);
+    assert_int_equal(world_stat(world, NULL, "demand-faults"), 0);
     world_free(world);
 }
 
@@ -176,15 +157,15 @@ static void a_page_that_is_touched_ahead_of_the_order_comes_late(void **state)
     World *world = world_new(ram_kind_of(state), 8);
     g_autoptr(PageOrder) order = world_order(world, 0, 16, 200);
 
-    fake_source_shut(world->source);
+    fake_source_shut(world->source, 2);
     world_start(world, LOAD_POLICY_ORDER, order);
     world_attach(world);
     fake_source_await_waiting(world->source);
     assert_true(world_page_is_right(world, 0, 20));
     assert_true(world_page_is_right(world, 0, 21));
     assert_true(world_page_is_right(world, 0, 1000));
-    assert_int_equal(stat_number(world, "pages", "by-fault"), 3);
-    assert_int_equal(stat_number(world, "pages", "late"), 2);
+    assert_int_equal(world_stat(world, "pages", "by-fault"), 3);
+    assert_int_equal(world_stat(world, "pages", "late"), 2);
     fake_source_open(world->source);
     world_await(world, LOAD_GOAL_ALL);
     world_free(world);
@@ -210,7 +191,7 @@ static void an_order_for_other_blocks_does_no_harm(void **state)
     world_start(world, LOAD_POLICY_ORDER, order);
     world_attach(world);
     world_await(world, LOAD_GOAL_ALL);
-    assert_all_right(world);
+    world_assert_all_right(world);
     world_free(world);
 }
 
@@ -218,7 +199,7 @@ static void a_page_in_flight_is_not_waited_for(void **state)
 {
     World *world = world_new(ram_kind_of(state), 8);
 
-    fake_source_shut(world->source);
+    fake_source_shut(world->source, 2);
     world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
     world_attach(world);
     fake_source_await_waiting(world->source);
@@ -226,13 +207,13 @@ static void a_page_in_flight_is_not_waited_for(void **state)
      * from 0 on. */
     assert_true(world_page_is_right(world, 0, 0));
     assert_true(world_page_is_right(world, 0, 1));
-    assert_int_equal(stat_number(world, "pages", "by-fault"), 2);
+    assert_int_equal(world_stat(world, "pages", "by-fault"), 2);
     fake_source_open(world->source);
     world_await(world, LOAD_GOAL_ALL);
-    assert_all_right(world);
-    assert_int_equal(stat_number(world, "pages", "by-fault") +
-                         stat_number(world, "pages", "by-rest"),
-                     stat_number(world, "pages", "in-file"));
+    world_assert_all_right(world);
+    assert_int_equal(world_stat(world, "pages", "by-fault") +
+                         world_stat(world, "pages", "by-rest"),
+                     world_stat(world, "pages", "in-file"));
     world_free(world);
 }
 
@@ -240,7 +221,7 @@ static void what_is_read_too_late_does_not_overwrite_the_guest(void **state)
 {
     World *world = world_new(ram_kind_of(state), 8);
 
-    fake_source_shut(world->source);
+    fake_source_shut(world->source, 2);
     world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
     world_attach(world);
     fake_source_await_waiting(world->source);
@@ -267,7 +248,7 @@ static void a_page_discarded_after_it_was_placed_reads_as_zeroes(void **state)
     discard(world, 0, page);
     world_page(world, 0, page)[0] = 1;
     assert_int_equal(world_page(world, 0, page)[0], 1);
-    assert_int_equal(stat_number(world, "pages", "zero-on-fault"), 2);
+    assert_int_equal(world_stat(world, "pages", "zero-on-fault"), 2);
     world_free(world);
 }
 
@@ -280,8 +261,8 @@ a_page_that_is_not_in_the_file_is_zero_and_no_demand_fault(void **state)
     world_start(world, LOAD_POLICY_DEMAND, NULL);
     world_attach(world);
     assert_true(fake_page_is_zero(world_page(world, 1, page)));
-    assert_int_equal(stat_number(world, NULL, "demand-faults"), 0);
-    assert_int_equal(stat_number(world, "pages", "zero-on-fault"), 1);
+    assert_int_equal(world_stat(world, NULL, "demand-faults"), 0);
+    assert_int_equal(world_stat(world, "pages", "zero-on-fault"), 1);
     world_free(world);
 }
 
@@ -304,33 +285,16 @@ static void zero_pages_are_never_placed_ahead_of_a_fault(void **state)
     world_free(world);
 }
 
-typedef struct Toucher {
-    World *world;
-    size_t block;
-    uint64_t page;
-    bool right;
-} Toucher;
-
-static void *touch(void *opaque)
-{
-    Toucher *toucher = opaque;
-
-    toucher->right =
-        world_page_is_right(toucher->world, toucher->block, toucher->page);
-    return NULL;
-}
-
 static void a_page_that_cannot_be_read_blocks_until_it_can(void **state)
 {
     World *world = world_new(ram_kind_of(state), 8);
-    Toucher toucher = {world, 0, 123, false};
-    pthread_t thread;
+    PageToucher toucher;
 
     fake_source_break(world->source, 0, 123);
     world_start(world, LOAD_POLICY_DEMAND, NULL);
     world_attach(world);
-    assert_int_equal(pthread_create(&thread, NULL, touch, &toucher), 0);
-    world_await_failure(world);
+    world_begin_touch(world, &toucher, 0, 123);
+    world_await_failures(world, 1);
     assert_int_equal(world->failure.error, EIO);
     assert_int_equal(world->failure.off_bytes,
                      world->snapshot->blocks[0].pages_off_bytes +
@@ -340,9 +304,8 @@ static void a_page_that_cannot_be_read_blocks_until_it_can(void **state)
     assert_true(world_page_is_right(world, 0, 124));
     fake_source_mend(world->source);
     pager_retry(world->pager);
-    pthread_join(thread, NULL);
-    assert_true(toucher.right);
-    assert_int_equal(pager_state(world->pager), LOAD_STATE_LOADING);
+    assert_true(world_end_touch(&toucher));
+    world_await_state(world, LOAD_STATE_LOADING);
     world_free(world);
 }
 
@@ -353,13 +316,13 @@ static void a_load_that_fails_is_not_complete_until_it_is_retried(void **state)
     fake_source_break(world->source, 1, 77);
     world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
     world_attach(world);
-    world_await_failure(world);
+    world_await_failures(world, 1);
     assert_int_equal(pager_state(world->pager), LOAD_STATE_FAILED);
     assert_false(world->loaded);
     fake_source_mend(world->source);
     pager_retry(world->pager);
     world_await(world, LOAD_GOAL_ALL);
-    assert_all_right(world);
+    world_assert_all_right(world);
     world_free(world);
 }
 
@@ -390,7 +353,7 @@ static void a_released_pager_leaves_no_thread_and_no_descriptor(void **state)
     }
     assert_int_equal(count_entries("/proc/self/fd"), n_fds);
     assert_int_equal(pager_state(world->pager), LOAD_STATE_LOADED);
-    assert_all_right(world);
+    world_assert_all_right(world);
     world_free(world);
 }
 
@@ -401,7 +364,7 @@ static void a_pager_that_fails_can_be_freed(void **state)
     fake_source_break(world->source, 0, 0);
     world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
     world_attach(world);
-    world_await_failure(world);
+    world_await_failures(world, 1);
     world_free(world);
 }
 
@@ -459,7 +422,7 @@ learning_tells_untouched_pages_of_the_order_and_missed_ones(void **state)
     pager_end_observation(world->pager);
     assert_true(world->observed);
     world_await(world, LOAD_GOAL_ALL);
-    assert_all_right(world);
+    world_assert_all_right(world);
 
     g_autoptr(PageOrder) missed = order_of(world, world->observe.touched);
     g_autoptr(PageOrder) unused = order_of(world, world->observe.untouched);
@@ -468,6 +431,137 @@ learning_tells_untouched_pages_of_the_order_and_missed_ones(void **state)
     assert_in_range(count_pages(unused, 1000, 2000), 20, 400);
     assert_int_equal(count_pages(unused, 0, 1000), 0);
     assert_int_equal(count_pages(missed, 1000, 2000), 0);
+    world_free(world);
+}
+
+static void everything_is_loaded_from_an_asynchronous_source(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 6);
+    g_autoptr(PageOrder) order = world_order(world, 1, 1000, 500);
+
+    fake_source_make_asynchronous(world->source);
+    world_start(world, LOAD_POLICY_ORDER, order);
+    world_attach(world);
+    assert_true(world_page_is_right(world, 0, 4000));
+    world_await(world, LOAD_GOAL_ALL);
+    world_assert_all_right(world);
+    world_free(world);
+}
+
+static void the_rest_is_read_in_the_sequence_that_the_source_likes(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 8);
+
+    fake_source_reverse(world->source);
+    world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
+    world_attach(world);
+    world_await(world, LOAD_GOAL_ALL);
+    assert_int_equal(fake_source_read_at(world->source, 0).block,
+                     WORLD_N_BLOCKS - 1);
+    world_free(world);
+}
+
+/* The nice value of a thread of that name; INT_MAX: there is none. */
+static int nice_of(const char *name)
+{
+    g_autoptr(GDir) dir = g_dir_open("/proc/self/task", 0, NULL);
+    const char *id;
+    int nice = INT_MAX;
+
+    while (nice == INT_MAX && (id = g_dir_read_name(dir))) {
+        g_autofree char *path = g_strdup_printf("/proc/self/task/%s/comm", id);
+        g_autofree char *comm = NULL;
+
+        if (g_file_get_contents(path, &comm, NULL, NULL) &&
+            strcmp(g_strchomp(comm), name) == 0) {
+            nice = getpriority(PRIO_PROCESS, (id_t)atoi(id));
+        }
+    }
+    return nice;
+}
+
+static void who_reads_the_rest_gives_way_and_who_places_does_not(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 8);
+
+    fake_source_shut(world->source, 2);
+    world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
+    world_attach(world);
+    fake_source_await_waiting(world->source);
+    int own = getpriority(PRIO_PROCESS, 0);
+    assert_int_equal(nice_of("preheat-fault"), own);
+    assert_int_equal(nice_of("preheat-place"), own);
+    while (nice_of("preheat-eager") == own) {
+        sched_yield();
+    }
+    assert_in_range(nice_of("preheat-eager"), own + 1, 19);
+    fake_source_open(world->source);
+    world_await(world, LOAD_GOAL_ALL);
+    world_free(world);
+}
+
+/* As if a thread of low priority held them and did not come to run. */
+static void a_fault_needs_no_lock_that_eager_threads_hold(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 5);
+    g_autoptr(PageOrder) order = world_order(world, 0, 0, 3000);
+
+    fake_source_shut(world->source, 2);
+    world_start(world, LOAD_POLICY_ORDER, order);
+    world_attach(world);
+    fake_source_await_waiting(world->source);
+    pthread_mutex_lock(&world->pager->plan.lock);
+    pthread_mutex_lock(&world->pager->lock);
+    assert_true(world_page_is_right(world, 0, 5));    /* in flight */
+    assert_true(world_page_is_right(world, 0, 2900)); /* of the order */
+    assert_true(world_page_is_right(world, 1, 3500)); /* of the rest */
+    assert_true(world_page_is_right(world, 0, page_in_file(world, 0, 1)));
+    assert_true(world_page_is_right(world, 1, page_not_in_file(world, 1, 50)));
+    pthread_mutex_unlock(&world->pager->lock);
+    pthread_mutex_unlock(&world->pager->plan.lock);
+    fake_source_open(world->source);
+    world_await(world, LOAD_GOAL_ALL);
+    world_assert_all_right(world);
+    world_free(world);
+}
+
+/* ---- what QEMU must not do ---- */
+
+static void memory_that_was_left_alone_passes_the_check(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 5);
+    g_autoptr(GError) error = NULL;
+
+    world_start(world, LOAD_POLICY_DEMAND, NULL);
+    world_attach(world);
+    assert_true(pager_check_untouched(world->pager, &error));
+    assert_int_equal(fake_source_n_reads(world->source), 0);
+    for (uint64_t page = 0; page < WORLD_N_PAGES; page += 3) {
+        assert_true(world_page_is_right(world, 0, page));
+    }
+    size_t n_reads = fake_source_n_reads(world->source);
+    json_int_t n_faults = world_stat(world, NULL, "demand-faults");
+    /* A page that the guest writes to is not zero. */
+    memset(world_page(world, 0, 0), 0x11, FAKE_PAGE_BYTES);
+    assert_true(pager_check_untouched(world->pager, &error));
+    /* Nothing was loaded for it. */
+    assert_int_equal(fake_source_n_reads(world->source), n_reads);
+    assert_int_equal(world_stat(world, NULL, "demand-faults"), n_faults);
+    world_free(world);
+}
+
+static void memory_that_was_filled_with_zeroes_does_not(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 5);
+    g_autoptr(GError) error = NULL;
+
+    world_start(world, LOAD_POLICY_DEMAND, NULL);
+    world_attach(world);
+    memset(world->memory[1], 0, WORLD_N_PAGES * FAKE_PAGE_BYTES);
+    assert_false(pager_check_untouched(world->pager, &error));
+    assert_true(g_error_matches(error, PAGER_ERROR, PAGER_ERROR_RAM));
+    assert_non_null(strstr(error->message, "block1"));
+    assert_non_null(strstr(error->message, "--policy full"));
     world_free(world);
 }
 
@@ -520,6 +614,12 @@ int main(void)
         FOR_BOTH_KINDS(first_touches_are_recorded_and_nothing_is_prefetched),
         FOR_BOTH_KINDS(
             learning_tells_untouched_pages_of_the_order_and_missed_ones),
+        FOR_BOTH_KINDS(everything_is_loaded_from_an_asynchronous_source),
+        FOR_BOTH_KINDS(the_rest_is_read_in_the_sequence_that_the_source_likes),
+        FOR_BOTH_KINDS(who_reads_the_rest_gives_way_and_who_places_does_not),
+        FOR_BOTH_KINDS(a_fault_needs_no_lock_that_eager_threads_hold),
+        FOR_BOTH_KINDS(memory_that_was_left_alone_passes_the_check),
+        FOR_BOTH_KINDS(memory_that_was_filled_with_zeroes_does_not),
         FOR_BOTH_KINDS(memory_can_be_attached_only_once),
         FOR_BOTH_KINDS(a_range_of_another_length_is_refused_and_untouched),
     };

@@ -3,6 +3,7 @@
  */
 #include "tests/plugin/session-world.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,6 +27,24 @@
 static World worlds[MAX_WORLDS];
 static unsigned n_worlds;
 static atomic_uint n_warnings;
+
+/* Reads between these offsets of any file fail; equal: none does. */
+static _Atomic uint64_t broken_from;
+static _Atomic uint64_t broken_to;
+
+ssize_t __real_pread64(int fd, void *buf, size_t len, off_t off);
+ssize_t __wrap_pread64(int fd, void *buf, size_t len, off_t off);
+
+/* The linker's --wrap puts this before pread(). */
+ssize_t __wrap_pread64(int fd, void *buf, size_t len, off_t off)
+{
+    if ((uint64_t)off < atomic_load(&broken_to) &&
+        (uint64_t)off + len > atomic_load(&broken_from)) {
+        errno = EIO;
+        return -1;
+    }
+    return __real_pread64(fd, buf, len, off);
+}
 
 static void count_warning(const char *text)
 {
@@ -84,6 +103,14 @@ static void map_memory(World *world)
     }
 }
 
+static void write_file(const World *world)
+{
+    size_t len;
+    const void *bytes = g_bytes_get_data(world->bytes, &len);
+
+    assert_int_equal(pwrite(world->fd, bytes, len, 0), len);
+}
+
 static World *world_on(GBytes *bytes)
 {
     g_autoptr(GError) error = NULL;
@@ -95,7 +122,7 @@ static World *world_on(GBytes *bytes)
     assert_non_null(world->folder);
     world->path = world_file(world, "vm.snap");
     world->fd = open(world->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    world_mend_file(world);
+    write_file(world);
     world->snapshot = ram_image_open(world->path, 0, &error);
     if (!world->snapshot) {
         fail_msg("%s", error->message);
@@ -187,12 +214,19 @@ void world_cut_file(const World *world, WorldBlock block, uint64_t n_pages)
                      0);
 }
 
-void world_mend_file(const World *world)
+void world_break_reads(const World *world, WorldBlock block,
+                       uint64_t first_page, uint64_t n_pages)
 {
-    size_t len;
-    const void *bytes = g_bytes_get_data(world->bytes, &len);
+    uint64_t off = world->snapshot->blocks[block].pages_off_bytes +
+                   first_page * WORLD_PAGE_BYTES;
 
-    assert_int_equal(pwrite(world->fd, bytes, len, 0), len);
+    atomic_store(&broken_from, off);
+    atomic_store(&broken_to, off + n_pages * WORLD_PAGE_BYTES);
+}
+
+void world_mend_reads(void)
+{
+    atomic_store(&broken_to, 0);
 }
 
 /* The argument "blocks". */

@@ -70,9 +70,13 @@ void world_touch(const World *world, WorldBlock block, uint64_t page);
 /* Make all memory what the snapshot has, by writing it. */
 void world_fill(const World *world);
 
-/* Cut the file off behind so many pages of the block, or mend it. */
+/* Cut the file off behind so many pages of the block. */
 void world_cut_file(const World *world, WorldBlock block, uint64_t n_pages);
-void world_mend_file(const World *world);
+
+/* Let reads of these pages fail with EIO, or no more. */
+void world_break_reads(const World *world, WorldBlock block,
+                       uint64_t first_page, uint64_t n_pages);
+void world_mend_reads(void);
 
 /* The arguments of "load", with policy; of the other commands. */
 json_t *world_load_arguments(const World *world, const char *policy);

@@ -34,6 +34,19 @@ static void assert_read_error(const World *world, WorldBlock block,
     world_assert_state(world, CONTROL_CMD_QUERY, "failed");
 }
 
+/* Who waited for a page is woken before the failure counts as mended. */
+static void await_loading(const World *world)
+{
+    bool loading = false;
+
+    while (!loading) {
+        json_t *answer = world_call(world, CONTROL_CMD_QUERY, NULL);
+
+        loading = strcmp(text_in(answer, "state"), "loading") == 0;
+        json_decref(answer);
+    }
+}
+
 static void *touch_page_5(void *opaque)
 {
     return GINT_TO_POINTER(world_page_is_right(opaque, WORLD_RAM, 5));
@@ -48,18 +61,18 @@ who_needs_a_page_that_cannot_be_read_waits_until_it_can(void **state)
 
     world_load(world, "demand");
     world_attach(world);
-    world_cut_file(world, WORLD_RAM, 2);
+    world_break_reads(world, WORLD_RAM, 5, 1);
     world_touch(world, WORLD_RAM, 1);
     pthread_create(&thread, NULL, touch_page_5, world);
     assert_read_error(world, WORLD_RAM, 5);
     world_touch(world, WORLD_RAM, 0);
     assert_int_not_equal(pthread_tryjoin_np(thread, NULL), 0);
 
-    world_mend_file(world);
+    world_mend_reads();
     world_do(world, CONTROL_CMD_RETRY, NULL);
     pthread_join(thread, &right);
     assert_true(GPOINTER_TO_INT(right));
-    world_assert_state(world, CONTROL_CMD_QUERY, "loading");
+    await_loading(world);
     world_assert_equal(world);
 }
 
@@ -68,14 +81,51 @@ static void a_load_that_failed_is_completed_by_a_retry(void **state)
     World *world = world_new();
 
     world_load(world, "sequential");
-    world_cut_file(world, WORLD_VRAM, 10);
+    world_break_reads(world, WORLD_VRAM, 10, 1);
     world_attach(world);
-    assert_read_error(world, WORLD_VRAM, 0);
+    assert_read_error(world, WORLD_VRAM, 10);
     world_do(world, CONTROL_CMD_RETRY, NULL);
-    assert_read_error(world, WORLD_VRAM, 0);
-    world_mend_file(world);
+    assert_read_error(world, WORLD_VRAM, 10);
+    world_mend_reads();
     world_do(world, CONTROL_CMD_RETRY, NULL);
     world_assert_loads(world);
+}
+
+static void
+a_snapshot_that_is_cut_while_it_is_loaded_fails_for_good(void **state)
+{
+    World *world = world_new();
+
+    world_load(world, "sequential");
+    world_cut_file(world, WORLD_VRAM, 10);
+    world_attach(world);
+    json_t *data =
+        line_client_read_event(world->events, CONTROL_EVENT_READ_ERROR);
+    assert_string_equal(text_in(data, "file"), world->path);
+    assert_string_equal(text_in(data, "operation"), "checking");
+    assert_non_null(strstr(text_in(data, "error"), world->path));
+    json_decref(data);
+    world_do(world, CONTROL_CMD_RETRY, NULL);
+    world_assert_state(world, CONTROL_CMD_QUERY, "failed");
+    world_refuse(world, CONTROL_CMD_WAIT,
+                 json_pack("{s:s}", CONTROL_KEY_FOR, "all"), world->path);
+}
+
+static void
+a_snapshot_that_is_written_while_it_is_loaded_is_never_loaded(void **state)
+{
+    World *world = world_new();
+
+    world_load(world, "demand");
+    world_attach(world);
+    world_touch(world, WORLD_RAM, 0);
+    assert_int_equal(pwrite(world->fd, "", 1, 0), 1);
+    world_do(world, CONTROL_CMD_LOAD_REST, NULL);
+    json_t *data =
+        line_client_read_event(world->events, CONTROL_EVENT_READ_ERROR);
+    assert_string_equal(text_in(data, "operation"), "checking");
+    json_decref(data);
+    world_assert_state(world, CONTROL_CMD_QUERY, "failed");
 }
 
 static void a_snapshot_cut_meanwhile_cannot_be_verified(void **state)
@@ -174,6 +224,10 @@ int main(void)
             who_needs_a_page_that_cannot_be_read_waits_until_it_can),
         cmocka_unit_test(a_load_that_failed_is_completed_by_a_retry),
         cmocka_unit_test(a_load_that_was_handed_over_goes_on_alone),
+        cmocka_unit_test(
+            a_snapshot_that_is_cut_while_it_is_loaded_fails_for_good),
+        cmocka_unit_test(
+            a_snapshot_that_is_written_while_it_is_loaded_is_never_loaded),
         cmocka_unit_test(a_snapshot_cut_meanwhile_cannot_be_verified),
     };
 

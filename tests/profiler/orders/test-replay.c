@@ -103,6 +103,11 @@ static void assert_end(World *world)
     assert_false(replay_next(world->replay, ALL_PAGES, &span));
 }
 
+static void set_bit(uint64_t *bitmap, uint64_t page)
+{
+    bitmap[page / 64] |= UINT64_C(1) << (page % 64);
+}
+
 /* ---- the sequence ---- */
 
 static void an_empty_order_gives_nothing(void **state)
@@ -441,6 +446,85 @@ static void every_page_is_given_whatever_the_guest_touches(void **state)
     }
 }
 
+/* ---- pages that are not to be read ---- */
+
+static void pages_that_are_not_to_be_read_are_left_out(void **state)
+{
+    g_autofree uint64_t *bitmap = g_new0(uint64_t, N_PAGES / 64 + 1);
+    World *world = world_new();
+
+    set_bit(bitmap, 2000);
+    set_bit(bitmap, 2100);
+    set_bit(bitmap, 2600);
+    world->blocks[0].bitmap = bitmap;
+    add_extent(world, 0, 0, 0, 1000);
+    add_extent(world, 1, 0, 1500, 1500);
+    add_extent(world, 2, 1, 10, 5);
+    world_start(world);
+    /* A hole that is smaller than a piece stays. */
+    assert_next(world, 0, 2000, 101);
+    assert_next(world, 0, 2600, 1);
+    assert_next(world, 1, 10, 5);
+    assert_end(world);
+    world_free(world);
+}
+
+static void a_page_that_is_not_to_be_read_still_tells_the_phase(void **state)
+{
+    g_autofree uint64_t *bitmap = g_new0(uint64_t, N_PAGES / 64 + 1);
+    World *world = world_new();
+
+    set_bit(bitmap, 100);
+    set_bit(bitmap, 2000);
+    world->blocks[0].bitmap = bitmap;
+    add_extent(world, 0, 0, 100, 1);
+    add_extent(world, 1, 0, 1000, 1);
+    add_extent(world, 2, 0, 2000, 1);
+    world_start(world);
+    assert_true(replay_steer(world->replay, 0, 1000));
+    assert_next(world, 0, 2000, 1);
+    assert_next(world, 0, 100, 1);
+    assert_end(world);
+    world_free(world);
+}
+
+static void
+an_order_of_many_pages_that_are_not_to_be_read_gives_next_to_none(void **state)
+{
+    const uint64_t n_pages = UINT64_C(1) << 24;
+    g_autofree uint64_t *bitmap = g_new0(uint64_t, n_pages / 64);
+    World *world = world_new_sized(n_pages);
+
+    set_bit(bitmap, n_pages - 1);
+    world->blocks[0].bitmap = bitmap;
+    for (unsigned i = 0; i < 100000; i++) {
+        add_extent(world, i % 7, 0, i * UINT64_C(160), 100);
+    }
+    add_extent(world, 7, 0, n_pages - 50, 50);
+    world_start(world);
+    assert_next(world, 0, n_pages - 1, 1);
+    assert_end(world);
+    world_free(world);
+}
+
+static void the_pages_of_the_order_are_marked(void **state)
+{
+    g_autofree uint64_t *bitmap = g_new0(uint64_t, N_PAGES / 64 + 1);
+    World *world = world_new();
+
+    add_extent(world, 0, 1, 60, 140);
+    add_extent(world, 1, 0, 0, 500);
+    add_extent(world, 1, 1, 300, 1);
+    world_start(world);
+    replay_mark_pages(world->replay, 1, bitmap);
+    for (uint64_t page = 0; page < N_PAGES; page++) {
+        bool expected = (page >= 60 && page < 200) || page == 300;
+
+        assert_int_equal((bitmap[page / 64] >> (page % 64)) & 1, expected);
+    }
+    world_free(world);
+}
+
 /* A million extents of up to 4 GiB each, all over each other: what is given
  * grows with their number and not with their size. */
 static void an_order_of_huge_overlapping_extents_is_not_multiplied(void **state)
@@ -491,6 +575,11 @@ int main(void)
             steering_to_a_page_that_is_not_in_the_order_changes_nothing),
         cmocka_unit_test(steering_at_the_end_changes_nothing),
         cmocka_unit_test(steering_finds_the_phase_among_pages_of_other_phases),
+        cmocka_unit_test(pages_that_are_not_to_be_read_are_left_out),
+        cmocka_unit_test(a_page_that_is_not_to_be_read_still_tells_the_phase),
+        cmocka_unit_test(
+            an_order_of_many_pages_that_are_not_to_be_read_gives_next_to_none),
+        cmocka_unit_test(the_pages_of_the_order_are_marked),
         cmocka_unit_test(every_page_is_given_whatever_the_guest_touches),
         cmocka_unit_test(
             an_order_of_huge_overlapping_extents_is_not_multiplied),

@@ -1,0 +1,24 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Whether the memory was left alone.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include <glib.h>
+
+#include "plugin/pager/pager-config.h"
+
+/*
+ * The pager relies on whoever loads the device state to write nothing to
+ * memory that the pager loads.  Once the device state is loaded, and before
+ * the guest runs: look at some pages that are in place.  One that is zero
+ * though it is not in the snapshot was overwritten.  No page is loaded for
+ * this.  After pager_release() nothing can be looked at any more, and it
+ * returns true.
+ *
+ * Returns false with PAGER_ERROR_RAM.
+ */
+bool pager_check_untouched(Pager *pager, GError **error);

@@ -1,0 +1,42 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What cannot be read or placed, and telling of it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "plugin/pager/pager-config.h"
+#include "plugin/pager/piece.h"
+
+/* The page, one of the piece's, cannot be had: see to it that it is tried
+ * again, unless somebody else has placed it meanwhile.  what: a constant. */
+void pager_park(Pager *pager, const Piece *piece, uint64_t page,
+                const char *what, int error);
+
+/* Pages of these may have been placed, or dropped. */
+void pager_unpark(Pager *pager, size_t block, uint64_t first_page,
+                  uint64_t n_pages);
+
+/* The page's zeroes are in place. */
+void pager_unpark_zero(Pager *pager, size_t block, uint64_t page);
+
+/* A parked page was tried, whatever came of it. */
+void pager_end_retry(Pager *pager, size_t block, uint64_t page, bool is_zero);
+
+/* Blocks are attached now: nobody waits for pages of others. */
+void pager_forget_unattached_locked(Pager *pager);
+
+/* The order's last page may just have come in. */
+void pager_note_order_locked(Pager *pager);
+
+/* Whether the snapshot is still what it was.  If not, that is told, and the
+ * pager reads nothing more. */
+bool pager_check_source(Pager *pager);
+
+/* The watching thread; opaque is the Pager.  It tells what has failed and what
+ * takes long. */
+void *pager_watch_thread(void *opaque);

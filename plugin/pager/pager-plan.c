@@ -1,0 +1,184 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "plugin/pager/pager-plan.h"
+
+#include "profiler/orders/read-ahead.h"
+#include "util/clock.h"
+
+/* What is looked at in one go, with the lock held: spans of the order, and
+ * pages of the rest. */
+#define MAX_SPANS UINT64_C(256)
+#define MAX_PAGES (UINT64_C(1) << 20)
+
+/* Pager.last_touch: 0 is none, else block and page in one, for one atomic
+ * exchange.  A block or a page beyond this is left out: it is a hint. */
+#define PAGE_BITS 44
+
+static Replay *new_replay(const PageOrder *order, const PageSource *source)
+{
+    g_autofree ReplayBlock *blocks = g_new(ReplayBlock, source->n_blocks);
+
+    for (size_t i = 0; i < source->n_blocks; i++) {
+        const PageSourceBlock *block = &source->blocks[i];
+
+        blocks[i] = (ReplayBlock){
+            .name = block->name,
+            .page_bytes = block->page_bytes,
+            .n_pages = block->n_pages,
+            .bitmap = block->bitmap,
+        };
+    }
+    return replay_new(order, blocks, source->n_blocks);
+}
+
+void pager_plan_init(Pager *pager, const PageOrder *order)
+{
+    Plan *plan = &pager->plan;
+
+    plan->sequence = g_new0(size_t, pager->n_blocks);
+    pager->config.source->sequence(pager->config.source, plan->sequence);
+    if (!order) {
+        return;
+    }
+    plan->replay = new_replay(order, pager->config.source);
+    for (size_t i = 0; i < pager->n_blocks; i++) {
+        PagerBlock *block = &pager->blocks[i];
+
+        /* Without it the block's faults do not steer: a hint as well. */
+        block->in_order = g_try_new0(uint64_t, block->layout->n_pages / 64 + 1);
+        if (block->in_order) {
+            replay_mark_pages(plan->replay, i, block->in_order);
+        }
+    }
+}
+
+void pager_plan_clear(Pager *pager)
+{
+    for (size_t i = 0; pager->blocks && i < pager->n_blocks; i++) {
+        g_clear_pointer(&pager->blocks[i].in_order, g_free);
+    }
+    g_clear_pointer(&pager->plan.replay, replay_free);
+    g_clear_pointer(&pager->plan.sequence, g_free);
+}
+
+static uint64_t piece_bytes(const Pager *pager)
+{
+    /* Relaxed: a hint. */
+    uint64_t last_us =
+        atomic_load_explicit(&pager->last_fault_us, memory_order_relaxed);
+    bool busy = last_us != 0 && monotonic_us() - last_us < READ_AHEAD_BUSY_US;
+
+    return busy ? READ_AHEAD_BUSY_PIECE_BYTES : READ_AHEAD_PIECE_BYTES;
+}
+
+static bool has_pending(const PagerBlock *block, const PageSpan *span)
+{
+    uint64_t end = span->first_page + span->n_pages;
+
+    return page_states_next_pending(&block->states, span->first_page, end) <
+           end;
+}
+
+static void steer_locked(Pager *pager)
+{
+    /* Relaxed: the page itself is all that is handed over. */
+    uint64_t touch =
+        atomic_exchange_explicit(&pager->last_touch, 0, memory_order_relaxed);
+
+    if (touch != 0) {
+        replay_steer(pager->plan.replay, (touch >> PAGE_BITS) - 1,
+                     touch & ((UINT64_C(1) << PAGE_BITS) - 1));
+    }
+}
+
+static PlanAnswer next_of_order_locked(Pager *pager, bool attached,
+                                       PageSpan *ret_span)
+{
+    if (!pager->plan.replay) {
+        return PLAN_OUT;
+    }
+    steer_locked(pager);
+    for (uint64_t i = 0; i < MAX_SPANS; i++) {
+        PageSpan span;
+
+        if (!replay_next(pager->plan.replay,
+                         piece_bytes(pager) / pager->max_unit_bytes, &span)) {
+            g_clear_pointer(&pager->plan.replay, replay_free);
+            return PLAN_OUT;
+        }
+        const PagerBlock *block = &pager->blocks[span.block];
+        bool is_loadable = attached
+                               ? block->host != 0
+                               : block->layout->page_bytes == block->unit_bytes;
+        if (is_loadable && has_pending(block, &span)) {
+            *ret_span = span;
+            return PLAN_SPAN;
+        }
+    }
+    return PLAN_MORE;
+}
+
+static PlanAnswer next_of_rest_locked(Pager *pager, PageSpan *ret_span)
+{
+    Plan *plan = &pager->plan;
+    uint64_t n_left = MAX_PAGES;
+
+    while (plan->rest_block < pager->n_blocks) {
+        size_t index = plan->sequence[plan->rest_block];
+        const PagerBlock *block = &pager->blocks[index];
+        uint64_t n_pages = block->host != 0 ? block->layout->n_pages : 0;
+
+        if (plan->rest_page >= n_pages) {
+            plan->rest_block++;
+            plan->rest_page = 0;
+            continue;
+        }
+        if (n_left == 0) {
+            return PLAN_MORE;
+        }
+        uint64_t end = MIN(n_pages, plan->rest_page + n_left);
+        uint64_t page =
+            page_states_next_pending(&block->states, plan->rest_page, end);
+        n_left -= page - plan->rest_page;
+        plan->rest_page = page;
+        if (page < end) {
+            /* Once: MIN() would ask twice, and time goes by in between. */
+            uint64_t max_pages = piece_bytes(pager) / block->unit_bytes;
+
+            *ret_span = (PageSpan){index, page, MIN(max_pages, n_pages - page)};
+            plan->rest_page += ret_span->n_pages;
+            return PLAN_SPAN;
+        }
+    }
+    return PLAN_OUT;
+}
+
+PlanAnswer pager_plan_next(Pager *pager, PagerStage stage, bool attached,
+                           PageSpan *ret_span)
+{
+    pthread_mutex_lock(&pager->plan.lock);
+    PlanAnswer answer = stage == STAGE_ORDER
+                            ? next_of_order_locked(pager, attached, ret_span)
+                            : next_of_rest_locked(pager, ret_span);
+    pthread_mutex_unlock(&pager->plan.lock);
+    return answer;
+}
+
+bool pager_plan_has(const Pager *pager, size_t block, uint64_t page)
+{
+    const uint64_t *in_order = pager->blocks[block].in_order;
+
+    return in_order && ((in_order[page / 64] >> (page % 64)) & 1);
+}
+
+void pager_plan_leave_word(Pager *pager, size_t block, uint64_t page)
+{
+    if (block + 1 < UINT64_C(1) << (64 - PAGE_BITS) &&
+        page < UINT64_C(1) << PAGE_BITS) {
+        /* Relaxed: see steer_locked(). */
+        atomic_store_explicit(&pager->last_touch,
+                              ((uint64_t)(block + 1) << PAGE_BITS) | page,
+                              memory_order_relaxed);
+    }
+}

@@ -1,0 +1,34 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What the eager threads read next.  Other threads need its lock for nothing:
+ * a fault leaves word of where the guest is.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "plugin/pager/pager-config.h"
+#include "plugin/pager/pager-state.h"
+
+typedef enum {
+    PLAN_SPAN, /* *ret_span is next */
+    PLAN_MORE, /* ask again: so much was looked at that others come first */
+    PLAN_OUT,  /* the stage has nothing more */
+} PlanAnswer;
+
+/* Before the threads start.  order: NULL, or what is replayed. */
+void pager_plan_init(Pager *pager, const PageOrder *order);
+void pager_plan_clear(Pager *pager);
+
+/* stage: ORDER or REST. */
+PlanAnswer pager_plan_next(Pager *pager, PagerStage stage, bool attached,
+                           PageSpan *ret_span);
+
+/* Whether the order that is replayed has the page. */
+bool pager_plan_has(const Pager *pager, size_t block, uint64_t page);
+
+/* The guest has touched page, which the order has.  Takes no lock. */
+void pager_plan_leave_word(Pager *pager, size_t block, uint64_t page);
