@@ -91,6 +91,7 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
 #define CONTROL_KEY_LEARN             "learn"
 #define CONTROL_KEY_LEARN_FOR         "learn-for"
 #define CONTROL_KEY_LENGTH            "length"
+#define CONTROL_KEY_MAX_RAM           "max-ram"
 #define CONTROL_KEY_MAX_TIME          "max-time"
 #define CONTROL_KEY_MIN_TIME          "min-time"
 #define CONTROL_KEY_MISSING           "missing-pages"
@@ -138,10 +139,12 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
  * a network namespace in common may have QEMUs of equal IDs. */
 #define CONTROL_SOCKET_NAME_FORMAT "preheat-%ju-%d"
 
-/* Begin: open the snapshot and the order, read hot pages ahead.
+/* Begin: read the snapshot's headers and the order, and hot pages ahead.
  *   descriptors  "snapshot", "order" (both optional)
  *   snapshot     path, absolute
  *   offset       where the image begins, in bytes (optional, 0)
+ *   max-ram      how much RAM the image may have, in bytes: one of more is
+ *                refused by its headers (optional)
  *   order        path, absolute (optional)
  *   policy       "order", "sequential", "demand" or "full"
  *   record       path, absolute: write the order of first touches there

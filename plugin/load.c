@@ -9,23 +9,20 @@
 #include "formats/control-protocol.h"
 #include "formats/error.h"
 #include "formats/page-order.h"
-#include "plugin/arguments.h"
 #include "plugin/pager/collapse.h"
 #include "plugin/pager/huge-policy.h"
 #include "plugin/pager/pager-removal.h"
 #include "profiler/orders/learn.h"
 #include "profiler/orders/read-ahead.h"
 #include "util/clock.h"
-#include "util/file.h"
 #include "util/text.h"
 #include "util/thread.h"
 
-#define N_FAULT_THREADS   4
-#define N_PLACE_THREADS   2
-#define SLOW_READ_US      UINT64_C(5000000)
-#define MAX_STAGED_BYTES  (UINT64_C(512) << 20)
-#define MAX_RECORDED      (UINT64_C(16) << 20)
-#define DEFAULT_RECORD_MS 10000
+#define N_FAULT_THREADS  4
+#define N_PLACE_THREADS  2
+#define SLOW_READ_US     UINT64_C(5000000)
+#define MAX_STAGED_BYTES (UINT64_C(512) << 20)
+#define MAX_RECORDED     (UINT64_C(16) << 20)
 
 /* An order beyond this is no help any more, and QEMU's memory not the place
  * for it: it is refused by its header.  One within takes 64 MiB while it is
@@ -38,21 +35,24 @@
 #define MAX_IDLE_LOADS    3
 #define MAX_LEARNED_BYTES (UINT64_C(1) << 30)
 
-/* Constant once load_begin() has returned, but for the last two. */
 struct Load {
+    /* Constant once load_begin() has returned. */
     LoadHost host;
     LoadPolicy policy;
-    char *record_path; /* NULL: do not record */
-    char *stats_path;  /* NULL: do not write */
-    char *learn_path;  /* NULL: do not learn */
+    char *path; /* of the snapshot */
+    LoadStats *stats;
+    Destination *stats_output; /* NULL: do not write */
+    Pager *pager;              /* NULL: policy full */
+
+    /* The same, and of the pager and what it calls: gone when all is loaded. */
     RamImage *snapshot;
     PageSource *source;
-    LoadStats *stats;
+    Destination *record_output; /* NULL: do not record */
+    Destination *learn_output;  /* NULL: do not learn */
     Recorder *recorder;
     Recorder *missed; /* both for learning */
     Recorder *unused;
     PageOrder *learn_from; /* what is to be improved */
-    Pager *pager;          /* NULL: policy full */
 
     uint64_t attached_us;     /* set before the pager notes anything */
     GArray *attached;         /* of RamPages; the release thread's, once set */
@@ -132,7 +132,8 @@ static void on_recorded(Load *load)
         load->recorder, blocks, load->attached_us, load->snapshot->identity,
         PAGE_ORDER_ORIGIN_LOAD, &error);
 
-    if (!order || !page_order_save(order, load->record_path, &error)) {
+    if (!order ||
+        !destination_write_order(load->record_output, order, &error)) {
         load->host.warn(error->message);
     }
     write_stats(load);
@@ -164,7 +165,7 @@ static bool learn(const Load *load, GError **error)
         .max_bytes = MAX_LEARNED_BYTES,
     };
     g_autoptr(PageOrder) order = order_learn(load->learn_from, &lesson, error);
-    return order && page_order_save(order, load->learn_path, error);
+    return order && destination_write_order(load->learn_output, order, error);
 }
 
 static void on_learned(Load *load)
@@ -215,9 +216,10 @@ json_t *load_query(Load *load)
 
 static void write_stats(Load *load)
 {
+    const Destination *output = load->stats_output;
     g_autoptr(GError) error = NULL;
 
-    if (!load->stats_path) {
+    if (!output) {
         return;
     }
     json_t *json = load_query(load);
@@ -226,71 +228,12 @@ static void write_stats(Load *load)
 
     free(text);
     json_decref(json);
-    if (!file_replace(load->stats_path, line, strlen(line), &error)) {
-        g_prefix_error(&error, "%s: ", load->stats_path);
+    if (!destination_write(output, line, strlen(line), &error)) {
         load->host.warn(error->message);
     }
 }
 
 /* ---- load ---- */
-
-/* What "load" was asked for. */
-typedef struct LoadRequest {
-    int snapshot_fd; /* this and the next are borrowed; -1: open the path */
-    int order_fd;
-    const char *snapshot; /* all borrowed from the arguments */
-    const char *order;
-    const char *policy;
-    const char *record;
-    const char *stats;
-    const char *learn;
-    uint64_t offset;
-    uint64_t record_ms;
-    uint64_t learn_ms;
-    uint64_t start_us;
-} LoadRequest;
-
-static bool parse_load(const json_t *arguments, const Descriptors *descriptors,
-                       LoadRequest *ret_request, GError **error)
-{
-    static const char *const known_descriptors[] = {CONTROL_KEY_SNAPSHOT,
-                                                    CONTROL_KEY_ORDER, NULL};
-    json_t *names = NULL;
-    LoadRequest request = {
-        .snapshot_fd = descriptors_find(descriptors, CONTROL_KEY_SNAPSHOT),
-        .order_fd = descriptors_find(descriptors, CONTROL_KEY_ORDER),
-        .policy = load_policy_name(LOAD_POLICY_ORDER),
-        .record_ms = DEFAULT_RECORD_MS,
-        .learn_ms = DEFAULT_RECORD_MS,
-        .start_us = monotonic_us(),
-    };
-    const Argument known[] = {
-        {CONTROL_KEY_SNAPSHOT, ARGUMENT_STRING, true, &request.snapshot},
-        {CONTROL_KEY_OFFSET, ARGUMENT_COUNT, false, &request.offset},
-        {CONTROL_KEY_ORDER, ARGUMENT_STRING, false, &request.order},
-        {CONTROL_KEY_POLICY, ARGUMENT_STRING, false, &request.policy},
-        {CONTROL_KEY_RECORD, ARGUMENT_STRING, false, &request.record},
-        {CONTROL_KEY_RECORD_FOR, ARGUMENT_MS, false, &request.record_ms},
-        {CONTROL_KEY_LEARN, ARGUMENT_STRING, false, &request.learn},
-        {CONTROL_KEY_LEARN_FOR, ARGUMENT_MS, false, &request.learn_ms},
-        {CONTROL_KEY_STATS, ARGUMENT_STRING, false, &request.stats},
-        {CONTROL_KEY_START_US, ARGUMENT_COUNT, false, &request.start_us},
-        {CONTROL_KEY_DESCRIPTORS, ARGUMENT_ANY, false, &names},
-        {NULL},
-    };
-
-    if (!arguments_parse(arguments, known, error) ||
-        !descriptors_check(descriptors, known_descriptors, error)) {
-        return false;
-    }
-    if (request.learn && request.record) {
-        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
-                    "either record or learn, not both");
-        return false;
-    }
-    *ret_request = request;
-    return true;
-}
 
 /* An order is a hint: what is wrong with it is worth a word, not a stop. */
 static PageOrder *load_order(const Load *load, const LoadRequest *request,
@@ -298,13 +241,8 @@ static PageOrder *load_order(const Load *load, const LoadRequest *request,
 {
     static const PageOrderLimits limits = {MAX_HINT_BYTES, MAX_HINT_EXTENTS};
     g_autoptr(GError) error = NULL;
-    const char *path = request->order;
-    const int fd = request->order_fd;
-    g_autoptr(ByteSource) source = fd >= 0
-                                       ? byte_source_new_fd(fd, path, &error)
-                                       : byte_source_open(path, &error);
     g_autoptr(PageOrder) order =
-        source ? page_order_load_source(source, &limits, &error) : NULL;
+        page_order_load_source(request->order, &limits, &error);
 
     if (g_error_matches(error, FORMATS_ERROR, FORMATS_ERROR_TOO_LARGE)) {
         *ret_warning = g_strdup_printf(
@@ -317,8 +255,8 @@ static PageOrder *load_order(const Load *load, const LoadRequest *request,
     } else if (order->identity &&
                strcmp(order->identity, load->snapshot->identity) != 0) {
         *ret_warning = g_strdup_printf(
-            "%s: recorded for another snapshot than %s; it may not help", path,
-            load->snapshot->path);
+            "%s: recorded for another snapshot than %s; it may not help",
+            request->order->name, load->path);
     }
     return g_steal_pointer(&order);
 }
@@ -327,14 +265,14 @@ static PageOrder *load_order(const Load *load, const LoadRequest *request,
  * empty if there is no file.  Anything else at that path is somebody's and
  * stays: NULL. */
 static PageOrder *order_to_improve(const Load *load, const PageOrder *order,
-                                   const char *path)
+                                   bool exists)
 {
     const char *identity = load->snapshot->identity;
 
     if (order && g_strcmp0(order->identity, identity) == 0) {
         return page_order_copy(order);
     }
-    if (g_file_test(path, G_FILE_TEST_EXISTS)) {
+    if (exists) {
         return NULL;
     }
     PageOrder *empty = page_order_new();
@@ -343,19 +281,20 @@ static PageOrder *order_to_improve(const Load *load, const PageOrder *order,
 }
 
 static void prepare_learning(Load *load, const PageOrder *order,
-                             const char *path, char **ret_warning)
+                             LoadRequest *request, char **ret_warning)
 {
-    load->learn_from = order_to_improve(load, order, path);
+    load->learn_from = order_to_improve(load, order, request->learn_exists);
     if (!load->learn_from) {
         g_autofree char *before = *ret_warning;
 
         *ret_warning = g_strdup_printf(
             "%s: not an order of this snapshot, and left as it is: nothing "
             "will be learned%s%s",
-            path, before ? "; " : "", before ? before : "");
+            destination_path(request->learn), before ? "; " : "",
+            before ? before : "");
         return;
     }
-    load->learn_path = g_strdup(path);
+    load->learn_output = g_steal_pointer(&request->learn);
     load->missed = recorder_new(MAX_RECORDED);
     load->unused = recorder_new(MAX_RECORDED);
 }
@@ -374,23 +313,27 @@ static PagerObserve what_to_observe(const Load *load,
     return (PagerObserve){OBSERVE_NOTHING};
 }
 
-static bool start_pager(Load *load, const LoadRequest *request,
-                        char **ret_warning, GError **error)
+static bool start_pager(Load *load, LoadRequest *request, char **ret_warning,
+                        GError **error)
 {
     g_autoptr(PageOrder) order = NULL;
 
-    if (request->order && load->policy == LOAD_POLICY_ORDER) {
+    if (request->order) {
         order = load_order(load, request, ret_warning);
+    } else if (request->order_error) {
+        *ret_warning = g_strdup_printf("%s; loading without an order",
+                                       request->order_error->message);
     }
     load->source = page_source_new_file(load->snapshot, error);
     if (!load->source) {
         return false;
     }
-    if (load->record_path) {
+    if (request->record) {
+        load->record_output = g_steal_pointer(&request->record);
         load->recorder = recorder_new(MAX_RECORDED);
     }
     if (request->learn) {
-        prepare_learning(load, order, request->learn, ret_warning);
+        prepare_learning(load, order, request, ret_warning);
     }
     const PagerConfig config = {
         .source = load->source,
@@ -409,46 +352,55 @@ static bool start_pager(Load *load, const LoadRequest *request,
     return load->pager != NULL;
 }
 
+/* Free what only loading needs. */
+static void free_sources(Load *load)
+{
+    g_clear_pointer(&load->source, page_source_free);
+    g_clear_pointer(&load->snapshot, ram_image_free);
+    g_clear_pointer(&load->record_output, destination_free);
+    g_clear_pointer(&load->learn_output, destination_free);
+    g_clear_pointer(&load->recorder, recorder_free);
+    g_clear_pointer(&load->missed, recorder_free);
+    g_clear_pointer(&load->unused, recorder_free);
+    g_clear_pointer(&load->learn_from, page_order_free);
+    /* It points into the snapshot. */
+    g_clear_pointer(&load->attached, g_array_unref);
+}
+
 static void load_free(Load *load)
 {
-    page_source_free(load->source);
-    recorder_free(load->recorder);
-    recorder_free(load->missed);
-    recorder_free(load->unused);
-    page_order_free(load->learn_from);
+    free_sources(load);
     load_stats_free(load->stats);
-    ram_image_free(load->snapshot);
-    g_free(load->record_path);
-    g_free(load->learn_path);
-    g_free(load->stats_path);
+    destination_free(load->stats_output);
+    g_free(load->path);
     g_free(load);
 }
 
-static bool begin(Load *load, const LoadRequest *request, char **ret_warning,
+static bool read_snapshot(Load *load, LoadRequest *request, GError **error)
+{
+    load->snapshot = ram_image_open_headers(g_steal_pointer(&request->snapshot),
+                                            request->offset, error);
+    return load->snapshot &&
+           ram_image_check_ram(load->snapshot, request->max_ram_bytes, error) &&
+           ram_image_read_bitmaps(load->snapshot, error);
+}
+
+static bool begin(Load *load, LoadRequest *request, char **ret_warning,
                   GError **error)
 {
-    LoadPolicy policy;
-
-    if (!load_policy_from_name(request->policy, &policy)) {
-        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
-                    "no policy is called %s: order, sequential, demand, full",
-                    request->policy);
-        return false;
-    }
-    load->snapshot =
-        request->snapshot_fd >= 0
-            ? ram_image_open_fd(request->snapshot_fd, request->snapshot,
-                                request->offset, error)
-            : ram_image_open(request->snapshot, request->offset, error);
-    if (!load->snapshot) {
-        return false;
-    }
-    load->policy = policy;
-    load->record_path = g_strdup(request->record);
-    load->stats_path = g_strdup(request->stats);
+    load->path = g_strdup(request->snapshot->name);
+    load->policy = request->policy;
     load->stats = load_stats_new(request->start_us);
-    return policy == LOAD_POLICY_FULL ||
-           start_pager(load, request, ret_warning, error);
+    load->stats_output = g_steal_pointer(&request->stats);
+    if (!read_snapshot(load, request, error)) {
+        return false;
+    }
+    if (load->policy == LOAD_POLICY_FULL) {
+        /* It could be read; the rest is QEMU's. */
+        free_sources(load);
+        return true;
+    }
+    return start_pager(load, request, ret_warning, error);
 }
 
 /* NULL: the memory would have no huge pages, or they cannot be made. */
@@ -471,9 +423,10 @@ static void *release_thread(void *opaque)
     Collapse *huge_pages = plan_huge_pages(load);
 
     if (pager_wait(load->pager, LOAD_GOAL_ALL, NULL)) {
+        /* Its callback needs them; there is nothing left to observe. */
+        pager_end_observation(load->pager);
         pager_release(load->pager);
-        page_source_free(load->source);
-        load->source = NULL;
+        free_sources(load);
         if (huge_pages) {
             load_stats_huge_pages(load->stats,
                                   collapse_run(huge_pages, &load->ending));
@@ -509,17 +462,13 @@ static void release_when_loaded(Load *load)
     }
 }
 
-Load *load_begin(const json_t *arguments, const Descriptors *descriptors,
-                 const LoadHost *host, char **ret_warning, GError **error)
+Load *load_begin(LoadRequest *request, const LoadHost *host, char **ret_warning,
+                 GError **error)
 {
-    LoadRequest request;
-
-    if (!parse_load(arguments, descriptors, &request, error)) {
-        return NULL;
-    }
     Load *load = g_new0(Load, 1);
+
     load->host = *host;
-    if (!begin(load, &request, ret_warning, error)) {
+    if (!begin(load, request, ret_warning, error)) {
         load_free(load);
         return NULL;
     }
@@ -591,7 +540,7 @@ Pager *load_pager(const Load *load)
 
 const char *load_snapshot_path(const Load *load)
 {
-    return load->snapshot->path;
+    return load->path;
 }
 
 void load_end(Load *load)

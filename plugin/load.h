@@ -13,8 +13,8 @@
 #include <jansson.h>
 
 #include "plugin/control.h"
-#include "plugin/descriptors.h"
 #include "plugin/ending.h"
+#include "plugin/load-request.h"
 #include "plugin/pager/load-stats.h"
 #include "plugin/pager/pager.h"
 
@@ -28,14 +28,14 @@ typedef struct LoadHost {
 } LoadHost;
 
 /*
- * Begin by the arguments of "load" and the descriptors that came with it, of
- * which it keeps duplicates.  Never freed: it lives as long as the process.
+ * Begin what request, of which it steals, asks for.  Never freed: it lives as
+ * long as the process.
  *
  * Returns NULL with an error, and then nothing has begun.  *ret_warning (for
  * g_free()) is set where there is something to be said though it goes on.
  */
-Load *load_begin(const json_t *arguments, const Descriptors *descriptors,
-                 const LoadHost *host, char **ret_warning, GError **error);
+Load *load_begin(LoadRequest *request, const LoadHost *host, char **ret_warning,
+                 GError **error);
 
 /* Take over guest RAM: arrays of PagerRange and of uint32_t.  Not for two
  * threads at once. */

@@ -19,6 +19,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <limits.h>
@@ -32,6 +33,7 @@
 #include <glib.h>
 
 #include "plugin/control.h"
+#include "plugin/privilege.h"
 #include "plugin/session.h"
 #include "util/text.h"
 
@@ -203,6 +205,21 @@ static int parse_control_fd(int argc, char **argv)
     return fd;
 }
 
+/* A launcher that has spoken before QEMU existed has sent "load".  It is
+ * carried out while QEMU starts; but when we return, QEMU may change its root
+ * or its user, and so what has to be opened is open then. */
+static int add_launcher(Control *control, int fd)
+{
+    struct pollfd spoken = {.fd = fd, .events = POLLIN};
+    bool has_spoken = poll(&spoken, 1, 0) > 0;
+    int rc = control_add(control, fd, session_launcher_gone);
+
+    if (rc == 0 && has_spoken) {
+        session_await_opened(session);
+    }
+    return rc;
+}
+
 static int start(int control_fd, bool can_flush)
 {
     const SessionHost host = {
@@ -212,6 +229,7 @@ static int start(int control_fd, bool can_flush)
         .dies_with_launcher = control_fd >= 0 && dies_with_launcher(),
     };
 
+    privilege_keep();
     session = session_new(&host);
     Control *control = control_new(session_execute, session);
     session_set_control(session, control);
@@ -228,7 +246,7 @@ static int start(int control_fd, bool can_flush)
         session_without_launcher(session);
         return 0;
     }
-    return control_add(control, control_fd, session_launcher_gone);
+    return add_launcher(control, control_fd);
 }
 
 int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc,

@@ -10,9 +10,9 @@
 #include "formats/page-order.h"
 #include "formats/ram-image.h"
 #include "plugin/arguments.h"
+#include "plugin/destination.h"
 #include "plugin/pager/profile-window.h"
 #include "util/clock.h"
-#include "util/file.h"
 #include "util/thread.h"
 
 #define DEFAULT_MAX_MS 30000
@@ -39,6 +39,8 @@ struct Profile {
     /* Of the present or the last window: set before it opens, and constant
      * while its thread runs. */
     char *output;
+    Destination *destination; /* of output; this and the next two: NULL once
+                                 DONE */
     RamImage *snapshot;
     GArray *blocks; /* of PageOrderBlock, with names of the snapshot's */
     Recorder *recorder;
@@ -147,7 +149,15 @@ static bool write_order(const Profile *profile, GError **error)
         return false;
     }
     g_autoptr(PageOrder) order = keep_pages_in_file(all, profile->snapshot);
-    return page_order_save(order, profile->output, error);
+    return destination_write_order(profile->destination, order, error);
+}
+
+/* Close what only an open window needs. */
+static void forget_files_locked(Profile *profile)
+{
+    g_clear_pointer(&profile->destination, destination_free);
+    g_clear_pointer(&profile->blocks, g_array_unref);
+    g_clear_pointer(&profile->snapshot, ram_image_free);
 }
 
 static void *profile_thread(void *opaque)
@@ -170,6 +180,7 @@ static void *profile_thread(void *opaque)
 
     /* From DONE on the profile is the next window's. */
     pthread_mutex_lock(&profile->lock);
+    forget_files_locked(profile);
     profile->window = NULL;
     profile->cost = cost;
     profile->closed_us = closed_us;
@@ -195,9 +206,8 @@ static int start_thread(Profile *profile)
 
 static void forget_locked(Profile *profile)
 {
+    forget_files_locked(profile);
     g_clear_pointer(&profile->output, g_free);
-    g_clear_pointer(&profile->blocks, g_array_unref);
-    g_clear_pointer(&profile->snapshot, ram_image_free);
     g_clear_pointer(&profile->recorder, recorder_free);
     g_clear_pointer(&profile->stats, load_stats_free);
     g_clear_pointer(&profile->failure, g_free);
@@ -283,27 +293,19 @@ static bool parse_start(const json_t *arguments, StartRequest *ret_request,
     return true;
 }
 
-/* Told before a window of minutes, rather than after it. */
-static bool check_output(const char *path, GError **error)
-{
-    if (!file_check_replaceable(path, error)) {
-        g_prefix_error(error, "%s: ", path);
-        return false;
-    }
-    return true;
-}
-
-/* snapshot: taken over. */
+/* snapshot and destination: taken over. */
 static bool open_locked(Profile *profile, const StartRequest *request,
-                        RamImage *snapshot, const GArray *ranges,
-                        const GArray *threads, GError **error)
+                        RamImage *snapshot, Destination *destination,
+                        const GArray *ranges, const GArray *threads,
+                        GError **error)
 {
     profile->snapshot = snapshot;
+    profile->destination = destination;
+    profile->output = g_strdup(request->output);
     profile->blocks = order_blocks(snapshot, ranges, error);
     if (!profile->blocks) {
         return false;
     }
-    profile->output = g_strdup(request->output);
     profile->min_us = request->min_ms * 1000;
     profile->max_us = request->max_ms * 1000;
     profile->settle = request->settle;
@@ -338,14 +340,18 @@ json_t *profile_start(Profile *profile, const json_t *arguments,
     g_autoptr(GArray) ranges = NULL;
     g_autoptr(GArray) threads = NULL;
     g_autoptr(RamImage) snapshot = NULL;
+    g_autoptr(Destination) destination = NULL;
 
     if (!parse_start(arguments, &request, error) ||
-        !check_output(request.output, error) ||
         !arguments_guest(arguments, &ranges, &threads, error)) {
         return NULL;
     }
-    snapshot = arguments_snapshot(request.snapshot, request.offset, descriptors,
-                                  error);
+    /* Told before a window of minutes, rather than after it. */
+    destination = destination_open(request.output, error);
+    snapshot = destination
+                   ? arguments_snapshot(request.snapshot, request.offset,
+                                        descriptors, error)
+                   : NULL;
     if (!snapshot) {
         return NULL;
     }
@@ -358,8 +364,8 @@ json_t *profile_start(Profile *profile, const json_t *arguments,
                     "it");
     } else {
         forget_locked(profile);
-        ok = open_locked(profile, &request, g_steal_pointer(&snapshot), ranges,
-                         threads, error);
+        ok = open_locked(profile, &request, g_steal_pointer(&snapshot),
+                         g_steal_pointer(&destination), ranges, threads, error);
         profile->open_us = monotonic_us() - begin_us;
         if (!ok) {
             forget_locked(profile);

@@ -13,9 +13,14 @@
 #include "plugin/arguments.h"
 #include "plugin/ending.h"
 #include "plugin/load.h"
+#include "plugin/privilege.h"
 #include "plugin/profile.h"
 #include "plugin/verify.h"
+#include "util/clock.h"
 #include "util/text.h"
+
+/* How long QEMU's start may be held up for the opening of files. */
+#define MAX_OPENING_US UINT64_C(5000000)
 
 struct Session {
     SessionHost host; /* constant, as the next three */
@@ -28,6 +33,10 @@ struct Session {
     /* Set once, with the lock held, by release: who acquires it finds it made.
      * Read without the lock, which may be held for long. */
     _Atomic(Load *) load;
+
+    pthread_mutex_t opened_lock; /* guards opened */
+    pthread_cond_t opened_changed;
+    bool opened; /* what the first "load" needs is open */
 };
 
 /* The load that has begun, or NULL. */
@@ -36,21 +45,43 @@ static Load *begun_load(Session *session)
     return atomic_load_explicit(&session->load, memory_order_acquire);
 }
 
-static json_t *execute_load(Session *session, const json_t *arguments,
-                            const Descriptors *descriptors, GError **error)
+static void set_opened(Session *session)
+{
+    pthread_mutex_lock(&session->opened_lock);
+    session->opened = true;
+    pthread_cond_broadcast(&session->opened_changed);
+    pthread_mutex_unlock(&session->opened_lock);
+}
+
+static Load *begin_load_locked(Session *session, const json_t *arguments,
+                               const Descriptors *descriptors,
+                               char **ret_warning, GError **error)
 {
     const LoadHost host = {session->control, session->ending,
                            session->host.warn};
-    g_autofree char *warning = NULL;
-    Load *load = NULL;
+    const Load *before = begun_load(session);
 
-    pthread_mutex_lock(&session->lock);
-    if (begun_load(session)) {
+    if (before) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
                     "%s is being loaded, or was, in this QEMU",
-                    load_snapshot_path(begun_load(session)));
-    } else {
-        load = load_begin(arguments, descriptors, &host, &warning, error);
+                    load_snapshot_path(before));
+        return NULL;
+    }
+    g_autoptr(LoadRequest) request =
+        load_request_new(arguments, descriptors, error);
+    set_opened(session);
+    return request ? load_begin(request, &host, ret_warning, error) : NULL;
+}
+
+static json_t *execute_load(Session *session, const json_t *arguments,
+                            const Descriptors *descriptors, GError **error)
+{
+    g_autofree char *warning = NULL;
+
+    pthread_mutex_lock(&session->lock);
+    Load *load =
+        begin_load_locked(session, arguments, descriptors, &warning, error);
+    if (load) {
         atomic_store_explicit(&session->load, load, memory_order_release);
     }
     pthread_mutex_unlock(&session->lock);
@@ -71,6 +102,7 @@ static json_t *execute_attach(Session *session, const json_t *arguments,
     if (!arguments_guest(arguments, &ranges, &threads, error)) {
         return NULL;
     }
+    privilege_settle();
     pthread_mutex_lock(&session->lock);
     bool ok = load_attach(begun_load(session), ranges, threads, error);
     pthread_mutex_unlock(&session->lock);
@@ -92,6 +124,8 @@ static json_t *execute_milestone(Session *session, const json_t *arguments,
     if (!arguments_parse(arguments, known, error)) {
         return NULL;
     }
+    /* Who tells has heard QEMU's monitor. */
+    privilege_settle();
     if (!milestone_from_name(name, &milestone)) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
                     "no milestone is called %s: qemu-ready, device-state, "
@@ -223,6 +257,7 @@ static json_t *execute_profile_start(Session *session, const json_t *arguments,
                     load_snapshot_path(load));
         return NULL;
     }
+    privilege_settle();
     json_t *answer =
         profile_start(session->profile, arguments, descriptors, error);
     if (answer && session->host.forget_code) {
@@ -277,12 +312,10 @@ static const struct {
     {CONTROL_CMD_PROFILE_QUERY, execute_profile_query, false},
 };
 
-json_t *session_execute(void *opaque, const char *command,
-                        const json_t *arguments, const Descriptors *descriptors,
-                        GError **error)
+static json_t *carry_out(Session *session, const char *command,
+                         const json_t *arguments,
+                         const Descriptors *descriptors, GError **error)
 {
-    Session *session = opaque;
-
     for (size_t i = 0; i < G_N_ELEMENTS(commands); i++) {
         if (strcmp(command, commands[i].name) != 0) {
             continue;
@@ -303,6 +336,18 @@ json_t *session_execute(void *opaque, const char *command,
     return NULL;
 }
 
+json_t *session_execute(void *opaque, const char *command,
+                        const json_t *arguments, const Descriptors *descriptors,
+                        GError **error)
+{
+    Session *session = opaque;
+    json_t *answer = carry_out(session, command, arguments, descriptors, error);
+
+    /* Whatever the command was: there is nothing to wait for. */
+    set_opened(session);
+    return answer;
+}
+
 Session *session_new(const SessionHost *host)
 {
     Session *session = g_new0(Session, 1);
@@ -317,7 +362,21 @@ Session *session_new(const SessionHost *host)
     session->profile = profile_new(host->warn);
     session->ending = ending_new(&ending_host);
     pthread_mutex_init(&session->lock, NULL);
+    pthread_mutex_init(&session->opened_lock, NULL);
+    clock_cond_init(&session->opened_changed);
     return session;
+}
+
+void session_await_opened(Session *session)
+{
+    uint64_t until_us = monotonic_us() + MAX_OPENING_US;
+
+    pthread_mutex_lock(&session->opened_lock);
+    while (!session->opened && monotonic_us() < until_us) {
+        clock_cond_wait_until(&session->opened_changed, &session->opened_lock,
+                              until_us);
+    }
+    pthread_mutex_unlock(&session->opened_lock);
 }
 
 void session_set_control(Session *session, Control *control)

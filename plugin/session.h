@@ -40,6 +40,10 @@ json_t *session_execute(void *opaque, const char *command,
                         const json_t *arguments, const Descriptors *descriptors,
                         GError **error);
 
+/* Wait until the first "load" has opened what it needs, some seconds at the
+ * most: a QEMU may give up its user and its root when it goes on. */
+void session_await_opened(Session *session);
+
 /* Nobody has started this QEMU in order to watch over a load. */
 void session_without_launcher(Session *session);
 

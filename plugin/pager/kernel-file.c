@@ -18,7 +18,8 @@ static const char *const paths[N_KERNEL_FILES] = {
     [KERNEL_FILE_MOUNTS] = "/proc/self/mountinfo",
 };
 
-/* Constant once kernel_files_prepare() has returned; -1: none. */
+/* Constant from kernel_files_prepare() to kernel_files_unprepare(); -1: none.
+ */
 static int kept[N_KERNEL_FILES] = {-1, -1, -1, -1};
 
 static int open_file(KernelFile file)
@@ -31,6 +32,16 @@ void kernel_files_prepare(void)
     for (KernelFile i = 0; i < N_KERNEL_FILES; i++) {
         if (kept[i] < 0) {
             kept[i] = open_file(i);
+        }
+    }
+}
+
+void kernel_files_unprepare(void)
+{
+    for (KernelFile i = 0; i < N_KERNEL_FILES; i++) {
+        if (kept[i] >= 0) {
+            close(kept[i]);
+            kept[i] = -1;
         }
     }
 }

@@ -21,6 +21,10 @@ typedef enum {
  * kernel_file_read() opens a file by its path. */
 void kernel_files_prepare(void);
 
+/* Close them again, where the files can still be opened.  Nobody may be reading
+ * one. */
+void kernel_files_unprepare(void);
+
 /* What the file says now, ended by a 0; for g_free().  Returns NULL with
  * errno. */
 char *kernel_file_read(KernelFile file);

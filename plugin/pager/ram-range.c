@@ -31,6 +31,12 @@ void ram_range_prepare(void)
     uffd_prepare();
 }
 
+void ram_range_unprepare(void)
+{
+    kernel_files_unprepare();
+    uffd_unprepare();
+}
+
 /* NULL with an error; for g_free(). */
 static char *read_kernel_file(KernelFile file, GError **error)
 {

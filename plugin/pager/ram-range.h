@@ -43,6 +43,10 @@ typedef struct RamPages {
  * Without it they take what there is when they are called. */
 void ram_range_prepare(void);
 
+/* Close it again, where nothing was given up.  Nobody may be in one of the
+ * functions below. */
+void ram_range_unprepare(void);
+
 /*
  * Find out by /proc/self/maps what the len_bytes from start on are.
  * name, the RAM block's, is for messages.

@@ -113,6 +113,19 @@ void uffd_prepare(void)
     }
 }
 
+void uffd_unprepare(void)
+{
+    int kept = atomic_exchange(&kept_uffd, -1);
+
+    if (kept >= 0) {
+        close(kept);
+    }
+    if (kept_device >= 0) {
+        close(kept_device);
+        kept_device = -1;
+    }
+}
+
 /* The kernel answers with all that it can do, wanted or not. */
 static int open_with(uint64_t features, int *ret_fd, UffdCaps *ret_caps)
 {

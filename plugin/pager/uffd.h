@@ -59,6 +59,10 @@ typedef struct UffdMessage {
  */
 void uffd_prepare(void);
 
+/* Close it again, for a process that has kept its privileges.  Nobody may be
+ * opening one. */
+void uffd_unprepare(void);
+
 /*
  * Open a userfaultfd (non-blocking, close-on-exec) that also reports faults
  * raised inside the kernel, by KVM or a system call: /dev/userfaultfd where

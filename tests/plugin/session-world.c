@@ -169,6 +169,21 @@ char *world_file(const World *world, const char *name)
     return g_build_filename(world->folder, name, NULL);
 }
 
+char *world_place(const World *world)
+{
+    g_autofree char *folder = world_file(world, "place");
+
+    assert_int_equal(g_mkdir(folder, 0700), 0);
+    return g_build_filename(folder, "file", NULL);
+}
+
+void world_remove_place(const World *world)
+{
+    g_autofree char *folder = world_file(world, "place");
+
+    assert_int_equal(g_rmdir(folder), 0);
+}
+
 uint8_t *world_page(const World *world, WorldBlock block, uint64_t page)
 {
     return world->memory[block] + page * WORLD_PAGE_BYTES;

@@ -59,6 +59,11 @@ unsigned world_n_warnings(void);
 /* The path of a file in the world's folder; for g_free(). */
 char *world_file(const World *world, const char *name);
 
+/* The path of a file in a folder of its own there, which is gone once the place
+ * has been opened: world_remove_place().  For g_free(). */
+char *world_place(const World *world);
+void world_remove_place(const World *world);
+
 uint8_t *world_page(const World *world, WorldBlock block, uint64_t page);
 
 /* The page holds what the snapshot has of it. */

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "plugin/control.h"
+#include "plugin/privilege.h"
 #include "plugin/session.h"
 
 #define PLUGIN_ID 4711
@@ -53,6 +54,14 @@ json_t *session_execute(void *opaque, const char *command,
 }
 
 void session_launcher_gone(void *opaque)
+{
+}
+
+void privilege_keep(void)
+{
+}
+
+void session_await_opened(Session *session)
 {
 }
 

@@ -251,10 +251,11 @@ static void a_file_that_is_no_order_is_left_alone(void **state)
 static void an_order_that_cannot_be_written_is_warned_of(void **state)
 {
     World *world = world_new();
+    g_autofree char *path = world_place(world);
     unsigned n_before = world_n_warnings();
 
-    world_do(world, CONTROL_CMD_LOAD,
-             learn_arguments(world, "demand", "/nonexistent/vm.order"));
+    world_do(world, CONTROL_CMD_LOAD, learn_arguments(world, "demand", path));
+    world_remove_place(world);
     world_attach(world);
     world_touch(world, WORLD_RAM, 5);
     world_end_recording(world);

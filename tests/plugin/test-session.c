@@ -259,14 +259,30 @@ static void a_recording_is_written_when_the_session_ends(void **state)
 static void a_recording_that_cannot_be_written_is_warned_of(void **state)
 {
     World *world = world_new();
+    g_autofree char *path = world_place(world);
     unsigned n_before = world_n_warnings();
 
-    world_do(world, CONTROL_CMD_LOAD,
-             record_arguments(world, "/nonexistent/vm.order"));
+    world_do(world, CONTROL_CMD_LOAD, record_arguments(world, path));
+    world_remove_place(world);
     world_attach(world);
     world_end_recording(world);
     assert_int_equal(world_n_warnings(), n_before + 1);
     world_await(world, "all");
+}
+
+static void what_could_never_be_written_is_refused_at_once(void **state)
+{
+    World *world = world_new();
+
+    for (size_t i = 0; i < 3; i++) {
+        static const char *const names[] = {"stats", "record", "learn"};
+
+        world_refuse(world, CONTROL_CMD_LOAD,
+                     world_load_arguments_with(world, "demand", names[i],
+                                               "/nonexistent/file"),
+                     "/nonexistent/file");
+    }
+    world_load(world, "demand");
 }
 
 /* ---- orders that do not help ---- */
@@ -459,6 +475,7 @@ int main(void)
         cmocka_unit_test(a_recorded_order_brings_its_pages_first),
         cmocka_unit_test(a_recording_is_written_when_the_session_ends),
         cmocka_unit_test(a_recording_that_cannot_be_written_is_warned_of),
+        cmocka_unit_test(what_could_never_be_written_is_refused_at_once),
         cmocka_unit_test(an_order_that_is_garbage_is_warned_of_and_left_out),
         cmocka_unit_test(an_order_that_is_not_there_is_warned_of),
         cmocka_unit_test(an_order_of_another_snapshot_is_warned_of_and_used),

@@ -1,0 +1,33 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A file that will be written: its place is opened when that is asked for, and
+ * is the same one when the time has come.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <glib.h>
+
+#include "formats/page-order.h"
+
+typedef struct Destination Destination;
+
+/* See file_place_open(); here and below, errors begin with the path. */
+Destination *destination_open(const char *path, GError **error);
+
+/* NULL is fine. */
+void destination_free(Destination *destination);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Destination, destination_free)
+
+/* As it was given. */
+const char *destination_path(const Destination *destination);
+
+/* Each as often as you like; see file_place_write(). */
+bool destination_write(const Destination *destination, const void *data,
+                       size_t len_bytes, GError **error);
+bool destination_write_order(const Destination *destination,
+                             const PageOrder *order, GError **error);

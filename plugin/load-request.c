@@ -1,0 +1,136 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "plugin/load-request.h"
+
+#include "plugin/arguments.h"
+#include "plugin/pager/pager.h"
+#include "util/clock.h"
+
+#define DEFAULT_RECORD_MS 10000
+
+void load_request_free(LoadRequest *request)
+{
+    if (!request) {
+        return;
+    }
+    byte_source_free(request->snapshot);
+    byte_source_free(request->order);
+    g_clear_error(&request->order_error);
+    destination_free(request->stats);
+    destination_free(request->record);
+    destination_free(request->learn);
+    g_free(request);
+}
+
+/* The paths and the policy, borrowed from the arguments; NULL: not given. */
+typedef struct Given {
+    const char *snapshot;
+    const char *order;
+    const char *policy;
+    const char *stats;
+    const char *record;
+    const char *learn;
+} Given;
+
+static bool parse(const json_t *arguments, const Descriptors *descriptors,
+                  Given *given, LoadRequest *request, GError **error)
+{
+    static const char *const known_descriptors[] = {CONTROL_KEY_SNAPSHOT,
+                                                    CONTROL_KEY_ORDER, NULL};
+    json_t *names = NULL;
+    const Argument known[] = {
+        {CONTROL_KEY_SNAPSHOT, ARGUMENT_STRING, true, &given->snapshot},
+        {CONTROL_KEY_OFFSET, ARGUMENT_COUNT, false, &request->offset},
+        {CONTROL_KEY_MAX_RAM, ARGUMENT_COUNT, false, &request->max_ram_bytes},
+        {CONTROL_KEY_ORDER, ARGUMENT_STRING, false, &given->order},
+        {CONTROL_KEY_POLICY, ARGUMENT_STRING, false, &given->policy},
+        {CONTROL_KEY_RECORD, ARGUMENT_STRING, false, &given->record},
+        {CONTROL_KEY_RECORD_FOR, ARGUMENT_MS, false, &request->record_ms},
+        {CONTROL_KEY_LEARN, ARGUMENT_STRING, false, &given->learn},
+        {CONTROL_KEY_LEARN_FOR, ARGUMENT_MS, false, &request->learn_ms},
+        {CONTROL_KEY_STATS, ARGUMENT_STRING, false, &given->stats},
+        {CONTROL_KEY_START_US, ARGUMENT_COUNT, false, &request->start_us},
+        {CONTROL_KEY_DESCRIPTORS, ARGUMENT_ANY, false, &names},
+        {NULL},
+    };
+
+    return arguments_parse(arguments, known, error) &&
+           descriptors_check(descriptors, known_descriptors, error);
+}
+
+static bool check(const Given *given, LoadRequest *request, GError **error)
+{
+    if (given->policy &&
+        !load_policy_from_name(given->policy, &request->policy)) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                    "no policy is called %s: order, sequential, demand, full",
+                    given->policy);
+        return false;
+    }
+    if (given->learn && given->record) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                    "either record or learn, not both");
+        return false;
+    }
+    return true;
+}
+
+/* A file that came as a descriptor is not looked for by its path. */
+static ByteSource *open_source(const Descriptors *descriptors, const char *name,
+                               const char *path, GError **error)
+{
+    int fd = descriptors_find(descriptors, name);
+
+    return fd >= 0 ? byte_source_new_fd(fd, path, error)
+                   : byte_source_open(path, error);
+}
+
+/* NULL path: nothing is asked for. */
+static bool open_output(const char *path, Destination **ret_output,
+                        GError **error)
+{
+    if (!path) {
+        return true;
+    }
+    *ret_output = destination_open(path, error);
+    return *ret_output != NULL;
+}
+
+static bool open_files(const Given *given, const Descriptors *descriptors,
+                       LoadRequest *request, GError **error)
+{
+    request->snapshot =
+        open_source(descriptors, CONTROL_KEY_SNAPSHOT, given->snapshot, error);
+    if (!request->snapshot) {
+        return false;
+    }
+    if (given->order && request->policy == LOAD_POLICY_ORDER) {
+        request->order = open_source(descriptors, CONTROL_KEY_ORDER,
+                                     given->order, &request->order_error);
+    }
+    request->learn_exists =
+        given->learn && g_file_test(given->learn, G_FILE_TEST_EXISTS);
+    return open_output(given->stats, &request->stats, error) &&
+           open_output(given->record, &request->record, error) &&
+           open_output(given->learn, &request->learn, error);
+}
+
+LoadRequest *load_request_new(const json_t *arguments,
+                              const Descriptors *descriptors, GError **error)
+{
+    g_autoptr(LoadRequest) request = g_new0(LoadRequest, 1);
+    Given given = {0};
+
+    request->max_ram_bytes = UINT64_MAX;
+    request->policy = LOAD_POLICY_ORDER;
+    request->record_ms = DEFAULT_RECORD_MS;
+    request->learn_ms = DEFAULT_RECORD_MS;
+    request->start_us = monotonic_us();
+    if (!parse(arguments, descriptors, &given, request, error) ||
+        !check(&given, request, error) ||
+        !open_files(&given, descriptors, request, error)) {
+        return NULL;
+    }
+    return g_steal_pointer(&request);
+}
