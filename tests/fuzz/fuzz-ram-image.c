@@ -24,13 +24,20 @@ typedef struct FoldedSource {
     size_t len_bytes;
 } FoldedSource;
 
-static uint8_t byte_at(const FoldedSource *folded, uint64_t off_bytes)
+/* How many bytes from off_bytes on are alike in that they all come from data,
+ * at *ret_data, or are all zero (NULL). */
+static uint64_t find_stretch(const FoldedSource *folded, uint64_t off_bytes,
+                             const uint8_t **ret_data)
 {
     const uint64_t in_piece = off_bytes % STRIDE_BYTES;
     const uint64_t i = off_bytes / STRIDE_BYTES * PIECE_BYTES + in_piece;
 
-    return in_piece < PIECE_BYTES && i < folded->len_bytes ? folded->data[i]
-                                                           : 0;
+    if (in_piece >= PIECE_BYTES || i >= folded->len_bytes) {
+        *ret_data = NULL;
+        return STRIDE_BYTES - in_piece;
+    }
+    *ret_data = &folded->data[i];
+    return MIN(PIECE_BYTES - in_piece, folded->len_bytes - i);
 }
 
 static bool read_folded(const ByteSource *source, void *buffer,
@@ -39,8 +46,17 @@ static bool read_folded(const ByteSource *source, void *buffer,
     const FoldedSource *folded = (const FoldedSource *)source;
     uint8_t *bytes = buffer;
 
-    for (size_t i = 0; i < len_bytes; i++) {
-        bytes[i] = byte_at(folded, off_bytes + i);
+    for (uint64_t done = 0; done < len_bytes;) {
+        const uint8_t *data;
+        uint64_t n = find_stretch(folded, off_bytes + done, &data);
+
+        n = MIN(n, len_bytes - done);
+        if (data) {
+            memcpy(&bytes[done], data, n);
+        } else {
+            memset(&bytes[done], 0, n);
+        }
+        done += n;
     }
     return true;
 }
