@@ -3,6 +3,7 @@
  */
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include "cli/progress.h"
 #include "host/qmp.h"
 #include "host/saver.h"
+#include "util/error.h"
 #include "util/units.h"
 
 /* The signals that ask to end, as something to poll(). */
@@ -77,7 +79,20 @@ static int print_result_json(const char *output, const SaveResult *result)
     return command_print_json(json);
 }
 
-static int save(const char *socket_path, const char *output,
+static bool parse_disks(const char *text, SaveDisks *ret_disks, GError **error)
+{
+    for (size_t i = 0; i < N_SAVE_DISKS; i++) {
+        if (!text || strcmp(text, save_disks_name((SaveDisks)i)) == 0) {
+            *ret_disks = (SaveDisks)i;
+            return true;
+        }
+    }
+    g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
+                "--disks is one of snapshot, leave and refuse");
+    return false;
+}
+
+static int save(const char *socket_path, const char *output, const char *disks,
                 const ProfileTime *profile, bool json)
 {
     g_autoptr(ProgressBar) bar = progress_bar_new();
@@ -92,7 +107,9 @@ static int save(const char *socket_path, const char *output,
     int status;
     bool ok;
 
-    path = command_absolute_path(output, &error);
+    path = parse_disks(disks, &options.disks, &error)
+               ? command_absolute_path(output, &error)
+               : NULL;
     qmp = path ? qmp_connect(socket_path, &error) : NULL;
     if (!qmp) {
         return command_fail(error);
@@ -131,12 +148,17 @@ static int cmd_savevm_run(int argc, char **argv)
 {
     g_autofree char *socket_path = NULL;
     g_autofree char *output = NULL;
+    g_autofree char *disks = NULL;
     gboolean json = FALSE;
     const GOptionEntry entries[] = {
         {"qmp", 0, 0, G_OPTION_ARG_FILENAME, &socket_path,
          "QMP socket of the QEMU that runs the guest", "SOCKET"},
         {"output", 'o', 0, G_OPTION_ARG_FILENAME, &output,
          "Where to save to; replaced when the save is complete", "FILE"},
+        {"disks", 0, 0, G_OPTION_ARG_STRING, &disks,
+         "What becomes of writable disks: the guest goes on in overlays "
+         "(default), they are left to you, or the save is refused",
+         "snapshot|leave|refuse"},
         {"profile", 0, G_OPTION_FLAG_OPTIONAL_ARG, G_OPTION_ARG_CALLBACK,
          (gpointer)parse_profile,
          "Then record in which order the guest touches its pages, as "
@@ -153,7 +175,7 @@ static int cmd_savevm_run(int argc, char **argv)
     if (!socket_path || !output) {
         return command_usage_error("--qmp and --output are needed");
     }
-    return save(socket_path, output,
+    return save(socket_path, output, disks,
                 profile_option.given ? &profile_option.time : NULL, json);
 }
 

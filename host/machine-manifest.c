@@ -209,8 +209,8 @@ static bool add_disk(Manifest *manifest, const Disk *disk, GError **error)
     return look_at_file(to, error);
 }
 
-static bool collect_disks(Manifest *manifest, const GArray *disks,
-                          GError **error)
+bool machine_manifest_add_disks(Manifest *manifest, const GArray *disks,
+                                GError **error)
 {
     for (guint i = 0; i < disks->len; i++) {
         const Disk *disk = &g_array_index(disks, Disk, i);
@@ -232,8 +232,7 @@ static char *now_as_text(void)
     return g_date_time_format(now, "%Y-%m-%dT%H:%M:%SZ");
 }
 
-Manifest *machine_manifest_collect(Rpc *qmp, pid_t pid, const GArray *disks,
-                                   GError **error)
+Manifest *machine_manifest_collect(Rpc *qmp, pid_t pid, GError **error)
 {
     g_autoptr(Manifest) manifest = manifest_new();
 
@@ -242,8 +241,7 @@ Manifest *machine_manifest_collect(Rpc *qmp, pid_t pid, const GArray *disks,
         !query_version(manifest, qmp, error) ||
         !query_machine_type(manifest, qmp, error) ||
         !query_cpus(manifest, qmp, error) ||
-        !query_accelerator(manifest, qmp, error) ||
-        !collect_disks(manifest, disks, error)) {
+        !query_accelerator(manifest, qmp, error)) {
         return NULL;
     }
     g_array_unref(manifest->resources);

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include <glib.h>
@@ -14,11 +15,14 @@
 #include "formats/ram-image.h"
 #include "host/rpc.h"
 
-/* Of the QEMU behind qmp, whose process is pid.  disks: of host/disks.h, as
- * they are for the snapshot; their files are looked at now, so the guest should
- * stand still.  Sets all but identity, order, run-state and RAM blocks. */
-Manifest *machine_manifest_collect(Rpc *qmp, pid_t pid, const GArray *disks,
-                                   GError **error);
+/* Of the QEMU behind qmp, whose process is pid.  Sets all but disks, identity,
+ * order, run-state and RAM blocks. */
+Manifest *machine_manifest_collect(Rpc *qmp, pid_t pid, GError **error);
+
+/* Add disks, of host/disks.h, as they are for the snapshot.  Their files are
+ * looked at now, so the guest should stand still. */
+bool machine_manifest_add_disks(Manifest *manifest, const GArray *disks,
+                                GError **error);
 
 /* Set what the RAM image tells. */
 void machine_manifest_set_image(Manifest *manifest, const RamImage *image);

@@ -22,6 +22,7 @@
 #include "host/qmp.h"
 #include "host/save-lock.h"
 #include "host/save-mark.h"
+#include "host/saved-machine.h"
 #include "host/snapshot-output.h"
 #include "util/error.h"
 
@@ -34,6 +35,7 @@ typedef struct Save {
     const SaveOptions *options;
     int lock_fd; /* -1: not locked */
     SnapshotOutput *output;
+    SavedMachine *saved;
     SaveMark *left; /* by a save that was killed; NULL: none */
     /* … after which nobody has touched the migration's settings: what the
      * guest is at now, that save has left. */
@@ -110,39 +112,16 @@ static bool patiently(Save *save, bool (*step)(Save *, GError **),
 
 /* ---- before ---- */
 
-static void warn_of_disk(Save *save, const json_t *device)
+static void say_of_machine(void *opaque, const char *text)
 {
-    const json_t *inserted = json_object_get(device, "inserted");
-    const char *name = json_string_value(json_object_get(device, "device"));
-    const char *file = json_string_value(json_object_get(inserted, "file"));
-    g_autofree char *text = NULL;
-
-    if (!inserted || json_is_true(json_object_get(inserted, "ro"))) {
-        return;
-    }
-    text = g_strdup_printf(
-        "warning: disk %s (%s) is writable and not part of the snapshot: "
-        "keep it as it is at this moment, with an overlay (qemu-img create "
-        "-b) or by running the guest with -snapshot",
-        name && name[0] ? name : "without a name", file ? file : "?");
-    say(save, text);
+    say(opaque, text);
 }
 
-static bool look_at_disks(Save *save, GError **error)
+static bool look_at_machine(Save *save, GError **error)
 {
-    json_t *devices;
-    const json_t *device;
-    size_t i;
-
-    if (!rpc_execute(save->qmp, "query-block", NULL, &devices, error)) {
-        return false;
-    }
-    json_array_foreach(devices, i, device)
-    {
-        warn_of_disk(save, device);
-    }
-    json_decref(devices);
-    return true;
+    save->saved = saved_machine_new(save->qmp, save->options->disks,
+                                    say_of_machine, save, error);
+    return save->saved != NULL;
 }
 
 static void show_others_progress(uint64_t done_bytes, uint64_t total_bytes,
@@ -304,7 +283,7 @@ static bool prepare(Save *save, GError **error)
 {
     return save_lock_take(save->machine, save->options->progress,
                           &save->lock_fd, error) &&
-           wait_for_others(save, error) && look_at_disks(save, error) &&
+           wait_for_others(save, error) && look_at_machine(save, error) &&
            (save->output = snapshot_output_new(save->options->output, error)) &&
            look_for_left(save, error) && look_at_guest(save, error) &&
            prepare_plugin(save, error) && look_at_guest(save, error);
@@ -431,7 +410,7 @@ static bool migrate(Save *save, GError **error)
 static bool save_ram(Save *save, GError **error)
 {
     return set_up_migration(save, error) && stop_guest(save, error) &&
-           migrate(save, error);
+           saved_machine_freeze(save->saved, error) && migrate(save, error);
 }
 
 /* ---- after ---- */
@@ -527,6 +506,17 @@ static bool undo(Save *save, GError **error)
     return run_on(save, error);
 }
 
+/* Without a snapshot the overlays are nobody's.  The guest runs already. */
+static void thaw_after(Save *save, GError **error)
+{
+    g_autoptr(GError) second = NULL;
+
+    if (!saved_machine_thaw(save->saved, &second) &&
+        !rpc_is_closed(save->qmp)) {
+        g_prefix_error(error, "%s; before that, ", second->message);
+    }
+}
+
 /* After a failure: why the guest stays stopped, if it does, is worth as much
  * as why the save failed. */
 static void restore_after(Save *save, GError **error)
@@ -542,6 +532,7 @@ static void restore_after(Save *save, GError **error)
     if (!undo(save, &second) && !rpc_is_closed(save->qmp)) {
         g_prefix_error(error, "%s; before that, ", second->message);
     }
+    thaw_after(save, error);
 }
 
 static bool open_window(Save *save, GError **error)
@@ -608,15 +599,42 @@ static bool finish_profiling(Save *save, const GError *start_error,
     return ok;
 }
 
+static RamImage *open_image(Save *save, GError **error)
+{
+    int fd = snapshot_output_open(save->output, error);
+    RamImage *image =
+        fd >= 0 ? ram_image_open_fd(fd, save->options->output, 0, error) : NULL;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return image;
+}
+
+/* The order's file name, beside the snapshot's; for g_free(). */
+static char *order_name(const Save *save)
+{
+    g_autofree char *name = g_path_get_basename(save->options->output);
+
+    return save->profiling ? g_strconcat(name, ".order", NULL) : NULL;
+}
+
 static bool publish(Save *save, uint64_t *ret_stored_bytes, GError **error)
 {
-    if (!snapshot_output_publish(save->output, ret_stored_bytes, error)) {
+    g_autoptr(RamImage) image = open_image(save, error);
+    g_autofree char *order = order_name(save);
+
+    if (!image ||
+        !snapshot_output_publish(save->output, ret_stored_bytes, error)) {
         if (save->profiling) {
             profiling_discard(save->profiling);
         }
         return false;
     }
     save->published_at_us = g_get_monotonic_time();
+    saved_machine_publish(save->saved, save->options->output, image,
+                          save->was_running ? "running" : save->state->name,
+                          order);
     return true;
 }
 
@@ -649,6 +667,7 @@ static bool run(Save *save, SaveResult *ret_result, GError **error)
     is_restored = run_on(save, &restore_error);
     unlock(save);
     if (!is_whole || !publish(save, &ret_result->stored_bytes, error)) {
+        thaw_after(save, error);
         return false;
     }
     if (!is_restored) {
@@ -664,6 +683,7 @@ static void clear(Save *save)
 {
     unlock(save);
     snapshot_output_free(save->output);
+    saved_machine_free(save->saved);
     save_mark_free(save->left);
     save_mark_free(save->mark);
     migration_settings_free(save->settings);

@@ -14,9 +14,11 @@
 #include "host/machine.h"
 #include "host/profiling.h"
 #include "host/progress.h"
+#include "host/saved-machine.h"
 
 typedef struct SaveOptions {
     const char *output; /* absolute */
+    SaveDisks disks;
     /* Record the order of first touches after the save, and write it beside
      * the snapshot; NULL: do not. */
     const ProfileTime *profile;

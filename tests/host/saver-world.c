@@ -218,9 +218,9 @@ static json_t *query_status(FakeQemu *qemu)
 
 static json_t *query_block(const FakeQemu *qemu)
 {
-    return json_pack("[{s:s}, {s:s, s:{s:s, s:b}}]", "device", "cd0", "device",
-                     "disk0", "inserted", "file", "disk.qcow2", "ro",
-                     (int)!qemu->writable_disk);
+    return json_pack("[{s:s, s:{s:s, s:s, s:s, s:b}}]", "device", "disk0",
+                     "inserted", "file", "/dev/null", "node-name", "node0",
+                     "drv", "qcow2", "ro", (int)!qemu->writable_disk);
 }
 
 static void interrupt(const FakeQemu *qemu, const char *command)
@@ -281,6 +281,8 @@ static json_t *answer(FakePeer *peer, const char *command,
         qemu->run_state = "running";
     } else if (g_str_equal(command, "query-cpus-fast")) {
         return json_array();
+    } else if (g_str_equal(command, "qom-get")) {
+        return json_string("pc-q35-10.0-machine");
     } else if (g_str_equal(command, "human-monitor-command")) {
         return json_string("  Block Name    PSize  Offset  Used  Total\n");
     }
@@ -368,6 +370,7 @@ bool save(Fixture *fixture, SaveResult *ret_result, GError **error)
     const Progress progress = {show, fixture->progress};
     const SaveOptions options = {
         .output = fixture->output,
+        .disks = fixture->disks,
         .profile = fixture->profile,
         .interrupt_fd = fixture->interrupt_fd,
         .say = say,

@@ -48,6 +48,7 @@ typedef struct Fixture {
     FakeQemu qemu;
     FakePeer *peer;
     Machine *machine;
+    SaveDisks disks;
     const ProfileTime *profile; /* NULL: without */
     int listener;               /* the plugin's, or -1 */
     bool discarded;             /* the plugin was told to */

@@ -45,16 +45,18 @@ static Manifest *collect(const char *blocks, GError **error)
     int fd;
     FakePeer *peer = fake_peer_new_qmp(answer, (void *)blocks, &fd);
     Rpc *qmp = qmp_new(fd);
-    Manifest *manifest = NULL;
+    g_autoptr(Manifest) manifest = NULL;
+    bool ok = false;
 
     assert_true(qmp_handshake(qmp, -1, NULL, NULL));
     g_autoptr(GArray) disks = disks_query(qmp, "/", error);
     if (disks) {
-        manifest = machine_manifest_collect(qmp, getpid(), disks, error);
+        manifest = machine_manifest_collect(qmp, getpid(), error);
+        ok = manifest && machine_manifest_add_disks(manifest, disks, error);
     }
     rpc_free(qmp);
     fake_peer_free(peer);
-    return manifest;
+    return ok ? g_steal_pointer(&manifest) : NULL;
 }
 
 static void the_machine_is_described_as_it_runs(void **state)

@@ -243,7 +243,7 @@ static void a_signal_while_the_window_opens_costs_just_the_order(void **state)
     assert_util_error(error, UTIL_ERROR_INTERRUPTED, "it has no order");
     assert_string_equal(fixture->qemu.run_state, "running");
     assert_true(fixture->discarded);
-    assert_files(fixture, "vm.snap");
+    assert_files(fixture, "vm.snap vm.snap.json");
 }
 
 static void opening_the_window_is_part_of_the_standstill(void **state)
@@ -309,7 +309,7 @@ static void that_a_qemu_which_ended_left_no_order_is_told(void **state)
     fixture->ends_in_window = true;
     assert_false(save_with_profile(fixture, &result, &error));
     assert_non_null(strstr(error->message, "it has no order"));
-    assert_files(fixture, "vm.snap");
+    assert_files(fixture, "vm.snap vm.snap.json");
 }
 
 int main(void)

@@ -27,7 +27,7 @@ static void a_running_guest_is_stopped_saved_and_runs_on(void **state)
 
     assert_true(log_has(fixture, "stop migrate query-migrate"));
     assert_string_equal(fixture->qemu.run_state, "running");
-    assert_files(fixture, "vm.snap");
+    assert_files(fixture, "vm.snap vm.snap.json");
     assert_settings_are_back(fixture);
     assert_true(result.stored_bytes > 0);
     assert_string_equal(said->str, "");
@@ -64,7 +64,7 @@ static void assert_saved_as_it_stands(Fixture *fixture, const char *run_state,
     assert_false(log_has(fixture, "stop"));
     assert_false(log_has(fixture, "cont"));
     assert_int_equal(result.stopped_us, 0);
-    assert_files(fixture, "vm.snap");
+    assert_files(fixture, "vm.snap vm.snap.json");
     assert_non_null(strstr(said->str, text));
     saved = saved_run_state(fixture);
     assert_string_equal(saved, run_state);
@@ -226,7 +226,7 @@ static void a_migration_under_way_is_waited_for(void **state)
     fixture->qemu.polls_left = 2;
     save_well(fixture);
     assert_true(log_has(fixture, "query-migrate query-migrate query-migrate "
-                                 "query-status query-status query-block"));
+                                 "query-status query-status query-version"));
 }
 
 static void a_failed_save_leaves_the_guest_running_and_no_file(void **state)
@@ -295,7 +295,7 @@ static void a_qemu_that_does_not_go_on_is_given_up_at_the_second(void **state)
     save_blocked(fixture, "cont",
                  "the snapshot is whole and in place, but: QEMU does not "
                  "answer");
-    assert_files(fixture, "vm.snap");
+    assert_files(fixture, "vm.snap vm.snap.json");
 }
 
 static void a_signal_after_saving_does_not_hurt_the_guest(void **state)
@@ -306,7 +306,7 @@ static void a_signal_after_saving_does_not_hurt_the_guest(void **state)
     fixture->qemu.n_interrupts = 1;
     save_well(fixture);
     assert_string_equal(fixture->qemu.run_state, "running");
-    assert_files(fixture, "vm.snap");
+    assert_files(fixture, "vm.snap vm.snap.json");
 }
 
 /* In the moment before our own. */
@@ -458,7 +458,7 @@ static void a_guest_stopped_by_a_save_that_was_killed_is_saved(void **state)
     /* The old mark goes when ours is there. */
     assert_true(log_has(fixture, "add-fd remove-fd migrate-set"));
     assert_null(fixture->qemu.opaque);
-    assert_files(fixture, "vm.snap");
+    assert_files(fixture, "vm.snap vm.snap.json");
 }
 
 static void
@@ -541,13 +541,46 @@ static void what_a_killed_save_left_stays_for_the_next_one(void **state)
     assert_non_null(fixture->qemu.opaque);
 }
 
-static void a_writable_disk_is_spoken_of(void **state)
+static void a_writable_disk_goes_on_in_an_overlay(void **state)
 {
     Fixture *fixture = *state;
 
     fixture->qemu.writable_disk = true;
     save_well(fixture);
-    assert_non_null(strstr(said->str, "disk0 (disk.qcow2) is writable"));
+    assert_non_null(strstr(said->str, "disk0 goes on in /dev/null."));
+    assert_true(log_has(fixture, "stop transaction migrate"));
+}
+
+static void a_writable_disk_may_be_left_to_the_user(void **state)
+{
+    Fixture *fixture = *state;
+
+    fixture->qemu.writable_disk = true;
+    fixture->disks = SAVE_DISKS_LEAVE;
+    save_well(fixture);
+    assert_non_null(strstr(said->str, "disk0 (/dev/null) is writable"));
+    assert_false(log_has(fixture, "transaction"));
+}
+
+static void a_writable_disk_may_be_a_reason_to_refuse(void **state)
+{
+    Fixture *fixture = *state;
+
+    fixture->qemu.writable_disk = true;
+    fixture->disks = SAVE_DISKS_REFUSE;
+    save_badly(fixture, UTIL_ERROR_FAILED, "disk0 (/dev/null) is writable");
+    assert_false(log_has(fixture, "stop"));
+}
+
+static void a_failed_save_gives_the_disk_back(void **state)
+{
+    Fixture *fixture = *state;
+
+    fixture->qemu.writable_disk = true;
+    fixture->qemu.outcome = "failed";
+    save_badly(fixture, UTIL_ERROR_FAILED, "disk full");
+    assert_true(log_has(fixture, "block-commit"));
+    assert_files(fixture, "");
 }
 
 static void a_directory_that_is_missing_fails_before_the_stop(void **state)
@@ -611,7 +644,10 @@ int main(void)
         TEST(a_guest_paused_without_a_mark_stays_paused),
         TEST(settings_that_a_killed_save_left_are_not_taken_over),
         TEST(what_a_killed_save_left_stays_for_the_next_one),
-        TEST(a_writable_disk_is_spoken_of),
+        TEST(a_writable_disk_goes_on_in_an_overlay),
+        TEST(a_writable_disk_may_be_left_to_the_user),
+        TEST(a_writable_disk_may_be_a_reason_to_refuse),
+        TEST(a_failed_save_gives_the_disk_back),
         TEST(a_directory_that_is_missing_fails_before_the_stop),
     };
 

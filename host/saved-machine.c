@@ -1,0 +1,214 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "host/saved-machine.h"
+
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "formats/manifest.h"
+#include "host/disks.h"
+#include "host/machine-manifest.h"
+#include "host/unix-socket.h"
+#include "util/error.h"
+
+struct SavedMachine {
+    Rpc *qmp; /* borrowed */
+    SavedMachineSay *say;
+    void *opaque;
+    SaveDisks mode;
+    pid_t pid; /* QEMU's */
+    GArray *disks;
+    Manifest *manifest;      /* NULL: there is none … */
+    GError *why_no_manifest; /* … for this reason */
+};
+
+const char *save_disks_name(SaveDisks disks)
+{
+    static const char *const names[] = {
+        [SAVE_DISKS_SNAPSHOT] = "snapshot",
+        [SAVE_DISKS_LEAVE] = "leave",
+        [SAVE_DISKS_REFUSE] = "refuse",
+    };
+
+    return names[disks];
+}
+
+static void say(const SavedMachine *machine, const char *format, ...)
+    G_GNUC_PRINTF(2, 3);
+
+static void say(const SavedMachine *machine, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    va_end(args);
+    machine->say(machine->opaque, text);
+}
+
+/* A file that has no name any more is one of QEMU's own -snapshot: what the
+ * guest writes is lost at its end, and nobody can keep it. */
+static bool is_temporary(const Disk *disk)
+{
+    return disk->file && access(disk->file, F_OK) < 0;
+}
+
+static bool check_disk(const SavedMachine *machine, Disk *disk, GError **error)
+{
+    if (!disk_is_writable(disk)) {
+        return true;
+    }
+    if (machine->mode == SAVE_DISKS_REFUSE) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                    "the disk %s (%s) is writable; use --disks snapshot to "
+                    "keep it as it is at the save, or --disks leave to look "
+                    "after it yourself",
+                    disk_name(disk), disk->shown);
+        return false;
+    }
+    if (is_temporary(disk)) {
+        say(machine,
+            "warning: what the guest has written to the disk %s is in a "
+            "temporary file of QEMU's (-snapshot), and not part of the "
+            "snapshot",
+            disk_name(disk));
+        disk->read_only = true;
+    } else if (machine->mode == SAVE_DISKS_LEAVE) {
+        say(machine,
+            "warning: the disk %s (%s) is writable and not part of the "
+            "snapshot: keep it as it is at this moment yourself",
+            disk_name(disk), disk->shown);
+    }
+    return true;
+}
+
+static bool look(SavedMachine *machine, GError **error)
+{
+    struct ucred peer;
+
+    if (!unix_socket_peer(rpc_fd(machine->qmp), &peer, error)) {
+        return false;
+    }
+    machine->pid = peer.pid;
+    g_autofree char *cwd = g_strdup_printf("/proc/%d/cwd", (int)peer.pid);
+    g_autofree char *directory = g_file_read_link(cwd, NULL);
+    machine->manifest = machine_manifest_collect(machine->qmp, machine->pid,
+                                                 &machine->why_no_manifest);
+    machine->disks =
+        disks_query(machine->qmp, directory ? directory : "/", error);
+    for (guint i = 0; machine->disks && i < machine->disks->len; i++) {
+        if (!check_disk(machine, &g_array_index(machine->disks, Disk, i),
+                        error)) {
+            return false;
+        }
+    }
+    return machine->disks != NULL;
+}
+
+SavedMachine *saved_machine_new(Rpc *qmp, SaveDisks disks,
+                                SavedMachineSay *say_it, void *opaque,
+                                GError **error)
+{
+    SavedMachine *machine = g_new0(SavedMachine, 1);
+
+    machine->qmp = qmp;
+    machine->mode = disks;
+    machine->say = say_it;
+    machine->opaque = opaque;
+    if (!look(machine, error)) {
+        saved_machine_free(machine);
+        return NULL;
+    }
+    return machine;
+}
+
+void saved_machine_free(SavedMachine *machine)
+{
+    if (!machine) {
+        return;
+    }
+    g_clear_pointer(&machine->disks, g_array_unref);
+    manifest_free(machine->manifest);
+    g_clear_error(&machine->why_no_manifest);
+    g_free(machine);
+}
+
+/* Part of the names of the overlays: no two saves have the same. */
+static char *new_tag(void)
+{
+    g_autoptr(GDateTime) now = g_date_time_new_now_utc();
+    g_autofree char *seconds = g_date_time_format(now, "%Y%m%d-%H%M%S");
+
+    return g_strdup_printf("%s-%06d", seconds,
+                           g_date_time_get_microsecond(now));
+}
+
+bool saved_machine_freeze(SavedMachine *machine, GError **error)
+{
+    g_autofree char *tag = new_tag();
+
+    if (machine->mode == SAVE_DISKS_SNAPSHOT &&
+        !disks_add_overlays(machine->qmp, machine->disks, tag, error)) {
+        g_prefix_error(error, "the disks cannot be kept as they are (--disks "
+                              "leave saves without them): ");
+        return false;
+    }
+    /* The RAM is worth more: without a manifest it can still be loaded. */
+    if (machine->manifest &&
+        !machine_manifest_add_disks(machine->manifest, machine->disks,
+                                    &machine->why_no_manifest)) {
+        g_clear_pointer(&machine->manifest, manifest_free);
+    }
+    return true;
+}
+
+bool saved_machine_thaw(SavedMachine *machine, GError **error)
+{
+    return disks_remove_overlays(machine->qmp, machine->disks, error);
+}
+
+static void say_where_disks_go_on(const SavedMachine *machine)
+{
+    for (guint i = 0; i < machine->disks->len; i++) {
+        const Disk *disk = &g_array_index(machine->disks, Disk, i);
+
+        if (disk->overlay) {
+            say(machine,
+                "the disk %s goes on in %s; %s stays as it was at the save "
+                "and belongs to the snapshot",
+                disk_name(disk), disk->overlay, disk->file);
+        }
+    }
+}
+
+static bool write_manifest(SavedMachine *machine, const char *path,
+                           const RamImage *image, const char *run_state,
+                           const char *order, GError **error)
+{
+    g_autofree char *to = manifest_path(path);
+
+    if (!machine->manifest) {
+        g_propagate_error(error, g_steal_pointer(&machine->why_no_manifest));
+        return false;
+    }
+    machine_manifest_set_image(machine->manifest, image);
+    machine->manifest->run_state = g_strdup(run_state);
+    machine->manifest->order = g_strdup(order);
+    return manifest_save(machine->manifest, to, error);
+}
+
+void saved_machine_publish(SavedMachine *machine, const char *path,
+                           const RamImage *image, const char *run_state,
+                           const char *order)
+{
+    g_autoptr(GError) error = NULL;
+
+    say_where_disks_go_on(machine);
+    if (!write_manifest(machine, path, image, run_state, order, &error)) {
+        say(machine,
+            "warning: the snapshot has no manifest, so that loadvm needs "
+            "QEMU's arguments: %s",
+            error->message);
+    }
+}
