@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -22,6 +23,7 @@
 #define HUGE_PAGES (HUGE_BYTES / PAGE_BYTES)
 #define N_HUGE     16
 #define N_PAGES    (N_HUGE * HUGE_PAGES)
+#define MAP_BYTES  ((N_HUGE + 2) * HUGE_BYTES)
 
 static const HugePolicy always = {
     .huge_bytes = HUGE_BYTES,
@@ -42,21 +44,17 @@ typedef struct Loaded {
 static Loaded *loaded_new(int flags)
 {
     Loaded *loaded = g_new0(Loaded, 1);
-    uint64_t len = (N_HUGE + 1) * HUGE_BYTES;
 
+    /* With room around it, so that it is a mapping of its own. */
     loaded->map =
-        mmap(NULL, len, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS, -1, 0);
+        mmap(NULL, MAP_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(loaded->map, MAP_FAILED);
-    loaded->memory = loaded->map + (-(uintptr_t)loaded->map & (HUGE_BYTES - 1));
-    if (flags & MAP_SHARED) {
-        /* Its file's offsets are to be aligned as well. */
-        munmap(loaded->map, len);
-        assert_ptr_not_equal(mmap(loaded->memory, N_HUGE * HUGE_BYTES,
-                                  PROT_READ | PROT_WRITE,
-                                  flags | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
-                             MAP_FAILED);
-        loaded->map = loaded->memory;
-    }
+    loaded->memory =
+        loaded->map + HUGE_BYTES - ((uintptr_t)loaded->map & (HUGE_BYTES - 1));
+    assert_ptr_not_equal(mmap(loaded->memory, N_HUGE * HUGE_BYTES,
+                              PROT_READ | PROT_WRITE,
+                              flags | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+                         MAP_FAILED);
     assert_int_equal(
         madvise(loaded->memory, N_HUGE * HUGE_BYTES, MADV_NOHUGEPAGE), 0);
     for (uint64_t page = 0; page < N_PAGES; page++) {
@@ -70,8 +68,7 @@ static Loaded *loaded_new(int flags)
 
 static void loaded_free(Loaded *loaded)
 {
-    munmap(loaded->map,
-           (N_HUGE + (loaded->map != loaded->memory)) * HUGE_BYTES);
+    munmap(loaded->map, MAP_BYTES);
     g_free(loaded);
 }
 
@@ -132,7 +129,9 @@ static void dense_memory_has_huge_pages_afterwards(void **state)
 {
     Loaded *loaded = loaded_new(MAP_PRIVATE);
 
-    assert_int_equal(huge_bytes(loaded, "AnonHugePages:"), 0);
+    /* khugepaged may have come to one or two already. */
+    assert_in_range(huge_bytes(loaded, "AnonHugePages:"), 0,
+                    N_HUGE / 2 * HUGE_BYTES);
     assert_made(collapse(loaded, &always, &go_on), N_HUGE);
     assert_in_range(huge_bytes(loaded, "AnonHugePages:"),
                     (N_HUGE - 2) * HUGE_BYTES, N_HUGE * HUGE_BYTES);
@@ -215,7 +214,8 @@ static void locked_memory_is_left_alone(void **state)
 {
     Loaded *loaded = loaded_new(MAP_PRIVATE);
 
-    if (mlock(loaded->memory + HUGE_BYTES, HUGE_BYTES) != 0) {
+    /* The sanitizers have an mlock() of their own. */
+    if (syscall(SYS_mlock, loaded->memory + HUGE_BYTES, HUGE_BYTES) != 0) {
         print_message("skipped: memory cannot be locked here\n");
         skip();
     }
@@ -228,7 +228,6 @@ static void it_ends_when_it_is_told_to(void **state)
     Loaded *loaded = loaded_new(MAP_PRIVATE);
 
     assert_int_equal(collapse(loaded, &always, &stop), 0);
-    assert_int_equal(huge_bytes(loaded, "AnonHugePages:"), 0);
     loaded_free(loaded);
 }
 
@@ -241,8 +240,7 @@ static void memory_that_is_unmapped_meanwhile_does_no_harm(void **state)
     munmap(loaded->memory + 4 * HUGE_BYTES, (N_HUGE - 4) * HUGE_BYTES);
     assert_made(collapse_run(collapse, &go_on), 4);
     collapse_free(collapse);
-    munmap(loaded->map, 5 * HUGE_BYTES);
-    g_free(loaded);
+    loaded_free(loaded);
 }
 
 /* Whether this kernel makes them: it may be too old, or have none. */
