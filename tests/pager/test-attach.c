@@ -6,7 +6,6 @@
  * the pager and what it calls for this.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -14,7 +13,6 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -25,6 +23,7 @@
 
 #include "plugin/pager/fault-loop.h"
 #include "plugin/pager/kernel-features.h"
+#include "plugin/pager/mapping.h"
 #include "plugin/pager/registration.h"
 #include "tests/pager/pager-world.h"
 #include "util/clock.h"
@@ -336,15 +335,17 @@ static RamImage *fragmented_snapshot(void)
 static size_t count_mappings(const uint8_t *memory, uint64_t len_bytes)
 {
     g_autofree char *maps = NULL;
+    Mapping mapping;
     size_t n = 0;
-    uint64_t start;
-    uint64_t end;
+    char *rest;
+    const char *line;
 
     assert_true(g_file_get_contents("/proc/self/maps", &maps, NULL, NULL));
-    g_auto(GStrv) lines = g_strsplit(maps, "\n", 0);
-    for (char **line = lines; *line; line++) {
-        n += sscanf(*line, "%" SCNx64 "-%" SCNx64 " ", &start, &end) == 2 &&
-             start < (uintptr_t)memory + len_bytes && end > (uintptr_t)memory;
+    rest = maps;
+    while ((line = mapping_next_line(&rest))) {
+        n += mapping_parse(line, &mapping) &&
+             mapping.start < (uintptr_t)memory + len_bytes &&
+             mapping.end > (uintptr_t)memory;
     }
     return n;
 }
@@ -419,16 +420,18 @@ static void many_blocks_keep_to_one_budget_of_mappings(void **state)
 static bool has_flag(const void *address, const char *flag)
 {
     g_autofree char *smaps = NULL;
-    uint64_t start = 0;
-    uint64_t end = 0;
+    Mapping mapping = {0};
+    char *rest;
+    const char *line;
 
     assert_true(g_file_get_contents("/proc/self/smaps", &smaps, NULL, NULL));
-    g_auto(GStrv) lines = g_strsplit(smaps, "\n", 0);
-    for (char **line = lines; *line; line++) {
-        sscanf(*line, "%" SCNx64 "-%" SCNx64 " ", &start, &end);
-        if (g_str_has_prefix(*line, "VmFlags:") &&
-            (uintptr_t)address >= start && (uintptr_t)address < end) {
-            return strstr(*line, flag) != NULL;
+    rest = smaps;
+    while ((line = mapping_next_line(&rest))) {
+        if (!mapping_parse(line, &mapping) &&
+            g_str_has_prefix(line, "VmFlags:") &&
+            (uintptr_t)address >= mapping.start &&
+            (uintptr_t)address < mapping.end) {
+            return strstr(line, flag) != NULL;
         }
     }
     return false;

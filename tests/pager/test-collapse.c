@@ -3,7 +3,6 @@
  *
  * Huge pages after a load, on memory that was filled page by page.
  */
-#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,6 +16,7 @@
 #include <cmocka.h>
 
 #include "plugin/pager/collapse.h"
+#include "plugin/pager/mapping.h"
 
 #define PAGE_BYTES 4096
 #define HUGE_BYTES (UINT64_C(2) << 20)
@@ -78,21 +78,23 @@ static RamPages pages_of(const Loaded *loaded)
                       loaded->in_file};
 }
 
-/* The bytes of huge pages in the memory: smaps' field. */
-static uint64_t huge_bytes(const Loaded *loaded, const char *field)
+/* The sum of a field of smaps over the memory's mappings, in bytes. */
+static uint64_t bytes_of(const Loaded *loaded, const char *field)
 {
     g_autofree char *smaps = NULL;
-    uint64_t start = 0;
-    uint64_t end = 0;
+    Mapping mapping = {0};
     uint64_t kib = 0;
+    char *rest;
+    const char *line;
 
     assert_true(g_file_get_contents("/proc/self/smaps", &smaps, NULL, NULL));
-    g_auto(GStrv) lines = g_strsplit(smaps, "\n", 0);
-    for (char **line = lines; *line; line++) {
-        sscanf(*line, "%" SCNx64 "-%" SCNx64 " ", &start, &end);
-        if (start < (uintptr_t)loaded->memory + N_HUGE * HUGE_BYTES &&
-            end > (uintptr_t)loaded->memory && g_str_has_prefix(*line, field)) {
-            kib += g_ascii_strtoull(*line + strlen(field), NULL, 10);
+    rest = smaps;
+    while ((line = mapping_next_line(&rest))) {
+        if (!mapping_parse(line, &mapping) &&
+            mapping.start < (uintptr_t)loaded->memory + N_HUGE * HUGE_BYTES &&
+            mapping.end > (uintptr_t)loaded->memory &&
+            g_str_has_prefix(line, field)) {
+            kib += g_ascii_strtoull(line + strlen(field), NULL, 10);
         }
     }
     return kib << 10;
@@ -130,10 +132,10 @@ static void dense_memory_has_huge_pages_afterwards(void **state)
     Loaded *loaded = loaded_new(MAP_PRIVATE);
 
     /* khugepaged may have come to one or two already. */
-    assert_in_range(huge_bytes(loaded, "AnonHugePages:"), 0,
+    assert_in_range(bytes_of(loaded, "AnonHugePages:"), 0,
                     N_HUGE / 2 * HUGE_BYTES);
     assert_made(collapse(loaded, &always, &go_on), N_HUGE);
-    assert_in_range(huge_bytes(loaded, "AnonHugePages:"),
+    assert_in_range(bytes_of(loaded, "AnonHugePages:"),
                     (N_HUGE - 2) * HUGE_BYTES, N_HUGE * HUGE_BYTES);
     for (uint64_t page = 0; page < N_PAGES; page++) {
         assert_right(loaded, page);
@@ -146,7 +148,7 @@ static void dense_shared_memory_has_huge_pages_afterwards(void **state)
     Loaded *loaded = loaded_new(MAP_SHARED);
 
     assert_made(collapse(loaded, &always, &go_on), N_HUGE);
-    assert_in_range(huge_bytes(loaded, "ShmemPmdMapped:"),
+    assert_in_range(bytes_of(loaded, "ShmemPmdMapped:"),
                     (N_HUGE - 2) * HUGE_BYTES, N_HUGE * HUGE_BYTES);
     for (uint64_t page = 0; page < N_PAGES; page++) {
         assert_right(loaded, page);
@@ -166,7 +168,7 @@ static void what_was_given_back_meanwhile_stays_away(void **state)
             MADV_DONTNEED);
     assert_made(collapse_run(collapse, &go_on), N_HUGE - 2);
     collapse_free(collapse);
-    assert_int_equal(huge_bytes(loaded, "Rss:"),
+    assert_int_equal(bytes_of(loaded, "Rss:"),
                      (N_HUGE - 1) * HUGE_BYTES - HUGE_BYTES / 4);
     assert_right(loaded, 2 * HUGE_PAGES);
     loaded_free(loaded);
