@@ -160,7 +160,7 @@ class Save(Case):
         if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8M", "none",
                            directory], check=False).returncode != 0:
             self.skipTest("nothing can be mounted here")
-        self.addCleanup(subprocess.run, ["umount", directory], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", directory], check=True)
         vm = self.running(machine.SMALL)
         process = self.run_preheat("savevm", "--qmp", vm.qmp_path, "--output",
                                    directory / "vm.snap", status=1)
