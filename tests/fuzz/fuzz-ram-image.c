@@ -24,23 +24,32 @@ typedef struct FoldedSource {
     size_t len_bytes;
 } FoldedSource;
 
-static uint8_t byte_at(const FoldedSource *folded, uint64_t off_bytes)
+/* Copy what piece i has of the bytes [off_bytes, end_bytes) of the file. */
+static void copy_piece(const FoldedSource *folded, uint64_t i, uint8_t *bytes,
+                       uint64_t off_bytes, uint64_t end_bytes)
 {
-    const uint64_t in_piece = off_bytes % STRIDE_BYTES;
-    const uint64_t i = off_bytes / STRIDE_BYTES * PIECE_BYTES + in_piece;
+    const uint64_t start = i * PIECE_BYTES;
+    const uint64_t len_bytes = MIN(PIECE_BYTES, folded->len_bytes - start);
+    const uint64_t from = MAX(off_bytes, i * STRIDE_BYTES);
+    const uint64_t to = MIN(end_bytes, i * STRIDE_BYTES + len_bytes);
 
-    return in_piece < PIECE_BYTES && i < folded->len_bytes ? folded->data[i]
-                                                           : 0;
+    if (from < to) {
+        memcpy(&bytes[from - off_bytes],
+               &folded->data[start + from - i * STRIDE_BYTES], to - from);
+    }
 }
 
 static bool read_folded(const ByteSource *source, void *buffer,
                         size_t len_bytes, uint64_t off_bytes, GError **error)
 {
     const FoldedSource *folded = (const FoldedSource *)source;
-    uint8_t *bytes = buffer;
+    const uint64_t end_bytes = off_bytes + len_bytes;
 
-    for (size_t i = 0; i < len_bytes; i++) {
-        bytes[i] = byte_at(folded, off_bytes + i);
+    memset(buffer, 0, len_bytes);
+    for (uint64_t i = off_bytes / STRIDE_BYTES;
+         i * STRIDE_BYTES < end_bytes && i * PIECE_BYTES < folded->len_bytes;
+         i++) {
+        copy_piece(folded, i, buffer, off_bytes, end_bytes);
     }
     return true;
 }
