@@ -10,8 +10,8 @@
 
 #define SECTION_HEADER_MAX_BYTES (1 + 4 + 1 + 255 + 4 + 4)
 
-/* Counted name, instance 0 and version, after the section's type and ID. */
-static const char ram_mark[] = "\3ram\0\0\0\0\0\0\0\4";
+/* The section's counted name, after its type and ID. */
+static const char ram_mark[] = "\3ram";
 #define RAM_MARK_BYTES        (sizeof(ram_mark) - 1)
 #define BEFORE_RAM_MARK_BYTES (1 + 4)
 

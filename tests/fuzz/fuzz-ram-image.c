@@ -24,39 +24,32 @@ typedef struct FoldedSource {
     size_t len_bytes;
 } FoldedSource;
 
-/* How many bytes from off_bytes on are alike in that they all come from data,
- * at *ret_data, or are all zero (NULL). */
-static uint64_t find_stretch(const FoldedSource *folded, uint64_t off_bytes,
-                             const uint8_t **ret_data)
+/* Copy what piece i has of the bytes [off_bytes, end_bytes) of the file. */
+static void copy_piece(const FoldedSource *folded, uint64_t i, uint8_t *bytes,
+                       uint64_t off_bytes, uint64_t end_bytes)
 {
-    const uint64_t in_piece = off_bytes % STRIDE_BYTES;
-    const uint64_t i = off_bytes / STRIDE_BYTES * PIECE_BYTES + in_piece;
+    const uint64_t start = i * PIECE_BYTES;
+    const uint64_t len_bytes = MIN(PIECE_BYTES, folded->len_bytes - start);
+    const uint64_t from = MAX(off_bytes, i * STRIDE_BYTES);
+    const uint64_t to = MIN(end_bytes, i * STRIDE_BYTES + len_bytes);
 
-    if (in_piece >= PIECE_BYTES || i >= folded->len_bytes) {
-        *ret_data = NULL;
-        return STRIDE_BYTES - in_piece;
+    if (from < to) {
+        memcpy(&bytes[from - off_bytes],
+               &folded->data[start + from - i * STRIDE_BYTES], to - from);
     }
-    *ret_data = &folded->data[i];
-    return MIN(PIECE_BYTES - in_piece, folded->len_bytes - i);
 }
 
 static bool read_folded(const ByteSource *source, void *buffer,
                         size_t len_bytes, uint64_t off_bytes, GError **error)
 {
     const FoldedSource *folded = (const FoldedSource *)source;
-    uint8_t *bytes = buffer;
+    const uint64_t end_bytes = off_bytes + len_bytes;
 
-    for (uint64_t done = 0; done < len_bytes;) {
-        const uint8_t *data;
-        uint64_t n = find_stretch(folded, off_bytes + done, &data);
-
-        n = MIN(n, len_bytes - done);
-        if (data) {
-            memcpy(&bytes[done], data, n);
-        } else {
-            memset(&bytes[done], 0, n);
-        }
-        done += n;
+    memset(buffer, 0, len_bytes);
+    for (uint64_t i = off_bytes / STRIDE_BYTES;
+         i * STRIDE_BYTES < end_bytes && i * PIECE_BYTES < folded->len_bytes;
+         i++) {
+        copy_piece(folded, i, buffer, off_bytes, end_bytes);
     }
     return true;
 }
