@@ -340,10 +340,8 @@ static bool wait_for_pages(Load *load, GError **error)
         return true;
     }
     read_errors_set_waiting(load->read_errors, waits[wait].until);
-    ok = rpc_execute(
-        machine_control(load->machine), CONTROL_CMD_WAIT,
-        json_pack("{s:s}", CONTROL_KEY_FOR, load_goal_name(waits[wait].goal)),
-        NULL, error);
+    ok = page_wait(load->machine, waits[wait].goal, load->options->progress,
+                   error);
     read_errors_set_waiting(load->read_errors, NULL);
     return ok;
 }
