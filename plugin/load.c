@@ -40,10 +40,11 @@
 struct Load {
     LoadHost host;
     LoadPolicy policy;
-    char *record_path; /* NULL: do not record */
-    char *stats_path;  /* NULL: do not write */
-    char *learn_path;  /* NULL: do not learn */
-    RamImage *snapshot;
+    char *record_path;  /* NULL: do not record */
+    char *stats_path;   /* NULL: do not write */
+    char *learn_path;   /* NULL: do not learn */
+    char *path;         /* the snapshot's */
+    RamImage *snapshot; /* NULL: policy full */
     PageSource *source;
     LoadStats *stats;
     Recorder *recorder;
@@ -393,12 +394,26 @@ static void load_free(Load *load)
     page_order_free(load->learn_from);
     load_stats_free(load->stats);
     ram_image_free(load->snapshot);
+    g_free(load->path);
     g_free(load->record_path);
     g_free(load->learn_path);
     g_free(load->stats_path);
     g_free(load);
 }
 
+static bool open_snapshot(Load *load, const LoadRequest *request,
+                          GError **error)
+{
+    load->snapshot =
+        request->snapshot_fd >= 0
+            ? ram_image_open_fd(request->snapshot_fd, request->snapshot,
+                                request->offset, error)
+            : ram_image_open(request->snapshot, request->offset, error);
+    return load->snapshot != NULL;
+}
+
+/* With policy full QEMU alone looks into the snapshot: it may be one that only
+ * QEMU understands. */
 static bool begin(Load *load, const LoadRequest *request, char **ret_warning,
                   GError **error)
 {
@@ -410,20 +425,14 @@ static bool begin(Load *load, const LoadRequest *request, char **ret_warning,
                     request->policy);
         return false;
     }
-    load->snapshot =
-        request->snapshot_fd >= 0
-            ? ram_image_open_fd(request->snapshot_fd, request->snapshot,
-                                request->offset, error)
-            : ram_image_open(request->snapshot, request->offset, error);
-    if (!load->snapshot) {
-        return false;
-    }
+    load->path = g_strdup(request->snapshot);
     load->policy = policy;
     load->record_path = g_strdup(request->record);
     load->stats_path = g_strdup(request->stats);
     load->stats = load_stats_new(request->start_us);
     return policy == LOAD_POLICY_FULL ||
-           start_pager(load, request, ret_warning, error);
+           (open_snapshot(load, request, error) &&
+            start_pager(load, request, ret_warning, error));
 }
 
 /* NULL: the memory would have no huge pages, or they cannot be made. */
@@ -566,7 +575,7 @@ Pager *load_pager(const Load *load)
 
 const char *load_snapshot_path(const Load *load)
 {
-    return load->snapshot->path;
+    return load->path;
 }
 
 void load_end(Load *load)

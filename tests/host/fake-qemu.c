@@ -317,7 +317,7 @@ static void live(char **argv)
 {
     fake_peer_await(control, CONTROL_CMD_LOAD, 1);
     note_descriptors();
-    if (behaves("other-ram") || behaves("no-attach") ||
+    if (behaves("other-ram") || behaves("no-attach") || behaves("is-larger") ||
         behaves("bad-device-state") || behaves("writes-pages")) {
         fake_peer_await(qmp, "quit", 1);
         return;
