@@ -13,7 +13,6 @@
 
 #define FOUR_TIB    (UINT64_C(4) << 40)
 #define EXBI        (UINT64_C(1) << 60)
-#define ROUND_UP(n) (((n) + (1 << 20) - 1) >> 20 << 20)
 
 static RamImage *open_bytes(GBytes *bytes, uint64_t image_off_bytes,
                             GError **error)
