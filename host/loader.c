@@ -10,6 +10,8 @@
  */
 #include "host/loader.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,6 +19,7 @@
 #include "formats/ram-image.h"
 #include "formats/run-state.h"
 #include "host/incoming.h"
+#include "host/load-command.h"
 #include "host/machine-check.h"
 #include "host/machine-watch.h"
 #include "host/machine.h"
@@ -48,10 +51,10 @@ typedef struct Load {
     bool full; /* policy full: QEMU itself loads guest RAM */
     Machine *machine;
     ReadErrors *read_errors;
-    uint64_t load_id; /* of the command that was sent before QEMU started */
-    int64_t ready_us; /* when QEMU's monitor answered; 0: it did not */
-    int snapshot_fd;  /* opened once: plugin or QEMU get it, too */
-    RamImage *snapshot;
+    uint64_t load_id;   /* of the command that was sent before QEMU started */
+    int64_t ready_us;   /* when QEMU's monitor answered; 0: it did not */
+    int snapshot_fd;    /* opened once: plugin or QEMU get it, too */
+    RamImage *snapshot; /* NULL: policy full, and only QEMU may understand it */
     GArray *blocks;
     MachineWatch *watch; /* or NULL */
     bool loaded;         /* all of it */
@@ -83,71 +86,28 @@ static void on_plugin_event(const char *name, const json_t *data, void *opaque)
 
 /* ---- start ---- */
 
-static json_t *load_arguments(const LoadOptions *options)
+/* QEMU itself may load from what is no regular file, a block device say. */
+static int open_any(const char *path, GError **error)
 {
-    json_t *arguments = json_pack(
-        "{s:s, s:I, s:s, s:I}", CONTROL_KEY_SNAPSHOT, options->snapshot,
-        CONTROL_KEY_OFFSET, (json_int_t)options->image_off_bytes,
-        CONTROL_KEY_POLICY, load_policy_name(options->policy),
-        CONTROL_KEY_START_US, (json_int_t)options->start_us);
+    /* Not to wait for somebody at the other end of a pipe. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
-    g_assert(arguments);
-    if (options->order) {
-        json_object_set_new(arguments, CONTROL_KEY_ORDER,
-                            json_string(options->order));
+    if (fd < 0) {
+        util_error_set_errno(error, errno, "cannot open it");
+    } else {
+        /* Fails nowhere: QEMU finds it as if it had opened it. */
+        (void)fcntl(fd, F_SETFL, 0);
     }
-    if (options->record) {
-        json_object_set_new(arguments, CONTROL_KEY_RECORD,
-                            json_string(options->record));
-        json_object_set_new(arguments, CONTROL_KEY_RECORD_FOR,
-                            json_integer(options->record_ms));
-    }
-    if (options->learn) {
-        json_object_set_new(arguments, CONTROL_KEY_LEARN,
-                            json_string(options->order));
-        json_object_set_new(arguments, CONTROL_KEY_LEARN_FOR,
-                            json_integer(options->record_ms));
-    }
-    if (options->stats) {
-        json_object_set_new(arguments, CONTROL_KEY_STATS,
-                            json_string(options->stats));
-    }
-    return arguments;
-}
-
-/* An order is a hint: where it cannot be opened, the plugin warns of it. */
-static bool send_load(Load *load, GError **error)
-{
-    const LoadOptions *options = load->options;
-    json_t *arguments = load_arguments(options);
-    json_t *names = json_pack("[s]", CONTROL_KEY_SNAPSHOT);
-    int fds[2] = {load->snapshot_fd, -1};
-    size_t n_fds = 1;
-    uint64_t order_len;
-    bool ok;
-
-    if (options->order) {
-        fds[1] = file_open_regular(options->order, &order_len, NULL);
-    }
-    if (fds[1] >= 0) {
-        json_array_append_new(names, json_string(CONTROL_KEY_ORDER));
-        n_fds++;
-    }
-    json_object_set_new(arguments, CONTROL_KEY_DESCRIPTORS, names);
-    ok = rpc_send_fds(machine_control(load->machine), CONTROL_CMD_LOAD,
-                      arguments, fds, n_fds, &load->load_id, error);
-    if (fds[1] >= 0) {
-        close(fds[1]);
-    }
-    return ok;
+    return fd;
 }
 
 static bool open_snapshot(Load *load, GError **error)
 {
+    const char *path = load->options->snapshot;
     uint64_t len_bytes;
 
-    load->snapshot_fd =
-        file_open_regular(load->options->snapshot, &len_bytes, error);
+    load->snapshot_fd = load->full ? open_any(path, error)
+                                   : file_open_regular(path, &len_bytes, error);
     if (load->snapshot_fd < 0) {
         g_prefix_error(error, "%s: ", load->options->given_snapshot);
     }
@@ -165,15 +125,15 @@ static bool start_qemu(Load *load, GError **error)
     load->read_errors =
         read_errors_new(load->machine, options->say, options->progress);
     rpc_on_event(machine_control(load->machine), on_plugin_event, load);
-    return send_load(load, error) &&
+    return load_command_send(machine_control(load->machine), options,
+                             load->snapshot_fd, &load->load_id, error) &&
            machine_start(load->machine, options->qemu_argv, options->plugin,
                          error);
 }
 
 /* ---- before anything is lost ---- */
 
-/* While QEMU starts. */
-static bool open_image(Load *load, GError **error)
+static bool read_image(Load *load, GError **error)
 {
     const LoadOptions *options = load->options;
     ByteSource *source =
@@ -184,6 +144,30 @@ static bool open_image(Load *load, GError **error)
                : NULL;
     return load->snapshot && (load->snapshot->ram_bytes > EARLY_RAM_BYTES ||
                               ram_image_read_bitmaps(load->snapshot, error));
+}
+
+/* With policy full nothing is refused that QEMU may know better. */
+static bool is_forgiven(const Load *load, GError **error)
+{
+    bool is_over = g_error_matches(*error, UTIL_ERROR, UTIL_ERROR_CLOSED) ||
+                   g_error_matches(*error, UTIL_ERROR, UTIL_ERROR_INTERRUPTED);
+
+    if (!load->full || is_over) {
+        return false;
+    }
+    say(load, "warning: %s; QEMU itself will judge it", (*error)->message);
+    g_clear_error(error);
+    return true;
+}
+
+/* While QEMU starts. */
+static bool open_image(Load *load, GError **error)
+{
+    if (read_image(load, error)) {
+        return true;
+    }
+    g_clear_pointer(&load->snapshot, ram_image_free);
+    return is_forgiven(load, error);
 }
 
 static bool await_qemu(Load *load, GError **error)
@@ -220,24 +204,36 @@ static bool read_large_bitmaps(const Load *load, GError **error)
            ram_image_read_bitmaps(load->snapshot, error);
 }
 
+static bool look_at_ram(Load *load, GError **error)
+{
+    load->blocks = ram_blocks_query(machine_qmp(load->machine), error);
+    return load->blocks && (load->snapshot->ram_bytes <= EARLY_RAM_BYTES ||
+                            read_large_bitmaps(load, error));
+}
+
+static bool check_devices(Load *load, GPtrArray *warnings, GError **error)
+{
+    pid_t pid = machine_pid(load->machine);
+
+    load->watch = machine_watch_new(pid, load->blocks);
+    return machine_check_devices(machine_qmp(load->machine), pid, load->blocks,
+                                 warnings, error);
+}
+
 static bool check_machine(Load *load, GError **error)
 {
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
-    Rpc *qmp = machine_qmp(load->machine);
-    pid_t pid = machine_pid(load->machine);
     bool ok;
 
-    load->blocks = ram_blocks_query(qmp, error);
-    if (!load->blocks || (load->snapshot->ram_bytes > EARLY_RAM_BYTES &&
-                          !read_large_bitmaps(load, error))) {
-        return false;
+    if (!load->snapshot) {
+        return true;
+    }
+    if (!look_at_ram(load, error)) {
+        return is_forgiven(load, error);
     }
     ok = machine_check_blocks(load->snapshot, load->blocks,
-                              load->options->policy, warnings, error);
-    if (ok && !load->full) {
-        load->watch = machine_watch_new(pid, load->blocks);
-        ok = machine_check_devices(qmp, pid, load->blocks, warnings, error);
-    }
+                              load->options->policy, warnings, error) &&
+         (load->full || check_devices(load, warnings, error));
     for (guint i = 0; i < warnings->len; i++) {
         say(load, "warning: %s", (char *)warnings->pdata[i]);
     }
@@ -340,10 +336,8 @@ static bool wait_for_pages(Load *load, GError **error)
         return true;
     }
     read_errors_set_waiting(load->read_errors, waits[wait].until);
-    ok = rpc_execute(
-        machine_control(load->machine), CONTROL_CMD_WAIT,
-        json_pack("{s:s}", CONTROL_KEY_FOR, load_goal_name(waits[wait].goal)),
-        NULL, error);
+    ok = page_wait(load->machine, waits[wait].goal, load->options->progress,
+                   error);
     read_errors_set_waiting(load->read_errors, NULL);
     return ok;
 }
@@ -356,7 +350,7 @@ static bool is_to_run(const Load *load)
     if (qemu_args_have(load->options->qemu_argv, "-S")) {
         return false;
     }
-    if (load->options->resume ||
+    if (load->options->resume || !load->snapshot ||
         !run_state_read(load->snapshot->source,
                         load->snapshot->device_state_off_bytes, &state) ||
         strcmp(state.name, "running") == 0 ||

@@ -6,38 +6,10 @@
 #pragma once
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include <glib.h>
 
-#include "formats/control-protocol.h"
-#include "host/progress.h"
-
-typedef enum {
-    LOAD_WAIT_NONE,
-    LOAD_WAIT_HOT, /* for the order's pages */
-    LOAD_WAIT_ALL, /* for every page */
-} LoadWait;
-
-typedef struct LoadOptions {
-    const char *given_snapshot; /* as the user wrote it, for messages */
-    const char *snapshot;       /* this and all other paths are absolute */
-    uint64_t image_off_bytes;
-    const char *order; /* or NULL */
-    LoadPolicy policy;
-    LoadWait wait;
-    const char *record; /* or NULL */
-    int64_t record_ms;
-    bool resume;       /* also a guest that did not run when it was saved */
-    bool learn;        /* improve the order at order, for record_ms */
-    const char *stats; /* or NULL */
-    const char *plugin;
-    char **qemu_argv;
-    int64_t start_us; /* monotonic: when the program was started */
-    /* Tell the user what comes up on the way. */
-    void (*say)(const char *text);
-    const Progress *progress; /* of what is waited for; or NULL */
-} LoadOptions;
+#include "host/load-command.h"
 
 /* ret_status: how QEMU ended, as a shell has it.  On an error QEMU has been
  * ended.  To be called before the process has a second thread. */

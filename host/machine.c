@@ -207,6 +207,17 @@ bool machine_await(Machine *machine, GError **error)
     return true;
 }
 
+Rpc *machine_second_control(const Machine *machine)
+{
+    Rpc *second = plugin_client_connect(machine->pid, geteuid(), NULL);
+
+    if (second) {
+        rpc_set_companion(second, machine->control);
+        rpc_set_interrupt_fd(second, launcher_interrupt_fd(machine->launcher));
+    }
+    return second;
+}
+
 pid_t machine_pid(const Machine *machine)
 {
     return machine->pid;

@@ -60,6 +60,11 @@ Machine *machine_prepare(GError **error);
 /* The plugin's connection, owned by machine; NULL: not ours. */
 Rpc *machine_control(const Machine *machine);
 
+/* A second connection to the plugin, for rpc_free(); NULL where there is none
+ * to be had: QEMU may be in another network namespace.  While it waits, what
+ * comes over the first one is taken in. */
+Rpc *machine_second_control(const Machine *machine);
+
 /* Start argv with the plugin in it, to wait for an incoming migration.  A
  * signal that asks to end is passed on, and ends whatever waits here with
  * UTIL_ERROR_INTERRUPTED until it is taken.  To be called before the process

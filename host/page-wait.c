@@ -1,15 +1,14 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The commands of one connection are answered in their sequence: so the
- * plugin is asked how far it is over a second one.  Where there is none, that
- * is not told.
+ * The commands of one connection are answered in their sequence: so it is a
+ * second one that waits, and the first one asks how far it is.  The plugin also
+ * notices better that we are gone where nobody waits over the first.
  */
 #include "host/page-wait.h"
 
 #include <unistd.h>
 
-#include "host/plugin-client.h"
 #include "util/units.h"
 
 #define WHAT    "loading"
@@ -61,24 +60,24 @@ bool page_wait(Machine *machine, LoadGoal goal, const Progress *progress,
                GError **error)
 {
     Rpc *control = machine_control(machine);
-    g_autoptr(Rpc) second = NULL;
+    g_autoptr(Rpc) second = machine_second_control(machine);
+    Rpc *waiter = second ? second : control;
     uint64_t id;
     bool ok;
 
-    if (!rpc_send(control, CONTROL_CMD_WAIT,
+    if (!rpc_send(waiter, CONTROL_CMD_WAIT,
                   json_pack("{s:s}", CONTROL_KEY_FOR, load_goal_name(goal)),
                   &id, error)) {
         return false;
     }
-    if (progress) {
-        second = plugin_client_connect(machine_pid(machine), geteuid(), NULL);
-    }
     do {
-        ok = rpc_pump(control, second ? POLL_MS : -1, error);
-        if (ok && second && !rpc_has_answer(control)) {
-            show(second, goal, progress);
+        bool shows = second && progress;
+
+        ok = rpc_pump(waiter, shows ? POLL_MS : -1, error);
+        if (ok && shows && !rpc_has_answer(waiter)) {
+            show(control, goal, progress);
         }
-    } while (ok && !rpc_has_answer(control));
+    } while (ok && !rpc_has_answer(waiter));
     progress_end(progress);
-    return ok && rpc_receive(control, id, NULL, error);
+    return ok && rpc_receive(waiter, id, NULL, error);
 }

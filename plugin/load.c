@@ -392,15 +392,13 @@ static bool begin(Load *load, LoadRequest *request, char **ret_warning,
     load->policy = request->policy;
     load->stats = load_stats_new(request->start_us);
     load->stats_output = g_steal_pointer(&request->stats);
-    if (!read_snapshot(load, request, error)) {
-        return false;
-    }
     if (load->policy == LOAD_POLICY_FULL) {
-        /* It could be read; the rest is QEMU's. */
-        free_sources(load);
+        /* QEMU alone looks into the snapshot: it may be one that only QEMU
+         * understands. */
         return true;
     }
-    return start_pager(load, request, ret_warning, error);
+    return read_snapshot(load, request, error) &&
+           start_pager(load, request, ret_warning, error);
 }
 
 /* NULL: the memory would have no huge pages, or they cannot be made. */

@@ -11,6 +11,11 @@
 
 #define PAGES_ALIGNMENT (UINT64_C(1) << 20)
 
+static uint64_t align(uint64_t off_bytes)
+{
+    return (off_bytes + PAGES_ALIGNMENT - 1) & ~(PAGES_ALIGNMENT - 1);
+}
+
 /* The image under construction, written at a running offset. */
 typedef struct Output {
     GByteArray *bytes;
@@ -131,8 +136,7 @@ static void put_block(Output *out, const ImageBlock *block, size_t index)
     const uint64_t bitmap_off_bytes = out->off_bytes + 2 * 8;
     const uint64_t bitmap_end_bytes =
         bitmap_off_bytes + block->n_bitmap_words * 8;
-    const uint64_t pages_off_bytes =
-        (bitmap_end_bytes + PAGES_ALIGNMENT - 1) & ~(PAGES_ALIGNMENT - 1);
+    const uint64_t pages_off_bytes = align(bitmap_end_bytes);
     put_number(out, bitmap_off_bytes + block->bitmap_off_error, 8);
     put_number(out, pages_off_bytes + block->pages_off_error, 8);
     for (size_t i = 0; i < block->n_bitmap_words; i++) {
@@ -220,5 +224,28 @@ int image_write(const Image *image)
     g_assert(fd >= 0);
     g_assert(pwrite(fd, g_bytes_get_data(bytes, NULL), len_bytes, 0) ==
              (ssize_t)len_bytes);
+    return fd;
+}
+
+int image_write_claiming(uint64_t n_pages)
+{
+    const uint64_t end_mark = GUINT64_TO_BE(UINT64_C(0x10));
+    Image image = image_valid();
+    ImageBlock *block = &image.blocks[0];
+    uint64_t end_bytes;
+    int fd;
+
+    image.n_blocks = 1;
+    image.end_mark = 0;
+    image.device_state = "";
+    block->len_error = n_pages * 4096 - block->len_bytes;
+    memset(block->bitmap, 0, sizeof(block->bitmap));
+    /* Behind the bitmap that it claims. */
+    block->pages_off_error = align(n_pages / 8);
+    end_bytes = PAGES_ALIGNMENT + block->pages_off_error + n_pages * 4096;
+
+    fd = image_write(&image);
+    g_assert(pwrite(fd, &end_mark, 8, (off_t)end_bytes) == 8);
+    g_assert(pwrite(fd, "state", 5, (off_t)end_bytes + 8) == 5);
     return fd;
 }

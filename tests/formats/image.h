@@ -70,5 +70,9 @@ GBytes *image_bytes(const Image *image);
 /* Write it into a new memfd. */
 int image_write(const Image *image);
 
+/* Write a sparse file of a few kilobytes into a new memfd that claims n_pages
+ * of 4096 bytes. */
+int image_write_claiming(uint64_t n_pages);
+
 /* The byte that fills a page that is in the file. */
 uint8_t image_page_byte(size_t block, uint64_t page);

@@ -11,9 +11,8 @@
 #include "formats/ram-image.h"
 #include "tests/formats/image.h"
 
-#define FOUR_TIB    (UINT64_C(4) << 40)
-#define EXBI        (UINT64_C(1) << 60)
-#define ROUND_UP(n) (((n) + (1 << 20) - 1) >> 20 << 20)
+#define FOUR_TIB (UINT64_C(4) << 40)
+#define EXBI     (UINT64_C(1) << 60)
 
 static RamImage *open_bytes(GBytes *bytes, uint64_t image_off_bytes,
                             GError **error)
@@ -603,29 +602,6 @@ static void nothing_but_commands_is_refused(void **state)
 
 /* ---- images that claim more than they hold ---- */
 
-/* A sparse file of a few kilobytes that claims n_pages of 4 KiB. */
-static int write_claiming(uint64_t n_pages)
-{
-    Image image = image_valid();
-    ImageBlock *block = &image.blocks[0];
-
-    image.n_blocks = 1;
-    image.end_mark = 0;
-    image.device_state = "";
-    block->len_error = n_pages * 4096 - block->len_bytes;
-    memset(block->bitmap, 0, sizeof block->bitmap);
-    /* Behind the bitmap that it claims. */
-    block->pages_off_error = ROUND_UP(n_pages / 8);
-
-    int fd = image_write(&image);
-    const uint64_t end_bytes =
-        (1 << 20) + block->pages_off_error + n_pages * 4096;
-    const uint64_t end_mark = GUINT64_TO_BE(UINT64_C(0x10));
-    assert_int_equal(pwrite(fd, &end_mark, 8, (off_t)end_bytes), 8);
-    assert_int_equal(pwrite(fd, "state", 5, (off_t)end_bytes + 8), 5);
-    return fd;
-}
-
 static RamImage *open_headers(int fd)
 {
     GError *error = NULL;
@@ -639,7 +615,8 @@ static RamImage *open_headers(int fd)
 
 static void headers_tell_the_ram_before_a_bitmap_is_read(void **state)
 {
-    g_autoptr(RamImage) opened = open_headers(write_claiming(FOUR_TIB / 4096));
+    g_autoptr(RamImage) opened =
+        open_headers(image_write_claiming(FOUR_TIB / 4096));
     GError *error = NULL;
 
     assert_int_equal(opened->ram_bytes, FOUR_TIB);
@@ -654,7 +631,8 @@ static void headers_tell_the_ram_before_a_bitmap_is_read(void **state)
 
 static void a_sparse_file_gets_no_memory_for_what_it_only_claims(void **state)
 {
-    g_autoptr(RamImage) opened = open_headers(write_claiming(FOUR_TIB / 4096));
+    g_autoptr(RamImage) opened =
+        open_headers(image_write_claiming(FOUR_TIB / 4096));
     GError *error = NULL;
 
     assert_false(ram_image_read_bitmaps(opened, &error));
@@ -667,7 +645,7 @@ static void bitmaps_may_take_as_much_as_the_file_does_on_disk(void **state)
 {
     /* One page more than in 64 MiB of bitmaps. */
     const uint64_t n_pages = (UINT64_C(64) << 20) * 8 + 1;
-    g_autoptr(RamImage) opened = open_headers(write_claiming(n_pages));
+    g_autoptr(RamImage) opened = open_headers(image_write_claiming(n_pages));
     GError *error = NULL;
 
     assert_false(ram_image_read_bitmaps(opened, &error));
@@ -682,7 +660,8 @@ static void bitmaps_may_take_as_much_as_the_file_does_on_disk(void **state)
 
 static void an_exabyte_is_too_large_whatever_the_file_holds(void **state)
 {
-    g_autoptr(RamImage) opened = open_headers(write_claiming(EXBI / 4096));
+    g_autoptr(RamImage) opened =
+        open_headers(image_write_claiming(EXBI / 4096));
     GError *error = NULL;
 
     opened->source->stored_bytes = UINT64_MAX;

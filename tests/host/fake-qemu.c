@@ -6,7 +6,9 @@
  * where it writes down what it was told.
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -39,7 +41,8 @@ static const char *behaviour;
 static FILE *log_file;
 static FakePeer *qmp;
 static FakePeer *control;
-static unsigned n_failed_looks; /* of query-preheat that still say "failed" */
+static atomic_uint
+    n_failed_looks;             /* of query-preheat that still say "failed" */
 static unsigned n_waited_looks; /* … and of these, that somebody waits */
 static pid_t launcher;          /* preheat's process */
 
@@ -287,14 +290,16 @@ static void live_after_resuming(void)
         fake_peer_await(qmp, "stop", 1);
         fake_peer_await(qmp, "cont", 2);
     } else if (behaves("read-error-of-two")) {
-        fail_once_it_runs(true, 3, 1);
+        /* Other pages are not there before the guest goes on. */
+        fail_once_it_runs(true, UINT_MAX, 1);
         fake_peer_await(qmp, "cont", 2);
+        n_failed_looks = 1;
         fake_peer_await(control, CONTROL_CMD_QUERY, 4);
     } else if (behaves("read-error-of-nobody")) {
         fail_once_it_runs(false, 1, 0);
         fake_peer_await(control, CONTROL_CMD_QUERY, 2);
     } else if (behaves("blocks") || behaves("blocks-for-good")) {
-        fail_once_it_runs(true, G_MAXUINT, G_MAXUINT);
+        fail_once_it_runs(true, UINT_MAX, UINT_MAX);
         live_on();
     } else if (behaves("slow")) {
         send_slow_read(false);
@@ -317,7 +322,7 @@ static void live(char **argv)
 {
     fake_peer_await(control, CONTROL_CMD_LOAD, 1);
     note_descriptors();
-    if (behaves("other-ram") || behaves("no-attach") ||
+    if (behaves("other-ram") || behaves("no-attach") || behaves("is-larger") ||
         behaves("bad-device-state") || behaves("writes-pages")) {
         fake_peer_await(qmp, "quit", 1);
         return;

@@ -317,6 +317,38 @@ static void a_file_that_is_no_snapshot_ends_qemu(void **state)
     g_error_free(error);
 }
 
+/* … of which no bitmap is read: with those it would be refused otherwise. */
+static void
+a_snapshot_of_a_larger_machine_is_refused_by_its_headers(void **state)
+{
+    Fixture *fixture = *state;
+    int fd = image_write_claiming((UINT64_C(4) << 40) / 4096);
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
+    GError *error = NULL;
+    int status;
+
+    fixture->options.snapshot = path;
+    fixture->options.given_snapshot = path;
+    assert_false(load(fixture, "is-larger", &status, &error));
+    assert_non_null(strstr(error->message, "it has 4 TiB of RAM, the machine "
+                                           "has"));
+    assert_told(fixture, "qmp quit");
+    g_error_free(error);
+    close(fd);
+}
+
+static void with_policy_full_qemu_judges_what_we_do_not_understand(void **state)
+{
+    Fixture *fixture = *state;
+
+    assert_true(g_file_set_contents(fixture->snapshot, "text", 4, NULL));
+    fixture->options.policy = LOAD_POLICY_FULL;
+    load_well(fixture, "full");
+    assert_told(fixture, "incoming whole");
+    assert_told(fixture, "qmp cont");
+    assert_non_null(strstr(said->str, "QEMU itself will judge it"));
+}
+
 static void an_order_that_cannot_be_used_is_warned_of(void **state)
 {
     Fixture *fixture = *state;
@@ -651,6 +683,8 @@ int main(void)
         TEST(ram_that_the_plugin_refuses_is_not_loaded),
         TEST(a_device_state_that_fails_is_told_with_qemus_reason),
         TEST(a_file_that_is_no_snapshot_ends_qemu),
+        TEST(a_snapshot_of_a_larger_machine_is_refused_by_its_headers),
+        TEST(with_policy_full_qemu_judges_what_we_do_not_understand),
         TEST(an_order_that_cannot_be_used_is_warned_of),
         TEST(qemu_gets_what_it_is_to_load_as_a_descriptor),
         TEST(a_guest_that_was_saved_running_runs),

@@ -66,11 +66,15 @@ class Case(unittest.TestCase):
         """Plain QEMU; not yet connected."""
         return self._watch(Virtual(self.tmp, arguments, **options))
 
-    def loadvm(self, machine, *options, path=None, extra=(), **virtual):
-        """`preheat loadvm` of machine's snapshot; not yet connected."""
+    def loadvm(self, machine, *options, path=None, extra=(), before=(),
+               **virtual):
+        """`preheat loadvm` of machine's snapshot; not yet connected.
+
+        before   a program that starts preheat, with its arguments
+        """
         if "full" not in options:
             self.skip_if(host.lacks_userfaultfd())
-        launcher = [config.PREHEAT, "loadvm", "--snapshot",
+        launcher = [*before, config.PREHEAT, "loadvm", "--snapshot",
                     path or snapshot(machine), *options, "--"]
         return self._watch(
             Virtual(self.tmp, [*machine.arguments(self.tmp), *extra],

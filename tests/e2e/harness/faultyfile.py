@@ -19,6 +19,7 @@ import threading
 IN_HEADER = struct.Struct("<IIQQIIII")
 OUT_HEADER = struct.Struct("<IiQ")
 READ_IN = struct.Struct("<QQI")
+INTERRUPT_IN = struct.Struct("<Q")
 ATTR = struct.Struct("<6Q10I")
 ENTRY_OUT = struct.Struct("<4Q2I")
 ATTR_OUT = struct.Struct("<Q2I")
@@ -27,7 +28,7 @@ OPEN_OUT = struct.Struct("<Q2I")
 
 LOOKUP, FORGET, GETATTR, OPEN, READ, RELEASE = 1, 2, 3, 14, 15, 18
 FLUSH, INIT, INTERRUPT, BATCH_FORGET = 25, 26, 36, 42
-UNANSWERED = (FORGET, INTERRUPT, BATCH_FORGET)
+UNANSWERED = (FORGET, BATCH_FORGET)
 
 FOPEN_DIRECT_IO = 1
 ROOT_ID, FILE_ID = 1, 2
@@ -110,8 +111,21 @@ class FaultyFile:
                     continue  # that request was given up
                 raise
             _, opcode, unique, node, *_ = IN_HEADER.unpack_from(request)
-            if opcode not in UNANSWERED:
+            if opcode == INTERRUPT:
+                self._give_up(INTERRUPT_IN.unpack_from(
+                    request, IN_HEADER.size)[0])
+            elif opcode not in UNANSWERED:
                 self._answer(opcode, unique, node, request[IN_HEADER.size:])
+
+    def _give_up(self, unique):
+        """Whoever waits for that request is being killed."""
+        with self._lock:
+            given_up = [request for request in self._hanging
+                        if request[1] == unique]
+            self._hanging = [request for request in self._hanging
+                             if request[1] != unique]
+        for _ in given_up:
+            self._send(unique, errno.EINTR, b"")
 
     def _answer(self, opcode, unique, node, body):
         error, data = self._carry_out(opcode, node, body)
@@ -119,6 +133,9 @@ class FaultyFile:
             with self._lock:
                 self._hanging.append((opcode, unique, node, body))
             return
+        self._send(unique, error, data)
+
+    def _send(self, unique, error, data):
         header = OUT_HEADER.pack(OUT_HEADER.size + len(data), -error, unique)
         try:
             os.write(self._fuse, header + data)

@@ -1,0 +1,47 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What is asked of a load, and how the plugin is told.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+#include "formats/control-protocol.h"
+#include "host/progress.h"
+#include "host/rpc.h"
+
+typedef enum {
+    LOAD_WAIT_NONE,
+    LOAD_WAIT_HOT, /* for the order's pages */
+    LOAD_WAIT_ALL, /* for every page */
+} LoadWait;
+
+typedef struct LoadOptions {
+    const char *given_snapshot; /* as the user wrote it, for messages */
+    const char *snapshot;       /* this and all other paths are absolute */
+    uint64_t image_off_bytes;
+    const char *order; /* or NULL */
+    LoadPolicy policy;
+    LoadWait wait;
+    const char *record; /* or NULL */
+    int64_t record_ms;
+    bool resume;       /* also a guest that did not run when it was saved */
+    bool learn;        /* improve the order at order, for record_ms */
+    const char *stats; /* or NULL */
+    const char *plugin;
+    char **qemu_argv;
+    int64_t start_us; /* monotonic: when the program was started */
+    /* Tell the user what comes up on the way. */
+    void (*say)(const char *text);
+    const Progress *progress; /* of what is waited for; or NULL */
+} LoadOptions;
+
+/* Send the plugin its command, and with it the files: what is opened twice
+ * could be two files.  An order is a hint: where it cannot be opened, the
+ * plugin warns of it.  With policy full, only QEMU gets the snapshot. */
+bool load_command_send(Rpc *control, const LoadOptions *options,
+                       int snapshot_fd, uint64_t *ret_id, GError **error);
