@@ -229,8 +229,8 @@ bool ram_image_check_ram(const RamImage *image, uint64_t max_ram_bytes,
     g_autofree char *is = units_format_size(image->ram_bytes);
     g_autofree char *may_be = units_format_size(max_ram_bytes);
     g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_TOO_LARGE,
-                "%s: it has %s of RAM, the machine has %s: saved from another "
-                "machine",
+                "%s: it has %s of RAM, the machine has %s; start QEMU with the "
+                "RAM that it was saved with",
                 image->path, is, may_be);
     return false;
 }
