@@ -9,6 +9,10 @@
 #include "host/json-line.h"
 #include "util/error.h"
 
+/* A monitor serves one client after the other, and hands what it has to say
+ * to one that is gone to the next.  So each begins to count somewhere else. */
+#define IDS_OF_ONE_BITS 20
+
 struct Rpc {
     JsonLine *line;
     char *peer;
@@ -30,6 +34,7 @@ Rpc *rpc_new(int fd, size_t max_line_bytes, const char *peer)
     rpc->peer = g_strdup(peer);
     rpc->interrupt_fd = -1;
     rpc->answer_timeout_ms = -1;
+    rpc->last_id = (uint64_t)g_random_int() << IDS_OF_ONE_BITS;
     g_queue_init(&rpc->inbox);
     return rpc;
 }
@@ -191,10 +196,23 @@ static char *refusal_text(const json_t *message)
     return g_strdup(json_string_value(json_object_get(refusal, "desc")));
 }
 
+/* The first message that is no answer: such would be to a client before us. */
+static json_t *first_message(Rpc *rpc, int timeout_ms, GError **error)
+{
+    int64_t deadline_us = deadline_after(timeout_ms);
+    json_t *message;
+
+    while ((message = next_message(rpc, deadline_us, error)) &&
+           json_object_get(message, "id")) {
+        json_decref(message);
+    }
+    return message;
+}
+
 bool rpc_greeting(Rpc *rpc, const char *key, int timeout_ms, json_t **ret_value,
                   GError **error)
 {
-    json_t *message = next_message(rpc, deadline_after(timeout_ms), error);
+    json_t *message = first_message(rpc, timeout_ms, error);
     g_autofree char *refusal = NULL;
     json_t *value;
 
@@ -270,7 +288,8 @@ static uint64_t answered_id(const json_t *message, uint64_t awaited_id)
                : 0;
 }
 
-/* The answer to command id, without those to earlier commands. */
+/* The answer to command id, without those to earlier commands, of ours or of a
+ * client before us. */
 static json_t *next_answer(Rpc *rpc, uint64_t id, GError **error)
 {
     int64_t deadline_us = deadline_after(rpc->answer_timeout_ms);
@@ -283,7 +302,7 @@ static json_t *next_answer(Rpc *rpc, uint64_t id, GError **error)
             return message;
         }
         json_decref(message);
-        if (answered == 0 || answered > id) {
+        if (answered == 0) {
             g_set_error(error, UTIL_ERROR, UTIL_ERROR_PROTOCOL,
                         "%s: said what answers nothing that was asked",
                         rpc->peer);

@@ -68,10 +68,10 @@ bool rpc_send_fds(Rpc *rpc, const char *command, json_t *arguments,
                   const int *fds, size_t n_fds, uint64_t *ret_id,
                   GError **error);
 
-/* Wait for the answer to command id; answers to earlier commands are dropped.
- * ret_value (may be NULL): the answer's "return", a new reference.  An error
- * answer is UTIL_ERROR_REFUSED; what is no answer at all, UTIL_ERROR_PROTOCOL.
- */
+/* Wait for the answer to command id; answers to earlier commands, and
+ * to a client before us, are dropped.  ret_value (may be NULL): the answer's
+ * "return", a new reference.  An error answer is UTIL_ERROR_REFUSED; what is
+ * no answer at all, UTIL_ERROR_PROTOCOL. */
 bool rpc_receive(Rpc *rpc, uint64_t id, json_t **ret_value, GError **error);
 
 /* Whether an answer has come that nobody has received yet. */

@@ -41,7 +41,6 @@ typedef struct Save {
      * guest is at now, that save has left. */
     bool cut_short;
     const GuestState *state; /* at the last look */
-    const char *said;        /* about that */
     bool was_running;
     MigrationSettings *settings;
     SaveMark *mark;        /* ours */
@@ -178,19 +177,13 @@ static bool look_for_left(Save *save, GError **error)
     return true;
 }
 
-static void say_once(Save *save, const char *text)
-{
-    if (save->said != text) {
-        say(save, text);
-    }
-    save->said = text;
-}
-
 static void revive(Save *save)
 {
+    if (!save->was_running) {
+        say(save, "an earlier save was cut short and left the guest stopped; "
+                  "it will run after this one");
+    }
     save->was_running = true;
-    say_once(save, "an earlier save was cut short and left the guest stopped; "
-                   "it will run after this one");
 }
 
 /* A guest that stands still because it was saved or has migrated away.  Only
@@ -216,7 +209,6 @@ static void look_at_standing_guest(Save *save)
         return;
     }
     save->was_running = false;
-    say_once(save, save->state->text);
 }
 
 /* Decide what the state of the guest means for this save. */
@@ -354,6 +346,9 @@ static bool set_up_migration(Save *save, GError **error)
     forget_left(save);
     if (!check_awake(save, error)) {
         return false;
+    }
+    if (!save->was_running) {
+        say(save, save->state->text);
     }
     /* Whatever becomes of it: to set back what is so already does no harm. */
     save->is_changed = true;

@@ -94,7 +94,7 @@ class KillSave(Case):
         process = self.save(vm)
         self.assertEqual(process.wait(), 0, process.describe())
         self.assertTrue(vm.qmp.execute("query-status")["running"])
-        self.assertEqual(vm.qmp.execute("query-fdsets"), [])
+        vm.wait_without_fdsets()
         vm.quit()
         self.assertEqual([self.path], list(self.directory.iterdir()))
         self.assert_loads(TESTED, path=self.path)
@@ -129,7 +129,7 @@ class KillSave(Case):
         # It may have been through before the signal came.
         was_saved = process.wait() == 0
         self.assertTrue(vm.qmp.execute("query-status")["running"])
-        self.assertEqual(vm.qmp.execute("query-fdsets"), [])
+        vm.wait_without_fdsets()
         self.assertEqual(vm.qmp.execute("query-migrate-capabilities"), before)
         self.assertEqual([self.path] if was_saved else [],
                          list(self.directory.iterdir()))
@@ -149,7 +149,7 @@ class KillSave(Case):
         self.assertEqual(before, [vm.qmp.execute(command) for command in
                                   ("query-migrate-capabilities",
                                    "query-migrate-parameters")])
-        self.assertEqual(vm.qmp.execute("query-fdsets"), [])
+        vm.wait_without_fdsets()
 
     def test_a_guest_that_was_paused_before_stays_so(self):
         vm = self.running(TESTED)

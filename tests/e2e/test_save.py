@@ -110,14 +110,13 @@ class Save(Case):
         vm = self.running(machine.SMALL)
         vm.qmp.execute("migrate-set-parameters", max_bandwidth=12345678)
         before = [vm.qmp.execute(command) for command in
-                  ("query-fdsets", "query-migrate-capabilities",
-                   "query-migrate-parameters")]
+                  ("query-migrate-capabilities", "query-migrate-parameters")]
         path = self.tmp / "vm.snap"
         self.run_preheat("savevm", "--qmp", vm.qmp_path, "--output", path)
         self.assertEqual(before, [vm.qmp.execute(command) for command in
-                                  ("query-fdsets",
-                                   "query-migrate-capabilities",
+                                  ("query-migrate-capabilities",
                                    "query-migrate-parameters")])
+        vm.wait_without_fdsets()
         opened = [os.readlink(fd) for fd in
                   pathlib.Path(f"/proc/{vm.qemu_pid}/fd").iterdir()]
         self.assertNotIn(str(path), opened)
@@ -167,7 +166,7 @@ class Save(Case):
         self.assertIn("No space left", process.stderr)
         self.assertTrue(vm.qmp.execute("query-status")["running"])
         self.assertEqual([], list(directory.iterdir()))
-        self.assertEqual(vm.qmp.execute("query-fdsets"), [])
+        vm.wait_without_fdsets()
         self.assert_right(vm, machine.SMALL, "GET 1")
 
     def test_a_folder_that_is_removed_meanwhile_is_told_of(self):

@@ -75,7 +75,7 @@ class States(Case):
         self.assertIn(text, self.save(vm, status=1).stderr)
         self.assertEqual(self.status(vm), before)
         self.assertFalse(self.path.exists())
-        self.assertEqual(vm.qmp.execute("query-fdsets"), [])
+        vm.wait_without_fdsets()
 
     def test_a_guest_that_ran_runs_where_it_is_loaded(self):
         vm = self.started(IDLES).wait_running()

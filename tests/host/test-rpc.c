@@ -271,7 +271,6 @@ static void what_answers_nothing_that_was_asked_is_an_error(void **state)
     static const char *const texts[] = {
         "{}\n",
         "{\"return\": {}}\n",
-        "{\"return\": {}, \"id\": 2}\n",
         "{\"return\": {}, \"id\": \"1\"}\n",
         "{\"return\": {}, \"id\": -1}\n",
         "{\"preheat\": {\"version\": \"1\"}}\n",
@@ -287,6 +286,37 @@ static void what_answers_nothing_that_was_asked_is_an_error(void **state)
         rpc_free(rpc);
         close(other);
     }
+}
+
+/* QEMU's monitor has such for the next client when one was killed. */
+static void answers_to_a_client_before_us_are_not_taken_for_ours(void **state)
+{
+    static const char stale[] = "{\"return\": {\"whose\": \"theirs\"}, "
+                                "\"id\": 40}\n";
+    static const char more[] = "{\"return\": {\"whose\": \"theirs\"}, "
+                               "\"id\": 1}\n";
+    json_t *value;
+    int fd, other;
+    FakePeer *peer;
+    GError *error = NULL;
+    Rpc *rpc;
+
+    make_sockets(&fd, &other);
+    assert_int_equal(write(other, stale, strlen(stale)), strlen(stale));
+    peer = fake_peer_new(other, json_pack("{s:{}}", "hello"), answer, NULL);
+    assert_int_equal(write(other, more, strlen(more)), strlen(more));
+    rpc = rpc_new(fd, 4096, "the kitchen");
+    rpc_greeting(rpc, "hello", 10000, &value, &error);
+    assert_no_error(error);
+    json_decref(value);
+    rpc_execute(rpc, "echo", json_pack("{s:s}", "whose", "ours"), &value,
+                &error);
+    assert_no_error(error);
+    assert_string_equal(json_string_value(json_object_get(value, "whose")),
+                        "ours");
+    json_decref(value);
+    rpc_free(rpc);
+    fake_peer_free(peer);
 }
 
 static void
@@ -335,6 +365,7 @@ int main(void)
         cmocka_unit_test(a_greeting_of_another_protocol_is_an_error),
         cmocka_unit_test(a_peer_that_says_nothing_is_not_waited_for_for_ever),
         cmocka_unit_test(what_answers_nothing_that_was_asked_is_an_error),
+        cmocka_unit_test(answers_to_a_client_before_us_are_not_taken_for_ours),
         cmocka_unit_test(
             an_answer_that_does_not_come_is_waited_for_as_long_as_set),
         cmocka_unit_test(a_peer_that_refuses_instead_of_greeting_is_quoted),

@@ -218,6 +218,15 @@ class Virtual:
                   for stat in [fd.stat()]}
         return (kib << 10) + sum(memfds.values())
 
+    def wait_without_fdsets(self):
+        """Wait until QEMU has no descriptors that it was handed.
+
+        It gives up a migration's a moment after the migration has ended.
+        """
+        deadline = Deadline()
+        while sets := self.qmp.execute("query-fdsets"):
+            deadline.left(f"the end of {sets}")
+
     def save(self, path):
         """Save the guest, by QEMU's own means.
 
