@@ -90,13 +90,19 @@ class KillSave(Case):
         return self.preheat("savevm", "--qmp", vm.qmp_path,
                             "--output", self.path)
 
+    def assert_files(self, *snapshots):
+        """There are just these, each with its manifest."""
+        expected = [path.with_name(path.name + suffix)
+                    for path in snapshots for suffix in ("", ".json")]
+        self.assertEqual(expected, sorted(self.directory.iterdir()))
+
     def assert_saved(self, vm):
         process = self.save(vm)
         self.assertEqual(process.wait(), 0, process.describe())
         self.assertTrue(vm.qmp.execute("query-status")["running"])
         vm.wait_without_fdsets()
         vm.quit()
-        self.assertEqual([self.path], list(self.directory.iterdir()))
+        self.assert_files(self.path)
         self.assert_loads(TESTED, path=self.path)
 
     def test_preheat_is_killed_when_the_guest_has_stopped(self):
@@ -131,8 +137,7 @@ class KillSave(Case):
         self.assertTrue(vm.qmp.execute("query-status")["running"])
         vm.wait_without_fdsets()
         self.assertEqual(vm.qmp.execute("query-migrate-capabilities"), before)
-        self.assertEqual([self.path] if was_saved else [],
-                         list(self.directory.iterdir()))
+        self.assert_files(*[self.path] if was_saved else [])
 
     def test_the_next_save_sets_back_what_a_killed_one_has_set(self):
         vm = self.running(TESTED)

@@ -59,7 +59,7 @@ class States(Case):
 
     def save(self, vm, status=0):
         return self.run_preheat("savevm", "--qmp", vm.qmp_path, "--output",
-                                self.path, status=status)
+                                self.path, "--disks", "leave", status=status)
 
     def loaded(self, code, *extra):
         """What QEMU itself makes of the snapshot."""
