@@ -33,6 +33,11 @@
  *                   userfaultfd, which the waiting does not hold up.)
  *   answer, empty   move nothing while a message is unread (UFFD_AGAIN), and
  *                   find nothing to move once it is
+ *
+ * Whoever was let go empties the memory a moment later, and that can be told by
+ * nobody.  So a shadow must not be filled while somebody may still do so whom
+ * an earlier one has let go.  QEMU gives back in its main loop, which also
+ * carries out the commands between two windows.
  */
 #pragma once
 

@@ -22,6 +22,10 @@ PLAIN_BALLOON = dataclasses.replace(
 MEMFD_BALLOON = dataclasses.replace(
     machine.MEMFD, name="memfd-balloon", extra=("-device", "virtio-balloon"))
 
+ROOM_FOR_DIMM = dataclasses.replace(
+    machine.SMALL, name="room-for-dimm",
+    memory=("-m", "256M,slots=2,maxmem=1G"))
+
 MEMFD_TWO_CPUS = dataclasses.replace(machine.MEMFD, name="memfd-two-cpus",
                                      smp=2)
 
@@ -295,6 +299,21 @@ class Profile(Case):
 
     def test_memfd_memory_given_to_a_balloon_in_the_window_is_free(self):
         self.assert_given_back(MEMFD_BALLOON)
+
+    def test_memory_plugged_in_the_window_does_no_harm(self):
+        vm = self.with_plugin(ROOM_FOR_DIMM)
+        path = self.tmp / "vm.snap"
+        process = self.preheat("savevm", "--qmp", vm.qmp_path, "--output",
+                               path, "--profile=3600")
+        self.await_window(vm)
+        vm.qmp.execute("object-add", qom_type="memory-backend-ram",
+                       id="plugged", size=128 * machine.MIB)
+        vm.qmp.execute("device_add", driver="pc-dimm", memdev="plugged")
+        self.assert_right(vm, ROOM_FOR_DIMM, "GET 1")
+        self.run_preheat("profile", "stop", "--qmp", vm.qmp_path)
+        self.assertEqual(process.wait(), 0, process.describe())
+        self.assert_right(vm, ROOM_FOR_DIMM, "SUM")
+        self.check_order(path)
 
     def test_a_reset_in_the_window_boots_the_guest_anew(self):
         vm = self.with_plugin(machine.SMALL)

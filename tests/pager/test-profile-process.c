@@ -1,8 +1,9 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The profiling window over pages that the kernel's samepage merging (KSM) has
- * merged.
+ * The profiling window in a process whose pages are merged (KSM, the kernel's
+ * samepage merging), or that has no mappings left: nothing that a sanitizer
+ * bears.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -10,6 +11,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -23,6 +25,8 @@
 #ifndef PR_SET_MEMORY_MERGE
 #define PR_SET_MEMORY_MERGE 67
 #endif
+
+/* ---- KSM ---- */
 
 #define KSM "/sys/kernel/mm/ksm/"
 
@@ -175,6 +179,56 @@ static void pages_are_not_merged_in_the_shadow(void **state)
     world_free(world);
 }
 
+/* ---- hardly any mappings left ---- */
+
+#define MOST_MAPPINGS 70000 /* that are worth making for a test */
+
+/* A mapping for each page, as many as the kernel allows this process. */
+static void use_up_mappings(uint8_t *memory, uint64_t n_pages)
+{
+    for (uint64_t page = 0; page < n_pages; page += 2) {
+        if (mprotect(memory + page * PAGE_BYTES, PAGE_BYTES, PROT_READ) != 0) {
+            return;
+        }
+    }
+    fail_msg("there is no end to mappings");
+}
+
+static void a_window_that_finds_no_mappings_left_does_no_harm(void **state)
+{
+    const uint64_t n_pages = MOST_MAPPINGS + 2;
+    g_autofree char *text = NULL;
+
+    assert_true(
+        g_file_get_contents("/proc/sys/vm/max_map_count", &text, NULL, NULL));
+    if (g_ascii_strtoull(text, NULL, 10) > MOST_MAPPINGS) {
+        print_message("skipped: vm.max_map_count is very large here\n");
+        skip();
+    }
+    World *world = world_new(state);
+    World *filler = world_new_empty(RAM_ANONYMOUS, n_pages);
+    unsigned n_opened = 0;
+
+    use_up_mappings(filler->memory, n_pages);
+    for (uint64_t n_spare = 0; n_spare < 12; n_spare++) {
+        g_autoptr(GError) error = world_try_open(world);
+
+        if (!error) {
+            n_opened++;
+            assert_int_equal(*world_word(world, n_spare, 511), n_spare + 1);
+            world_close(world);
+        }
+        world_assert_right(world);
+        /* Two mappings fewer: this page is as its neighbours again. */
+        assert_int_equal(mprotect(filler->memory + 2 * n_spare * PAGE_BYTES,
+                                  PAGE_BYTES, PROT_READ | PROT_WRITE),
+                         0);
+    }
+    world_free(filler);
+    assert_in_range(n_opened, 1, 11);
+    world_free(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,8 +238,13 @@ int main(void)
         {"pages_are_not_merged_in_the_shadow",
          pages_are_not_merged_in_the_shadow, NULL, ksm_restore,
          &ram_kind_anonymous},
+        FOR_ANONYMOUS(a_window_that_finds_no_mappings_left_does_no_harm),
     };
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    puts("skipped: a sanitizer needs mappings of its own");
+    return 77;
+#endif
     if (!have_userfaultfd(UFFD_CAN_MOVE)) {
         return 77;
     }
