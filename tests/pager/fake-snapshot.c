@@ -104,9 +104,9 @@ struct FakeSource {
     GArray *broken; /* of PageSpan, of one page each */
     bool all_broken;
     bool small_broken;
-    unsigned one_in; /* 0: none */
-    unsigned n_until_broken;
-    uint64_t shut_pages; /* reads of so many pages wait; 0: none */
+    unsigned first_of;       /* of so many pages one; 0: none */
+    GHashTable *have_failed; /* those of them that have */
+    uint64_t shut_pages;     /* reads of so many pages wait; 0: none */
     unsigned n_waiting;
     bool is_changed;
     GArray *reads; /* of PageSpan */
@@ -132,13 +132,28 @@ static bool is_page_broken_locked(const FakeSource *source,
     return false;
 }
 
+/* Whether it is the first read of a page that is to fail once; all of these
+ * that it has have failed then. */
+static bool fails_once_locked(FakeSource *source, const PageSpan *read)
+{
+    bool fails = false;
+
+    for (uint64_t i = 0; source->first_of != 0 && i < read->n_pages; i++) {
+        uint64_t word = fake_word(read->block, read->first_page + i, 0);
+
+        if ((word >> 8) % source->first_of == 0 &&
+            g_hash_table_add(source->have_failed,
+                             GSIZE_TO_POINTER((gsize)word))) {
+            fails = true;
+        }
+    }
+    return fails;
+}
+
 static bool is_broken_locked(FakeSource *source, const PageSpan *read)
 {
-    if (source->one_in != 0 && --source->n_until_broken == 0) {
-        source->n_until_broken = source->one_in;
-        return true;
-    }
-    return source->all_broken || (source->small_broken && read->n_pages == 1) ||
+    return source->all_broken || fails_once_locked(source, read) ||
+           (source->small_broken && read->n_pages == 1) ||
            is_page_broken_locked(source, read);
 }
 
@@ -233,6 +248,7 @@ FakeSource *fake_source_new(const RamImage *snapshot)
     source->broken = g_array_new(FALSE, FALSE, sizeof(PageSpan));
     source->reads = g_array_new(FALSE, FALSE, sizeof(PageSpan));
     source->done = g_hash_table_new(NULL, NULL);
+    source->have_failed = g_hash_table_new(NULL, NULL);
     pthread_mutex_init(&source->lock, NULL);
     pthread_cond_init(&source->changed, NULL);
     return source;
@@ -262,6 +278,7 @@ void fake_source_free(FakeSource *source)
     g_array_unref(source->broken);
     g_array_unref(source->reads);
     g_hash_table_destroy(source->done);
+    g_hash_table_destroy(source->have_failed);
     g_free(source->base.blocks);
     g_free(source);
 }
@@ -354,11 +371,10 @@ void fake_source_break_small(FakeSource *source)
     set_flag(source, &source->small_broken, true);
 }
 
-void fake_source_break_one_in(FakeSource *source, unsigned n)
+void fake_source_break_first_of(FakeSource *source, unsigned n)
 {
     pthread_mutex_lock(&source->lock);
-    source->one_in = n;
-    source->n_until_broken = n;
+    source->first_of = n;
     pthread_mutex_unlock(&source->lock);
 }
 
@@ -368,7 +384,7 @@ void fake_source_mend(FakeSource *source)
     g_array_set_size(source->broken, 0);
     source->all_broken = false;
     source->small_broken = false;
-    source->one_in = 0;
+    source->first_of = 0;
     pthread_mutex_unlock(&source->lock);
 }
 

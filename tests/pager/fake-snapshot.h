@@ -40,11 +40,11 @@ PageSource *fake_source_base(FakeSource *source);
 void fake_source_free(FakeSource *source);
 
 /* From the next read on, fail reads that touch this page, with EIO; it may be
- * said of several pages.  Or of every one, or of one read in so many, whatever
- * its pages are.  Mended, all reads work again. */
+ * said of several pages.  Or of every one.  Or the first read of one page in so
+ * many, and no later one.  Mended, all reads work again. */
 void fake_source_break(FakeSource *source, size_t block, uint64_t page);
 void fake_source_break_all(FakeSource *source);
-void fake_source_break_one_in(FakeSource *source, unsigned n);
+void fake_source_break_first_of(FakeSource *source, unsigned n);
 void fake_source_mend(FakeSource *source);
 
 /* Fail reads of one page only, as fault threads make them. */

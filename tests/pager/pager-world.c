@@ -76,6 +76,38 @@ void world_await_slow(World *world)
     await_count(world, &world->n_slow, 1);
 }
 
+unsigned world_n_failures(World *world)
+{
+    pthread_mutex_lock(&world->lock);
+    unsigned n = world->n_failed;
+    pthread_mutex_unlock(&world->lock);
+    return n;
+}
+
+PagerFailure world_failure(World *world)
+{
+    pthread_mutex_lock(&world->lock);
+    PagerFailure failure = world->failure;
+    pthread_mutex_unlock(&world->lock);
+    return failure;
+}
+
+PagerSlowRead world_slow(World *world)
+{
+    pthread_mutex_lock(&world->lock);
+    PagerSlowRead slow = world->slow;
+    pthread_mutex_unlock(&world->lock);
+    return slow;
+}
+
+bool world_is_loaded(World *world)
+{
+    pthread_mutex_lock(&world->lock);
+    bool is_loaded = world->loaded;
+    pthread_mutex_unlock(&world->lock);
+    return is_loaded;
+}
+
 static uint8_t *map_memory(RamKind kind)
 {
     int flags = kind == RAM_SHARED ? MAP_SHARED : MAP_PRIVATE;

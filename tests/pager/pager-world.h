@@ -55,6 +55,12 @@ void world_await(World *world, LoadGoal goal);
 /* Wait until the pager has said so often in all that it failed. */
 void world_await_failures(World *world, unsigned n);
 
+/* What it has said: how often, and the last time; whether all is loaded. */
+unsigned world_n_failures(World *world);
+PagerFailure world_failure(World *world);
+PagerSlowRead world_slow(World *world);
+bool world_is_loaded(World *world);
+
 /* Wait until it has said that a read is slow. */
 void world_await_slow(World *world);
 

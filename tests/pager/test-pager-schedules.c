@@ -189,7 +189,7 @@ static void let_fail(World *world, unsigned seed)
         }
     }
     if (seed % 4 >= 1) {
-        fake_source_break_one_in(world->source, 3 + seed % 7);
+        fake_source_break_first_of(world->source, 3 + seed % 7 * 20);
         atomic_store(&misplace_one_in, 5 + seed % 11);
     }
     if (seed % 3 == 0) {

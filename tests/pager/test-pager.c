@@ -295,8 +295,8 @@ static void a_page_that_cannot_be_read_blocks_until_it_can(void **state)
     world_attach(world);
     world_begin_touch(world, &toucher, 0, 123);
     world_await_failures(world, 1);
-    assert_int_equal(world->failure.error, EIO);
-    assert_int_equal(world->failure.off_bytes,
+    assert_int_equal(world_failure(world).error, EIO);
+    assert_int_equal(world_failure(world).off_bytes,
                      world->snapshot->blocks[0].pages_off_bytes +
                          123 * FAKE_PAGE_BYTES);
     assert_int_equal(pager_state(world->pager), LOAD_STATE_FAILED);
@@ -318,7 +318,7 @@ static void a_load_that_fails_is_not_complete_until_it_is_retried(void **state)
     world_attach(world);
     world_await_failures(world, 1);
     assert_int_equal(pager_state(world->pager), LOAD_STATE_FAILED);
-    assert_false(world->loaded);
+    assert_false(world_is_loaded(world));
     fake_source_mend(world->source);
     pager_retry(world->pager);
     world_await(world, LOAD_GOAL_ALL);
