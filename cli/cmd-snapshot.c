@@ -5,6 +5,8 @@
 
 static const Command *const commands[] = {
     &cmd_snapshot_info,
+    &cmd_snapshot_show,
+    &cmd_snapshot_args,
     &cmd_snapshot_verify,
     NULL,
 };
@@ -17,6 +19,6 @@ static int cmd_snapshot_run(int argc, char **argv)
 const Command cmd_snapshot = {
     .name = "snapshot",
     .synopsis = "COMMAND",
-    .summary = "Look into snapshots",
+    .summary = "Inspect and verify snapshots",
     .run = cmd_snapshot_run,
 };

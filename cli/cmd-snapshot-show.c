@@ -1,0 +1,94 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "cli/commands.h"
+#include "formats/manifest.h"
+#include "util/units.h"
+
+static void print_machine(const Manifest *manifest)
+{
+    printf("saved      %s, %s\n", manifest->created, manifest->run_state);
+    printf("identity   %s\n", manifest->identity);
+    printf("order      %s\n", manifest->order ? manifest->order : "none");
+    printf("machine    %s, %" PRIu64 " x %s, %s\n", manifest->machine_type,
+           manifest->n_cpus, manifest->cpu_model, manifest->accelerator);
+    printf("qemu       %s, version %s\n", manifest->qemu_program,
+           manifest->qemu_version);
+    printf("directory  %s\n", manifest->qemu_directory);
+}
+
+static void print_blocks(const Manifest *manifest)
+{
+    for (guint i = 0; i < manifest->blocks->len; i++) {
+        const ManifestBlock *block =
+            &g_array_index(manifest->blocks, ManifestBlock, i);
+        g_autofree char *size = units_format_size(block->len_bytes);
+
+        printf("RAM block  %s, %s\n", block->name, size);
+    }
+}
+
+static void print_disks(const Manifest *manifest)
+{
+    for (guint i = 0; i < manifest->disks->len; i++) {
+        const ManifestDisk *disk =
+            &g_array_index(manifest->disks, ManifestDisk, i);
+
+        printf("disk       %s, %s, %s, %s\n",
+               disk->device ? disk->device : disk->node, disk->file,
+               disk->format, manifest_handling_name(disk->handling));
+    }
+}
+
+static void print_resources(const Manifest *manifest)
+{
+    for (guint i = 0; i < manifest->resources->len; i++) {
+        const ManifestResource *resource =
+            &g_array_index(manifest->resources, ManifestResource, i);
+
+        printf("%-10s %s\n", manifest_resource_kind_name(resource->kind),
+               resource->value);
+    }
+}
+
+static int cmd_snapshot_show_run(int argc, char **argv)
+{
+    gboolean json = FALSE;
+    const GOptionEntry entries[] = {
+        COMMAND_JSON_OPTION(&json),
+        {NULL},
+    };
+    GError *error = NULL;
+    int status;
+
+    if (!command_parse(&cmd_snapshot_show, entries, 1, 1, &argc, &argv,
+                       &status)) {
+        return status;
+    }
+    g_autofree char *path = manifest_path(argv[1]);
+    g_autoptr(Manifest) manifest = manifest_load(path, &error);
+    if (!manifest) {
+        return command_fail(error);
+    }
+    if (json) {
+        g_autofree char *text = manifest_to_text(manifest);
+
+        fputs(text, stdout);
+        return command_flush();
+    }
+    print_machine(manifest);
+    print_blocks(manifest);
+    print_disks(manifest);
+    print_resources(manifest);
+    return command_flush();
+}
+
+const Command cmd_snapshot_show = {
+    .name = "show",
+    .synopsis = "FILE",
+    .summary = "Print the machine that a snapshot is of",
+    .run = cmd_snapshot_show_run,
+};
