@@ -56,7 +56,7 @@ void world_await(World *world, LoadGoal goal);
 void world_await_failures(World *world, unsigned n);
 
 /* Wait until it has said that a read is slow. */
-void world_await_slow(World *world);
+void world_await_slow(World *world, unsigned n);
 
 uint8_t *world_page(const World *world, size_t block, uint64_t page);
 
