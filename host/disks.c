@@ -31,13 +31,34 @@ static void clear_disk(gpointer data)
     g_free(disk->overlay_node);
 }
 
+/* What QEMU calls an image that was opened otherwise than its own header says:
+ * "json:" and its options.  The name of its file, for g_free(); NULL: it is
+ * none. */
+static char *file_in_json(const char *text)
+{
+    json_t *options = json_loads(text, 0, NULL);
+    const char *driver = NULL;
+    const char *file = NULL;
+
+    (void)json_unpack(options, "{s:{s:s, s:s}}", "file", "driver", &driver,
+                      "filename", &file);
+    char *copy = g_strcmp0(driver, "file") == 0 ? g_strdup(file) : NULL;
+    json_decref(options);
+    return copy;
+}
+
 /* A file name of QEMU's as an absolute path; NULL: it is none, but
- * "nbd://host" or "json:{…}". */
+ * "nbd://host", say. */
 static char *absolute_path(const char *name, const char *directory)
 {
     const char *colon = strchr(name, ':');
     const char *slash = strchr(name, '/');
 
+    if (g_str_has_prefix(name, "json:")) {
+        g_autofree char *file = file_in_json(name + strlen("json:"));
+
+        return file ? g_canonicalize_filename(file, directory) : NULL;
+    }
     if (g_str_has_prefix(name, "file:")) {
         name += strlen("file:");
     } else if (colon && (!slash || colon < slash)) {

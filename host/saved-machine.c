@@ -134,14 +134,15 @@ void saved_machine_free(SavedMachine *machine)
     g_free(machine);
 }
 
-/* Part of the names of the overlays: no two saves have the same. */
+/* Part of the names of the overlays: no two saves have the same.  Short: QEMU
+ * takes 31 characters for the name of a node. */
 static char *new_tag(void)
 {
     g_autoptr(GDateTime) now = g_date_time_new_now_utc();
-    g_autofree char *seconds = g_date_time_format(now, "%Y%m%d-%H%M%S");
+    g_autofree char *seconds = g_date_time_format(now, "%y%m%d-%H%M%S");
 
-    return g_strdup_printf("%s-%06d", seconds,
-                           g_date_time_get_microsecond(now));
+    return g_strdup_printf("%s-%03d", seconds,
+                           g_date_time_get_microsecond(now) / 1000);
 }
 
 bool saved_machine_freeze(SavedMachine *machine, GError **error)

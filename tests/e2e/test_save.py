@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """preheat savevm: the guest, the file, and what else happens to them."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -212,6 +213,26 @@ class Save(Case):
                                    "--output", path, "--disks", "leave")
         self.assertIn(f"({disk}) is writable", process.stderr)
         self.assertTrue(path.exists())
+
+    def test_a_writable_disk_goes_on_in_an_overlay_at_each_save(self):
+        disk = self.tmp / "disk.img"
+        subprocess.run(["truncate", "-s", "1M", disk], check=True)
+        before = digest(disk)
+        vm = self.qemu(machine.SMALL.arguments(self.tmp) + [
+            "-drive", f"file={disk},format=raw,if=none,id=disk",
+            "-device", "virtio-blk-pci,drive=disk"]).connect()
+        images = []
+        for name in ("first.snap", "second.snap"):
+            path = self.tmp / name
+            process = self.run_preheat("savevm", "--qmp", vm.qmp_path,
+                                       "--output", path)
+            self.assertIn("belongs to the snapshot", process.stderr)
+            manifest = json.loads(pathlib.Path(f"{path}.json").read_text())
+            images.append(manifest["disks"][0]["file"])
+        self.assertEqual(images[0], str(disk))
+        self.assertIn(f"{disk}.", images[1])
+        self.assertEqual(digest(disk), before)
+        self.assertTrue(vm.qmp.execute("query-status")["running"])
 
     def test_a_socket_that_nobody_serves_fails_with_its_name(self):
         process = self.run_preheat("savevm", "--qmp", self.tmp / "none",

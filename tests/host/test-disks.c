@@ -184,6 +184,19 @@ static void a_disk_that_is_no_file_is_refused_by_name(void **state)
     world_free(world);
 }
 
+static void an_image_that_was_opened_by_options_is_found(void **state)
+{
+    World *world = world_new(
+        "[{\"device\": \"d0\", \"inserted\": {\"node-name\": \"n0\", \"drv\": "
+        "\"qcow2\", \"ro\": false, \"file\": \"json:{\\\"driver\\\": "
+        "\\\"qcow2\\\", \\\"file\\\": {\\\"driver\\\": \\\"file\\\", "
+        "\\\"filename\\\": \\\"/o.qcow2\\\"}}\"}}]");
+    g_autoptr(GArray) disks = query(world);
+
+    assert_string_equal(g_array_index(disks, Disk, 0).file, "/o.qcow2");
+    world_free(world);
+}
+
 static void overlays_are_undone_by_committing_them(void **state)
 {
     World *world = world_new("[" DISK("d0", "/a.qcow2", "n0", "false", "") "]");
@@ -223,6 +236,7 @@ int main(void)
         cmocka_unit_test(an_image_of_a_relative_name_is_found_from_its_overlay),
         cmocka_unit_test(where_one_disk_gets_no_overlay_none_has_one),
         cmocka_unit_test(a_disk_that_is_no_file_is_refused_by_name),
+        cmocka_unit_test(an_image_that_was_opened_by_options_is_found),
         cmocka_unit_test(overlays_are_undone_by_committing_them),
         cmocka_unit_test(an_overlay_that_cannot_be_committed_is_told),
     };
