@@ -172,6 +172,21 @@ static void help_is_a_command_as_well(void **state)
     assert_string_equal(one.out, same.out);
 }
 
+/* ---- what is in a file ---- */
+
+static void a_disk_image_is_told_from_a_snapshot(void **state)
+{
+    char *directory = make_directory();
+    g_autofree char *path = g_build_filename(directory, "d.qcow2", NULL);
+    g_autofree char *plain = g_strdup_printf("snapshot info %s", path);
+    g_autofree char *tagged = g_strdup_printf("snapshot info --tag x %s", path);
+
+    assert_true(g_file_set_contents(path, "QFI\xfb....", 8, NULL));
+    assert_run(plain, 1, "a qcow2 disk image; name the snapshot in it");
+    assert_run(tagged, 1, "d.qcow2: ");
+    remove_directory(directory);
+}
+
 /* ---- exit statuses ---- */
 
 static void a_mistyped_command_is_guessed(void **state)
@@ -430,6 +445,7 @@ int main(void)
         cmocka_unit_test(the_version_is_told),
         cmocka_unit_test(help_is_a_command_as_well),
         cmocka_unit_test(a_mistyped_command_is_guessed),
+        cmocka_unit_test(a_disk_image_is_told_from_a_snapshot),
         cmocka_unit_test(mistakes_in_the_command_line_have_status_2),
         cmocka_unit_test(a_load_that_cannot_be_has_status_2),
         cmocka_unit_test(what_a_load_cannot_write_is_told_before_it),
