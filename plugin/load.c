@@ -518,11 +518,14 @@ bool load_milestone(Load *load, Milestone milestone, uint64_t time_us,
                     milestone_name(milestone));
         return false;
     }
-    load_stats_milestone(load->stats, milestone, time_us);
     if (milestone == MILESTONE_DEVICE_STATE && load->pager) {
+        if (!pager_check_untouched(load->pager, error)) {
+            return false;
+        }
         pager_heed_removals(load->pager);
         return pager_check_untouched(load->pager, error);
     }
+    load_stats_milestone(load->stats, milestone, time_us);
     if (milestone == MILESTONE_LOADED) {
         /* Relaxed: nothing else is published by it. */
         atomic_store_explicit(&load->full_loaded, true, memory_order_relaxed);

@@ -17,6 +17,7 @@
 
 #include "formats/control-protocol.h"
 #include "tests/plugin/session-world.h"
+#include "util/clock.h"
 
 static void assert_read_error(const World *world, WorldBlock block,
                               uint64_t page, bool waited_for)
@@ -142,6 +143,26 @@ a_snapshot_that_is_written_while_it_is_loaded_is_never_loaded(void **state)
     world_assert_state(world, CONTROL_CMD_QUERY, "failed");
 }
 
+static json_t *device_state_arguments(void)
+{
+    return json_pack("{s:s, s:I}", CONTROL_KEY_NAME,
+                     milestone_name(MILESTONE_DEVICE_STATE),
+                     CONTROL_KEY_TIME_US, (json_int_t)monotonic_us());
+}
+
+static void a_qemu_that_writes_zeroes_to_ram_is_noticed(void **state)
+{
+    World *world = world_new();
+
+    world_load(world, "demand");
+    world_attach(world);
+    world_do(world, CONTROL_CMD_MILESTONE, device_state_arguments());
+    memset(world->memory[WORLD_RAM], 0,
+           world->snapshot->blocks[WORLD_RAM].len_bytes);
+    world_refuse(world, CONTROL_CMD_MILESTONE, device_state_arguments(),
+                 "--policy full");
+}
+
 static void a_snapshot_cut_meanwhile_cannot_be_verified(void **state)
 {
     World *world = world_new();
@@ -257,6 +278,7 @@ int main(void)
             a_snapshot_that_is_cut_while_it_is_loaded_fails_for_good),
         cmocka_unit_test(
             a_snapshot_that_is_written_while_it_is_loaded_is_never_loaded),
+        cmocka_unit_test(a_qemu_that_writes_zeroes_to_ram_is_noticed),
         cmocka_unit_test(a_snapshot_cut_meanwhile_cannot_be_verified),
     };
 
