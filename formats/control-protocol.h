@@ -257,7 +257,7 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
  * mix of two states, and no "retry" mends that. */
 #define CONTROL_OPERATION_CHECKING "checking"
 
-/* A read takes long, and is still under way.
+/* A read takes long, and is still under way.  Sent again every minute.
  *   file, offset (bytes), seconds (so far, a whole number), waited-for */
 #define CONTROL_EVENT_READ_SLOW "PREHEAT_READ_SLOW"
 

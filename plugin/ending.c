@@ -24,8 +24,8 @@ struct Ending {
     pthread_cond_t changed;
     bool handed_over;
     bool is_alone;
-    char *missing;  /* about the page that is missing; NULL: none was */
-    bool can_retry; /* … and what may be done about it */
+    char *missing;  /* the last trouble's text; NULL: there was none */
+    bool can_retry; /* … and its */
     bool written;
 };
 
@@ -135,18 +135,18 @@ static void *say_thread(void *opaque)
     return NULL;
 }
 
-/* A page is missing, and there is no launcher any more. */
-static void act(Ending *ending, const char *missing, bool can_retry)
+/* There is trouble, and no launcher any more. */
+static void act(Ending *ending, const EndingTrouble *trouble)
 {
     int pid = (int)getpid();
-    g_autofree char *retry = g_strdup_printf(
-        "when the cause is mended, go on with \"preheat control --pid %d "
-        "retry\"; or ",
-        pid);
+    g_autofree char *retry =
+        g_strdup_printf("When the cause is mended, go on with \"preheat "
+                        "control --pid %d retry\"; or end",
+                        pid);
     g_autofree char *text = NULL;
 
-    if (ending->host.dies_with_launcher) {
-        text = g_strconcat(missing,
+    if (ending->host.dies_with_launcher && trouble->is_waited_for) {
+        text = g_strconcat(trouble->text,
                            ", and QEMU, which waits for that page, cannot end "
                            "with preheat by itself",
                            NULL);
@@ -154,26 +154,28 @@ static void act(Ending *ending, const char *missing, bool can_retry)
         return;
     }
     text = g_strdup_printf(
-        "%s.  QEMU (process %d) waits for that page, and preheat has left it "
-        "alone: %send it with \"preheat control --pid %d quit\"",
-        missing, pid, can_retry ? retry : "", pid);
+        "%s%s.  preheat has left QEMU (process %d) alone.  "
+        "%s it with \"preheat control --pid %d quit\"",
+        trouble->text,
+        trouble->is_waited_for ? ", and QEMU waits for that page" : "", pid,
+        trouble->can_retry ? retry : "End", pid);
     (void)start_word(say_thread, ending, text);
 }
 
-void ending_page_missing(Ending *ending, const char *text, bool can_retry)
+void ending_page_missing(Ending *ending, const EndingTrouble *trouble)
 {
     pthread_mutex_lock(&ending->lock);
     g_free(ending->missing);
-    ending->missing = g_strdup(text);
-    ending->can_retry = can_retry;
+    ending->missing = g_strdup(trouble->text);
+    ending->can_retry = trouble->can_retry;
     bool is_alone = ending->is_alone;
     pthread_mutex_unlock(&ending->lock);
     if (is_alone) {
-        act(ending, text, can_retry);
+        act(ending, trouble);
     }
 }
 
-void ending_note(Ending *ending, const char *text)
+void ending_page_slow(Ending *ending, const char *text)
 {
     pthread_mutex_lock(&ending->lock);
     bool is_alone = ending->is_alone;
@@ -192,7 +194,7 @@ void ending_handed_over(Ending *ending)
     pthread_mutex_unlock(&ending->lock);
 }
 
-void ending_launcher_gone(Ending *ending, bool is_stuck)
+void ending_launcher_gone(Ending *ending, bool is_failed, bool is_waited_for)
 {
     pthread_mutex_lock(&ending->lock);
     ending->is_alone = true;
@@ -203,7 +205,7 @@ void ending_launcher_gone(Ending *ending, bool is_stuck)
     if (!handed_over) {
         ending_now(ending, "preheat has gone before the guest was resumed");
     }
-    if (is_stuck && missing) {
-        act(ending, missing, can_retry);
+    if (is_failed && missing) {
+        act(ending, &(EndingTrouble){missing, is_waited_for, can_retry});
     }
 }

@@ -35,17 +35,23 @@ Ending *ending_new(const EndingHost *host);
 /* The guest runs, or could: the launcher has done its part. */
 void ending_handed_over(Ending *ending);
 
-/* A page cannot be had that somebody in QEMU waits for; text tells which one
- * and why, without a full stop.  can_retry: it might be, once the cause is
- * mended.  Does not block. */
-void ending_page_missing(Ending *ending, const char *text, bool can_retry);
+/* What is wrong with a load. */
+typedef struct EndingTrouble {
+    const char *text;   /* which page, and why, without a full stop */
+    bool is_waited_for; /* a thread of QEMU is blocked on that page */
+    bool can_retry;     /* it can be had once the cause is mended */
+} EndingTrouble;
 
-/* What text tells is worth a word, if nobody watches.  Does not block. */
-void ending_note(Ending *ending, const char *text);
+/* A page cannot be had, or what was had is not to be relied on.  Does not
+ * block. */
+void ending_page_missing(Ending *ending, const EndingTrouble *trouble);
 
-/* The launcher has gone.  is_stuck: what ending_page_missing() was told last
- * is still so. */
-void ending_launcher_gone(Ending *ending, bool is_stuck);
+/* A page takes long to be had.  Does not block. */
+void ending_page_slow(Ending *ending, const char *text);
+
+/* The launcher has gone.  is_failed: what ending_page_missing() was told is
+ * still so, and is_waited_for a thread waits for such a page. */
+void ending_launcher_gone(Ending *ending, bool is_failed, bool is_waited_for);
 
 /* End this process now; text says why. */
 _Noreturn void ending_now(Ending *ending, const char *text);

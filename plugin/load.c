@@ -11,6 +11,7 @@
 #include "formats/page-order.h"
 #include "plugin/pager/collapse.h"
 #include "plugin/pager/huge-policy.h"
+#include "plugin/pager/pager-check.h"
 #include "plugin/pager/pager-removal.h"
 #include "profiler/orders/learn.h"
 #include "profiler/orders/read-ahead.h"
@@ -80,7 +81,9 @@ static void on_failed(void *opaque, const PagerFailure *failure)
                   text_to_json(failure->reason), CONTROL_KEY_WAITED_FOR,
                   (int)failure->waited_for));
     if (failure->waited_for || failure->is_final) {
-        ending_page_missing(load->host.ending, text, !failure->is_final);
+        ending_page_missing(
+            load->host.ending,
+            &(EndingTrouble){text, failure->waited_for, !failure->is_final});
     }
 }
 
@@ -100,7 +103,7 @@ static void on_slow(void *opaque, const PagerSlowRead *slow)
                                  CONTROL_KEY_SECONDS, (json_int_t)slow->seconds,
                                  CONTROL_KEY_WAITED_FOR,
                                  (int)slow->waited_for));
-    ending_note(load->host.ending, text);
+    ending_page_slow(load->host.ending, text);
 }
 
 static GArray *recorded_blocks(const RamImage *snapshot)
@@ -518,6 +521,7 @@ bool load_milestone(Load *load, Milestone milestone, uint64_t time_us,
     load_stats_milestone(load->stats, milestone, time_us);
     if (milestone == MILESTONE_DEVICE_STATE && load->pager) {
         pager_heed_removals(load->pager);
+        return pager_check_untouched(load->pager, error);
     }
     if (milestone == MILESTONE_LOADED) {
         /* Relaxed: nothing else is published by it. */
@@ -526,8 +530,9 @@ bool load_milestone(Load *load, Milestone milestone, uint64_t time_us,
     return true;
 }
 
-bool load_is_stuck(const Load *load)
+bool load_is_failed(const Load *load, bool *ret_waited_for)
 {
+    *ret_waited_for = load_stats_failed_waited_for(load->stats) > 0;
     return load->pager && pager_state(load->pager) == LOAD_STATE_FAILED;
 }
 

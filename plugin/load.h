@@ -47,8 +47,8 @@ bool load_attach(Load *load, const GArray *ranges, const GArray *thread_ids,
 bool load_milestone(Load *load, Milestone milestone, uint64_t time_us,
                     GError **error);
 
-/* A page cannot be had that somebody waits for. */
-bool load_is_stuck(const Load *load);
+/* A page cannot be had.  *ret_waited_for: somebody waits for such a page. */
+bool load_is_failed(const Load *load, bool *ret_waited_for);
 
 /* The statistics; a new reference. */
 json_t *load_query(Load *load);

@@ -19,6 +19,9 @@
 #include "util/clock.h"
 #include "util/text.h"
 
+/* How long "retry" waits for what it has set off. */
+#define MAX_RETRY_US UINT64_C(5000000)
+
 /* How long QEMU's start may be held up for the opening of files. */
 #define MAX_OPENING_US UINT64_C(5000000)
 
@@ -173,10 +176,16 @@ static json_t *execute_query(Session *session, const json_t *arguments,
 static json_t *execute_retry(Session *session, const json_t *arguments,
                              const Descriptors *descriptors, GError **error)
 {
-    if (load_pager(begun_load(session))) {
-        pager_retry(load_pager(begun_load(session)));
+    Pager *pager = load_pager(begun_load(session));
+    uint64_t missing = 0;
+
+    if (pager) {
+        pager_retry(pager);
+        if (!pager_await_retry(pager, MAX_RETRY_US, &missing, error)) {
+            return NULL;
+        }
     }
-    return json_object();
+    return json_pack("{s:I}", CONTROL_KEY_MISSING, (json_int_t)missing);
 }
 
 static json_t *execute_quit(Session *session, const json_t *arguments,
@@ -387,7 +396,7 @@ void session_set_control(Session *session, Control *control)
 void session_without_launcher(Session *session)
 {
     ending_handed_over(session->ending);
-    ending_launcher_gone(session->ending, false);
+    ending_launcher_gone(session->ending, false, false);
 }
 
 void session_launcher_gone(void *opaque)
@@ -395,7 +404,9 @@ void session_launcher_gone(void *opaque)
     Session *session = opaque;
     Load *load = begun_load(session);
 
-    ending_launcher_gone(session->ending, load && load_is_stuck(load));
+    bool is_waited_for = false;
+    bool is_failed = load && load_is_failed(load, &is_waited_for);
+    ending_launcher_gone(session->ending, is_failed, is_waited_for);
 }
 
 void session_end(void *opaque)

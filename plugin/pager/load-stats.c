@@ -199,6 +199,12 @@ void load_stats_set_failed(LoadStats *stats, uint64_t pages,
                           memory_order_relaxed);
 }
 
+uint64_t load_stats_failed_waited_for(const LoadStats *stats)
+{
+    return atomic_load_explicit(&stats->failed_waited_for,
+                                memory_order_relaxed);
+}
+
 void load_stats_huge_pages(LoadStats *stats, uint64_t huge_pages)
 {
     pthread_mutex_lock(&stats->lock);

@@ -70,6 +70,8 @@ void load_stats_slow_read(LoadStats *stats);
 void load_stats_set_failed(LoadStats *stats, uint64_t pages,
                            uint64_t waited_for);
 
+uint64_t load_stats_failed_waited_for(const LoadStats *stats);
+
 /* The first call for a milestone counts.  time_us: CLOCK_MONOTONIC. */
 void load_stats_milestone(LoadStats *stats, Milestone milestone,
                           uint64_t time_us);

@@ -42,7 +42,8 @@ typedef struct PagerCallbacks {
      * until pager_retry(), and all else goes on.  Told of the first such page,
      * and of each that somebody waits for; again after each pager_retry(). */
     void (*failed)(void *opaque, const PagerFailure *failure);
-    /* Once for each read that takes longer than slow_read_us. */
+    /* For each read that takes longer than slow_read_us; again from time to
+     * time while it goes on. */
     void (*slow)(void *opaque, const PagerSlowRead *slow);
     /* The observation is over; the recorders get no more notes. */
     void (*observed)(void *opaque);

@@ -205,11 +205,15 @@ static void tell_slow(Pager *pager, ReadSlot *slot, bool waited_for)
     PagePlace place;
     PageSpan span;
     uint64_t us;
+    bool again;
 
-    if (!read_slot_is_slow(slot, pager->config.slow_read_us, &span, &us)) {
+    if (!read_slot_is_slow(slot, pager->config.slow_read_us, &span, &us,
+                           &again)) {
         return;
     }
-    load_stats_slow_read(pager->config.stats);
+    if (!again) {
+        load_stats_slow_read(pager->config.stats);
+    }
     pager->config.source->describe(pager->config.source, span.block,
                                    span.first_page, &place);
     const PagerSlowRead slow = {

@@ -218,6 +218,28 @@ void pager_retry(Pager *pager)
     pthread_mutex_unlock(&pager->lock);
 }
 
+bool pager_await_retry(Pager *pager, uint64_t max_us, uint64_t *ret_missing,
+                       GError **error)
+{
+    uint64_t until_us = monotonic_us() + max_us;
+
+    pthread_mutex_lock(&pager->lock);
+    while (!pager->changed_text && !pager->quit &&
+           parked_n_retried(pager->parked) > 0 && monotonic_us() < until_us) {
+        clock_cond_wait_until(&pager->changed, &pager->lock, until_us);
+    }
+    uint64_t missing = parked_n_failed(pager->parked);
+    const char *changed_text = pager->changed_text;
+    pthread_mutex_unlock(&pager->lock);
+    if (changed_text) {
+        g_set_error_literal(error, PAGER_ERROR, PAGER_ERROR_SNAPSHOT,
+                            changed_text);
+        return false;
+    }
+    *ret_missing = missing;
+    return true;
+}
+
 void pager_end_observation(Pager *pager)
 {
     pager_observe_end(pager);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <glib.h>
 
@@ -31,6 +32,12 @@ bool pager_wait(Pager *pager, LoadGoal goal, GError **error);
 
 /* After callbacks.failed(): try again what has failed. */
 void pager_retry(Pager *pager);
+
+/* After that: wait, at most max_us, until each of these pages is in place or
+ * has failed again.  *ret_missing: how many cannot be had.  Returns false with
+ * PAGER_ERROR_SNAPSHOT once the snapshot was changed. */
+bool pager_await_retry(Pager *pager, uint64_t max_us, uint64_t *ret_missing,
+                       GError **error);
 
 /* Load everything now, whatever the policy is; ends the observation. */
 void pager_load_rest(Pager *pager);

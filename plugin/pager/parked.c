@@ -342,6 +342,11 @@ size_t parked_n_failed(const Parked *parked)
     return parked->n_failed;
 }
 
+size_t parked_n_retried(const Parked *parked)
+{
+    return parked->n_failed - parked->failed.length;
+}
+
 size_t parked_n_waited_for(const Parked *parked)
 {
     return parked->n_waited_for;

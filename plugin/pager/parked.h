@@ -76,7 +76,10 @@ size_t parked_count(const Parked *parked);
 /* Of these, the ones that have failed for good, and whether they are being
  * tried again or not. */
 size_t parked_n_failed(const Parked *parked);
-/* Of those, the ones that somebody waits for. */
+/* Of those, the ones that parked_retry() has put to another try, which is not
+ * over. */
+size_t parked_n_retried(const Parked *parked);
+/* Of those that have failed for good, the ones that somebody waits for. */
 size_t parked_n_waited_for(const Parked *parked);
 
 /* Of all pages, those that are to be placed as why. */

@@ -22,15 +22,15 @@ void read_slot_end(ReadSlot *slot)
 }
 
 bool read_slot_is_slow(ReadSlot *slot, uint64_t limit_us, PageSpan *ret_span,
-                       uint64_t *ret_us)
+                       uint64_t *ret_us, bool *ret_again)
 {
     /* Acquire: see read_slot_begin(). */
     uint64_t begin_us =
         atomic_load_explicit(&slot->begin_us, memory_order_acquire);
     uint64_t now_us = monotonic_us();
 
-    if (begin_us == 0 || begin_us == slot->told_us ||
-        now_us - begin_us < limit_us) {
+    if (begin_us == 0 || now_us - begin_us < limit_us ||
+        (begin_us == slot->told_us && now_us < slot->next_us)) {
         return false;
     }
     /* Acquire: had one of them been the next read's, the second look at
@@ -41,7 +41,9 @@ bool read_slot_is_slow(ReadSlot *slot, uint64_t limit_us, PageSpan *ret_span,
         begin_us) {
         return false;
     }
+    *ret_again = begin_us == slot->told_us;
     slot->told_us = begin_us;
+    slot->next_us = now_us + READ_WATCH_AGAIN * limit_us;
     *ret_span = (PageSpan){block, page, 1};
     *ret_us = now_us - begin_us;
     return true;

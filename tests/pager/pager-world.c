@@ -29,8 +29,9 @@ static void on_slow(void *opaque, const PagerSlowRead *slow)
     World *world = opaque;
 
     pthread_mutex_lock(&world->lock);
-    world->n_slow++;
-    world->slow = *slow;
+    if (world->n_slow++ == 0) {
+        world->slow = *slow;
+    }
     pthread_cond_broadcast(&world->changed);
     pthread_mutex_unlock(&world->lock);
 }
@@ -71,9 +72,9 @@ void world_await_failures(World *world, unsigned n)
     await_count(world, &world->n_failed, n);
 }
 
-void world_await_slow(World *world)
+void world_await_slow(World *world, unsigned n)
 {
-    await_count(world, &world->n_slow, 1);
+    await_count(world, &world->n_slow, n);
 }
 
 unsigned world_n_failures(World *world)

@@ -429,7 +429,7 @@ static void a_slow_read_ahead_is_told_once(void **state)
     fake_source_shut(world->source, 200);
     world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
     world_attach(world);
-    world_await_slow(world);
+    world_await_slow(world, 1);
     assert_false(world_slow(world).waited_for);
     assert_int_equal(world_slow(world).off_bytes % FAKE_PAGE_BYTES, 0);
     /* All else goes on. */
@@ -452,11 +452,13 @@ static void a_slow_read_that_somebody_waits_for_is_told_as_such(void **state)
     world_start(world, LOAD_POLICY_DEMAND, NULL);
     world_attach(world);
     world_begin_touch(world, &toucher, 1, 55);
-    world_await_slow(world);
+    world_await_slow(world, 1);
     assert_true(world_slow(world).waited_for);
     assert_int_equal(world_slow(world).off_bytes,
                      world->snapshot->blocks[1].pages_off_bytes +
                          55 * FAKE_PAGE_BYTES);
+    /* It is told again, and counted once. */
+    world_await_slow(world, 3);
     fake_source_open(world->source);
     assert_true(world_end_touch(&toucher));
     assert_int_equal(world_stat(world, NULL, "slow-reads"), 1);

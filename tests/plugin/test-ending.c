@@ -22,6 +22,8 @@
 
 #define MISSING "vm.snap: reading at offset 4096 failed: Input/output error"
 
+static const EndingTrouble missing = {MISSING, true, true};
+
 /* Where children say what they say, and what they write at their end. */
 static int said_fd = -1;
 
@@ -180,7 +182,7 @@ static void the_first_process_of_a_container_ends_as_well(void **state)
 
 static void lose_launcher_early(void)
 {
-    ending_launcher_gone(new_ending(false), false);
+    ending_launcher_gone(new_ending(false), false, false);
 }
 
 static void a_launcher_that_goes_before_the_guest_runs_is_the_end(void **state)
@@ -198,8 +200,8 @@ static void miss_page_without_launcher(void)
     Ending *ending = new_ending(true);
 
     ending_handed_over(ending);
-    ending_launcher_gone(ending, false);
-    ending_page_missing(ending, MISSING, true);
+    ending_launcher_gone(ending, false, false);
+    ending_page_missing(ending, &missing);
     for (;;) {
         pause();
     }
@@ -210,8 +212,8 @@ static void lose_launcher_of_stuck_process(void)
     Ending *ending = new_ending(true);
 
     ending_handed_over(ending);
-    ending_page_missing(ending, MISSING, true);
-    ending_launcher_gone(ending, true);
+    ending_page_missing(ending, &missing);
+    ending_launcher_gone(ending, true, true);
     for (;;) {
         pause();
     }
@@ -266,10 +268,10 @@ static char *await_spoken(unsigned n)
     return text;
 }
 
-static Ending *watched_ending(void)
+static Ending *watched_ending(bool dies_with_launcher)
 {
-    Ending *ending =
-        ending_new(&(EndingHost){note_spoken, write_for_ever, NULL, false});
+    Ending *ending = ending_new(
+        &(EndingHost){note_spoken, write_for_ever, NULL, dies_with_launcher});
 
     if (!spoken.text) {
         spoken.text = g_string_new(NULL);
@@ -294,43 +296,56 @@ static void assert_ways_out(const char *said, bool can_retry)
 
 static void a_page_that_is_missing_later_is_said_with_the_ways_out(void **state)
 {
-    Ending *ending = watched_ending();
+    Ending *ending = watched_ending(false);
 
-    ending_launcher_gone(ending, false);
-    ending_page_missing(ending, MISSING, true);
+    ending_launcher_gone(ending, false, false);
+    ending_page_missing(ending, &missing);
     g_autofree char *said = await_spoken(1);
     assert_ways_out(said, true);
 }
 
 static void a_page_that_no_retry_brings_is_said_without_that_way(void **state)
 {
-    Ending *ending = watched_ending();
+    Ending *ending = watched_ending(false);
 
-    ending_launcher_gone(ending, false);
-    ending_page_missing(ending, MISSING, false);
+    ending_launcher_gone(ending, false, false);
+    ending_page_missing(ending, &(EndingTrouble){MISSING, true, false});
     g_autofree char *said = await_spoken(1);
     assert_ways_out(said, false);
 }
 
 static void a_page_that_was_missing_before_is_said_then(void **state)
 {
-    Ending *ending = watched_ending();
+    Ending *ending = watched_ending(false);
 
-    ending_page_missing(ending, MISSING, true);
-    ending_launcher_gone(ending, true);
+    ending_page_missing(ending, &missing);
+    ending_launcher_gone(ending, true, true);
     g_autofree char *said = await_spoken(1);
     assert_ways_out(said, true);
+}
+
+/* It can heed what the kernel has sent it. */
+static void
+a_process_that_was_to_die_with_its_launcher_and_can_is_left_alone(void **state)
+{
+    Ending *ending = watched_ending(true);
+
+    ending_page_missing(ending, &(EndingTrouble){MISSING, false, true});
+    ending_launcher_gone(ending, true, false);
+    g_autofree char *said = await_spoken(1);
+    assert_ways_out(said, true);
+    assert_null(strstr(said, "waits for that page"));
 }
 
 static void
 what_the_launcher_heard_and_what_was_mended_is_not_said(void **state)
 {
-    Ending *ending = watched_ending();
+    Ending *ending = watched_ending(false);
 
-    ending_note(ending, "slow");
-    ending_page_missing(ending, MISSING, true);
-    ending_launcher_gone(ending, false);
-    ending_note(ending, "slower");
+    ending_page_slow(ending, "slow");
+    ending_page_missing(ending, &missing);
+    ending_launcher_gone(ending, false, false);
+    ending_page_slow(ending, "slower");
     g_autofree char *said = await_spoken(1);
     assert_string_equal(said, "slower\n");
 }
@@ -351,6 +366,8 @@ int main(void)
             a_page_that_is_missing_later_is_said_with_the_ways_out),
         cmocka_unit_test(a_page_that_no_retry_brings_is_said_without_that_way),
         cmocka_unit_test(a_page_that_was_missing_before_is_said_then),
+        cmocka_unit_test(
+            a_process_that_was_to_die_with_its_launcher_and_can_is_left_alone),
         cmocka_unit_test(
             what_the_launcher_heard_and_what_was_mended_is_not_said),
     };

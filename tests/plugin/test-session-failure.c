@@ -19,7 +19,7 @@
 #include "tests/plugin/session-world.h"
 
 static void assert_read_error(const World *world, WorldBlock block,
-                              uint64_t page)
+                              uint64_t page, bool waited_for)
 {
     json_t *data =
         line_client_read_event(world->events, CONTROL_EVENT_READ_ERROR);
@@ -30,8 +30,20 @@ static void assert_read_error(const World *world, WorldBlock block,
                          page * WORLD_PAGE_BYTES);
     assert_string_equal(text_in(data, "operation"), "reading");
     assert_true(strlen(text_in(data, "error")) > 0);
+    assert_int_equal(json_is_true(json_object_get(data, "waited-for")),
+                     waited_for);
     json_decref(data);
     world_assert_state(world, CONTROL_CMD_QUERY, "failed");
+}
+
+/* "retry" says that so many pages are missing after it. */
+static void retry(const World *world, json_int_t n_missing)
+{
+    json_t *answer = world_call(world, CONTROL_CMD_RETRY, NULL);
+
+    assert_int_equal(json_object_size(answer), 1);
+    assert_int_equal(number_in(answer, "missing-pages"), n_missing);
+    json_decref(answer);
 }
 
 /* Who waited for a page is woken before the failure counts as mended. */
@@ -64,12 +76,12 @@ who_needs_a_page_that_cannot_be_read_waits_until_it_can(void **state)
     world_break_reads(world, WORLD_RAM, 5, 1);
     world_touch(world, WORLD_RAM, 1);
     pthread_create(&thread, NULL, touch_page_5, world);
-    assert_read_error(world, WORLD_RAM, 5);
+    assert_read_error(world, WORLD_RAM, 5, true);
     world_touch(world, WORLD_RAM, 0);
     assert_int_not_equal(pthread_tryjoin_np(thread, NULL), 0);
 
     world_mend_reads();
-    world_do(world, CONTROL_CMD_RETRY, NULL);
+    retry(world, 0);
     pthread_join(thread, &right);
     assert_true(GPOINTER_TO_INT(right));
     await_loading(world);
@@ -83,11 +95,13 @@ static void a_load_that_failed_is_completed_by_a_retry(void **state)
     world_load(world, "sequential");
     world_break_reads(world, WORLD_VRAM, 10, 1);
     world_attach(world);
-    assert_read_error(world, WORLD_VRAM, 10);
-    world_do(world, CONTROL_CMD_RETRY, NULL);
-    assert_read_error(world, WORLD_VRAM, 10);
+    assert_read_error(world, WORLD_VRAM, 10, false);
+    for (unsigned i = 0; i < 3; i++) {
+        retry(world, 1);
+        assert_read_error(world, WORLD_VRAM, 10, false);
+    }
     world_mend_reads();
-    world_do(world, CONTROL_CMD_RETRY, NULL);
+    retry(world, 0);
     world_assert_loads(world);
 }
 
@@ -105,7 +119,7 @@ a_snapshot_that_is_cut_while_it_is_loaded_fails_for_good(void **state)
     assert_string_equal(text_in(data, "operation"), "checking");
     assert_non_null(strstr(text_in(data, "error"), world->path));
     json_decref(data);
-    world_do(world, CONTROL_CMD_RETRY, NULL);
+    world_refuse(world, CONTROL_CMD_RETRY, NULL, world->path);
     world_assert_state(world, CONTROL_CMD_QUERY, "failed");
     world_refuse(world, CONTROL_CMD_WAIT,
                  json_pack("{s:s}", CONTROL_KEY_FOR, "all"), world->path);
@@ -197,6 +211,20 @@ static void tell_milestone(const World *world, const char *name)
              json_pack("{s:s, s:i}", "name", name, "time-us", 1));
 }
 
+static void memory_that_qemu_has_written_to_is_noticed(void **state)
+{
+    World *world = world_new();
+
+    world_load(world, "demand");
+    world_attach(world);
+    world_touch(world, WORLD_RAM, 5);
+    tell_milestone(world, "device-state");
+    memset(world_page(world, WORLD_RAM, 5), 0, WORLD_PAGE_BYTES);
+    world_refuse(world, CONTROL_CMD_MILESTONE,
+                 json_pack("{s:s, s:i}", "name", "device-state", "time-us", 1),
+                 "pc.ram");
+}
+
 static void a_load_that_was_handed_over_goes_on_alone(void **state)
 {
     static const char *const milestones[] = {"resumed", "paused"};
@@ -223,6 +251,7 @@ int main(void)
         cmocka_unit_test(
             who_needs_a_page_that_cannot_be_read_waits_until_it_can),
         cmocka_unit_test(a_load_that_failed_is_completed_by_a_retry),
+        cmocka_unit_test(memory_that_qemu_has_written_to_is_noticed),
         cmocka_unit_test(a_load_that_was_handed_over_goes_on_alone),
         cmocka_unit_test(
             a_snapshot_that_is_cut_while_it_is_loaded_fails_for_good),
