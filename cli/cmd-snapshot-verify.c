@@ -13,6 +13,7 @@
 #include "host/qmp.h"
 #include "host/ram-blocks.h"
 #include "util/error.h"
+#include "util/text.h"
 
 static bool check_paused(Rpc *qmp, GError **error)
 {
@@ -75,6 +76,7 @@ static bool verify(Rpc *qmp, const RamImage *snapshot, json_t **ret_answer,
 static void print_answer(const json_t *answer)
 {
     const json_t *difference = json_object_get(answer, "first-difference");
+    g_autofree char *printable = NULL;
     const char *block = "";
     json_int_t page = 0, address = 0, byte = 0;
 
@@ -85,10 +87,11 @@ static void print_answer(const json_t *answer)
     }
     json_unpack((json_t *)difference, "{s:s, s:I, s:I, s:I}", "block", &block,
                 "page", &page, "address", &address, "byte", &byte);
+    printable = text_printable(block);
     printf("%s: page %" JSON_INTEGER_FORMAT " (offset 0x%" PRIx64
            ") differs at byte %" JSON_INTEGER_FORMAT "; %" JSON_INTEGER_FORMAT
            " pages differ\n",
-           block, page, (uint64_t)address, byte,
+           printable, page, (uint64_t)address, byte,
            json_integer_value(json_object_get(answer, "pages-differing")));
 }
 

@@ -10,6 +10,7 @@
 
 #include "cli/suggest.h"
 #include "util/error.h"
+#include "util/text.h"
 
 static void print_table(const Command *const *table, const char *name)
 {
@@ -132,11 +133,19 @@ bool command_parse(const Command *command, const GOptionEntry *entries,
 static void print_message(const char *kind, const char *format, va_list args)
     G_GNUC_PRINTF(2, 0);
 
+/* What is said may quote a peer, a file or its name. */
+static void print_text(const char *kind, const char *text)
+{
+    g_autofree char *printable = text_printable(text);
+
+    fprintf(stderr, "preheat: %s%s\n", kind, printable);
+}
+
 static void print_message(const char *kind, const char *format, va_list args)
 {
     g_autofree char *text = g_strdup_vprintf(format, args);
 
-    fprintf(stderr, "preheat: %s%s\n", kind, text);
+    print_text(kind, text);
 }
 
 int command_usage_error(const char *format, ...)
@@ -166,7 +175,7 @@ int command_fail(GError *error)
 
 void command_say(const char *text)
 {
-    fprintf(stderr, "preheat: %s\n", text);
+    print_text("", text);
 }
 
 void command_warn(const char *format, ...)
@@ -180,7 +189,9 @@ void command_warn(const char *format, ...)
 
 int command_print_json(json_t *value)
 {
-    json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+    /* In ASCII: what controls a terminal may be longer than a byte. */
+    json_dumpf(value, stdout,
+               JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
     putchar('\n');
     json_decref(value);
     return command_flush();
