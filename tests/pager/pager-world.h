@@ -61,7 +61,7 @@ PagerFailure world_failure(World *world);
 PagerSlowRead world_slow(World *world);
 bool world_is_loaded(World *world);
 
-/* Wait until it has said that a read is slow. */
+/* Wait until it has said n times that a read is slow. */
 void world_await_slow(World *world, unsigned n);
 
 uint8_t *world_page(const World *world, size_t block, uint64_t page);

@@ -268,11 +268,17 @@ static char *await_spoken(unsigned n)
     return text;
 }
 
+/* Never freed, but not lost either. */
+static Ending *endings[8];
+static unsigned n_endings;
+
 static Ending *watched_ending(bool dies_with_launcher)
 {
     Ending *ending = ending_new(
         &(EndingHost){note_spoken, write_for_ever, NULL, dies_with_launcher});
 
+    assert_true(n_endings < G_N_ELEMENTS(endings));
+    endings[n_endings++] = ending;
     if (!spoken.text) {
         spoken.text = g_string_new(NULL);
     }
