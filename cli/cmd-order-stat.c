@@ -259,6 +259,6 @@ static int cmd_order_stat_run(int argc, char **argv)
 const Command cmd_order_stat = {
     .name = "stat",
     .synopsis = "FILE",
-    .summary = "Print numbers on an order",
+    .summary = "Print statistics of an order",
     .run = cmd_order_stat_run,
 };

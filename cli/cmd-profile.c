@@ -80,6 +80,6 @@ static int cmd_profile_run(int argc, char **argv)
 const Command cmd_profile = {
     .name = "profile",
     .synopsis = "COMMAND",
-    .summary = "Look after the profiling that savevm --profile began",
+    .summary = "Inspect or end the profiling window of savevm --profile",
     .run = cmd_profile_run,
 };

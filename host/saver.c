@@ -192,9 +192,9 @@ static bool look_at_migrated_guest(Save *save, GError **error)
 {
     if (!save->cut_short) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "this guest stands still since it was saved or migrated "
-                    "last, and QEMU saves it again only when it has run (QMP "
-                    "cont)");
+                    "this guest has not run since it was last saved or "
+                    "migrated, and QEMU cannot save it again before it does; "
+                    "let it run first (QMP cont)");
         return false;
     }
     revive(save);

@@ -260,7 +260,7 @@ static bool report_uffd(int rc, const char *otherwise, GError **error)
                     otherwise);
     } else if (rc < 0) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
-                    "userfaultfd cannot be had: %s; it needs Linux 4.14 or "
+                    "userfaultfd is not available: %s; it needs Linux 4.14 or "
                     "later with CONFIG_USERFAULTFD; else %s",
                     g_strerror(-rc), otherwise);
     }
