@@ -4,6 +4,7 @@
 #include "plugin/pager/fault-loop.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -11,27 +12,21 @@
 
 #include <glib.h>
 
-#include "util/clock.h"
 #include "util/thread.h"
 
-/* While the threads end: how often the one that waits for them reads what
- * they read no more. */
-#define DRAIN_EVERY_US 10000
-
 struct FaultLoop {
-    pthread_mutex_t lock; /* guards all down to n_ended */
-    pthread_cond_t changed;
+    pthread_mutex_t lock; /* guards all down to n_free */
     bool held;
     GArray *kept;           /* of UffdFault, the oldest first */
     unsigned *free_workers; /* those that no handler has just now … */
     unsigned n_free;        /* … and how many they are */
-    unsigned n_ended;       /* threads that have left their loop */
 
     int uffd;     /* the caller's; constant, as all below */
     int epoll;    /* waits for uffd, released and quit */
     int released; /* eventfd: readable while there is something kept from
                      before the release */
     int quit;     /* eventfd: readable for good once it is time to end */
+    int ended;    /* eventfd: counts the threads that have left their loop */
     FaultHandlers handlers;
     unsigned n_threads; /* those that were started */
     pthread_t *threads;
@@ -108,6 +103,15 @@ static void read_messages(FaultLoop *loop)
 
 /* ---- the threads ---- */
 
+/* Cannot fail: no counter comes near its limit. */
+static void count_one(int event)
+{
+    const uint64_t one = 1;
+    ssize_t written = write(event, &one, sizeof one);
+
+    g_assert(written == (ssize_t)sizeof one);
+}
+
 static bool has(const struct epoll_event *events, int n_events, int fd)
 {
     for (int i = 0; i < n_events; i++) {
@@ -137,10 +141,7 @@ static void *fault_thread(void *opaque)
         }
         read_messages(loop);
     }
-    pthread_mutex_lock(&loop->lock);
-    loop->n_ended++;
-    pthread_cond_broadcast(&loop->changed);
-    pthread_mutex_unlock(&loop->lock);
+    count_one(loop->ended);
     return NULL;
 }
 
@@ -156,7 +157,9 @@ static int open_descriptors(FaultLoop *loop)
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
     loop->released = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     loop->quit = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (loop->epoll < 0 || loop->released < 0 || loop->quit < 0) {
+    loop->ended = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (loop->epoll < 0 || loop->released < 0 || loop->quit < 0 ||
+        loop->ended < 0) {
         return -errno;
     }
     int rc = watch(loop->epoll, loop->uffd);
@@ -184,7 +187,6 @@ static FaultLoop *loop_new(int uffd, unsigned n_workers,
     FaultLoop *loop = g_new0(FaultLoop, 1);
 
     pthread_mutex_init(&loop->lock, NULL);
-    clock_cond_init(&loop->changed);
     loop->held = true;
     loop->kept = g_array_new(FALSE, FALSE, sizeof(UffdFault));
     loop->free_workers = g_new(unsigned, n_workers);
@@ -193,7 +195,7 @@ static FaultLoop *loop_new(int uffd, unsigned n_workers,
         loop->n_free++;
     }
     loop->uffd = uffd;
-    loop->epoll = loop->released = loop->quit = -1;
+    loop->epoll = loop->released = loop->quit = loop->ended = -1;
     loop->handlers = *handlers;
     loop->threads = g_new0(pthread_t, n_workers + 1);
     return loop;
@@ -228,39 +230,36 @@ int fault_loop_start(int uffd, unsigned n_threads, FaultHandler *handler,
     return rc;
 }
 
-/* Cannot fail: each of the two counters is written once. */
-static void make_readable(int event)
-{
-    const uint64_t one = 1;
-    ssize_t written = write(event, &one, sizeof one);
-
-    g_assert(written == (ssize_t)sizeof one);
-}
-
 void fault_loop_release(FaultLoop *loop)
 {
     pthread_mutex_lock(&loop->lock);
     loop->held = false;
     pthread_mutex_unlock(&loop->lock);
-    make_readable(loop->released);
+    count_one(loop->released);
 }
 
 /* A handler may be trying to fill a page of memory that is being given back,
- * and cannot before that has been read; the other threads may have ended. */
+ * and cannot before that has been read; the other threads may have ended.  So
+ * whoever waits for them reads. */
 static void await_end(FaultLoop *loop)
 {
+    struct pollfd events[] = {
+        {.fd = loop->uffd, .events = POLLIN},
+        {.fd = loop->ended, .events = POLLIN},
+    };
     UffdMessage message;
+    uint64_t n_ended = 0;
+    uint64_t count;
 
-    pthread_mutex_lock(&loop->lock);
-    while (loop->n_ended < loop->n_threads) {
-        clock_cond_wait_until(&loop->changed, &loop->lock,
-                              monotonic_us() + DRAIN_EVERY_US);
-        pthread_mutex_unlock(&loop->lock);
+    while (n_ended < loop->n_threads) {
+        /* Fails when it is interrupted, and then both are just looked at. */
+        (void)poll(events, G_N_ELEMENTS(events), -1);
         while (uffd_next_message(loop->uffd, &message) == 0) {
         }
-        pthread_mutex_lock(&loop->lock);
+        if (read(loop->ended, &count, sizeof count) == (ssize_t)sizeof count) {
+            n_ended += count;
+        }
     }
-    pthread_mutex_unlock(&loop->lock);
 }
 
 static void close_unless_none(int fd)
@@ -276,7 +275,7 @@ void fault_loop_stop(FaultLoop *loop)
         return;
     }
     if (loop->n_threads > 0) {
-        make_readable(loop->quit);
+        count_one(loop->quit);
         await_end(loop);
     }
     for (unsigned i = 0; i < loop->n_threads; i++) {
@@ -285,7 +284,7 @@ void fault_loop_stop(FaultLoop *loop)
     close_unless_none(loop->epoll);
     close_unless_none(loop->released);
     close_unless_none(loop->quit);
-    pthread_cond_destroy(&loop->changed);
+    close_unless_none(loop->ended);
     pthread_mutex_destroy(&loop->lock);
     g_array_unref(loop->kept);
     g_free(loop->free_workers);
