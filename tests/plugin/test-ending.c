@@ -10,6 +10,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -124,6 +125,18 @@ static void a_process_ends_though_what_it_writes_to_hangs(void **state)
     assert_says(said, "quit was asked for");
 }
 
+static atomic_uint n_writes;
+
+/* Gives another one the time to begin. */
+static void write_and_linger(void *opaque)
+{
+    say_to_pipe("written");
+    atomic_fetch_add(&n_writes, 1);
+    for (unsigned i = 0; i < 500 && atomic_load(&n_writes) < 2; i++) {
+        g_usleep(1000);
+    }
+}
+
 static void *end_in_thread(void *opaque)
 {
     ending_now(opaque, "both");
@@ -131,7 +144,8 @@ static void *end_in_thread(void *opaque)
 
 static void end_twice(void)
 {
-    Ending *ending = new_ending(false);
+    Ending *ending =
+        ending_new(&(EndingHost){say_to_pipe, write_and_linger, NULL, false});
     pthread_t thread;
 
     pthread_create(&thread, NULL, end_in_thread, ending);
