@@ -42,9 +42,11 @@ static FILE *log_file;
 static FakePeer *qmp;
 static FakePeer *control;
 static atomic_uint
-    n_failed_looks;             /* of query-preheat that still say "failed" */
-static unsigned n_waited_looks; /* … and of these, that somebody waits */
-static pid_t launcher;          /* preheat's process */
+    n_failed_looks; /* of query-preheat that still say "failed" */
+static atomic_uint n_looks;
+static atomic_bool was_told_mended; /* by a look */
+static unsigned n_waited_looks;     /* … and of these, that somebody waits */
+static pid_t launcher;              /* preheat's process */
 
 static bool behaves(const char *how)
 {
@@ -127,10 +129,10 @@ static json_t *capabilities(void)
 
 static json_t *query_migrate(FakePeer *peer)
 {
-    static unsigned n_looks;
+    static unsigned n;
     const char *ended = behaves("bad-device-state") ? "failed" : "completed";
 
-    if (n_looks++ == 0) {
+    if (n++ == 0) {
         fake_peer_event(peer, "MIGRATION", json_pack("{s:s}", "status", ended));
         return json_pack("{s:s}", "status", "active");
     }
@@ -177,6 +179,9 @@ static json_t *answer_qmp(FakePeer *peer, const char *command,
 static json_t *query_preheat(void)
 {
     bool failed = n_failed_looks > 0 && n_failed_looks-- > 0;
+
+    was_told_mended |= !failed;
+    n_looks++;
     bool waited_for = n_waited_looks > 0 && n_waited_looks-- > 0;
 
     return json_pack(
@@ -283,6 +288,17 @@ static void fail_once_it_runs(bool waited_for, unsigned n_failed,
     send_read_error(waited_for);
 }
 
+static void await_mended_look(void)
+{
+    unsigned n = n_looks;
+
+    while (!was_told_mended) {
+        fake_peer_await(control, CONTROL_CMD_QUERY, n + 1);
+        n = n_looks;
+    }
+    fake_peer_await(control, CONTROL_CMD_QUERY, n_looks);
+}
+
 static void live_after_resuming(void)
 {
     if (behaves("read-error")) {
@@ -293,8 +309,8 @@ static void live_after_resuming(void)
         /* Other pages are not there before the guest goes on. */
         fail_once_it_runs(true, UINT_MAX, 1);
         fake_peer_await(qmp, "cont", 2);
-        n_failed_looks = 1;
-        fake_peer_await(control, CONTROL_CMD_QUERY, 4);
+        n_failed_looks = 0;
+        await_mended_look();
     } else if (behaves("read-error-of-nobody")) {
         fail_once_it_runs(false, 1, 0);
         fake_peer_await(control, CONTROL_CMD_QUERY, 2);
