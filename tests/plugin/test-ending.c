@@ -78,8 +78,8 @@ static void assert_killed(int status)
 
 static void assert_says(const char *said, const char *text)
 {
-    if (!strstr(said, text)) {
-        fail_msg("\"%s\" does not say \"%s\"", said, text);
+    if (!said || !strstr(said, text)) {
+        fail_msg("\"%s\" does not say \"%s\"", said ? said : "", text);
     }
 }
 
