@@ -169,6 +169,17 @@ bool fields_list(const Fields *fields, const char *key, size_t max,
     return true;
 }
 
+bool fields_document(const json_t *root, Fields *ret_fields, GError **error)
+{
+    const Fields fields = {.object = root};
+
+    if (!json_is_object(root)) {
+        return fail_type(&fields, NULL, "an object", root, error);
+    }
+    *ret_fields = fields;
+    return true;
+}
+
 bool fields_object(const Fields *fields, const char *key, Fields *ret_fields,
                    GError **error)
 {

@@ -42,6 +42,8 @@ bool fields_string_or_null(const Fields *fields, const char *key,
 /* A list of at most max entries. */
 bool fields_list(const Fields *fields, const char *key, size_t max,
                  const json_t **ret_list, GError **error);
+/* The document itself. */
+bool fields_document(const json_t *root, Fields *ret_fields, GError **error);
 /* The object at key of the document itself. */
 bool fields_object(const Fields *fields, const char *key, Fields *ret_fields,
                    GError **error);

@@ -12,15 +12,9 @@
 #include <jansson.h>
 
 #include "formats/error.h"
+#include "formats/fields.h"
 
 #define FORMAT_NAME "preheat-page-order"
-
-/* An object of the document that is being read. */
-typedef struct Object {
-    const json_t *value;
-    const char *list; /* "extents" for extents[3], NULL for the document */
-    size_t index;
-} Object;
 
 /* The keys that an object may have, in the sequence they are written in. */
 static const char *const order_keys[] = {"format",  "version", "identity",
@@ -29,138 +23,6 @@ static const char *const order_keys[] = {"format",  "version", "identity",
 static const char *const block_keys[] = {"name", "length", "page-size", NULL};
 static const char *const extent_keys[] = {
     "block", "page", "count", "time-us", "access", "idle-loads", NULL};
-
-/* "extents[3].block", "extents[3]", "runs"; the document itself is "". */
-static char *path_of(const Object *object, const char *key)
-{
-    GString *path = g_string_new(NULL);
-
-    if (object->list) {
-        g_string_append_printf(path, "%s[%zu]", object->list, object->index);
-    }
-    if (key) {
-        g_string_append_printf(path, "%s%s", object->list ? "." : "", key);
-    }
-    return g_string_free(path, FALSE);
-}
-
-static void set_error(const Object *object, const char *key, FormatsError code,
-                      GError **error, const char *format, ...)
-    G_GNUC_PRINTF(5, 6);
-
-/* Set an error that begins with the path of key, or of the object where key
- * is NULL. */
-static void set_error(const Object *object, const char *key, FormatsError code,
-                      GError **error, const char *format, ...)
-{
-    g_autofree char *path = path_of(object, key);
-    va_list args;
-
-    va_start(args, format);
-    g_autofree char *reason = g_strdup_vprintf(format, args);
-    va_end(args);
-    g_set_error(error, FORMATS_ERROR, code, "%s%s%s", path, *path ? ": " : "",
-                reason);
-}
-
-/* The same, as an expression that is false. */
-#define fail(...) (set_error(__VA_ARGS__), false)
-
-static const char *type_name(json_type type)
-{
-    static const char *const names[] = {
-        [JSON_OBJECT] = "an object",
-        [JSON_ARRAY] = "a list",
-        [JSON_STRING] = "a string",
-        [JSON_INTEGER] = "a whole number",
-        [JSON_REAL] = "a decimal fraction",
-        [JSON_TRUE] = "true",
-        [JSON_FALSE] = "false",
-        [JSON_NULL] = "null",
-    };
-
-    return names[type];
-}
-
-static bool check_type(const Object *object, const char *key,
-                       const json_t *value, json_type type, GError **error)
-{
-    if (!value) {
-        return fail(object, key, FORMATS_ERROR_MALFORMED, error, "missing");
-    }
-    if (json_typeof(value) != type) {
-        return fail(object, key, FORMATS_ERROR_MALFORMED, error,
-                    "must be %s, is %s", type_name(type),
-                    type_name(json_typeof(value)));
-    }
-    return true;
-}
-
-static bool check_keys(const Object *object, const char *const *keys,
-                       GError **error)
-{
-    /* Iterating takes a json_t that is not const, and changes nothing. */
-    json_t *value = (json_t *)object->value;
-
-    for (void *i = json_object_iter(value); i;
-         i = json_object_iter_next(value, i)) {
-        const char *key = json_object_iter_key(i);
-        if (!g_strv_contains(keys, key)) {
-            g_autofree char *known = g_strjoinv(", ", (char **)keys);
-            return fail(object, key, FORMATS_ERROR_MALFORMED, error,
-                        "unknown key; there are %s", known);
-        }
-    }
-    return true;
-}
-
-static bool has_key(const Object *object, const char *key)
-{
-    return json_object_get(object->value, key) != NULL;
-}
-
-static bool get_number(const Object *object, const char *key, uint64_t max,
-                       uint64_t *ret_number, GError **error)
-{
-    const json_t *value = json_object_get(object->value, key);
-
-    if (!check_type(object, key, value, JSON_INTEGER, error)) {
-        return false;
-    }
-    const json_int_t number = json_integer_value(value);
-    if (number < 0 || (uint64_t)number > max) {
-        return fail(object, key, FORMATS_ERROR_MALFORMED, error,
-                    "%" JSON_INTEGER_FORMAT
-                    " is not from 0 to %" G_GUINT64_FORMAT,
-                    number, max);
-    }
-    *ret_number = (uint64_t)number;
-    return true;
-}
-
-static bool get_string(const Object *object, const char *key,
-                       const char **ret_string, GError **error)
-{
-    const json_t *value = json_object_get(object->value, key);
-
-    if (!check_type(object, key, value, JSON_STRING, error)) {
-        return false;
-    }
-    *ret_string = json_string_value(value);
-    return true;
-}
-
-static bool get_list(const Object *object, const char *key,
-                     const json_t **ret_list, GError **error)
-{
-    const json_t *value = json_object_get(object->value, key);
-
-    if (!check_type(object, key, value, JSON_ARRAY, error)) {
-        return false;
-    }
-    *ret_list = value;
-    return true;
-}
 
 static json_t *block_to_json(const PageOrder *order, size_t i)
 {
@@ -175,17 +37,17 @@ static json_t *block_to_json(const PageOrder *order, size_t i)
     return value;
 }
 
-static bool read_block(const Object *object, PageOrder *order,
+static bool read_block(const Fields *fields, PageOrder *order,
                        GHashTable *indices, GError **error)
 {
     const char *name;
     uint64_t len_bytes;
     uint64_t page_bytes;
 
-    if (!check_keys(object, block_keys, error) ||
-        !get_string(object, "name", &name, error) ||
-        !get_number(object, "length", INT64_MAX, &len_bytes, error) ||
-        !get_number(object, "page-size", INT64_MAX, &page_bytes, error)) {
+    if (!fields_check_keys(fields, block_keys, error) ||
+        !fields_string(fields, "name", &name, error) ||
+        !fields_number(fields, "length", INT64_MAX, &len_bytes, error) ||
+        !fields_number(fields, "page-size", INT64_MAX, &page_bytes, error)) {
         return false;
     }
     uint32_t index = page_order_add_block(order, name, len_bytes, page_bytes);
@@ -217,69 +79,70 @@ static json_t *extent_to_json(const PageOrder *order, size_t i)
     return value;
 }
 
-static bool read_extent_block(const Object *object, GHashTable *indices,
+static bool read_extent_block(const Fields *fields, GHashTable *indices,
                               PageExtent *extent, GError **error)
 {
     const char *name;
     gpointer index;
 
-    if (!get_string(object, "block", &name, error)) {
+    if (!fields_string(fields, "block", &name, error)) {
         return false;
     }
     if (!g_hash_table_lookup_extended(indices, name, NULL, &index)) {
-        return fail(object, "block", FORMATS_ERROR_MALFORMED, error,
-                    "\"%s\" is none of blocks", name);
+        return fields_fail(fields, "block", FORMATS_ERROR_MALFORMED, error,
+                           "\"%s\" is none of blocks", name);
     }
     extent->span.block = GPOINTER_TO_UINT(index);
     return true;
 }
 
-static bool read_access(const Object *object, PageExtent *extent,
+static bool read_access(const Fields *fields, PageExtent *extent,
                         GError **error)
 {
     const char *name;
 
-    if (!has_key(object, "access")) {
+    if (!fields_has(fields, "access")) {
         return true;
     }
-    if (!get_string(object, "access", &name, error)) {
+    if (!fields_string(fields, "access", &name, error)) {
         return false;
     }
     if (!page_access_from_name(name, &extent->access)) {
-        return fail(object, "access", FORMATS_ERROR_MALFORMED, error,
-                    "\"%s\" is none of read, write, unknown", name);
+        return fields_fail(fields, "access", FORMATS_ERROR_MALFORMED, error,
+                           "\"%s\" is none of read, write, unknown", name);
     }
     return true;
 }
 
-static bool read_idle_loads(const Object *object, PageExtent *extent,
+static bool read_idle_loads(const Fields *fields, PageExtent *extent,
                             GError **error)
 {
     uint64_t idle_loads;
 
-    if (!has_key(object, "idle-loads")) {
+    if (!fields_has(fields, "idle-loads")) {
         return true;
     }
-    if (!get_number(object, "idle-loads", UINT32_MAX, &idle_loads, error)) {
+    if (!fields_number(fields, "idle-loads", UINT32_MAX, &idle_loads, error)) {
         return false;
     }
     extent->idle_loads = (uint32_t)idle_loads;
     return true;
 }
 
-static bool read_extent(const Object *object, PageOrder *order,
+static bool read_extent(const Fields *fields, PageOrder *order,
                         GHashTable *indices, GError **error)
 {
     PageExtent extent = {0};
 
-    if (!check_keys(object, extent_keys, error) ||
-        !read_extent_block(object, indices, &extent, error) ||
-        !get_number(object, "page", INT64_MAX, &extent.span.first_page,
-                    error) ||
-        !get_number(object, "count", INT64_MAX, &extent.span.n_pages, error) ||
-        !get_number(object, "time-us", INT64_MAX, &extent.time_us, error) ||
-        !read_access(object, &extent, error) ||
-        !read_idle_loads(object, &extent, error)) {
+    if (!fields_check_keys(fields, extent_keys, error) ||
+        !read_extent_block(fields, indices, &extent, error) ||
+        !fields_number(fields, "page", INT64_MAX, &extent.span.first_page,
+                       error) ||
+        !fields_number(fields, "count", INT64_MAX, &extent.span.n_pages,
+                       error) ||
+        !fields_number(fields, "time-us", INT64_MAX, &extent.time_us, error) ||
+        !read_access(fields, &extent, error) ||
+        !read_idle_loads(fields, &extent, error)) {
         return false;
     }
     g_array_append_val(order->extents, extent);
@@ -303,76 +166,78 @@ static json_t *scalars_to_json(const PageOrder *order)
 }
 
 /* Before anything else: a later version may have other keys. */
-static bool check_format(const Object *root, GError **error)
+static bool check_format(const Fields *root, GError **error)
 {
     const char *format;
     uint64_t version;
 
-    if (!get_string(root, "format", &format, error)) {
+    if (!fields_string(root, "format", &format, error)) {
         return false;
     }
     if (strcmp(format, FORMAT_NAME) != 0) {
-        return fail(root, "format", FORMATS_ERROR_NOT_THIS, error,
-                    "\"%s\" instead of \"%s\"", format, FORMAT_NAME);
+        return fields_fail(root, "format", FORMATS_ERROR_NOT_THIS, error,
+                           "\"%s\" instead of \"%s\"", format, FORMAT_NAME);
     }
-    if (!get_number(root, "version", INT64_MAX, &version, error)) {
+    if (!fields_number(root, "version", INT64_MAX, &version, error)) {
         return false;
     }
     if (version != PAGE_ORDER_VERSION) {
-        return fail(root, "version", FORMATS_ERROR_VERSION, error,
-                    "%" G_GUINT64_FORMAT ", only version %d is known", version,
-                    PAGE_ORDER_VERSION);
+        return fields_fail(root, "version", FORMATS_ERROR_VERSION, error,
+                           "%" G_GUINT64_FORMAT ", only version %d is known",
+                           version, PAGE_ORDER_VERSION);
     }
-    return check_keys(root, order_keys, error);
+    return fields_check_keys(root, order_keys, error);
 }
 
-static bool read_identity(const Object *root, PageOrder *order, GError **error)
+static bool read_identity(const Fields *root, PageOrder *order, GError **error)
 {
-    const json_t *value = json_object_get(root->value, "identity");
+    const json_t *value = json_object_get(root->object, "identity");
     const char *identity;
 
     if (!value || json_is_null(value)) {
         return true;
     }
-    if (!get_string(root, "identity", &identity, error)) {
+    if (!fields_string(root, "identity", &identity, error)) {
         return false;
     }
     order->identity = g_strdup(identity);
     return true;
 }
 
-static bool read_scalars(const Object *root, PageOrder *order, GError **error)
+static bool read_scalars(const Fields *root, PageOrder *order, GError **error)
 {
     const char *origin;
     uint64_t n_runs;
 
     if (!read_identity(root, order, error) ||
-        !get_string(root, "origin", &origin, error) ||
-        !get_number(root, "runs", UINT32_MAX, &n_runs, error)) {
+        !fields_string(root, "origin", &origin, error) ||
+        !fields_number(root, "runs", UINT32_MAX, &n_runs, error)) {
         return false;
     }
     if (!page_order_origin_from_name(origin, &order->origin)) {
-        return fail(root, "origin", FORMATS_ERROR_MALFORMED, error,
-                    "\"%s\" is none of save, load, learned, unknown", origin);
+        return fields_fail(root, "origin", FORMATS_ERROR_MALFORMED, error,
+                           "\"%s\" is none of save, load, learned, unknown",
+                           origin);
     }
     order->n_runs = (uint32_t)n_runs;
     return true;
 }
 
-typedef bool ReadItem(const Object *object, PageOrder *order,
+typedef bool ReadItem(const Fields *fields, PageOrder *order,
                       GHashTable *indices, GError **error);
 
-static bool read_list(const Object *root, const char *key, ReadItem *read_item,
+static bool read_list(const Fields *root, const char *key, ReadItem *read_item,
                       PageOrder *order, GHashTable *indices, GError **error)
 {
     const json_t *list;
 
-    if (!get_list(root, key, &list, error)) {
+    if (!fields_list(root, key, SIZE_MAX, &list, error)) {
         return false;
     }
     for (size_t i = 0; i < json_array_size(list); i++) {
-        const Object item = {json_array_get(list, i), key, i};
-        if (!check_type(&item, NULL, item.value, JSON_OBJECT, error) ||
+        Fields item;
+
+        if (!fields_entry(list, key, i, &item, error) ||
             !read_item(&item, order, indices, error)) {
             return false;
         }
@@ -385,9 +250,9 @@ static PageOrder *order_of_json(const json_t *root, GError **error)
     g_autoptr(PageOrder) order = page_order_new();
     /* Name, borrowed from root, to index. */
     g_autoptr(GHashTable) indices = g_hash_table_new(g_str_hash, g_str_equal);
-    const Object document = {root, NULL, 0};
+    Fields document;
 
-    if (!check_type(&document, NULL, root, JSON_OBJECT, error) ||
+    if (!fields_document(root, &document, error) ||
         !check_format(&document, error) ||
         !read_scalars(&document, order, error) ||
         !read_list(&document, "blocks", read_block, order, indices, error) ||
