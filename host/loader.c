@@ -42,10 +42,6 @@
 /* How often to look at a QEMU that was asked to end. */
 #define ASKED_POLL_MS 250
 
-/* How long QEMU has to announce its end before a slow read counts as what
- * keeps it from that. */
-#define END_GRACE_US INT64_C(2000000)
-
 typedef struct Load {
     const LoadOptions *options;
     bool full; /* policy full: QEMU itself loads guest RAM */
@@ -79,6 +75,7 @@ static void on_plugin_event(const char *name, const json_t *data, void *opaque)
 
     if (strcmp(name, CONTROL_EVENT_LOADED) == 0) {
         load->loaded = true;
+        read_errors_set_loaded(load->read_errors);
     } else {
         read_errors_take_event(load->read_errors, name, data);
     }
@@ -449,8 +446,7 @@ static void stay(Load *load)
         int64_t now_us = g_get_monotonic_time();
 
         if (asked_us != 0) {
-            if (read_errors_block_end(load->read_errors,
-                                      now_us - asked_us > END_GRACE_US)) {
+            if (read_errors_block_end(load->read_errors, now_us - asked_us)) {
                 machine_end_blocked(load->machine);
                 return;
             }

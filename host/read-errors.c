@@ -18,6 +18,11 @@
 /* Many reads may be slow at a time: one of them is told. */
 #define SLOW_AGAIN_US INT64_C(60000000)
 
+/* How long a QEMU that was asked to end, and for whose pages a read was slow
+ * before, has for announcing that, and for what it does then. */
+#define ANNOUNCE_END_US INT64_C(2000000)
+#define STOP_VCPUS_US   INT64_C(10000000)
+
 struct ReadErrors {
     Machine *machine; /* borrowed */
     SayFunc *say;
@@ -287,10 +292,20 @@ bool read_errors_check_unchanged(const ReadErrors *errors, GError **error)
     return errors->changed == NULL;
 }
 
-bool read_errors_block_end(const ReadErrors *errors, bool had_time)
+void read_errors_set_loaded(ReadErrors *errors)
 {
-    return errors->waited_for || (errors->slow_waited_for && had_time &&
-                                  !machine_ends(errors->machine));
+    errors->slow_waited_for = false;
+}
+
+/* Whether a read is still slow, nobody tells.  But QEMU announces its end as
+ * soon as its main loop gets to it, and then stops its vCPUs. */
+bool read_errors_block_end(const ReadErrors *errors, int64_t since_us)
+{
+    int64_t grace_us =
+        machine_ends(errors->machine) ? STOP_VCPUS_US : ANNOUNCE_END_US;
+
+    return errors->waited_for ||
+           (errors->slow_waited_for && since_us > grace_us);
 }
 
 /* ---- the guest ---- */

@@ -55,7 +55,9 @@ int read_errors_attend(ReadErrors *errors);
  * says so. */
 bool read_errors_check_unchanged(const ReadErrors *errors, GError **error);
 
-/* Whether QEMU, asked to end, cannot: a thread of it waits for a page that
- * cannot be read.  had_time: it has had some, and even a slow read would be
- * why it has not announced its end. */
-bool read_errors_block_end(const ReadErrors *errors, bool had_time);
+/* Every page is in: nothing waits any more. */
+void read_errors_set_loaded(ReadErrors *errors);
+
+/* Whether QEMU, asked to end since_us ago, cannot: a thread of it waits for a
+ * page that cannot be read, or not for a long time. */
+bool read_errors_block_end(const ReadErrors *errors, int64_t since_us);
