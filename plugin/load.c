@@ -405,13 +405,14 @@ static bool begin(Load *load, LoadRequest *request, char **ret_warning,
 }
 
 /* NULL: the memory would have no huge pages, or they cannot be made. */
-static Collapse *plan_huge_pages(const Load *load)
+static Collapse *plan_huge_pages(Load *load)
 {
+    g_autoptr(GArray) attached = g_steal_pointer(&load->attached);
     HugePolicy policy;
 
     return huge_policy_read(HUGE_POLICY_FOLDER, &policy)
-               ? collapse_new(&policy, (const RamPages *)load->attached->data,
-                              load->attached->len)
+               ? collapse_new(&policy, (const RamPages *)attached->data,
+                              attached->len)
                : NULL;
 }
 

@@ -56,6 +56,21 @@ const RamImageBlock *pager_range_block(const PagerRange *range,
     return fits(range, snapshot->path, len_bytes, error) ? block : NULL;
 }
 
+/* Whether the range has memory of a block that was given before. */
+static bool overlaps(const Pager *pager, const PagerRange *range)
+{
+    for (size_t i = 0; i < pager->n_blocks; i++) {
+        const PagerBlock *block = &pager->blocks[i];
+
+        if (is_lazy(block) &&
+            range->host < block->host + block->layout->len_bytes &&
+            block->host < range->host + range->len_bytes) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Find each range's block and see that it can be loaded lazily. */
 static bool check_range(Pager *pager, const PagerRange *range,
                         PagerBlock **ret_block, GError **error)
@@ -76,10 +91,10 @@ static bool check_range(Pager *pager, const PagerRange *range,
         return false;
     }
     if (range->host == 0 || range->host % block->unit_bytes != 0 ||
-        is_lazy(block)) {
+        is_lazy(block) || overlaps(pager, range)) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_RAM,
                     "RAM block %s: its address 0x%" G_GINT64_MODIFIER
-                    "x is not one, or was given before",
+                    "x is not one, or there is another block",
                     range->name, range->host);
         return false;
     }
