@@ -208,4 +208,9 @@ void ending_launcher_gone(Ending *ending, bool is_failed, bool is_waited_for)
     if (is_failed && missing) {
         act(ending, &(EndingTrouble){missing, is_waited_for, can_retry});
     }
+    if (ending->host.dies_with_launcher) {
+        /* The kernel has sent it as well; but not to a QEMU that has changed
+         * its user (-run-with user=), for which it drops that order. */
+        kill(getpid(), SIGTERM);
+    }
 }

@@ -24,8 +24,8 @@ typedef struct EndingHost {
     /* QEMU ends: write down what is to be written.  May block. */
     void (*write)(void *opaque);
     void *opaque;
-    /* The kernel sends QEMU a signal when its launcher ends.  If QEMU cannot
-     * heed that, it is not worth keeping. */
+    /* QEMU is to end when its launcher does, by SIGTERM.  If it cannot heed
+     * that, it is not worth keeping. */
     bool dies_with_launcher;
 } EndingHost;
 

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 
-from harness import machine
+from harness import host, machine
 from harness.case import Case
 from harness.processes import wait_for_end
 from harness.snapshots import digest, snapshot
@@ -65,6 +65,12 @@ class KillLoad(Case):
         vm = self.started().connect().wait_running()
         with busy(vm):
             self.kill_preheat(vm)
+
+    def test_preheat_is_killed_and_qemu_has_changed_its_user(self):
+        self.skip_if(host.lacks_root())
+        vm = self.loadvm(TESTED, "--policy", "demand",
+                         extra=["-run-with", "user=nobody"])
+        self.kill_preheat(vm.connect().wait_running())
 
     def test_qemu_is_killed_when_it_is_up(self):
         self.kill_qemu(self.started().connect())

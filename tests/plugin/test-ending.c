@@ -209,10 +209,31 @@ static void a_launcher_that_goes_before_the_guest_runs_is_the_end(void **state)
     assert_says(said, "written");
 }
 
+static void lose_launcher_late(void)
+{
+    Ending *ending = new_ending(true);
+
+    ending_handed_over(ending);
+    ending_launcher_gone(ending, false, false);
+    pause();
+}
+
+/* The kernel's own order for that is gone when QEMU has changed its user. */
+static void a_process_that_dies_with_its_launcher_is_told_to_end(void **state)
+{
+    int status;
+    g_autofree char *said = run_child(lose_launcher_late, &status);
+
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGTERM);
+    assert_string_equal(said, "");
+}
+
 static void miss_page_without_launcher(void)
 {
     Ending *ending = new_ending(true);
 
+    signal(SIGTERM, SIG_IGN);
     ending_handed_over(ending);
     ending_launcher_gone(ending, false, false);
     ending_page_missing(ending, &missing);
@@ -225,6 +246,7 @@ static void lose_launcher_of_stuck_process(void)
 {
     Ending *ending = new_ending(true);
 
+    signal(SIGTERM, SIG_IGN);
     ending_handed_over(ending);
     ending_page_missing(ending, &missing);
     ending_launcher_gone(ending, true, true);
@@ -233,7 +255,7 @@ static void lose_launcher_of_stuck_process(void)
     }
 }
 
-/* The kernel has told it to, and it cannot heed that. */
+/* It is told to, and cannot heed that. */
 static void
 a_process_that_was_to_die_with_its_launcher_ends_where_it_is_stuck(void **state)
 {
@@ -344,12 +366,13 @@ static void a_page_that_was_missing_before_is_said_then(void **state)
     assert_ways_out(said, true);
 }
 
-/* It can heed what the kernel has sent it. */
+/* It can heed that it is told to end. */
 static void
 a_process_that_was_to_die_with_its_launcher_and_can_is_left_alone(void **state)
 {
     Ending *ending = watched_ending(true);
 
+    signal(SIGTERM, SIG_IGN);
     ending_page_missing(ending, &(EndingTrouble){MISSING, false, true});
     ending_launcher_gone(ending, true, false);
     g_autofree char *said = await_spoken(1);
@@ -380,6 +403,7 @@ int main(void)
         cmocka_unit_test(a_process_that_is_to_end_twice_writes_once),
         cmocka_unit_test(the_first_process_of_a_container_ends_as_well),
         cmocka_unit_test(a_launcher_that_goes_before_the_guest_runs_is_the_end),
+        cmocka_unit_test(a_process_that_dies_with_its_launcher_is_told_to_end),
         cmocka_unit_test(
             a_process_that_was_to_die_with_its_launcher_ends_where_it_is_stuck),
         cmocka_unit_test(
