@@ -157,15 +157,14 @@ static bool start(Launcher *launcher, char **argv, const int *keep_fds,
 }
 
 Launcher *launcher_start(char **argv, const int *keep_fds, size_t n_keep_fds,
-                         GError **error)
+                         bool becomes_daemon, GError **error)
 {
     g_autofree Launcher *launcher = g_new0(Launcher, 1);
 
     atomic_init(&launcher->followed, -1);
     launcher->interrupt_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     block_signals(launcher);
-    /* A daemon becomes our child when its parent has ended. */
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    prctl(PR_SET_CHILD_SUBREAPER, (unsigned long)becomes_daemon, 0, 0, 0);
     if (!start(launcher, argv, keep_fds, n_keep_fds, error)) {
         pthread_sigmask(SIG_SETMASK, &launcher->old_mask, NULL);
         if (launcher->interrupt_fd >= 0) {

@@ -20,10 +20,15 @@ typedef struct Launcher Launcher;
 /* Start argv[0] (looked for in PATH) with our standard streams.  Of our file
  * descriptors it gets keep_fds beside those that are not close-on-exec.  From
  * now on the signals INT, TERM, HUP, QUIT, USR1 and USR2 go to the child; they
- * stay blocked here when it has ended.  To be called before the process has a
- * second thread. */
+ * stay blocked here when it has ended.
+ *
+ * becomes_daemon: the child ends and goes on in another process, which becomes
+ * ours then.  So does whatever else below the child loses its parent; nobody
+ * waits for these processes, which is all right for a short time.
+ *
+ * To be called before the process has a second thread. */
 Launcher *launcher_start(char **argv, const int *keep_fds, size_t n_keep_fds,
-                         GError **error);
+                         bool becomes_daemon, GError **error);
 
 /* The child says that it goes on as process pid: pass signals on to that one,
  * too.  False where there is no such process, or none that descends from the

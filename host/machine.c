@@ -184,8 +184,8 @@ bool machine_start(Machine *machine, char *const *argv, const char *plugin,
         qemu_args_for_load(argv, plugin, machine->control_fd, machine->qmp_fd);
 
     machine->is_daemon = qemu_args_have(argv, "-daemonize");
-    machine->launcher =
-        launcher_start(args, keep_fds, G_N_ELEMENTS(keep_fds), error);
+    machine->launcher = launcher_start(args, keep_fds, G_N_ELEMENTS(keep_fds),
+                                       machine->is_daemon, error);
     close_theirs(machine);
     if (machine->launcher) {
         set_interrupt_fd(machine, launcher_interrupt_fd(machine->launcher));

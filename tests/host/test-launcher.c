@@ -64,16 +64,23 @@ static int tear_down(void **state)
 }
 
 /* script may use $1: the number of the pipe's end. */
-static Launcher *start(Fixture *fixture, const char *script)
+static Launcher *start_any(Fixture *fixture, const char *script,
+                           bool becomes_daemon)
 {
     g_autofree char *number = g_strdup_printf("%d", fixture->to_parent);
     char *argv[] = {(char *)"sh",   (char *)"-c", (char *)script,
                     (char *)"test", number,       NULL};
     GError *error = NULL;
-    Launcher *launcher = launcher_start(argv, &fixture->to_parent, 1, &error);
+    Launcher *launcher =
+        launcher_start(argv, &fixture->to_parent, 1, becomes_daemon, &error);
 
     assert_no_error(error);
     return launcher;
+}
+
+static Launcher *start(Fixture *fixture, const char *script)
+{
+    return start_any(fixture, script, false);
 }
 
 /* Byte by byte: what follows the line is left for the next. */
@@ -126,7 +133,7 @@ static void a_program_that_is_missing_is_named(void **state)
     char *argv[] = {(char *)"/missing/qemu", NULL};
     GError *error = NULL;
 
-    assert_null(launcher_start(argv, NULL, 0, &error));
+    assert_null(launcher_start(argv, NULL, 0, false, &error));
     assert_non_null(strstr(error->message, "/missing/qemu"));
     g_error_free(error);
 }
@@ -216,7 +223,7 @@ static pid_t await_pid(Fixture *fixture)
 
 static void signals_follow_a_child_that_becomes_a_daemon(void **state)
 {
-    Launcher *launcher = start(*state, DAEMON);
+    Launcher *launcher = start_any(*state, DAEMON, true);
     pid_t pid = await_pid(*state);
 
     assert_true(launcher_follow(launcher, pid));
@@ -229,7 +236,7 @@ static void signals_follow_a_child_that_becomes_a_daemon(void **state)
 
 static void signals_that_come_follow_it_too(void **state)
 {
-    Launcher *launcher = start(*state, DAEMON);
+    Launcher *launcher = start_any(*state, DAEMON, true);
     pid_t pid = await_pid(*state);
 
     assert_true(launcher_follow(launcher, pid));
@@ -237,6 +244,19 @@ static void signals_that_come_follow_it_too(void **state)
     await_line(*state, "term\n");
     assert_int_equal(waitpid(pid, NULL, 0), pid);
     launcher_wait(launcher);
+    launcher_free(launcher);
+}
+
+/* It would stay a zombie for as long as the child lives. */
+static void what_else_loses_its_parent_does_not_become_ours(void **state)
+{
+    Launcher *launcher = start(*state, DAEMON);
+    pid_t pid = await_pid(*state);
+
+    assert_int_equal(launcher_wait(launcher), 5);
+    assert_false(launcher_follow(launcher, pid));
+    kill(pid, SIGTERM);
+    await_line(*state, "term\n");
     launcher_free(launcher);
 }
 
@@ -311,6 +331,7 @@ int main(void)
         TEST(a_stopped_child_can_be_ended),
         TEST(signals_follow_a_child_that_becomes_a_daemon),
         TEST(signals_that_come_follow_it_too),
+        TEST(what_else_loses_its_parent_does_not_become_ours),
         TEST(nobody_else_is_followed),
         TEST(one_that_has_ended_is_not_followed),
         TEST(the_child_has_only_the_descriptors_it_is_to_have),

@@ -348,12 +348,31 @@ static void a_peer_that_refuses_instead_of_greeting_is_quoted(void **state)
     close(other);
 }
 
+static void an_event_before_the_greeting_is_none(void **state)
+{
+    g_autoptr(GString) events = g_string_new(NULL);
+    int other;
+    Rpc *rpc =
+        rpc_to_parrot("{\"event\": \"EARLY\"}\n{\"hello\": {}}\n", &other);
+    json_t *greeting;
+    GError *error = NULL;
+
+    rpc_on_event(rpc, note_event, events);
+    rpc_greeting(rpc, "hello", -1, &greeting, &error);
+    assert_no_error(error);
+    assert_string_equal(events->str, "EARLY: ");
+    json_decref(greeting);
+    rpc_free(rpc);
+    close(other);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_command_returns_its_answer),
+        TEST(an_event_before_the_greeting_is_none),
         TEST(answers_nobody_wants_are_dropped),
         TEST(commands_sent_ahead_are_answered_in_sequence),
         TEST(a_refusal_names_peer_command_and_reason),
