@@ -34,6 +34,7 @@ void ram_range_prepare(void)
 void ram_range_unprepare(void)
 {
     kernel_files_unprepare();
+    resident_unprepare();
     uffd_unprepare();
 }
 

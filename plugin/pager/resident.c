@@ -63,7 +63,7 @@ static int scan(int pagemap, uint64_t *at, uint64_t end,
     return found;
 }
 
-/* Constant once resident_prepare() has returned; -1: none. */
+/* Set while nobody else can be looking: see resident_prepare().  -1: none. */
 static int kept = -1;
 
 static int open_pagemap(void)
@@ -75,6 +75,14 @@ void resident_prepare(void)
 {
     if (kept < 0) {
         kept = open_pagemap();
+    }
+}
+
+void resident_unprepare(void)
+{
+    if (kept >= 0) {
+        close(kept);
+        kept = -1;
     }
 }
 

@@ -37,10 +37,13 @@ typedef struct ResidentWalk {
     uint64_t huge_bytes; /* in huge pages, of what was walked so far */
 } ResidentWalk;
 
-/* Open what resident_open() needs, and keep it for the life of the process:
- * before the program gives up its user or its root.  May be called again, not
- * by two threads at once. */
+/* Open what resident_open() needs, and keep it: before the program gives up its
+ * user or its root.  May be called again, not by two threads at once. */
 void resident_prepare(void);
+
+/* Close it: the program has given up nothing.  Not while another thread is in
+ * resident_open(). */
+void resident_unprepare(void);
 
 /* A descriptor to be closed, or -1: this kernel does not tell (before 6.7, or
  * without CONFIG_PROC_PAGE_MONITOR).  Then all pages count as there, and none
