@@ -108,7 +108,7 @@ class Profile(Case):
         self.assert_right(vm, of, "SUM", puts=puts)
         self.assertEqual(vm.quit(), 0)
         self.assertEqual(sorted(p.name for p in self.tmp.glob("vm.snap*")),
-                         ["vm.snap", "vm.snap.order"])
+                         ["vm.snap", "vm.snap.json", "vm.snap.order"])
 
     def test_ten_profiled_saves_under_load_leave_memory_right(self):
         self.profiled_under_load(machine.SMALL)
