@@ -212,10 +212,14 @@ class Virtual:
         rollup = (directory / "smaps_rollup").read_text()
         kib = int(re.search(r"^Anonymous:\s+(\d+)", rollup,
                             re.MULTILINE).group(1))
-        memfds = {(stat.st_dev, stat.st_ino): stat.st_blocks * 512
-                  for fd in (directory / "fd").iterdir()
-                  if os.readlink(fd).startswith("/memfd:")
-                  for stat in [fd.stat()]}
+        memfds = {}
+        for fd in (directory / "fd").iterdir():
+            try:
+                if os.readlink(fd).startswith("/memfd:"):
+                    stat = fd.stat()
+                    memfds[stat.st_dev, stat.st_ino] = stat.st_blocks * 512
+            except FileNotFoundError:
+                pass  # closed since it was listed
         return (kib << 10) + sum(memfds.values())
 
     def wait_without_fdsets(self):
