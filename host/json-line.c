@@ -21,6 +21,7 @@ struct JsonLine {
     size_t max_line_bytes;
     GByteArray *input; /* read, but not taken */
     size_t searched;   /* so many bytes of input have no newline */
+    pid_t sender;      /* who sent what was read last; 0: nobody knows */
 };
 
 JsonLine *json_line_new(int fd, size_t max_line_bytes)
@@ -136,15 +137,65 @@ bool json_line_send_fds(JsonLine *line, const json_t *message, const int *fds,
     return send_all(line->fd, bytes->str, bytes->len, fds, n_fds, error);
 }
 
+/* Room for what the kernel tells of a sender. */
+typedef union SenderRoom {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(struct ucred))];
+} SenderRoom;
+
+static void take_sender(JsonLine *line, struct msghdr *message)
+{
+    const struct cmsghdr *header = CMSG_FIRSTHDR(message);
+    struct ucred sender = {0};
+
+    if (header && header->cmsg_level == SOL_SOCKET &&
+        header->cmsg_type == SCM_CREDENTIALS) {
+        memcpy(&sender, CMSG_DATA(header), sizeof(sender));
+    }
+    line->sender = sender.pid;
+}
+
+void json_line_note_sender(JsonLine *line)
+{
+    const int on = 1;
+
+    /* Fails only for what is no socket, and then nobody is known. */
+    (void)setsockopt(line->fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+}
+
+static ssize_t receive(JsonLine *line, void *data, size_t len)
+{
+    struct iovec part = {.iov_base = data, .iov_len = len};
+    SenderRoom room;
+    struct msghdr message = {
+        .msg_iov = &part,
+        .msg_iovlen = 1,
+        .msg_control = room.bytes,
+        .msg_controllen = sizeof(room.bytes),
+    };
+    ssize_t n;
+
+    do {
+        n = recvmsg(line->fd, &message, MSG_CMSG_CLOEXEC);
+    } while (n < 0 && errno == EINTR);
+    if (n > 0) {
+        take_sender(line, &message);
+    }
+    return n;
+}
+
+pid_t json_line_sender(const JsonLine *line)
+{
+    return line->sender;
+}
+
 bool json_line_fill(JsonLine *line, GError **error)
 {
     guint old_len = line->input->len;
     ssize_t n;
 
     g_byte_array_set_size(line->input, old_len + READ_CHUNK_BYTES);
-    do {
-        n = recv(line->fd, line->input->data + old_len, READ_CHUNK_BYTES, 0);
-    } while (n < 0 && errno == EINTR);
+    n = receive(line, line->input->data + old_len, READ_CHUNK_BYTES);
     g_byte_array_set_size(line->input, old_len + (n > 0 ? (guint)n : 0));
 
     if (n == 0 || (n < 0 && errno == ECONNRESET)) {

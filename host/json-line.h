@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include <glib.h>
 #include <jansson.h>
@@ -41,6 +42,12 @@ bool json_line_send_fds(JsonLine *line, const json_t *message, const int *fds,
 /* Read once from the socket what is there; blocks while there is nothing.
  * The end of the stream is UTIL_ERROR_CLOSED. */
 bool json_line_fill(JsonLine *line, GError **error);
+
+/* From now on have the kernel tell who sends.  The process that has sent what
+ * was read last, by its ID in our PID namespace; 0: it has none there, or sent
+ * that before. */
+void json_line_note_sender(JsonLine *line);
+pid_t json_line_sender(const JsonLine *line);
 
 /* The next whole line that has been read: an object, a new reference; NULL
  * if there is none yet.  UTIL_ERROR_PROTOCOL for what is not a JSON object, or

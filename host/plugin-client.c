@@ -17,28 +17,33 @@
 
 Rpc *plugin_client_new(int fd)
 {
-    return rpc_new(fd, CONTROL_MAX_LINE_BYTES, "the preheat plugin");
+    Rpc *control = rpc_new(fd, CONTROL_MAX_LINE_BYTES, "the preheat plugin");
+
+    rpc_note_sender(control);
+    return control;
 }
 
 bool plugin_client_greeting(Rpc *control, pid_t *ret_pid, GError **error)
 {
     json_t *greeting;
-    json_int_t pid = 0;
+    pid_t pid;
 
     if (!rpc_greeting(control, "preheat", GREETING_TIMEOUT_MS, &greeting,
                       error)) {
         return false;
     }
-    json_unpack(greeting, "{s:I}", "pid", &pid);
     json_decref(greeting);
-    if (pid <= 0 || pid > G_MAXINT) {
+    if (!ret_pid) {
+        return true;
+    }
+    pid = rpc_sender(control);
+    if (pid <= 0) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_PROTOCOL,
-                    "the preheat plugin's greeting has no process ID");
+                    "QEMU's process cannot be seen from here: it is in "
+                    "another PID namespace");
         return false;
     }
-    if (ret_pid) {
-        *ret_pid = (pid_t)pid;
-    }
+    *ret_pid = pid;
     return true;
 }
 

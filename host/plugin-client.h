@@ -12,10 +12,13 @@
 
 #include "host/rpc.h"
 
-/* Take over fd, a connection to the plugin; nothing is read yet. */
+/* Take over fd, a connection to the plugin that has not greeted yet; nothing is
+ * read. */
 Rpc *plugin_client_new(int fd);
 
-/* Read the greeting; ret_pid (may be NULL): QEMU's process. */
+/* Read the greeting; ret_pid (may be NULL): the process that has sent it, which
+ * is QEMU's.  The greeting has an ID as well; but that is the one in QEMU's own
+ * PID namespace. */
 bool plugin_client_greeting(Rpc *control, pid_t *ret_pid, GError **error);
 
 /* Connect to the plugin in the QEMU of process pid and read the greeting.

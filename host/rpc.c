@@ -55,6 +55,16 @@ int rpc_fd(const Rpc *rpc)
     return json_line_fd(rpc->line);
 }
 
+void rpc_note_sender(Rpc *rpc)
+{
+    json_line_note_sender(rpc->line);
+}
+
+pid_t rpc_sender(const Rpc *rpc)
+{
+    return json_line_sender(rpc->line);
+}
+
 bool rpc_is_closed(const Rpc *rpc)
 {
     return rpc->closed;

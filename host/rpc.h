@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <glib.h>
 #include <jansson.h>
@@ -29,6 +30,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Rpc, rpc_free)
 
 /* The socket, still owned by rpc. */
 int rpc_fd(const Rpc *rpc);
+
+/* As json_line_note_sender() and json_line_sender(). */
+void rpc_note_sender(Rpc *rpc);
+pid_t rpc_sender(const Rpc *rpc);
 
 /* Whether the connection has ended, by the peer or by an error. */
 bool rpc_is_closed(const Rpc *rpc);

@@ -40,3 +40,16 @@ class Namespaces(Case):
             self.assert_answers("--qmp", vm.qmp_path)
             self.assert_answers("--pid", str(vm.qemu_pid))
             self.assertEqual(vm.process.stderr, "")
+
+    def test_a_qemu_that_a_wrapper_puts_into_a_container_is_loaded(self):
+        self.skip_if(host.lacks_root())
+        self.skip_if(host.lacks_pid_namespaces())
+        script = self.tmp / "contained-qemu"
+        script.write_text(f"#!/bin/sh\nexec {' '.join(CONTAINER)} "
+                          f"{config.QEMU} \"$@\"\n")
+        script.chmod(0o755)
+        vm = self.loadvm(machine.SMALL, qemu=script).connect().wait_running()
+        self.assertEqual(inner_pid(vm.qemu_pid), 1)
+        self.assert_right(vm, machine.SMALL, "GET 1")
+        self.assertEqual(vm.quit(), 0)
+        self.assertEqual(vm.process.stderr, "")

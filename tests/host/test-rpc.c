@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "host/plugin-client.h"
 #include "host/qmp.h"
 #include "host/rpc.h"
 #include "tests/host/fake-peer.h"
@@ -348,6 +349,26 @@ static void a_peer_that_refuses_instead_of_greeting_is_quoted(void **state)
     close(other);
 }
 
+/* Of a QEMU in a container it would be another one. */
+static void qemus_process_is_who_has_sent_the_greeting(void **state)
+{
+    int fd, other;
+    Rpc *control;
+    FakePeer *peer;
+    pid_t pid = 0;
+    GError *error = NULL;
+
+    make_sockets(&fd, &other);
+    control = plugin_client_new(fd);
+    peer = fake_peer_new(other, json_pack("{s:{s:i}}", "preheat", "pid", 1),
+                         answer, NULL);
+    plugin_client_greeting(control, &pid, &error);
+    assert_no_error(error);
+    assert_int_equal(pid, getpid());
+    rpc_free(control);
+    fake_peer_free(peer);
+}
+
 static void an_event_before_the_greeting_is_none(void **state)
 {
     g_autoptr(GString) events = g_string_new(NULL);
@@ -372,6 +393,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_command_returns_its_answer),
+        cmocka_unit_test(qemus_process_is_who_has_sent_the_greeting),
         TEST(an_event_before_the_greeting_is_none),
         TEST(answers_nobody_wants_are_dropped),
         TEST(commands_sent_ahead_are_answered_in_sequence),
