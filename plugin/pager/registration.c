@@ -15,8 +15,8 @@
  * or so many mappings. */
 #define MIN_LEFT 4096
 
-/* More borders than these are worth no more: each costs some 2 us. */
-#define MAX_BORDERS 4096
+/* More borders than these are worth no more: each costs some 2 us at attach. */
+#define MAX_BORDERS 1024
 
 /* The kernel's own default, for where the sysctl cannot be read. */
 #define DEFAULT_MAX_MAPPINGS 65530
