@@ -524,9 +524,6 @@ bool load_milestone(Load *load, Milestone milestone, uint64_t time_us,
             return false;
         }
         pager_heed_removals(load->pager);
-        if (!pager_check_untouched(load->pager, error)) {
-            return false;
-        }
     }
     load_stats_milestone(load->stats, milestone, time_us);
     if (milestone == MILESTONE_LOADED) {

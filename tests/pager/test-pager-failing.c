@@ -189,6 +189,19 @@ static void more_bad_pages_than_fault_threads_hold_up_nobody_else(void **state)
     world_free(world);
 }
 
+static void a_bad_page_costs_few_reads(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 8);
+
+    fake_source_break(world->source, 0, 1007);
+    world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
+    world_attach(world);
+    await_all_but(world, 1);
+    /* Pieces of 256 pages, halves of one of them, five more tries. */
+    assert_in_range(fake_source_n_reads(world->source), 32, 32 + 16 + 5);
+    world_free(world);
+}
+
 static void a_retry_that_fails_again_is_told_again(void **state)
 {
     World *world = world_with_bad_pages(state, LOAD_POLICY_SEQUENTIAL);
@@ -525,6 +538,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FOR_BOTH_KINDS(with_bad_pages_all_others_are_loaded_and_retry_finishes),
         FOR_BOTH_KINDS(more_bad_pages_than_fault_threads_hold_up_nobody_else),
+        FOR_BOTH_KINDS(a_bad_page_costs_few_reads),
         FOR_BOTH_KINDS(a_retry_that_fails_again_is_told_again),
         FOR_BOTH_KINDS(a_failure_that_passes_is_told_nobody),
         FOR_BOTH_KINDS(
