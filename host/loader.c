@@ -26,6 +26,7 @@
 #include "host/page-wait.h"
 #include "host/qemu-args.h"
 #include "host/qmp.h"
+#include "host/ram-access.h"
 #include "host/ram-blocks.h"
 #include "host/read-errors.h"
 #include "util/error.h"
@@ -167,6 +168,28 @@ static bool open_image(Load *load, GError **error)
     return is_forgiven(load, error);
 }
 
+/* What a load wants to know of QEMU, all at once. */
+static bool ask_ahead(Load *load, GError **error)
+{
+    static const char *const questions[] = {
+        "query-cpus-fast",
+        "query-migrate-capabilities",
+        "query-migrate-parameters",
+    };
+    Rpc *qmp = machine_qmp(load->machine);
+
+    if (!rpc_ask_ahead(qmp, "x-query-ramblock", NULL, error) ||
+        !ram_access_ask_ahead(qmp, error)) {
+        return false;
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(questions); i++) {
+        if (!rpc_ask_ahead(qmp, questions[i], NULL, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool await_qemu(Load *load, GError **error)
 {
     json_t *answer;
@@ -176,6 +199,9 @@ static bool await_qemu(Load *load, GError **error)
         return false;
     }
     load->ready_us = g_get_monotonic_time();
+    if (!load->full && !ask_ahead(load, error)) {
+        return false;
+    }
     read_errors_announce(load->read_errors);
     if (!rpc_receive(machine_control(load->machine), load->load_id, &answer,
                      error)) {
@@ -287,6 +313,7 @@ static bool load_incoming(const Load *load, int fd, GError **error)
     bool ok =
         incoming_load(load->machine, fd, load->options->image_off_bytes, error);
 
+    rpc_forget_ahead(machine_qmp(load->machine));
     if (!ok) {
         g_prefix_error(error, "%s: ", load->options->given_snapshot);
     }

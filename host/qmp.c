@@ -75,13 +75,24 @@ Rpc *qmp_connect(const char *path, GError **error)
     return NULL;
 }
 
+static json_t *human_arguments(const char *line)
+{
+    return json_pack("{s:s}", "command-line", line);
+}
+
+bool qmp_human_ask_ahead(Rpc *qmp, const char *line, GError **error)
+{
+    return rpc_ask_ahead(qmp, "human-monitor-command", human_arguments(line),
+                         error);
+}
+
 bool qmp_human(Rpc *qmp, const char *line, char **ret_text, GError **error)
 {
     json_t *value;
     bool ok;
 
-    if (!rpc_execute(qmp, "human-monitor-command",
-                     json_pack("{s:s}", "command-line", line), &value, error)) {
+    if (!rpc_execute(qmp, "human-monitor-command", human_arguments(line),
+                     &value, error)) {
         return false;
     }
     ok = json_is_string(value);

@@ -32,6 +32,9 @@ Rpc *qmp_connect(const char *path, GError **error);
 /* What the human monitor answers to line, for g_free(). */
 bool qmp_human(Rpc *qmp, const char *line, char **ret_text, GError **error);
 
+/* See rpc_ask_ahead(). */
+bool qmp_human_ask_ahead(Rpc *qmp, const char *line, GError **error);
+
 /* The machine's state as query-status has it ("paused"), for g_free(). */
 bool qmp_run_state(Rpc *qmp, char **ret_state, GError **error);
 

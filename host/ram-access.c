@@ -13,7 +13,8 @@
 #define SHARES(whose)                                                          \
     whose " maps guest RAM too, and would see pages that are not "             \
           "loaded yet as zeroes"
-#define PINS "it pins guest RAM for the hardware"
+#define NETWORK_LIST "info network"
+#define PINS         "it pins guest RAM for the hardware"
 #define BYPASSES                                                               \
     "its other end reaches guest RAM past QEMU, and would see pages that are " \
     "not loaded yet as zeroes"
@@ -163,13 +164,27 @@ static bool check_child(Search *search, const char *container,
     return true;
 }
 
+/* Devices given with -device, and objects given with -object, are direct
+ * children of these, whichever bus they sit on.  What the machine or an older
+ * option makes (-vga) shows in the files that QEMU opens for it. */
+static const char *const containers[] = {
+    "/machine/peripheral",
+    "/machine/peripheral-anon",
+    "/objects",
+};
+
+static json_t *container_arguments(const char *path)
+{
+    return json_pack("{s:s}", "path", path);
+}
+
 static bool check_container(Search *search, const char *path, GError **error)
 {
     json_t *children, *child;
     bool ok = true;
     size_t i;
 
-    if (!rpc_execute(search->qmp, "qom-list", json_pack("{s:s}", "path", path),
+    if (!rpc_execute(search->qmp, "qom-list", container_arguments(path),
                      &children, error)) {
         return false;
     }
@@ -181,17 +196,8 @@ static bool check_container(Search *search, const char *path, GError **error)
     return ok;
 }
 
-/* Devices given with -device, and objects given with -object, are direct
- * children of these, whichever bus they sit on.  What the machine or an older
- * option makes (-vga) shows in the files that QEMU opens for it. */
 static bool check_objects(Search *search, GError **error)
 {
-    static const char *const containers[] = {
-        "/machine/peripheral",
-        "/machine/peripheral-anon",
-        "/objects",
-    };
-
     for (size_t i = 0; i < G_N_ELEMENTS(containers) && !found(search); i++) {
         if (!check_container(search, containers[i], error)) {
             return false;
@@ -218,13 +224,18 @@ static void check_block_node(Search *search, const json_t *node)
     }
 }
 
+static json_t *block_node_arguments(void)
+{
+    return json_pack("{s:b}", "flat", 1);
+}
+
 static bool check_block_nodes(Search *search, GError **error)
 {
     json_t *nodes, *node;
     size_t i;
 
     if (!rpc_execute(search->qmp, "query-named-block-nodes",
-                     json_pack("{s:b}", "flat", 1), &nodes, error)) {
+                     block_node_arguments(), &nodes, error)) {
         return false;
     }
     json_array_foreach(nodes, i, node)
@@ -341,7 +352,7 @@ static bool check_network(Search *search, GError **error)
     GError *local = NULL;
     g_autofree char *text = NULL;
 
-    if (qmp_human(search->qmp, "info network", &text, &local)) {
+    if (qmp_human(search->qmp, NETWORK_LIST, &text, &local)) {
         check_network_list(search, text);
         return true;
     }
@@ -434,6 +445,19 @@ static bool check_shared_memory(Search *search, GError **error)
             search, &g_array_index(search->blocks, RamBlock, i));
     }
     return true;
+}
+
+bool ram_access_ask_ahead(Rpc *qmp, GError **error)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(containers); i++) {
+        if (!rpc_ask_ahead(qmp, "qom-list", container_arguments(containers[i]),
+                           error)) {
+            return false;
+        }
+    }
+    return rpc_ask_ahead(qmp, "query-named-block-nodes", block_node_arguments(),
+                         error) &&
+           qmp_human_ask_ahead(qmp, NETWORK_LIST, error);
 }
 
 bool ram_access_find(Rpc *qmp, pid_t pid, const GArray *blocks,

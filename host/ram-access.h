@@ -23,6 +23,9 @@ typedef struct RamAccess {
     const char *why; /* a clause: "it pins guest RAM for the hardware" */
 } RamAccess;
 
+/* Ask QEMU ahead (rpc_ask_ahead()) what ram_access_find() will want to know. */
+bool ram_access_ask_ahead(Rpc *qmp, GError **error);
+
 /* Look for one: by what QEMU says of its devices, and by what the kernel says
  * of QEMU's process, pid, and of the RAM in blocks.  What cannot be looked at
  * is said in warnings.  Free ret_access->who with g_free(). */

@@ -24,7 +24,26 @@ struct Rpc {
     void *opaque;
     uint64_t last_id;
     GQueue inbox; /* of json_t: all that came and is no event, in sequence */
+    GQueue ahead; /* of Ahead, in the sequence of asking */
 };
+
+/* A command that was sent before its answer is wanted. */
+typedef struct Ahead {
+    uint64_t id;
+    char *command;
+    json_t *arguments; /* or NULL */
+    json_t *answer;    /* NULL: it has not come yet */
+} Ahead;
+
+static void ahead_free(gpointer opaque)
+{
+    Ahead *ahead = opaque;
+
+    g_free(ahead->command);
+    json_decref(ahead->arguments);
+    json_decref(ahead->answer);
+    g_free(ahead);
+}
 
 Rpc *rpc_new(int fd, size_t max_line_bytes, const char *peer)
 {
@@ -36,6 +55,7 @@ Rpc *rpc_new(int fd, size_t max_line_bytes, const char *peer)
     rpc->answer_timeout_ms = -1;
     rpc->last_id = (uint64_t)g_random_int() << IDS_OF_ONE_BITS;
     g_queue_init(&rpc->inbox);
+    g_queue_init(&rpc->ahead);
     return rpc;
 }
 
@@ -45,6 +65,7 @@ void rpc_free(Rpc *rpc)
         return;
     }
     g_queue_clear_full(&rpc->inbox, (GDestroyNotify)json_decref);
+    g_queue_clear_full(&rpc->ahead, ahead_free);
     json_line_free(rpc->line);
     g_free(rpc->peer);
     g_free(rpc);
@@ -298,8 +319,22 @@ static uint64_t answered_id(const json_t *message, uint64_t awaited_id)
                : 0;
 }
 
-/* The answer to command id, without those to earlier commands, of ours or of a
- * client before us. */
+/* Keep the answer where it was asked for ahead; else it is nobody's. */
+static void keep_answer(Rpc *rpc, uint64_t id, json_t *message)
+{
+    for (GList *link = rpc->ahead.head; link; link = link->next) {
+        Ahead *ahead = link->data;
+
+        if (ahead->id == id && !ahead->answer) {
+            ahead->answer = message;
+            return;
+        }
+    }
+    json_decref(message);
+}
+
+/* The answer to command id.  Those to earlier commands are kept, or dropped
+ * where nobody will want them, such as those to a client before us. */
 static json_t *next_answer(Rpc *rpc, uint64_t id, GError **error)
 {
     int64_t deadline_us = deadline_after(rpc->answer_timeout_ms);
@@ -311,13 +346,14 @@ static json_t *next_answer(Rpc *rpc, uint64_t id, GError **error)
         if (!message || answered == id) {
             return message;
         }
-        json_decref(message);
         if (answered == 0) {
+            json_decref(message);
             g_set_error(error, UTIL_ERROR, UTIL_ERROR_PROTOCOL,
                         "%s: said what answers nothing that was asked",
                         rpc->peer);
             return NULL;
         }
+        keep_answer(rpc, answered, message);
     }
 }
 
@@ -345,17 +381,19 @@ static bool unpack_answer(const Rpc *rpc, const json_t *message,
     return true;
 }
 
-bool rpc_receive(Rpc *rpc, uint64_t id, json_t **ret_value, GError **error)
+/* Steals message; NULL is fine, and means that error is set. */
+static bool take_answer(const Rpc *rpc, json_t *message, json_t **ret_value,
+                        GError **error)
 {
-    json_t *message = next_answer(rpc, id, error);
-    bool ok;
+    bool ok = message && unpack_answer(rpc, message, ret_value, error);
 
-    if (!message) {
-        return false;
-    }
-    ok = unpack_answer(rpc, message, ret_value, error);
     json_decref(message);
     return ok;
+}
+
+bool rpc_receive(Rpc *rpc, uint64_t id, json_t **ret_value, GError **error)
+{
+    return take_answer(rpc, next_answer(rpc, id, error), ret_value, error);
 }
 
 bool rpc_has_answer(const Rpc *rpc)
@@ -363,10 +401,74 @@ bool rpc_has_answer(const Rpc *rpc)
     return rpc->inbox.length > 0;
 }
 
+bool rpc_ask_ahead(Rpc *rpc, const char *command, json_t *arguments,
+                   GError **error)
+{
+    Ahead *ahead = g_new0(Ahead, 1);
+
+    ahead->command = g_strdup(command);
+    ahead->arguments = json_incref(arguments);
+    if (!rpc_send(rpc, command, arguments, &ahead->id, error)) {
+        ahead_free(ahead);
+        return false;
+    }
+    g_queue_push_tail(&rpc->ahead, ahead);
+    return true;
+}
+
+void rpc_forget_ahead(Rpc *rpc)
+{
+    g_queue_clear_full(&rpc->ahead, ahead_free);
+}
+
+/* What was asked ahead with this command, no longer in the list; or NULL. */
+static Ahead *take_ahead(Rpc *rpc, const char *command, const json_t *arguments)
+{
+    for (GList *link = rpc->ahead.head; link; link = link->next) {
+        Ahead *ahead = link->data;
+
+        if (g_str_equal(ahead->command, command) &&
+            (ahead->arguments == arguments ||
+             json_equal(ahead->arguments, arguments))) {
+            g_queue_delete_link(&rpc->ahead, link);
+            return ahead;
+        }
+    }
+    return NULL;
+}
+
+static bool receive_ahead(Rpc *rpc, Ahead *ahead, json_t **ret_value,
+                          GError **error)
+{
+    json_t *message = ahead->answer ? json_incref(ahead->answer)
+                                    : next_answer(rpc, ahead->id, error);
+
+    ahead_free(ahead);
+    return take_answer(rpc, message, ret_value, error);
+}
+
+static bool name_command(const Rpc *rpc, const char *command, bool ok,
+                         GError **error)
+{
+    if (!ok && error &&
+        g_error_matches(*error, UTIL_ERROR, UTIL_ERROR_REFUSED)) {
+        g_prefix_error(error, "%s refused %s: ", rpc->peer, command);
+    }
+    return ok;
+}
+
 bool rpc_execute(Rpc *rpc, const char *command, json_t *arguments,
                  json_t **ret_value, GError **error)
 {
-    return rpc_execute_fds(rpc, command, arguments, NULL, 0, ret_value, error);
+    Ahead *ahead = take_ahead(rpc, command, arguments);
+
+    if (!ahead) {
+        return rpc_execute_fds(rpc, command, arguments, NULL, 0, ret_value,
+                               error);
+    }
+    json_decref(arguments);
+    return name_command(rpc, command,
+                        receive_ahead(rpc, ahead, ret_value, error), error);
 }
 
 bool rpc_execute_fds(Rpc *rpc, const char *command, json_t *arguments,
@@ -375,14 +477,7 @@ bool rpc_execute_fds(Rpc *rpc, const char *command, json_t *arguments,
 {
     uint64_t id;
 
-    if (!rpc_send_fds(rpc, command, arguments, fds, n_fds, &id, error)) {
-        return false;
-    }
-    if (!rpc_receive(rpc, id, ret_value, error)) {
-        if (error && g_error_matches(*error, UTIL_ERROR, UTIL_ERROR_REFUSED)) {
-            g_prefix_error(error, "%s refused %s: ", rpc->peer, command);
-        }
-        return false;
-    }
-    return true;
+    return rpc_send_fds(rpc, command, arguments, fds, n_fds, &id, error) &&
+           name_command(rpc, command, rpc_receive(rpc, id, ret_value, error),
+                        error);
 }

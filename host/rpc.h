@@ -73,14 +73,24 @@ bool rpc_send_fds(Rpc *rpc, const char *command, json_t *arguments,
                   const int *fds, size_t n_fds, uint64_t *ret_id,
                   GError **error);
 
-/* Wait for the answer to command id; answers to earlier commands, and
- * to a client before us, are dropped.  ret_value (may be NULL): the answer's
- * "return", a new reference.  An error answer is UTIL_ERROR_REFUSED; what is
- * no answer at all, UTIL_ERROR_PROTOCOL. */
+/* Wait for the answer to command id; answers to earlier commands, but those
+ * asked ahead, and to a client before us, are dropped.  ret_value (may be
+ * NULL): the answer's "return", a new reference.  An error answer is
+ * UTIL_ERROR_REFUSED; what is no answer at all, UTIL_ERROR_PROTOCOL. */
 bool rpc_receive(Rpc *rpc, uint64_t id, json_t **ret_value, GError **error);
 
 /* Whether an answer has come that nobody has received yet. */
 bool rpc_has_answer(const Rpc *rpc);
+
+/* Send a command whose answer is wanted later: by the next rpc_execute() of the
+ * same command with equal arguments, which does not send it again.  Several
+ * questions then cost the time of one.  Steals arguments. */
+bool rpc_ask_ahead(Rpc *rpc, const char *command, json_t *arguments,
+                   GError **error);
+
+/* Do without the answers that nobody has wanted so far: the peer may not be
+ * what it was. */
+void rpc_forget_ahead(Rpc *rpc);
 
 /* Send and receive; arguments and ret_value as above. */
 bool rpc_execute(Rpc *rpc, const char *command, json_t *arguments,
