@@ -1,65 +1,28 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
- *
- * The sequence: QEMU's connections are made, the plugin is told what to load
- * (its end of the socket pair reads that as soon as it exists), QEMU is
- * started, and the snapshot's headers are read while QEMU starts.  When its
- * monitor answers, the machine is compared with the snapshot, the skeleton is
- * written into a memfd, the plugin takes over guest RAM, QEMU loads the
- * skeleton, and the guest continues.
  */
 #include "host/loader.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "formats/control-protocol.h"
-#include "formats/ram-image.h"
-#include "formats/run-state.h"
-#include "host/incoming.h"
-#include "host/load-command.h"
-#include "host/machine-check.h"
-#include "host/machine-watch.h"
+#include "host/guest-load.h"
 #include "host/machine.h"
-#include "host/page-wait.h"
-#include "host/qemu-args.h"
 #include "host/qmp.h"
-#include "host/ram-access.h"
-#include "host/ram-blocks.h"
-#include "host/read-errors.h"
 #include "util/error.h"
-#include "util/file.h"
-
-/* The bitmaps of so much RAM, 2 MiB, are read while QEMU starts.  What claims
- * more is first compared with the machine. */
-#define EARLY_RAM_BYTES (UINT64_C(64) << 30)
-
-/* How often to look whether somebody has come to reach guest RAM: a guest takes
- * longer to find a device that was plugged in, and to start it. */
-#define WATCH_POLL_MS 100
 
 /* How often to look at a QEMU that was asked to end. */
 #define ASKED_POLL_MS 250
 
-typedef struct Load {
+typedef struct Loader {
     const LoadOptions *options;
-    bool full; /* policy full: QEMU itself loads guest RAM */
     Machine *machine;
-    ReadErrors *read_errors;
-    uint64_t load_id;   /* of the command that was sent before QEMU started */
-    int64_t ready_us;   /* when QEMU's monitor answered; 0: it did not */
-    int snapshot_fd;    /* opened once: plugin or QEMU get it, too */
-    RamImage *snapshot; /* NULL: policy full, and only QEMU may understand it */
-    GArray *blocks;
-    MachineWatch *watch; /* or NULL */
-    bool loaded;         /* all of it */
-} Load;
+    GuestLoad *load;
+} Loader;
 
-static void say(const Load *load, const char *format, ...) G_GNUC_PRINTF(2, 3);
+static void say(const Loader *loader, const char *format, ...)
+    G_GNUC_PRINTF(2, 3);
 
-static void say(const Load *load, const char *format, ...)
+static void say(const Loader *loader, const char *format, ...)
 {
     g_autofree char *text = NULL;
     va_list args;
@@ -67,420 +30,39 @@ static void say(const Load *load, const char *format, ...)
     va_start(args, format);
     text = g_strdup_vprintf(format, args);
     va_end(args);
-    load->options->say(text);
+    loader->options->say(text);
 }
 
-static void on_plugin_event(const char *name, const json_t *data, void *opaque)
+static bool start_qemu(Loader *loader, GError **error)
 {
-    Load *load = opaque;
+    const LoadOptions *options = loader->options;
 
-    if (strcmp(name, CONTROL_EVENT_LOADED) == 0) {
-        load->loaded = true;
-        read_errors_set_loaded(load->read_errors);
-    } else {
-        read_errors_take_event(load->read_errors, name, data);
-    }
-}
-
-/* ---- start ---- */
-
-/* QEMU itself may load from what is no regular file, a block device say. */
-static int open_any(const char *path, GError **error)
-{
-    /* Not to wait for somebody at the other end of a pipe. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-
-    if (fd < 0) {
-        util_error_set_errno(error, errno, "cannot open it");
-    } else {
-        /* Fails nowhere: QEMU finds it as if it had opened it. */
-        (void)fcntl(fd, F_SETFL, 0);
-    }
-    return fd;
-}
-
-static bool open_snapshot(Load *load, GError **error)
-{
-    const char *path = load->options->snapshot;
-    uint64_t len_bytes;
-
-    load->snapshot_fd = load->full ? open_any(path, error)
-                                   : file_open_regular(path, &len_bytes, error);
-    if (load->snapshot_fd < 0) {
-        g_prefix_error(error, "%s: ", load->options->given_snapshot);
-    }
-    return load->snapshot_fd >= 0;
-}
-
-static bool start_qemu(Load *load, GError **error)
-{
-    const LoadOptions *options = load->options;
-
-    load->machine = open_snapshot(load, error) ? machine_prepare(error) : NULL;
-    if (!load->machine) {
-        return false;
-    }
-    load->read_errors =
-        read_errors_new(load->machine, options->say, options->progress);
-    rpc_on_event(machine_control(load->machine), on_plugin_event, load);
-    return load_command_send(machine_control(load->machine), options,
-                             load->snapshot_fd, &load->load_id, error) &&
-           machine_start(load->machine, options->qemu_argv, options->plugin,
+    loader->load = guest_load_new(options, error);
+    loader->machine = loader->load ? machine_prepare(error) : NULL;
+    return loader->machine &&
+           guest_load_send(loader->load, loader->machine, error) &&
+           machine_start(loader->machine, options->qemu_argv, options->plugin,
                          error);
 }
 
-/* ---- before anything is lost ---- */
-
-static bool read_image(Load *load, GError **error)
-{
-    const LoadOptions *options = load->options;
-    ByteSource *source =
-        byte_source_new_fd(load->snapshot_fd, options->given_snapshot, error);
-
-    load->snapshot =
-        source ? ram_image_open_headers(source, options->image_off_bytes, error)
-               : NULL;
-    return load->snapshot && (load->snapshot->ram_bytes > EARLY_RAM_BYTES ||
-                              ram_image_read_bitmaps(load->snapshot, error));
-}
-
-/* With policy full nothing is refused that QEMU may know better. */
-static bool is_forgiven(const Load *load, GError **error)
-{
-    bool is_over = g_error_matches(*error, UTIL_ERROR, UTIL_ERROR_CLOSED) ||
-                   g_error_matches(*error, UTIL_ERROR, UTIL_ERROR_INTERRUPTED);
-
-    if (!load->full || is_over) {
-        return false;
-    }
-    say(load, "warning: %s; QEMU itself will judge it", (*error)->message);
-    g_clear_error(error);
-    return true;
-}
-
-/* While QEMU starts. */
-static bool open_image(Load *load, GError **error)
-{
-    if (read_image(load, error)) {
-        return true;
-    }
-    g_clear_pointer(&load->snapshot, ram_image_free);
-    return is_forgiven(load, error);
-}
-
-/* What a load wants to know of QEMU, all at once. */
-static bool ask_ahead(Load *load, GError **error)
-{
-    static const char *const questions[] = {
-        "query-cpus-fast",
-        "query-migrate-capabilities",
-        "query-migrate-parameters",
-    };
-    Rpc *qmp = machine_qmp(load->machine);
-
-    if (!rpc_ask_ahead(qmp, "x-query-ramblock", NULL, error) ||
-        !ram_access_ask_ahead(qmp, error)) {
-        return false;
-    }
-    for (size_t i = 0; i < G_N_ELEMENTS(questions); i++) {
-        if (!rpc_ask_ahead(qmp, questions[i], NULL, error)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool await_qemu(Load *load, GError **error)
-{
-    json_t *answer;
-    const char *warning;
-
-    if (!machine_await(load->machine, error)) {
-        return false;
-    }
-    load->ready_us = g_get_monotonic_time();
-    if (!load->full && !ask_ahead(load, error)) {
-        return false;
-    }
-    read_errors_announce(load->read_errors);
-    if (!rpc_receive(machine_control(load->machine), load->load_id, &answer,
-                     error)) {
-        return false;
-    }
-    warning = json_string_value(json_object_get(answer, CONTROL_KEY_WARNING));
-    if (warning) {
-        say(load, "warning: %s", warning);
-    }
-    json_decref(answer);
-    return true;
-}
-
-/* Of an image too large to be read before its machine was known. */
-static bool read_large_bitmaps(const Load *load, GError **error)
-{
-    uint64_t ram_bytes = 0;
-
-    for (guint i = 0; i < load->blocks->len; i++) {
-        ram_bytes += g_array_index(load->blocks, RamBlock, i).total_bytes;
-    }
-    return ram_image_check_ram(load->snapshot, ram_bytes, error) &&
-           ram_image_read_bitmaps(load->snapshot, error);
-}
-
-static bool look_at_ram(Load *load, GError **error)
-{
-    load->blocks = ram_blocks_query(machine_qmp(load->machine), error);
-    return load->blocks && (load->snapshot->ram_bytes <= EARLY_RAM_BYTES ||
-                            read_large_bitmaps(load, error));
-}
-
-static bool check_devices(Load *load, GPtrArray *warnings, GError **error)
-{
-    pid_t pid = machine_pid(load->machine);
-
-    load->watch = machine_watch_new(pid, load->blocks);
-    return machine_check_devices(machine_qmp(load->machine), pid, load->blocks,
-                                 warnings, error);
-}
-
-static bool check_machine(Load *load, GError **error)
-{
-    g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
-    bool ok;
-
-    if (!load->snapshot) {
-        return true;
-    }
-    if (!look_at_ram(load, error)) {
-        return is_forgiven(load, error);
-    }
-    ok = machine_check_blocks(load->snapshot, load->blocks,
-                              load->options->policy, warnings, error) &&
-         (load->full || check_devices(load, warnings, error));
-    for (guint i = 0; i < warnings->len; i++) {
-        say(load, "warning: %s", (char *)warnings->pdata[i]);
-    }
-    return ok;
-}
-
-static bool tell_milestone(Load *load, Milestone milestone, int64_t time_us,
-                           GError **error)
-{
-    return rpc_execute(machine_control(load->machine), CONTROL_CMD_MILESTONE,
-                       json_pack("{s:s, s:I}", CONTROL_KEY_NAME,
-                                 milestone_name(milestone), CONTROL_KEY_TIME_US,
-                                 (json_int_t)time_us),
-                       NULL, error);
-}
-
-static bool tell_now(Load *load, Milestone milestone, GError **error)
-{
-    return tell_milestone(load, milestone, g_get_monotonic_time(), error);
-}
-
-/* ---- guest RAM ---- */
-
-static json_t *lazy_block_list(const Load *load, const bool *lazy)
-{
-    json_t *list = json_array();
-
-    for (size_t i = 0; i < load->snapshot->n_blocks; i++) {
-        const RamImageBlock *saved = &load->snapshot->blocks[i];
-        const RamBlock *block = ram_blocks_find(load->blocks, saved->name);
-
-        if (lazy[i]) {
-            json_array_append_new(list, ram_block_to_json(block));
-        }
-    }
-    return list;
-}
-
-static bool attach(Load *load, const bool *lazy, GError **error)
-{
-    json_t *threads;
-
-    return qmp_vcpu_threads(machine_qmp(load->machine), &threads, error) &&
-           rpc_execute(machine_control(load->machine), CONTROL_CMD_ATTACH,
-                       json_pack("{s:o, s:o}", CONTROL_KEY_BLOCKS,
-                                 lazy_block_list(load, lazy),
-                                 CONTROL_KEY_VCPU_THREADS, threads),
-                       NULL, error);
-}
-
-/* fd: the whole image, or its skeleton. */
-static bool load_incoming(const Load *load, int fd, GError **error)
-{
-    bool ok =
-        incoming_load(load->machine, fd, load->options->image_off_bytes, error);
-
-    rpc_forget_ahead(machine_qmp(load->machine));
-    if (!ok) {
-        g_prefix_error(error, "%s: ", load->options->given_snapshot);
-    }
-    return ok;
-}
-
-static bool load_full(Load *load, GError **error)
-{
-    return load_incoming(load, load->snapshot_fd, error) &&
-           tell_now(load, MILESTONE_LOADED, error);
-}
-
-static bool load_lazily(Load *load, GError **error)
-{
-    g_autofree bool *lazy = machine_lazy_blocks(load->snapshot, load->blocks);
-    int fd = incoming_make_skeleton(load->snapshot, lazy, error);
-    bool ok = fd >= 0 && attach(load, lazy, error) &&
-              load_incoming(load, fd, error) &&
-              tell_now(load, MILESTONE_DEVICE_STATE, error);
-
-    if (fd >= 0) {
-        close(fd);
-    }
-    return ok;
-}
-
-/* ---- the guest runs ---- */
-
-static bool wait_for_pages(Load *load, GError **error)
-{
-    static const struct {
-        LoadGoal goal;
-        const char *until;
-    } waits[] = {
-        [LOAD_WAIT_HOT] = {LOAD_GOAL_HOT, "with --wait hot, the guest begins "
-                                          "when the order's pages are there"},
-        [LOAD_WAIT_ALL] = {LOAD_GOAL_ALL, "with --wait all, the guest begins "
-                                          "when that page is there"},
-    };
-    LoadWait wait = load->options->wait;
-    bool ok;
-
-    if (wait == LOAD_WAIT_NONE) {
-        return true;
-    }
-    read_errors_set_waiting(load->read_errors, waits[wait].until);
-    ok = page_wait(load->machine, waits[wait].goal, load->options->progress,
-                   error);
-    read_errors_set_waiting(load->read_errors, NULL);
-    return ok;
-}
-
-/* Whether the guest is to run, as QEMU itself decides it. */
-static bool is_to_run(const Load *load)
-{
-    RunState state;
-
-    if (qemu_args_have(load->options->qemu_argv, "-S")) {
-        return false;
-    }
-    if (load->options->resume || !load->snapshot ||
-        !run_state_read(load->snapshot->source,
-                        load->snapshot->device_state_off_bytes, &state) ||
-        strcmp(state.name, "running") == 0 ||
-        strcmp(state.name, "suspended") == 0) {
-        return true;
-    }
-    say(load,
-        "%s: the guest did not run when it was saved (%s), and does not run "
-        "now: QMP cont lets it; loadvm --resume does so at once",
-        load->options->given_snapshot, state.name);
-    return false;
-}
-
-/* "cont" is the last command that QEMU gets: once the guest runs, somebody may
- * end QEMU, and up to 10.0 at the least it crashes when a command comes while
- * its monitors are cleaned up. */
-static bool hand_over(Load *load, GError **error)
-{
-    bool run = is_to_run(load);
-
-    if (!read_errors_check_unchanged(load->read_errors, error) ||
-        (run &&
-         !rpc_execute(machine_qmp(load->machine), "cont", NULL, NULL, error))) {
-        return false;
-    }
-    read_errors_set_handed_over(load->read_errors);
-    return tell_now(load, run ? MILESTONE_RESUMED : MILESTONE_PAUSED, error);
-}
-
-static bool load_snapshot(Load *load, GError **error)
-{
-    return open_image(load, error) && await_qemu(load, error) &&
-           check_machine(load, error) &&
-           tell_milestone(load, MILESTONE_QEMU_READY, load->ready_us, error) &&
-           (load->full ? load_full(load, error) : load_lazily(load, error)) &&
-           wait_for_pages(load, error) && hand_over(load, error);
-}
-
-static bool load_the_rest(const Load *load)
-{
-    Rpc *control = machine_control(load->machine);
-
-    return rpc_execute(control, CONTROL_CMD_LOAD_REST, NULL, NULL, NULL) &&
-           rpc_execute(control, CONTROL_CMD_WAIT,
-                       json_pack("{s:s}", CONTROL_KEY_FOR,
-                                 load_goal_name(LOAD_GOAL_ALL)),
-                       NULL, NULL);
-}
-
-/* Somebody will be able to touch pages that are not there yet, once the guest
- * has started that device: it stands still until every page is in. */
-static void load_at_once(Load *load, const char *found)
-{
-    Rpc *qmp = machine_qmp(load->machine);
-    bool was_running = machine_runs(load->machine);
-
-    say(load, "warning: %s.  The guest stands still until the rest is loaded",
-        found);
-    if ((!was_running || rpc_execute(qmp, "stop", NULL, NULL, NULL)) &&
-        load_the_rest(load) && was_running) {
-        rpc_execute(qmp, "cont", NULL, NULL, NULL);
-    }
-}
-
-static void look_who_came(Load *load)
-{
-    g_autofree char *found = NULL;
-
-    if (machine_watch_look(load->watch, machine_qmp(load->machine), &found,
-                           NULL) &&
-        found) {
-        load_at_once(load, found);
-    }
-}
-
-/* What is to be done now; after how many milliseconds again, or -1. */
-static int attend(Load *load)
-{
-    int timeout_ms = read_errors_attend(load->read_errors);
-
-    if (load->watch && !load->loaded && timeout_ms < 0 &&
-        !machine_ends(load->machine)) {
-        look_who_came(load);
-        timeout_ms = WATCH_POLL_MS;
-    }
-    return timeout_ms;
-}
-
 /* Until QEMU has ended.  A signal that asks for that was passed on. */
-static void stay(Load *load)
+static void stay(Loader *loader)
 {
     int64_t asked_us = 0;
 
-    while (!rpc_is_closed(machine_qmp(load->machine))) {
-        int timeout_ms = attend(load);
+    while (!rpc_is_closed(machine_qmp(loader->machine))) {
+        int timeout_ms = guest_load_attend(loader->load);
         int64_t now_us = g_get_monotonic_time();
 
         if (asked_us != 0) {
-            if (read_errors_block_end(load->read_errors, now_us - asked_us)) {
-                machine_end_blocked(load->machine);
+            if (guest_load_blocks_end(loader->load, now_us - asked_us)) {
+                machine_end_blocked(loader->machine);
                 return;
             }
             timeout_ms = ASKED_POLL_MS;
         }
-        rpc_pump(machine_qmp(load->machine), timeout_ms, NULL);
-        if (machine_take_interrupt(load->machine) != 0 && asked_us == 0) {
+        rpc_pump(machine_qmp(loader->machine), timeout_ms, NULL);
+        if (machine_take_interrupt(loader->machine) != 0 && asked_us == 0) {
             asked_us = g_get_monotonic_time();
         }
     }
@@ -489,19 +71,20 @@ static void stay(Load *load)
 /* ---- the end ---- */
 
 /* What QEMU said about it is on standard error already. */
-static void explain_end(const Load *load, int status)
+static void explain_end(const Loader *loader, int status)
 {
     if (status > 128) {
-        say(load, "QEMU was ended by a signal (%s) before the guest was loaded",
+        say(loader,
+            "QEMU was ended by a signal (%s) before the guest was loaded",
             g_strsignal(status - 128));
         return;
     }
-    if (load->ready_us != 0) {
-        say(load, "QEMU ended with status %d before the guest was loaded",
+    if (guest_load_was_answered(loader->load)) {
+        say(loader, "QEMU ended with status %d before the guest was loaded",
             status);
         return;
     }
-    say(load,
+    say(loader,
         "QEMU ended with status %d before its monitor answered.  If it "
         "refused the plugin: the plugin knows the versions 2 (QEMU 9.0 to "
         "10.2) and 7 (QEMU 11.1) of QEMU's plugin interface; try another "
@@ -510,82 +93,68 @@ static void explain_end(const Load *load, int status)
 }
 
 /* A daemon's first process ends well whatever becomes of the daemon. */
-static int unloaded_status(const Load *load, int status, int if_daemon)
+static int unloaded_status(const Loader *loader, int status, int if_daemon)
 {
-    return machine_is_daemon(load->machine) && status == 0 ? if_daemon : status;
+    return machine_is_daemon(loader->machine) && status == 0 ? if_daemon
+                                                             : status;
 }
 
-static int end_of_ended(Load *load)
+static int end_of_ended(Loader *loader)
 {
-    int status = unloaded_status(load, machine_wait(load->machine), 1);
+    int status = unloaded_status(loader, machine_wait(loader->machine), 1);
 
     if (status != 0) {
-        explain_end(load, status);
+        explain_end(loader, status);
     }
     return status;
 }
 
 /* The signal was passed on to QEMU.  No command is: see hand_over(). */
-static int end_of_interrupted(Load *load)
+static int end_of_interrupted(Loader *loader)
 {
-    int signal = machine_take_interrupt(load->machine);
+    int signal = machine_take_interrupt(loader->machine);
 
-    if (!machine_has_gone(load->machine)) {
-        machine_end_blocked(load->machine);
+    if (!machine_has_gone(loader->machine)) {
+        machine_end_blocked(loader->machine);
     }
-    return unloaded_status(load, machine_wait(load->machine), 128 + signal);
+    return unloaded_status(loader, machine_wait(loader->machine), 128 + signal);
 }
 
-static bool run(Load *load, int *ret_status, GError **error)
+static bool run(Loader *loader, int *ret_status, GError **error)
 {
     g_autoptr(GError) local = NULL;
 
-    if (!start_qemu(load, error)) {
+    if (!start_qemu(loader, error)) {
         return false;
     }
-    if (load_snapshot(load, &local)) {
-        if (!machine_is_daemon(load->machine)) {
-            stay(load);
+    if (guest_load_run(loader->load, &local)) {
+        if (!machine_is_daemon(loader->machine)) {
+            stay(loader);
         }
-        *ret_status = machine_wait(load->machine);
+        *ret_status = machine_wait(loader->machine);
         return true;
     }
     if (g_error_matches(local, UTIL_ERROR, UTIL_ERROR_INTERRUPTED)) {
-        *ret_status = end_of_interrupted(load);
+        *ret_status = end_of_interrupted(loader);
         return true;
     }
     if (g_error_matches(local, UTIL_ERROR, UTIL_ERROR_CLOSED) &&
-        machine_has_gone(load->machine)) {
-        *ret_status = end_of_ended(load);
+        machine_has_gone(loader->machine)) {
+        *ret_status = end_of_ended(loader);
         return true;
     }
-    machine_end(load->machine);
-    machine_wait(load->machine);
+    machine_end(loader->machine);
+    machine_wait(loader->machine);
     g_propagate_error(error, g_steal_pointer(&local));
     return false;
 }
 
-static void clear(Load *load)
-{
-    machine_watch_free(load->watch);
-    read_errors_free(load->read_errors);
-    machine_free(load->machine);
-    ram_image_free(load->snapshot);
-    g_clear_pointer(&load->blocks, g_array_unref);
-    if (load->snapshot_fd >= 0) {
-        close(load->snapshot_fd);
-    }
-}
-
 bool loader_run(const LoadOptions *options, int *ret_status, GError **error)
 {
-    Load load = {
-        .options = options,
-        .full = options->policy == LOAD_POLICY_FULL,
-        .snapshot_fd = -1,
-    };
-    bool ok = run(&load, ret_status, error);
+    Loader loader = {.options = options};
+    bool ok = run(&loader, ret_status, error);
 
-    clear(&load);
+    guest_load_free(loader.load);
+    machine_free(loader.machine);
     return ok;
 }

@@ -1,0 +1,482 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "host/guest-load.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "formats/control-protocol.h"
+#include "formats/ram-image.h"
+#include "formats/run-state.h"
+#include "host/incoming.h"
+#include "host/machine-check.h"
+#include "host/machine-watch.h"
+#include "host/page-wait.h"
+#include "host/qemu-args.h"
+#include "host/qmp.h"
+#include "host/ram-access.h"
+#include "host/ram-blocks.h"
+#include "host/read-errors.h"
+#include "util/error.h"
+#include "util/file.h"
+
+/* The bitmaps of so much RAM, 2 MiB, are read while QEMU starts.  What claims
+ * more is first compared with the machine. */
+#define EARLY_RAM_BYTES (UINT64_C(64) << 30)
+
+/* How often to look whether somebody has come to reach guest RAM: a guest takes
+ * longer to find a device that was plugged in, and to start it. */
+#define WATCH_POLL_MS 100
+
+struct GuestLoad {
+    const LoadOptions *options;
+    bool full;        /* policy full: QEMU itself loads guest RAM */
+    Machine *machine; /* borrowed; NULL: not yet */
+    ReadErrors *read_errors;
+    uint64_t load_id;   /* of the command that was sent before QEMU started */
+    int64_t ready_us;   /* when QEMU's monitor answered; 0: it did not */
+    int snapshot_fd;    /* opened once: plugin or QEMU get it, too */
+    RamImage *snapshot; /* NULL: policy full, and only QEMU may understand it */
+    GArray *blocks;
+    MachineWatch *watch; /* or NULL */
+    bool loaded;         /* all of it */
+};
+
+static void say(const GuestLoad *load, const char *format, ...)
+    G_GNUC_PRINTF(2, 3);
+
+static void say(const GuestLoad *load, const char *format, ...)
+{
+    g_autofree char *text = NULL;
+    va_list args;
+
+    va_start(args, format);
+    text = g_strdup_vprintf(format, args);
+    va_end(args);
+    load->options->say(text);
+}
+
+static void on_plugin_event(const char *name, const json_t *data, void *opaque)
+{
+    GuestLoad *load = opaque;
+
+    if (strcmp(name, CONTROL_EVENT_LOADED) == 0) {
+        load->loaded = true;
+        read_errors_set_loaded(load->read_errors);
+    } else {
+        read_errors_take_event(load->read_errors, name, data);
+    }
+}
+
+/* ---- what is to be loaded ---- */
+
+/* QEMU itself may load from what is no regular file, a block device say. */
+static int open_any(const char *path, GError **error)
+{
+    /* Not to wait for somebody at the other end of a pipe. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    if (fd < 0) {
+        util_error_set_errno(error, errno, "cannot open it");
+    } else {
+        /* Fails nowhere: QEMU finds it as if it had opened it. */
+        (void)fcntl(fd, F_SETFL, 0);
+    }
+    return fd;
+}
+
+static bool open_snapshot(GuestLoad *load, GError **error)
+{
+    const char *path = load->options->snapshot;
+    uint64_t len_bytes;
+
+    load->snapshot_fd = load->full ? open_any(path, error)
+                                   : file_open_regular(path, &len_bytes, error);
+    if (load->snapshot_fd < 0) {
+        g_prefix_error(error, "%s: ", load->options->given_snapshot);
+    }
+    return load->snapshot_fd >= 0;
+}
+
+GuestLoad *guest_load_new(const LoadOptions *options, GError **error)
+{
+    g_autoptr(GuestLoad) load = g_new0(GuestLoad, 1);
+
+    load->options = options;
+    load->full = options->policy == LOAD_POLICY_FULL;
+    load->snapshot_fd = -1;
+    return open_snapshot(load, error) ? g_steal_pointer(&load) : NULL;
+}
+
+void guest_load_free(GuestLoad *load)
+{
+    if (!load) {
+        return;
+    }
+    machine_watch_free(load->watch);
+    read_errors_free(load->read_errors);
+    ram_image_free(load->snapshot);
+    g_clear_pointer(&load->blocks, g_array_unref);
+    if (load->snapshot_fd >= 0) {
+        close(load->snapshot_fd);
+    }
+    g_free(load);
+}
+
+bool guest_load_send(GuestLoad *load, Machine *machine, GError **error)
+{
+    const LoadOptions *options = load->options;
+
+    load->machine = machine;
+    load->read_errors =
+        read_errors_new(machine, options->say, options->progress);
+    rpc_on_event(machine_control(machine), on_plugin_event, load);
+    return load_command_send(machine_control(machine), options,
+                             load->snapshot_fd, &load->load_id, error);
+}
+
+/* ---- before anything is lost ---- */
+
+static bool read_image(GuestLoad *load, GError **error)
+{
+    const LoadOptions *options = load->options;
+    ByteSource *source =
+        byte_source_new_fd(load->snapshot_fd, options->given_snapshot, error);
+
+    load->snapshot =
+        source ? ram_image_open_headers(source, options->image_off_bytes, error)
+               : NULL;
+    return load->snapshot && (load->snapshot->ram_bytes > EARLY_RAM_BYTES ||
+                              ram_image_read_bitmaps(load->snapshot, error));
+}
+
+/* With policy full nothing is refused that QEMU may know better. */
+static bool is_forgiven(const GuestLoad *load, GError **error)
+{
+    bool is_over = g_error_matches(*error, UTIL_ERROR, UTIL_ERROR_CLOSED) ||
+                   g_error_matches(*error, UTIL_ERROR, UTIL_ERROR_INTERRUPTED);
+
+    if (!load->full || is_over) {
+        return false;
+    }
+    say(load, "warning: %s; QEMU itself will judge it", (*error)->message);
+    g_clear_error(error);
+    return true;
+}
+
+/* While QEMU starts. */
+static bool open_image(GuestLoad *load, GError **error)
+{
+    if (read_image(load, error)) {
+        return true;
+    }
+    g_clear_pointer(&load->snapshot, ram_image_free);
+    return is_forgiven(load, error);
+}
+
+/* What a load wants to know of QEMU, all at once. */
+static bool ask_ahead(GuestLoad *load, GError **error)
+{
+    static const char *const questions[] = {
+        "query-cpus-fast",
+        "query-migrate-capabilities",
+        "query-migrate-parameters",
+    };
+    Rpc *qmp = machine_qmp(load->machine);
+
+    if (!rpc_ask_ahead(qmp, "x-query-ramblock", NULL, error) ||
+        !ram_access_ask_ahead(qmp, error)) {
+        return false;
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(questions); i++) {
+        if (!rpc_ask_ahead(qmp, questions[i], NULL, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool await_qemu(GuestLoad *load, GError **error)
+{
+    json_t *answer;
+    const char *warning;
+
+    if (!machine_await(load->machine, error)) {
+        return false;
+    }
+    load->ready_us = g_get_monotonic_time();
+    if (!load->full && !ask_ahead(load, error)) {
+        return false;
+    }
+    read_errors_announce(load->read_errors);
+    if (!rpc_receive(machine_control(load->machine), load->load_id, &answer,
+                     error)) {
+        return false;
+    }
+    warning = json_string_value(json_object_get(answer, CONTROL_KEY_WARNING));
+    if (warning) {
+        say(load, "warning: %s", warning);
+    }
+    json_decref(answer);
+    return true;
+}
+
+/* Of an image too large to be read before its machine was known. */
+static bool read_large_bitmaps(const GuestLoad *load, GError **error)
+{
+    uint64_t ram_bytes = 0;
+
+    for (guint i = 0; i < load->blocks->len; i++) {
+        ram_bytes += g_array_index(load->blocks, RamBlock, i).total_bytes;
+    }
+    return ram_image_check_ram(load->snapshot, ram_bytes, error) &&
+           ram_image_read_bitmaps(load->snapshot, error);
+}
+
+static bool look_at_ram(GuestLoad *load, GError **error)
+{
+    load->blocks = ram_blocks_query(machine_qmp(load->machine), error);
+    return load->blocks && (load->snapshot->ram_bytes <= EARLY_RAM_BYTES ||
+                            read_large_bitmaps(load, error));
+}
+
+static bool check_devices(GuestLoad *load, GPtrArray *warnings, GError **error)
+{
+    pid_t pid = machine_pid(load->machine);
+
+    load->watch = machine_watch_new(pid, load->blocks);
+    return machine_check_devices(machine_qmp(load->machine), pid, load->blocks,
+                                 warnings, error);
+}
+
+static bool check_machine(GuestLoad *load, GError **error)
+{
+    g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
+    bool ok;
+
+    if (!load->snapshot) {
+        return true;
+    }
+    if (!look_at_ram(load, error)) {
+        return is_forgiven(load, error);
+    }
+    ok = machine_check_blocks(load->snapshot, load->blocks,
+                              load->options->policy, warnings, error) &&
+         (load->full || check_devices(load, warnings, error));
+    for (guint i = 0; i < warnings->len; i++) {
+        say(load, "warning: %s", (char *)warnings->pdata[i]);
+    }
+    return ok;
+}
+
+static bool tell_milestone(GuestLoad *load, Milestone milestone,
+                           int64_t time_us, GError **error)
+{
+    return rpc_execute(machine_control(load->machine), CONTROL_CMD_MILESTONE,
+                       json_pack("{s:s, s:I}", CONTROL_KEY_NAME,
+                                 milestone_name(milestone), CONTROL_KEY_TIME_US,
+                                 (json_int_t)time_us),
+                       NULL, error);
+}
+
+static bool tell_now(GuestLoad *load, Milestone milestone, GError **error)
+{
+    return tell_milestone(load, milestone, g_get_monotonic_time(), error);
+}
+
+/* ---- guest RAM ---- */
+
+static json_t *lazy_block_list(const GuestLoad *load, const bool *lazy)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < load->snapshot->n_blocks; i++) {
+        const RamImageBlock *saved = &load->snapshot->blocks[i];
+        const RamBlock *block = ram_blocks_find(load->blocks, saved->name);
+
+        if (lazy[i]) {
+            json_array_append_new(list, ram_block_to_json(block));
+        }
+    }
+    return list;
+}
+
+static bool attach(GuestLoad *load, const bool *lazy, GError **error)
+{
+    json_t *threads;
+
+    return qmp_vcpu_threads(machine_qmp(load->machine), &threads, error) &&
+           rpc_execute(machine_control(load->machine), CONTROL_CMD_ATTACH,
+                       json_pack("{s:o, s:o}", CONTROL_KEY_BLOCKS,
+                                 lazy_block_list(load, lazy),
+                                 CONTROL_KEY_VCPU_THREADS, threads),
+                       NULL, error);
+}
+
+/* fd: the whole image, or its skeleton. */
+static bool load_incoming(const GuestLoad *load, int fd, GError **error)
+{
+    bool ok =
+        incoming_load(load->machine, fd, load->options->image_off_bytes, error);
+
+    rpc_forget_ahead(machine_qmp(load->machine));
+    if (!ok) {
+        g_prefix_error(error, "%s: ", load->options->given_snapshot);
+    }
+    return ok;
+}
+
+static bool load_full(GuestLoad *load, GError **error)
+{
+    return load_incoming(load, load->snapshot_fd, error) &&
+           tell_now(load, MILESTONE_LOADED, error);
+}
+
+static bool load_lazily(GuestLoad *load, GError **error)
+{
+    g_autofree bool *lazy = machine_lazy_blocks(load->snapshot, load->blocks);
+    int fd = incoming_make_skeleton(load->snapshot, lazy, error);
+    bool ok = fd >= 0 && attach(load, lazy, error) &&
+              load_incoming(load, fd, error) &&
+              tell_now(load, MILESTONE_DEVICE_STATE, error);
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return ok;
+}
+
+/* ---- the guest runs ---- */
+
+static bool wait_for_pages(GuestLoad *load, GError **error)
+{
+    static const struct {
+        LoadGoal goal;
+        const char *until;
+    } waits[] = {
+        [LOAD_WAIT_HOT] = {LOAD_GOAL_HOT, "with --wait hot, the guest begins "
+                                          "when the order's pages are there"},
+        [LOAD_WAIT_ALL] = {LOAD_GOAL_ALL, "with --wait all, the guest begins "
+                                          "when that page is there"},
+    };
+    LoadWait wait = load->options->wait;
+    bool ok;
+
+    if (wait == LOAD_WAIT_NONE) {
+        return true;
+    }
+    read_errors_set_waiting(load->read_errors, waits[wait].until);
+    ok = page_wait(load->machine, waits[wait].goal, load->options->progress,
+                   error);
+    read_errors_set_waiting(load->read_errors, NULL);
+    return ok;
+}
+
+/* Whether the guest is to run, as QEMU itself decides it. */
+static bool is_to_run(const GuestLoad *load)
+{
+    RunState state;
+
+    if (qemu_args_have(load->options->qemu_argv, "-S")) {
+        return false;
+    }
+    if (load->options->resume || !load->snapshot ||
+        !run_state_read(load->snapshot->source,
+                        load->snapshot->device_state_off_bytes, &state) ||
+        strcmp(state.name, "running") == 0 ||
+        strcmp(state.name, "suspended") == 0) {
+        return true;
+    }
+    say(load,
+        "%s: the guest did not run when it was saved (%s), and does not run "
+        "now: QMP cont lets it; loadvm --resume does so at once",
+        load->options->given_snapshot, state.name);
+    return false;
+}
+
+/* "cont" is the last command that QEMU gets: once the guest runs, somebody may
+ * end QEMU, and up to 10.0 at the least it crashes when a command comes while
+ * its monitors are cleaned up. */
+static bool hand_over(GuestLoad *load, GError **error)
+{
+    bool run = is_to_run(load);
+
+    if (!read_errors_check_unchanged(load->read_errors, error) ||
+        (run &&
+         !rpc_execute(machine_qmp(load->machine), "cont", NULL, NULL, error))) {
+        return false;
+    }
+    read_errors_set_handed_over(load->read_errors);
+    return tell_now(load, run ? MILESTONE_RESUMED : MILESTONE_PAUSED, error);
+}
+
+bool guest_load_run(GuestLoad *load, GError **error)
+{
+    return open_image(load, error) && await_qemu(load, error) &&
+           check_machine(load, error) &&
+           tell_milestone(load, MILESTONE_QEMU_READY, load->ready_us, error) &&
+           (load->full ? load_full(load, error) : load_lazily(load, error)) &&
+           wait_for_pages(load, error) && hand_over(load, error);
+}
+
+static bool load_the_rest(const GuestLoad *load)
+{
+    Rpc *control = machine_control(load->machine);
+
+    return rpc_execute(control, CONTROL_CMD_LOAD_REST, NULL, NULL, NULL) &&
+           rpc_execute(control, CONTROL_CMD_WAIT,
+                       json_pack("{s:s}", CONTROL_KEY_FOR,
+                                 load_goal_name(LOAD_GOAL_ALL)),
+                       NULL, NULL);
+}
+
+/* Somebody will be able to touch pages that are not there yet, once the guest
+ * has started that device: it stands still until every page is in. */
+static void load_at_once(GuestLoad *load, const char *found)
+{
+    Rpc *qmp = machine_qmp(load->machine);
+    bool was_running = machine_runs(load->machine);
+
+    say(load, "warning: %s.  The guest stands still until the rest is loaded",
+        found);
+    if ((!was_running || rpc_execute(qmp, "stop", NULL, NULL, NULL)) &&
+        load_the_rest(load) && was_running) {
+        rpc_execute(qmp, "cont", NULL, NULL, NULL);
+    }
+}
+
+static void look_who_came(GuestLoad *load)
+{
+    g_autofree char *found = NULL;
+
+    if (machine_watch_look(load->watch, machine_qmp(load->machine), &found,
+                           NULL) &&
+        found) {
+        load_at_once(load, found);
+    }
+}
+
+int guest_load_attend(GuestLoad *load)
+{
+    int timeout_ms = read_errors_attend(load->read_errors);
+
+    if (load->watch && !load->loaded && timeout_ms < 0 &&
+        !machine_ends(load->machine)) {
+        look_who_came(load);
+        timeout_ms = WATCH_POLL_MS;
+    }
+    return timeout_ms;
+}
+
+bool guest_load_blocks_end(const GuestLoad *load, int64_t since_us)
+{
+    return read_errors_block_end(load->read_errors, since_us);
+}
+
+bool guest_load_was_answered(const GuestLoad *load)
+{
+    return load->ready_us != 0;
+}

@@ -1,0 +1,49 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * One load of a snapshot into a machine: the sequence up to the guest that
+ * runs, and what is to be looked after from then on.
+ *
+ * The plugin is told what to load (its end of the socket pair reads that as
+ * soon as it exists), and the snapshot's headers are read while QEMU starts.
+ * When its monitor answers, the machine is compared with the snapshot, the
+ * skeleton is written into a memfd, the plugin takes over guest RAM, QEMU loads
+ * the skeleton, and the guest continues.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+#include "host/load-command.h"
+#include "host/machine.h"
+
+typedef struct GuestLoad GuestLoad;
+
+/* Open the snapshot.  options are borrowed. */
+GuestLoad *guest_load_new(const LoadOptions *options, GError **error);
+
+/* Before the machine is freed.  NULL is fine. */
+void guest_load_free(GuestLoad *load);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestLoad, guest_load_free)
+
+/* Tell the plugin in machine, which is borrowed and was only prepared so far,
+ * what is to be loaded. */
+bool guest_load_send(GuestLoad *load, Machine *machine, GError **error);
+
+/* QEMU has been started: go on until the guest runs. */
+bool guest_load_run(GuestLoad *load, GError **error);
+
+/* Look after what may have come up since.  Returns after how many milliseconds
+ * to be called again, -1: when something has come from QEMU or the plugin. */
+int guest_load_attend(GuestLoad *load);
+
+/* Whether QEMU, asked to end since_us ago, cannot: see read_errors_block_end().
+ */
+bool guest_load_blocks_end(const GuestLoad *load, int64_t since_us);
+
+/* Whether QEMU's monitor has answered. */
+bool guest_load_was_answered(const GuestLoad *load);
