@@ -184,15 +184,18 @@ static void give_way(EagerThread *self)
     }
 }
 
-/* A claimed piece is read, as far as it can be, and handed over. */
-static void read_piece(EagerThread *self, Piece *piece)
+/* A claimed piece is read, as far as it can be, and placed: here, for that is
+ * the shortest way, or by a thread that has not given way. */
+static void load_piece(EagerThread *self, const Job *job, Piece *piece)
 {
     Pager *pager = self->pager;
 
-    if (piece->is_zero || pager_read_ahead(pager, piece, &self->slot)) {
-        pager_hand_over(pager, piece);
-    } else {
+    if (!piece->is_zero && !pager_read_ahead(pager, piece, &self->slot)) {
         pager_put_piece(pager, piece);
+    } else if (job->attached && !self->gives_way) {
+        pager_place_piece(pager, piece);
+    } else {
+        pager_hand_over(pager, piece);
     }
 }
 
@@ -216,7 +219,7 @@ static void run_plan(EagerThread *self, const Job *job)
         piece = piece_of(pager, job, span.block, span.n_pages);
         if (piece &&
             piece_claim(piece, &pager->blocks[span.block].states, &span, why)) {
-            read_piece(self, piece);
+            load_piece(self, job, piece);
             return;
         }
     }
@@ -228,7 +231,7 @@ static void run_held(EagerThread *self, const Job *job)
     Piece *piece = job->piece;
 
     piece_take_over(piece, job->held);
-    read_piece(self, piece);
+    load_piece(self, job, piece);
 }
 
 static void run_parked(EagerThread *self, const Job *job)
@@ -246,7 +249,7 @@ static void run_parked(EagerThread *self, const Job *job)
     piece->is_retry = true;
     piece->is_zero = parked->is_zero;
     piece->waited_for = parked->waited_for;
-    read_piece(self, piece);
+    load_piece(self, job, piece);
 }
 
 void *pager_eager_thread(void *opaque)

@@ -43,7 +43,7 @@ void pager_put_piece(Pager *pager, Piece *piece)
     piece_free(piece);
 }
 
-static void place(Pager *pager, Piece *piece)
+void pager_place_piece(Pager *pager, Piece *piece)
 {
     if (pager->blocks[piece->read.span.block].host == 0) {
         /* Not one of those that were attached. */
@@ -107,7 +107,7 @@ static void step_locked(Pager *pager)
 
         pager->read_bytes -= piece->buf_len_bytes;
         pthread_mutex_unlock(&pager->lock);
-        place(pager, piece);
+        pager_place_piece(pager, piece);
         pthread_mutex_lock(&pager->lock);
     } else if (pager_observation_is_due_locked(pager)) {
         pthread_mutex_unlock(&pager->lock);

@@ -13,7 +13,11 @@
 /* A thread; opaque is the Pager. */
 void *pager_place_thread(void *opaque);
 
-/* Hand over a piece, which has been read or is to be placed as zeroes. */
+/* Place a piece, which has been read or is to be placed as zeroes, and be done
+ * with it.  For a thread of ordinary priority, once memory is attached. */
+void pager_place_piece(Pager *pager, Piece *piece);
+
+/* Have a placing thread do so, as soon as it can be done. */
 void pager_hand_over(Pager *pager, Piece *piece);
 
 /* A piece that was under way is done with, or came to nothing (NULL: was not
