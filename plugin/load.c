@@ -19,6 +19,9 @@
 #include "util/text.h"
 #include "util/thread.h"
 
+/* A guest that uses all processors gets the rest after so long. */
+#define REST_PATIENCE_US (UINT64_C(1) * 1000 * 1000)
+
 #define N_FAULT_THREADS  4
 #define N_PLACE_THREADS  2
 #define SLOW_READ_US     UINT64_C(5000000)
@@ -346,6 +349,7 @@ static bool start_pager(Load *load, LoadRequest *request, char **ret_warning,
         .observe = what_to_observe(load, request),
         .max_staged_bytes = MAX_STAGED_BYTES,
         .slow_read_us = SLOW_READ_US,
+        .rest_patience_us = REST_PATIENCE_US,
         .n_fault_threads = N_FAULT_THREADS,
         .n_eager_threads = READ_AHEAD_N_THREADS,
         .n_place_threads = N_PLACE_THREADS,

@@ -348,6 +348,12 @@ bool pager_attach(Pager *pager, const PagerRange *ranges, size_t n_ranges,
     }
     pthread_mutex_lock(&pager->lock);
     pager->attached = true;
+    /* Without an order the rest is all that is ahead of the guest. */
+    if (pager->stage == STAGE_ORDER && pager->config.rest_patience_us > 0) {
+        pager->rest_gate =
+            rest_gate_new(thread_ids, n_threads, pager->config.n_processors,
+                          pager->config.rest_patience_us);
+    }
     pager->observe_until_us = monotonic_us() + pager->config.observe.for_us;
     pager_forget_unattached_locked(pager);
     pthread_cond_broadcast(&pager->changed);

@@ -76,6 +76,10 @@ typedef struct PagerConfig {
     PagerObserve observe;
     uint64_t max_staged_bytes; /* read ahead of pager_attach() */
     uint64_t slow_read_us;     /* 0: do not watch */
+    uint64_t rest_patience_us; /* for how long the rest waits for processors
+                                  that the guest leaves free, where there is
+                                  an order; 0: it waits for nothing */
+    unsigned n_processors;     /* what there are; 0: ask the kernel */
     unsigned n_fault_threads;  /* each at least 1 */
     unsigned n_eager_threads;
     unsigned n_place_threads;

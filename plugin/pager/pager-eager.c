@@ -54,11 +54,21 @@ static bool is_void_locked(const Pager *pager)
     return pager->changed_text != NULL;
 }
 
-static bool can_plan_locked(const Pager *pager)
+/* Whether the rest, should it be its turn, need not stand back. */
+static bool rest_may_go_locked(Pager *pager)
+{
+    pager->gate_due_us = UINT64_MAX;
+    return pager->stage != STAGE_REST || !pager->rest_gate ||
+           rest_gate_is_open(pager->rest_gate, monotonic_us(),
+                             &pager->gate_due_us);
+}
+
+static bool can_plan_locked(Pager *pager)
 {
     if (pager->plan_is_out || is_void_locked(pager) ||
         parked_count(pager->parked) >= MAX_PARKED ||
-        (pager->stage != STAGE_ORDER && pager->stage != STAGE_REST)) {
+        (pager->stage != STAGE_ORDER && pager->stage != STAGE_REST) ||
+        !rest_may_go_locked(pager)) {
         return false;
     }
     return pager->attached ||
@@ -131,7 +141,7 @@ static bool find_job_locked(Pager *pager, Job *ret_job)
 
 static void wait_locked(Pager *pager)
 {
-    uint64_t due_us = parked_due_us(pager->parked);
+    uint64_t due_us = MIN(parked_due_us(pager->parked), pager->gate_due_us);
 
     if (due_us == UINT64_MAX || !has_piece_locked(pager)) {
         pthread_cond_wait(&pager->changed, &pager->lock);

@@ -161,6 +161,7 @@ Pager *pager_new(const PagerConfig *config, GError **error)
 
     pager->config = *config;
     pager->uffd = -1;
+    pager->gate_due_us = UINT64_MAX;
     pager->parked = parked_new();
     init_locks(pager);
     if (!start(pager)) {
@@ -363,6 +364,7 @@ void pager_free(Pager *pager)
     pthread_mutex_destroy(&pager->lock);
     pthread_mutex_destroy(&pager->plan.lock);
     parked_free(pager->parked);
+    rest_gate_free(pager->rest_gate);
     g_free(pager->changed_text);
     g_free(pager);
 }

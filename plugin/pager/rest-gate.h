@@ -1,0 +1,31 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Whether the rest may be loaded now.  The guest comes first: while its vCPUs
+ * leave no processor free, what nobody waits for yet would take time from
+ * them.  (A low priority does not help: copying shares memory and caches with
+ * the guest, and pages that are being placed are held.)
+ *
+ * Not for ever: a guest that never rests gets the rest as well, after a time.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct RestGate RestGate;
+
+/* A gate, closed.  thread_ids: the vCPUs', threads of this process.
+ * n_processors: what the process may use; 0: ask the kernel.  patience_us: for
+ * how long it stays closed at the most, from the first rest_gate_is_open() on;
+ * 0: it is never closed. */
+RestGate *rest_gate_new(const uint32_t *thread_ids, size_t n_threads,
+                        unsigned n_processors, uint64_t patience_us);
+
+/* NULL is fine. */
+void rest_gate_free(RestGate *gate);
+
+/* For one thread at a time.  now_us: CLOCK_MONOTONIC.  False: ask again at
+ * *ret_again_us. */
+bool rest_gate_is_open(RestGate *gate, uint64_t now_us, uint64_t *ret_again_us);
