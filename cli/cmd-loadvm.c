@@ -7,7 +7,9 @@
 
 #include "cli/commands.h"
 #include "cli/image-offset.h"
+#include "cli/interrupts.h"
 #include "cli/progress.h"
+#include "host/attach.h"
 #include "host/loader.h"
 #include "host/qemu-args.h"
 #include "util/error.h"
@@ -27,7 +29,10 @@ typedef struct Given {
     char *record;
     double record_s;
     gboolean resume;
+    gboolean paused;
     gboolean learn;
+    char *qmp;
+    gboolean stay;
     char *stats;
     int plugin_api;
 } Given;
@@ -42,6 +47,7 @@ static void clear_given(Given *given)
     g_free(given->wait);
     g_free(given->record);
     g_free(given->stats);
+    g_free(given->qmp);
 }
 
 static bool usage(GError **error, const char *text)
@@ -159,13 +165,41 @@ static bool check_replaceable(const char *path, GError **error)
     return true;
 }
 
+/* Which QEMU it is, and what its guest is to do. */
+static bool parse_qemu(const Given *given, LoadOptions *options, GError **error)
+{
+    if (given->resume && given->paused) {
+        return usage(error, "either --resume or --paused");
+    }
+    options->resume = given->resume;
+    options->paused = given->paused;
+    options->qmp_path = given->qmp;
+    options->stay = given->stay;
+    if (!given->qmp) {
+        return given->stay
+                   ? usage(error, "--stay goes with --qmp: with a QEMU that it "
+                                  "starts, loadvm always stays")
+                   : qemu_args_check_given(options->qemu_argv, error) &&
+                         qemu_args_check_loadable(options->qemu_argv, error);
+    }
+    if (options->qemu_argv) {
+        return usage(error, "either --qmp SOCKET, for a QEMU that runs, or "
+                            "-- and the command line of one to start");
+    }
+    if (given->plugin_api != 0) {
+        return usage(error, "--plugin-api is for a QEMU that is started; give "
+                            "it to preheat run");
+    }
+    return true;
+}
+
 static bool parse_given(Given *given, LoadOptions *options, GError **error)
 {
     if (!given->snapshot) {
-        return usage(error, "--snapshot is needed");
+        return usage(error, "the snapshot is missing");
     }
     given->absolute_snapshot = g_strdup(given->snapshot);
-    if (!qemu_args_check_given(options->qemu_argv, error) ||
+    if (!parse_qemu(given, options, error) ||
         !make_absolute(&given->absolute_snapshot, error) ||
         !make_absolute(&given->order, error) ||
         !make_absolute(&given->record, error) ||
@@ -176,38 +210,69 @@ static bool parse_given(Given *given, LoadOptions *options, GError **error)
     options->snapshot = given->absolute_snapshot;
     options->order = given->order;
     options->stats = given->stats;
-    options->resume = given->resume;
     return parse_policy(given, options, error) &&
            parse_wait(given, options, error) &&
            parse_record(given, options, error) &&
-           image_offset_parse(given->offset, &options->image_off_bytes,
-                              error) &&
-           qemu_args_check_loadable(options->qemu_argv, error);
+           image_offset_parse(given->offset, &options->image_off_bytes, error);
+}
+
+/* A QEMU that runs. */
+static int load_into_running(LoadOptions *options)
+{
+    GError *error = NULL;
+    int status = STATUS_OK;
+
+    options->interrupt_fd = interrupts_open();
+    if (!attach_run(options, &error)) {
+        if (g_error_matches(error, UTIL_ERROR, UTIL_ERROR_INTERRUPTED)) {
+            status = 128 + interrupts_take(options->interrupt_fd);
+            g_error_free(error);
+        } else {
+            status = command_fail(error);
+        }
+    }
+    interrupts_close(options->interrupt_fd);
+    return status;
+}
+
+static int start_and_load(const Given *given, LoadOptions *options)
+{
+    GError *error = NULL;
+    g_autofree char *plugin = qemu_args_find_plugin(&error);
+    int status;
+
+    if (!plugin) {
+        return command_fail(error);
+    }
+    options->plugin = plugin;
+    qemu_args_set_plugin_api(given->plugin_api);
+    return loader_run(options, &status, &error) ? status : command_fail(error);
 }
 
 static int load(Given *given, LoadOptions *options)
 {
     g_autoptr(ProgressBar) bar = progress_bar_new();
-    g_autofree char *plugin = NULL;
     GError *error = NULL;
-    int status;
 
-    if (!parse_given(given, options, &error)) {
+    if (!parse_given(given, options, &error) ||
+        !check_readable(given->snapshot, &error) ||
+        !check_replaceable(given->record, &error) ||
+        !check_replaceable(given->learn ? given->order : NULL, &error) ||
+        !check_replaceable(given->stats, &error)) {
         return command_fail(error);
     }
-    if (check_readable(given->snapshot, &error) &&
-        check_replaceable(given->record, &error) &&
-        check_replaceable(given->learn ? given->order : NULL, &error) &&
-        check_replaceable(given->stats, &error)) {
-        plugin = qemu_args_find_plugin(&error);
-    }
-    if (!plugin) {
-        return command_fail(error);
-    }
-    options->plugin = plugin;
     options->progress = progress_bar_progress(bar);
-    qemu_args_set_plugin_api(given->plugin_api);
-    return loader_run(options, &status, &error) ? status : command_fail(error);
+    return given->qmp ? load_into_running(options)
+                      : start_and_load(given, options);
+}
+
+/* argument: the snapshot where it stands alone, else NULL. */
+static int load_given(Given *given, const char *argument, LoadOptions *options)
+{
+    if (argument) {
+        given->snapshot = g_strdup(argument);
+    }
+    return load(given, options);
 }
 
 static int cmd_loadvm_run(int argc, char **argv)
@@ -228,6 +293,14 @@ static int cmd_loadvm_run(int argc, char **argv)
          "none|hot|all"},
         {"resume", 0, 0, G_OPTION_ARG_NONE, &given.resume,
          "Resume the guest even if it was paused when it was saved", NULL},
+        {"paused", 0, 0, G_OPTION_ARG_NONE, &given.paused,
+         "Load the guest, and do not resume it", NULL},
+        {"qmp", 0, 0, G_OPTION_ARG_FILENAME, &given.qmp,
+         "Load into the QEMU that listens on this QMP socket, and waits "
+         "(-incoming defer)",
+         "SOCKET"},
+        {"stay", 0, 0, G_OPTION_ARG_NONE, &given.stay,
+         "With --qmp: stay until all is loaded", NULL},
         {"record", 0, 0, G_OPTION_ARG_FILENAME, &given.record,
          "Record the order of this guest's first touches", "FILE"},
         {"record-for", 0, 0, G_OPTION_ARG_DOUBLE, &given.record_s,
@@ -245,8 +318,11 @@ static int cmd_loadvm_run(int argc, char **argv)
     int status;
 
     options.qemu_argv = command_split(&argc, argv);
-    if (command_parse(&cmd_loadvm, entries, 0, 0, &argc, &argv, &status)) {
-        status = load(&given, &options);
+    if (command_parse(&cmd_loadvm, entries, 0, 1, &argc, &argv, &status)) {
+        status = argc > 1 && given.snapshot
+                     ? command_usage_error("\"%s\" is one argument too many",
+                                           argv[1])
+                     : load_given(&given, argv[1], &options);
     }
     clear_given(&given);
     return status;
@@ -254,7 +330,7 @@ static int cmd_loadvm_run(int argc, char **argv)
 
 const Command cmd_loadvm = {
     .name = "loadvm",
-    .synopsis = "--snapshot FILE [--order FILE] -- QEMU ARGUMENTS…",
-    .summary = "Start QEMU from a snapshot, lazily",
+    .synopsis = "SNAPSHOT [--order FILE] (-- QEMU ARGUMENTS…|--qmp SOCKET)",
+    .summary = "Load a snapshot lazily, into a new QEMU or one that waits",
     .run = cmd_loadvm_run,
 };

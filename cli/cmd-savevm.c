@@ -1,31 +1,16 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/interrupts.h"
 #include "cli/progress.h"
 #include "host/qmp.h"
 #include "host/saver.h"
 #include "util/error.h"
 #include "util/units.h"
-
-/* The signals that ask to end, as something to poll(). */
-static int open_interrupts(void)
-{
-    sigset_t signals;
-
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGHUP);
-    sigprocmask(SIG_BLOCK, &signals, NULL);
-    return signalfd(-1, &signals, SFD_CLOEXEC);
-}
 
 static json_int_t profile_number(const SaveResult *result, const char *name)
 {
@@ -110,17 +95,15 @@ static int save(const char *socket_path, const char *output, const char *disks,
     path = parse_disks(disks, &options.disks, &error)
                ? command_absolute_path(output, &error)
                : NULL;
-    qmp = path ? qmp_connect(socket_path, &error) : NULL;
+    qmp = path ? qmp_connect(socket_path, NULL, &error) : NULL;
     if (!qmp) {
         return command_fail(error);
     }
     machine = machine_new(qmp);
     options.output = path;
-    options.interrupt_fd = open_interrupts();
+    options.interrupt_fd = interrupts_open();
     ok = saver_run(machine, &options, &result, &error);
-    if (options.interrupt_fd >= 0) {
-        close(options.interrupt_fd);
-    }
+    interrupts_close(options.interrupt_fd);
     if (!ok) {
         g_prefix_error(&error, "%s: ", output);
         return command_fail(error);

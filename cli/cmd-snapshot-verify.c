@@ -120,7 +120,7 @@ static int verify_file(const char *socket_path, const char *file,
     json_t *answer;
 
     snapshot = path ? ram_image_open(path, off_bytes, &error) : NULL;
-    qmp = snapshot ? qmp_connect(socket_path, &error) : NULL;
+    qmp = snapshot ? qmp_connect(socket_path, NULL, &error) : NULL;
     if (!qmp || !verify(qmp, snapshot, &answer, &error)) {
         return command_fail(error);
     }

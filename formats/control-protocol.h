@@ -80,6 +80,7 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
 /* ---- names of arguments, and of what answers and events have ---- */
 
 #define CONTROL_KEY_BLOCKS            "blocks"
+#define CONTROL_KEY_CONTROL           "control"
 #define CONTROL_KEY_DESCRIPTORS       "descriptors"
 #define CONTROL_KEY_DISCARD           "discard"
 #define CONTROL_KEY_EQUAL             "equal"
@@ -138,6 +139,12 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
  * uintmax_t, and the process ID that QEMU has there as an int.  Containers with
  * a network namespace in common may have QEMUs of equal IDs. */
 #define CONTROL_SOCKET_NAME_FORMAT "preheat-%ju-%d"
+
+/* Watch over the load to come in a QEMU that somebody else has started.
+ *   descriptors  "control": a connected socket, on which the plugin greets; it
+ *                is the launcher's from now on (see "When something fails")
+ * When that connection ends before "load" has worked, QEMU is what it was. */
+#define CONTROL_CMD_ADOPT "adopt"
 
 /* Begin: read the snapshot's headers and the order, and hot pages ahead.
  *   descriptors  "snapshot", "order" (both optional)
@@ -236,7 +243,8 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
  * goes on, and whoever touches that page stays blocked.  The state is "failed"
  * as long as there is such a page.  "retry" tries all of them again.
  *
- * Who started QEMU speaks over control-fd.  When that connection ends before
+ * Who started QEMU speaks over control-fd, and who has adopted it over the
+ * socket that it handed in.  When that connection ends before
  * "resumed" or "paused" was told, the plugin ends QEMU, as by "quit".  After
  * that the load goes on alone; and when then a page is missing that somebody
  * waits for, the plugin says so on QEMU's standard error and in the system's

@@ -42,6 +42,7 @@ struct GuestLoad {
     RamImage *snapshot; /* NULL: policy full, and only QEMU may understand it */
     GArray *blocks;
     MachineWatch *watch; /* or NULL */
+    bool begun;          /* the plugin has taken the load */
     bool loaded;         /* all of it */
 };
 
@@ -126,7 +127,7 @@ void guest_load_free(GuestLoad *load)
     g_free(load);
 }
 
-bool guest_load_send(GuestLoad *load, Machine *machine, GError **error)
+static void set_machine(GuestLoad *load, Machine *machine)
 {
     const LoadOptions *options = load->options;
 
@@ -134,8 +135,18 @@ bool guest_load_send(GuestLoad *load, Machine *machine, GError **error)
     load->read_errors =
         read_errors_new(machine, options->say, options->progress);
     rpc_on_event(machine_control(machine), on_plugin_event, load);
-    return load_command_send(machine_control(machine), options,
+}
+
+static bool send_command(GuestLoad *load, GError **error)
+{
+    return load_command_send(machine_control(load->machine), load->options,
                              load->snapshot_fd, &load->load_id, error);
+}
+
+bool guest_load_send(GuestLoad *load, Machine *machine, GError **error)
+{
+    set_machine(load, machine);
+    return send_command(load, error);
 }
 
 /* ---- before anything is lost ---- */
@@ -199,29 +210,40 @@ static bool ask_ahead(GuestLoad *load, GError **error)
     return true;
 }
 
-static bool await_qemu(GuestLoad *load, GError **error)
+/* Its monitor answers. */
+static bool set_ready(GuestLoad *load, GError **error)
 {
-    json_t *answer;
-    const char *warning;
-
-    if (!machine_await(load->machine, error)) {
-        return false;
-    }
     load->ready_us = g_get_monotonic_time();
     if (!load->full && !ask_ahead(load, error)) {
         return false;
     }
     read_errors_announce(load->read_errors);
+    return true;
+}
+
+/* What the plugin says to its command. */
+static bool take_answer(GuestLoad *load, GError **error)
+{
+    json_t *answer;
+    const char *warning;
+
     if (!rpc_receive(machine_control(load->machine), load->load_id, &answer,
                      error)) {
         return false;
     }
+    load->begun = true;
     warning = json_string_value(json_object_get(answer, CONTROL_KEY_WARNING));
     if (warning) {
         say(load, "warning: %s", warning);
     }
     json_decref(answer);
     return true;
+}
+
+static bool await_qemu(GuestLoad *load, GError **error)
+{
+    return machine_await(load->machine, error) && set_ready(load, error) &&
+           take_answer(load, error);
 }
 
 /* Of an image too large to be read before its machine was known. */
@@ -331,8 +353,9 @@ static bool load_incoming(const GuestLoad *load, int fd, GError **error)
 
 static bool load_full(GuestLoad *load, GError **error)
 {
-    return load_incoming(load, load->snapshot_fd, error) &&
-           tell_now(load, MILESTONE_LOADED, error);
+    load->loaded = load_incoming(load, load->snapshot_fd, error) &&
+                   tell_now(load, MILESTONE_LOADED, error);
+    return load->loaded;
 }
 
 static bool load_lazily(GuestLoad *load, GError **error)
@@ -380,7 +403,9 @@ static bool is_to_run(const GuestLoad *load)
 {
     RunState state;
 
-    if (qemu_args_have(load->options->qemu_argv, "-S")) {
+    if (load->options->paused ||
+        (load->options->qemu_argv &&
+         qemu_args_have(load->options->qemu_argv, "-S"))) {
         return false;
     }
     if (load->options->resume || !load->snapshot ||
@@ -413,13 +438,41 @@ static bool hand_over(GuestLoad *load, GError **error)
     return tell_now(load, run ? MILESTONE_RESUMED : MILESTONE_PAUSED, error);
 }
 
+/* Into a machine that has been compared with the snapshot. */
+static bool load_into_machine(GuestLoad *load, GError **error)
+{
+    return tell_milestone(load, MILESTONE_QEMU_READY, load->ready_us, error) &&
+           (load->full ? load_full(load, error) : load_lazily(load, error)) &&
+           wait_for_pages(load, error) && hand_over(load, error);
+}
+
 bool guest_load_run(GuestLoad *load, GError **error)
 {
     return open_image(load, error) && await_qemu(load, error) &&
-           check_machine(load, error) &&
-           tell_milestone(load, MILESTONE_QEMU_READY, load->ready_us, error) &&
-           (load->full ? load_full(load, error) : load_lazily(load, error)) &&
-           wait_for_pages(load, error) && hand_over(load, error);
+           check_machine(load, error) && load_into_machine(load, error);
+}
+
+/* What can be refused is refused before the plugin takes the load, since there
+ * is but one.  QEMU is not to run the guest by itself as soon as the device
+ * state is there: of one that waits, "stop" asks just that. */
+bool guest_load_run_adopted(GuestLoad *load, Machine *machine, GError **error)
+{
+    set_machine(load, machine);
+    return set_ready(load, error) && incoming_check_deferred(machine, error) &&
+           open_image(load, error) && check_machine(load, error) &&
+           send_command(load, error) && take_answer(load, error) &&
+           rpc_execute(machine_qmp(machine), "stop", NULL, NULL, error) &&
+           load_into_machine(load, error);
+}
+
+bool guest_load_has_begun(const GuestLoad *load)
+{
+    return load->begun;
+}
+
+bool guest_load_is_complete(const GuestLoad *load)
+{
+    return load->loaded;
 }
 
 static bool load_the_rest(const GuestLoad *load)

@@ -37,6 +37,15 @@ bool guest_load_send(GuestLoad *load, Machine *machine, GError **error);
 /* QEMU has been started: go on until the guest runs. */
 bool guest_load_run(GuestLoad *load, GError **error);
 
+/* The same in a machine that has been adopted, which is borrowed. */
+bool guest_load_run_adopted(GuestLoad *load, Machine *machine, GError **error);
+
+/* Whether the plugin has taken the load: QEMU takes no other one. */
+bool guest_load_has_begun(const GuestLoad *load);
+
+/* Whether every page is in. */
+bool guest_load_is_complete(const GuestLoad *load);
+
 /* Look after what may have come up since.  Returns after how many milliseconds
  * to be called again, -1: when something has come from QEMU or the plugin. */
 int guest_load_attend(GuestLoad *load);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -41,6 +42,48 @@ int incoming_make_skeleton(const RamImage *image, const bool *lazy,
     }
     close(fd);
     return again;
+}
+
+static bool refuse(const char *what, GError **error)
+{
+    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                "%s; start a QEMU with -incoming defer to load into", what);
+    return false;
+}
+
+static bool refuse_state(const char *state, GError **error)
+{
+    g_autofree char *what = g_strdup_printf(
+        "this QEMU does not wait for a guest, it has one (%s)", state);
+
+    return refuse(what, error);
+}
+
+bool incoming_check_deferred(Machine *machine, GError **error)
+{
+    g_autofree char *state = NULL;
+    MigrationState migration;
+
+    if (!qmp_run_state(machine_qmp(machine), &state, error)) {
+        return false;
+    }
+    if (strcmp(state, "inmigrate") != 0) {
+        return refuse_state(state, error);
+    }
+    if (!migration_look(machine, &migration, error)) {
+        return false;
+    }
+    switch (migration) {
+    case MIGRATION_NONE:
+        return true;
+    case MIGRATION_FAILED:
+        return refuse("an incoming migration of this QEMU has failed before",
+                      error);
+    default:
+        return refuse("this QEMU waits for a migration from elsewhere, or has "
+                      "begun one",
+                      error);
+    }
 }
 
 static bool migrate(Machine *machine, const char *uri, GError **error)

@@ -19,6 +19,10 @@
 int incoming_make_skeleton(const RamImage *image, const bool *lazy,
                            GError **error);
 
+/* Refuse a QEMU that does not wait for us to name what it is to load
+ * (-incoming defer). */
+bool incoming_check_deferred(Machine *machine, GError **error);
+
 /* Have QEMU load the image that begins off_bytes into the file fd, which is
  * open for reading only.  QEMU gets the descriptor, so that no name is looked
  * up over there, and closes it after that; its migration settings are

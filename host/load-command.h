@@ -30,10 +30,18 @@ typedef struct LoadOptions {
     const char *record; /* or NULL */
     int64_t record_ms;
     bool resume;       /* also a guest that did not run when it was saved */
+    bool paused;       /* do not resume it */
     bool learn;        /* improve the order at order, for record_ms */
     const char *stats; /* or NULL */
+
+    /* Either a QEMU that we start … */
     const char *plugin;
     char **qemu_argv;
+    /* … or one that listens on this QMP socket. */
+    const char *qmp_path;
+    int interrupt_fd; /* readable when we are asked to end */
+    bool stay;        /* until all is loaded */
+
     int64_t start_us; /* monotonic: when the program was started */
     /* Tell the user what comes up on the way. */
     void (*say)(const char *text);

@@ -25,11 +25,13 @@ struct Machine {
     bool sleeps;        /* likewise */
     bool ends;          /* QEMU has announced it */
 
-    /* Of a QEMU that we start. */
+    /* Of a QEMU that we have started or adopted. */
     Rpc *control; /* NULL: somebody else's QEMU */
     int qmp_fd;   /* QEMU's ends, until it has them; or -1 */
     int control_fd;
-    Launcher *launcher; /* NULL: not started */
+    int interrupt_fd;   /* borrowed; -1: not set */
+    Launcher *launcher; /* NULL: not started, or not by us */
+    bool is_adopted;
     bool is_daemon;
     bool answers; /* its monitor does */
     pid_t pid;    /* 0: not known yet */
@@ -68,6 +70,7 @@ Machine *machine_new(Rpc *qmp)
     machine->qmp = qmp;
     machine->qmp_fd = -1;
     machine->control_fd = -1;
+    machine->interrupt_fd = -1;
     rpc_on_event(qmp, on_event, machine);
     return machine;
 }
@@ -146,6 +149,19 @@ static bool make_pair(int *ret_ours, int *ret_theirs, GError **error)
     return true;
 }
 
+static bool make_control(Machine *machine, GError **error)
+{
+    int ours;
+
+    if (!make_pair(&ours, &machine->control_fd, error)) {
+        return false;
+    }
+    machine->control = plugin_client_new(ours);
+    rpc_set_companion(machine->qmp, machine->control);
+    rpc_set_companion(machine->control, machine->qmp);
+    return true;
+}
+
 Machine *machine_prepare(GError **error)
 {
     g_autoptr(Machine) machine = NULL;
@@ -156,13 +172,7 @@ Machine *machine_prepare(GError **error)
     }
     machine = machine_new(qmp_new(ours));
     machine->qmp_fd = theirs;
-    if (!make_pair(&ours, &machine->control_fd, error)) {
-        return NULL;
-    }
-    machine->control = plugin_client_new(ours);
-    rpc_set_companion(machine->qmp, machine->control);
-    rpc_set_companion(machine->control, machine->qmp);
-    return g_steal_pointer(&machine);
+    return make_control(machine, error) ? g_steal_pointer(&machine) : NULL;
 }
 
 Rpc *machine_control(const Machine *machine)
@@ -170,10 +180,17 @@ Rpc *machine_control(const Machine *machine)
     return machine->control;
 }
 
-static void set_interrupt_fd(Machine *machine, int fd)
+/* -1: nothing interrupts, for now. */
+static void wait_with(Machine *machine, int fd)
 {
     rpc_set_interrupt_fd(machine->qmp, fd);
     rpc_set_interrupt_fd(machine->control, fd);
+}
+
+static void set_interrupt_fd(Machine *machine, int fd)
+{
+    machine->interrupt_fd = fd;
+    wait_with(machine, fd);
 }
 
 bool machine_start(Machine *machine, char *const *argv, const char *plugin,
@@ -191,6 +208,49 @@ bool machine_start(Machine *machine, char *const *argv, const char *plugin,
         set_interrupt_fd(machine, launcher_interrupt_fd(machine->launcher));
     }
     return machine->launcher != NULL;
+}
+
+/* Hand the plugin its end of our connection, over another one. */
+static bool hand_in_control(Machine *machine, GError **error)
+{
+    g_autoptr(Rpc) listener = plugin_client_connect_peer(machine->qmp, error);
+    json_t *arguments;
+    bool ok;
+
+    if (!listener) {
+        return false;
+    }
+    rpc_set_interrupt_fd(listener, machine->interrupt_fd);
+    arguments =
+        json_pack("{s:[s]}", CONTROL_KEY_DESCRIPTORS, CONTROL_KEY_CONTROL);
+    ok = rpc_execute_fds(listener, CONTROL_CMD_ADOPT, arguments,
+                         &machine->control_fd, 1, NULL, error);
+    close_theirs(machine);
+    return ok && plugin_client_greeting(machine->control, &machine->pid, error);
+}
+
+Machine *machine_adopt(const char *path, int interrupt_fd, GError **error)
+{
+    g_autoptr(Machine) machine = NULL;
+    QmpVersion version = {0, 0};
+    Rpc *qmp = qmp_connect(path, &version, error);
+
+    if (!qmp) {
+        return NULL;
+    }
+    machine = machine_new(qmp);
+    machine->version = version;
+    machine->answers = true;
+    machine->is_adopted = true;
+    if (!make_control(machine, error)) {
+        return NULL;
+    }
+    set_interrupt_fd(machine, interrupt_fd);
+    if (!hand_in_control(machine, error)) {
+        g_prefix_error(error, "%s: ", path);
+        return NULL;
+    }
+    return g_steal_pointer(&machine);
 }
 
 bool machine_await(Machine *machine, GError **error)
@@ -213,7 +273,7 @@ Rpc *machine_second_control(const Machine *machine)
 
     if (second) {
         rpc_set_companion(second, machine->control);
-        rpc_set_interrupt_fd(second, launcher_interrupt_fd(machine->launcher));
+        rpc_set_interrupt_fd(second, machine->interrupt_fd);
     }
     return second;
 }
@@ -221,6 +281,11 @@ Rpc *machine_second_control(const Machine *machine)
 pid_t machine_pid(const Machine *machine)
 {
     return machine->pid;
+}
+
+bool machine_is_adopted(const Machine *machine)
+{
+    return machine->is_adopted;
 }
 
 bool machine_is_daemon(const Machine *machine)
@@ -239,13 +304,22 @@ bool machine_has_gone(Machine *machine)
 {
     int64_t deadline_us = g_get_monotonic_time() + END_GRACE_MS * INT64_C(1000);
 
-    set_interrupt_fd(machine, -1);
+    wait_with(machine, -1);
     while (!rpc_is_closed(machine->qmp) &&
            g_get_monotonic_time() < deadline_us) {
         rpc_pump(machine->qmp, END_GRACE_MS / 10, NULL);
     }
-    set_interrupt_fd(machine, launcher_interrupt_fd(machine->launcher));
+    wait_with(machine, machine->interrupt_fd);
     return rpc_is_closed(machine->qmp);
+}
+
+/* One that is adopted gets none: the plugin in it ends it when our connection
+ * does. */
+static void send_signal(const Machine *machine, int signal)
+{
+    if (machine->launcher) {
+        launcher_signal(machine->launcher, signal);
+    }
 }
 
 void machine_end_blocked(Machine *machine)
@@ -254,7 +328,7 @@ void machine_end_blocked(Machine *machine)
 
     rpc_send(machine->control, CONTROL_CMD_QUIT, NULL, &id, NULL);
     if (!machine_has_gone(machine)) {
-        launcher_signal(machine->launcher, SIGKILL);
+        send_signal(machine, SIGKILL);
     }
 }
 
@@ -263,7 +337,7 @@ void machine_end(Machine *machine)
     uint64_t id;
 
     if (!machine->answers || !rpc_send(machine->qmp, "quit", NULL, &id, NULL)) {
-        launcher_signal(machine->launcher, SIGTERM);
+        send_signal(machine, SIGTERM);
     }
     if (!machine_has_gone(machine)) {
         machine_end_blocked(machine);

@@ -2,8 +2,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * A QEMU that we speak to: its monitor, what the monitor's events say of its
- * state and, where we start it, its process and the plugin in it.  One thread
- * uses a Machine.
+ * state and, where we have started or adopted it, its process and the plugin in
+ * it.  One thread uses a Machine.
  */
 #pragma once
 
@@ -51,7 +51,7 @@ bool machine_ends(const Machine *machine);
  */
 bool machine_pump(Machine *machine, int timeout_ms, GError **error);
 
-/* ---- a QEMU that we start ---- */
+/* ---- a QEMU that we start, or adopt ---- */
 
 /* Its two connections, before it exists: what is sent to the plugin is read as
  * soon as that is there. */
@@ -72,11 +72,25 @@ Rpc *machine_second_control(const Machine *machine);
 bool machine_start(Machine *machine, char *const *argv, const char *plugin,
                    GError **error);
 
+/*
+ * Adopt the QEMU that listens on the QMP socket at path: somebody else has
+ * started it, with the plugin in it.  We are now the launcher of the load to
+ * come: once that has begun, QEMU ends when we do, up to the guest that runs.
+ * It is not ours otherwise, and gets no signal.
+ *
+ * interrupt_fd (borrowed): what waits here ends with UTIL_ERROR_INTERRUPTED
+ * while it is readable.
+ */
+Machine *machine_adopt(const char *path, int interrupt_fd, GError **error);
+
 /* Wait until its monitor answers; the plugin is there before. */
 bool machine_await(Machine *machine, GError **error);
 
 /* QEMU's process, also when it has become a daemon; 0: not known yet. */
 pid_t machine_pid(const Machine *machine);
+
+/* Whether somebody else has started it. */
+bool machine_is_adopted(const Machine *machine);
 
 /* Whether it goes on when its first process has ended (-daemonize). */
 bool machine_is_daemon(const Machine *machine);

@@ -99,6 +99,11 @@ static bool look(Machine *machine, MigrationProgress *progress, void *opaque,
     return true;
 }
 
+bool migration_look(Machine *machine, MigrationState *ret_state, GError **error)
+{
+    return look(machine, NULL, NULL, ret_state, NULL, error);
+}
+
 bool migration_wait(Machine *machine, MigrationProgress *progress, void *opaque,
                     MigrationState *ret_state, char **ret_reason,
                     GError **error)

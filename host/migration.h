@@ -52,6 +52,10 @@ bool migration_begin_outgoing(Machine *machine, const char *uri,
 bool migration_begin_incoming(Machine *machine, const char *uri,
                               GError **error);
 
+/* What QEMU has to say of a migration at this moment. */
+bool migration_look(Machine *machine, MigrationState *ret_state,
+                    GError **error);
+
 /* Wait while a migration is under way, of whoever's.  progress may be NULL.
  * ret_reason (may be NULL): why it failed, for g_free(); NULL: not told. */
 bool migration_wait(Machine *machine, MigrationProgress *progress, void *opaque,

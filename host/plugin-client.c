@@ -121,8 +121,9 @@ Rpc *plugin_client_connect(pid_t pid, uid_t owner, GError **error)
 
     if (!unix_socket_connect_abstract(name, &fd, error)) {
         g_prefix_error(error,
-                       "process %d: no preheat plugin answers (was QEMU "
-                       "started by preheat, or with -plugin?): ",
+                       "process %d: no preheat plugin answers; start QEMU by "
+                       "\"preheat run --\", or with -plugin "
+                       "…/libpreheat-plugin.so: ",
                        (int)pid);
         return NULL;
     }

@@ -43,7 +43,7 @@ bool qmp_handshake(Rpc *qmp, int timeout_ms, QmpVersion *ret_version,
     return true;
 }
 
-Rpc *qmp_connect(const char *path, GError **error)
+Rpc *qmp_connect(const char *path, QmpVersion *ret_version, GError **error)
 {
     g_autoptr(Rpc) qmp = NULL;
     GError *local = NULL;
@@ -53,7 +53,7 @@ Rpc *qmp_connect(const char *path, GError **error)
         return NULL;
     }
     qmp = qmp_new(fd);
-    if (qmp_handshake(qmp, GREETING_TIMEOUT_MS, NULL, &local)) {
+    if (qmp_handshake(qmp, GREETING_TIMEOUT_MS, ret_version, &local)) {
         return g_steal_pointer(&qmp);
     }
     if (g_error_matches(local, UTIL_ERROR, UTIL_ERROR_TIMEOUT)) {

@@ -26,8 +26,8 @@ Rpc *qmp_new(int fd);
 bool qmp_handshake(Rpc *qmp, int timeout_ms, QmpVersion *ret_version,
                    GError **error);
 
-/* Connect to the monitor at path and shake hands. */
-Rpc *qmp_connect(const char *path, GError **error);
+/* Connect to the monitor at path and shake hands.  ret_version may be NULL. */
+Rpc *qmp_connect(const char *path, QmpVersion *ret_version, GError **error);
 
 /* What the human monitor answers to line, for g_free(). */
 bool qmp_human(Rpc *qmp, const char *line, char **ret_text, GError **error);

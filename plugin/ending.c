@@ -187,6 +187,14 @@ void ending_page_slow(Ending *ending, const char *text)
 
 /* ---- the launcher ---- */
 
+void ending_adopted(Ending *ending)
+{
+    pthread_mutex_lock(&ending->lock);
+    ending->handed_over = false;
+    ending->is_alone = false;
+    pthread_mutex_unlock(&ending->lock);
+}
+
 void ending_handed_over(Ending *ending)
 {
     pthread_mutex_lock(&ending->lock);

@@ -32,6 +32,9 @@ typedef struct EndingHost {
 /* Never freed: it lives as long as the process. */
 Ending *ending_new(const EndingHost *host);
 
+/* Somebody watches over the load to come after all. */
+void ending_adopted(Ending *ending);
+
 /* The guest runs, or could: the launcher has done its part. */
 void ending_handed_over(Ending *ending);
 

@@ -3,6 +3,8 @@
  */
 #include "plugin/session.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -37,6 +39,11 @@ struct Session {
      * Read without the lock, which may be held for long. */
     _Atomic(Load *) load;
 
+    /* Each load has one launcher.  Relaxed: who sets it first goes on alone,
+     * and what it then does takes locks. */
+    atomic_bool has_launcher;
+    atomic_bool was_alone; /* relaxed: set before anybody can adopt */
+
     pthread_mutex_t opened_lock; /* guards opened */
     pthread_cond_t opened_changed;
     bool opened; /* what the first "load" needs is open */
@@ -56,6 +63,15 @@ static void set_opened(Session *session)
     pthread_mutex_unlock(&session->opened_lock);
 }
 
+/* "load" in a QEMU that has loaded before. */
+static bool refuse_second(const Load *before, GError **error)
+{
+    g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                "%s is being loaded, or was, in this QEMU, which loads once",
+                load_snapshot_path(before));
+    return false;
+}
+
 static Load *begin_load_locked(Session *session, const json_t *arguments,
                                const Descriptors *descriptors,
                                char **ret_warning, GError **error)
@@ -65,15 +81,76 @@ static Load *begin_load_locked(Session *session, const json_t *arguments,
     const Load *before = begun_load(session);
 
     if (before) {
-        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
-                    "%s is being loaded, or was, in this QEMU",
-                    load_snapshot_path(before));
+        refuse_second(before, error);
         return NULL;
     }
     g_autoptr(LoadRequest) request =
         load_request_new(arguments, descriptors, error);
     set_opened(session);
     return request ? load_begin(request, &host, ret_warning, error) : NULL;
+}
+
+/* A connection of its own for the command's descriptor, which stays it. */
+static bool add_launcher(Session *session, int fd, GError **error)
+{
+    int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    int rc = own < 0
+                 ? -errno
+                 : control_add(session->control, own, session_launcher_gone);
+
+    if (rc < 0) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                    "no connection for a launcher: %s", g_strerror(-rc));
+    }
+    return rc == 0;
+}
+
+static void leave_alone(Session *session)
+{
+    ending_handed_over(session->ending);
+    ending_launcher_gone(session->ending, false, false);
+    atomic_store_explicit(&session->has_launcher, false, memory_order_relaxed);
+}
+
+static bool adopt_locked(Session *session, int fd, GError **error)
+{
+    const Load *before = begun_load(session);
+
+    if (before) {
+        return refuse_second(before, error);
+    }
+    if (atomic_exchange_explicit(&session->has_launcher, true,
+                                 memory_order_relaxed)) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                    "somebody else is about to load into this QEMU");
+        return false;
+    }
+    ending_adopted(session->ending);
+    if (!add_launcher(session, fd, error)) {
+        leave_alone(session);
+        return false;
+    }
+    return true;
+}
+
+static json_t *execute_adopt(Session *session, const json_t *arguments,
+                             const Descriptors *descriptors, GError **error)
+{
+    static const char *const known[] = {CONTROL_KEY_CONTROL, NULL};
+    int fd = descriptors_find(descriptors, CONTROL_KEY_CONTROL);
+
+    if (!descriptors_check(descriptors, known, error)) {
+        return NULL;
+    }
+    if (fd < 0) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                    "the descriptor control is missing");
+        return NULL;
+    }
+    pthread_mutex_lock(&session->lock);
+    bool ok = adopt_locked(session, fd, error);
+    pthread_mutex_unlock(&session->lock);
+    return ok ? json_object() : NULL;
 }
 
 static json_t *execute_load(Session *session, const json_t *arguments,
@@ -306,6 +383,7 @@ static const struct {
     Execute *execute;
     bool needs_load; /* only after "load" */
 } commands[] = {
+    {CONTROL_CMD_ADOPT, execute_adopt, false},
     {CONTROL_CMD_LOAD, execute_load, false},
     {CONTROL_CMD_ATTACH, execute_attach, true},
     {CONTROL_CMD_MILESTONE, execute_milestone, true},
@@ -368,6 +446,7 @@ Session *session_new(const SessionHost *host)
     };
 
     session->host = *host;
+    atomic_init(&session->has_launcher, true);
     session->profile = profile_new(host->warn);
     session->ending = ending_new(&ending_host);
     pthread_mutex_init(&session->lock, NULL);
@@ -395,8 +474,8 @@ void session_set_control(Session *session, Control *control)
 
 void session_without_launcher(Session *session)
 {
-    ending_handed_over(session->ending);
-    ending_launcher_gone(session->ending, false, false);
+    atomic_store_explicit(&session->was_alone, true, memory_order_relaxed);
+    leave_alone(session);
 }
 
 void session_launcher_gone(void *opaque)
@@ -404,6 +483,12 @@ void session_launcher_gone(void *opaque)
     Session *session = opaque;
     Load *load = begun_load(session);
 
+    if (!load &&
+        atomic_load_explicit(&session->was_alone, memory_order_relaxed)) {
+        /* Nothing has come of it: this QEMU is what it was. */
+        leave_alone(session);
+        return;
+    }
     bool is_waited_for = false;
     bool is_failed = load && load_is_failed(load, &is_waited_for);
     ending_launcher_gone(session->ending, is_failed, is_waited_for);

@@ -262,6 +262,97 @@ static void a_load_that_was_handed_over_goes_on_alone(void **state)
     }
 }
 
+/* ---- a QEMU that somebody else has started ---- */
+
+static World *world_without_launcher(void)
+{
+    World *world = world_new();
+
+    session_without_launcher(world->session);
+    return world;
+}
+
+/* Our end of the launcher's connection; NULL where that is refused. */
+static LineClient *try_to_adopt(const World *world)
+{
+    g_autoptr(GError) error = NULL;
+    int fd;
+    LineClient *launcher = line_client_new_pair(&fd);
+    json_t *answer = world_call_with_fd(world, CONTROL_CMD_ADOPT, json_object(),
+                                        CONTROL_KEY_CONTROL, fd, &error);
+
+    close(fd);
+    if (!answer) {
+        line_client_free(launcher);
+        return NULL;
+    }
+    json_decref(answer);
+    json_decref(line_client_read(launcher));
+    return launcher;
+}
+
+static LineClient *adopt(const World *world)
+{
+    LineClient *launcher = try_to_adopt(world);
+
+    assert_non_null(launcher);
+    return launcher;
+}
+
+static void lose_who_adopted(World *world)
+{
+    world = world_without_launcher();
+    LineClient *launcher = adopt(world);
+
+    world_load(world, "demand");
+    world_attach(world);
+    worlds_remove_files(NULL);
+    line_client_free(launcher);
+    pause();
+}
+
+static void qemu_ends_when_who_adopted_it_goes_too_early(void **state)
+{
+    assert_ends(lose_who_adopted);
+}
+
+static void a_qemu_that_was_adopted_in_vain_is_what_it_was(void **state)
+{
+    World *world = world_without_launcher();
+    LineClient *launcher = adopt(world);
+
+    line_client_free(launcher);
+    do {
+        launcher = try_to_adopt(world);
+    } while (!launcher);
+    world_load(world, "demand");
+    world_attach(world);
+    tell_milestone(world, "resumed");
+    line_client_free(launcher);
+    world_do(world, CONTROL_CMD_LOAD_REST, NULL);
+    world_assert_loads(world);
+}
+
+static void a_qemu_has_one_launcher_at_a_time(void **state)
+{
+    World *started = world_new();
+    World *found = world_without_launcher();
+    LineClient *launcher = adopt(found);
+
+    assert_null(try_to_adopt(started));
+    assert_null(try_to_adopt(found));
+    world_refuse(found, CONTROL_CMD_ADOPT, NULL, "descriptor control");
+    line_client_free(launcher);
+}
+
+static void a_qemu_that_loads_is_not_adopted(void **state)
+{
+    World *world = world_without_launcher();
+
+    world_load(world, "demand");
+    assert_null(try_to_adopt(world));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,11 +360,15 @@ int main(void)
         cmocka_unit_test(
             qemu_ends_when_its_launcher_goes_before_the_guest_runs),
         cmocka_unit_test(qemu_ends_when_told_to_though_it_waits_for_a_page),
+        cmocka_unit_test(qemu_ends_when_who_adopted_it_goes_too_early),
         cmocka_unit_test(
             who_needs_a_page_that_cannot_be_read_waits_until_it_can),
         cmocka_unit_test(a_load_that_failed_is_completed_by_a_retry),
         cmocka_unit_test(memory_that_qemu_has_written_to_is_noticed),
         cmocka_unit_test(a_load_that_was_handed_over_goes_on_alone),
+        cmocka_unit_test(a_qemu_that_was_adopted_in_vain_is_what_it_was),
+        cmocka_unit_test(a_qemu_has_one_launcher_at_a_time),
+        cmocka_unit_test(a_qemu_that_loads_is_not_adopted),
         cmocka_unit_test(
             a_snapshot_that_is_cut_while_it_is_loaded_fails_for_good),
         cmocka_unit_test(

@@ -1,0 +1,60 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "host/attach.h"
+
+#include "host/guest-load.h"
+#include "host/machine.h"
+#include "util/error.h"
+
+static bool stay(GuestLoad *load, Machine *machine, GError **error)
+{
+    while (!guest_load_is_complete(load) &&
+           !rpc_is_closed(machine_qmp(machine))) {
+        int timeout_ms = guest_load_attend(load);
+        g_autoptr(GError) local = NULL;
+
+        if (!rpc_pump(machine_qmp(machine), timeout_ms, &local) &&
+            g_error_matches(local, UTIL_ERROR, UTIL_ERROR_INTERRUPTED)) {
+            g_propagate_error(error, g_steal_pointer(&local));
+            return false;
+        }
+    }
+    return true;
+}
+
+static void end(Machine *machine, GError **error)
+{
+    pid_t pid = machine_pid(machine);
+
+    machine_end(machine);
+    if (!g_error_matches(*error, UTIL_ERROR, UTIL_ERROR_INTERRUPTED)) {
+        g_prefix_error(error,
+                       "QEMU (process %d) has been ended, since it had "
+                       "begun to load: ",
+                       (int)pid);
+    }
+}
+
+static bool load_into(Machine *machine, const LoadOptions *options,
+                      GError **error)
+{
+    g_autoptr(GuestLoad) load = guest_load_new(options, error);
+    bool ok = load && guest_load_run_adopted(load, machine, error);
+
+    if (ok) {
+        return !options->stay || stay(load, machine, error);
+    }
+    if (load && guest_load_has_begun(load)) {
+        end(machine, error);
+    }
+    return false;
+}
+
+bool attach_run(const LoadOptions *options, GError **error)
+{
+    g_autoptr(Machine) machine =
+        machine_adopt(options->qmp_path, options->interrupt_fd, error);
+
+    return machine && load_into(machine, options, error);
+}
