@@ -40,6 +40,7 @@ struct GuestLoad {
     int64_t ready_us;   /* when QEMU's monitor answered; 0: it did not */
     int snapshot_fd;    /* opened once: plugin or QEMU get it, too */
     RamImage *snapshot; /* NULL: policy full, and only QEMU may understand it */
+    RunState run_state; /* the saved one; its name is empty: not known */
     GArray *blocks;
     MachineWatch *watch; /* or NULL */
     bool begun;          /* the plugin has taken the load */
@@ -160,8 +161,14 @@ static bool read_image(GuestLoad *load, GError **error)
     load->snapshot =
         source ? ram_image_open_headers(source, options->image_off_bytes, error)
                : NULL;
-    return load->snapshot && (load->snapshot->ram_bytes > EARLY_RAM_BYTES ||
-                              ram_image_read_bitmaps(load->snapshot, error));
+    if (!load->snapshot) {
+        return false;
+    }
+    (void)run_state_read(load->snapshot->source,
+                         load->snapshot->device_state_off_bytes,
+                         &load->run_state);
+    return load->snapshot->ram_bytes > EARLY_RAM_BYTES ||
+           ram_image_read_bitmaps(load->snapshot, error);
 }
 
 /* With policy full nothing is refused that QEMU may know better. */
@@ -294,19 +301,24 @@ static bool check_machine(GuestLoad *load, GError **error)
     return ok;
 }
 
+/* For the answer see rpc_receive(). */
 static bool tell_milestone(GuestLoad *load, Milestone milestone,
-                           int64_t time_us, GError **error)
+                           int64_t time_us, uint64_t *ret_id, GError **error)
 {
-    return rpc_execute(machine_control(load->machine), CONTROL_CMD_MILESTONE,
-                       json_pack("{s:s, s:I}", CONTROL_KEY_NAME,
-                                 milestone_name(milestone), CONTROL_KEY_TIME_US,
-                                 (json_int_t)time_us),
-                       NULL, error);
+    return rpc_send(machine_control(load->machine), CONTROL_CMD_MILESTONE,
+                    json_pack("{s:s, s:I}", CONTROL_KEY_NAME,
+                              milestone_name(milestone), CONTROL_KEY_TIME_US,
+                              (json_int_t)time_us),
+                    ret_id, error);
 }
 
 static bool tell_now(GuestLoad *load, Milestone milestone, GError **error)
 {
-    return tell_milestone(load, milestone, g_get_monotonic_time(), error);
+    uint64_t id;
+
+    return tell_milestone(load, milestone, g_get_monotonic_time(), &id,
+                          error) &&
+           rpc_receive(machine_control(load->machine), id, NULL, error);
 }
 
 /* ---- guest RAM ---- */
@@ -326,23 +338,24 @@ static json_t *lazy_block_list(const GuestLoad *load, const bool *lazy)
     return list;
 }
 
-static bool attach(GuestLoad *load, const bool *lazy, GError **error)
+/* Have the plugin take over guest RAM; the answer is not waited for. */
+static bool begin_attach(GuestLoad *load, const bool *lazy, uint64_t *ret_id,
+                         GError **error)
 {
     json_t *threads;
 
     return qmp_vcpu_threads(machine_qmp(load->machine), &threads, error) &&
-           rpc_execute(machine_control(load->machine), CONTROL_CMD_ATTACH,
-                       json_pack("{s:o, s:o}", CONTROL_KEY_BLOCKS,
-                                 lazy_block_list(load, lazy),
-                                 CONTROL_KEY_VCPU_THREADS, threads),
-                       NULL, error);
+           rpc_send(machine_control(load->machine), CONTROL_CMD_ATTACH,
+                    json_pack("{s:o, s:o}", CONTROL_KEY_BLOCKS,
+                              lazy_block_list(load, lazy),
+                              CONTROL_KEY_VCPU_THREADS, threads),
+                    ret_id, error);
 }
 
-/* fd: the whole image, or its skeleton. */
-static bool load_incoming(const GuestLoad *load, int fd, GError **error)
+static bool load_incoming(const GuestLoad *load, Incoming *incoming,
+                          GError **error)
 {
-    bool ok =
-        incoming_load(load->machine, fd, load->options->image_off_bytes, error);
+    bool ok = incoming_load(incoming, error);
 
     rpc_forget_ahead(machine_qmp(load->machine));
     if (!ok) {
@@ -353,18 +366,43 @@ static bool load_incoming(const GuestLoad *load, int fd, GError **error)
 
 static bool load_full(GuestLoad *load, GError **error)
 {
-    load->loaded = load_incoming(load, load->snapshot_fd, error) &&
+    g_autoptr(Incoming) incoming =
+        incoming_new(load->machine, load->snapshot_fd,
+                     load->options->image_off_bytes, error);
+
+    load->loaded = incoming && load_incoming(load, incoming, error) &&
+                   incoming_end(incoming, error) &&
                    tell_now(load, MILESTONE_LOADED, error);
     return load->loaded;
+}
+
+/* While the plugin takes over guest RAM, QEMU is given the skeleton. */
+static bool load_skeleton(GuestLoad *load, const bool *lazy, int fd,
+                          GError **error)
+{
+    g_autoptr(Incoming) incoming = NULL;
+    Rpc *control = machine_control(load->machine);
+    uint64_t attach_id;
+    uint64_t state_id;
+
+    if (!begin_attach(load, lazy, &attach_id, error)) {
+        return false;
+    }
+    incoming =
+        incoming_new(load->machine, fd, load->options->image_off_bytes, error);
+    return incoming && rpc_receive(control, attach_id, NULL, error) &&
+           load_incoming(load, incoming, error) &&
+           tell_milestone(load, MILESTONE_DEVICE_STATE, g_get_monotonic_time(),
+                          &state_id, error) &&
+           incoming_end(incoming, error) &&
+           rpc_receive(control, state_id, NULL, error);
 }
 
 static bool load_lazily(GuestLoad *load, GError **error)
 {
     g_autofree bool *lazy = machine_lazy_blocks(load->snapshot, load->blocks);
     int fd = incoming_make_skeleton(load->snapshot, lazy, error);
-    bool ok = fd >= 0 && attach(load, lazy, error) &&
-              load_incoming(load, fd, error) &&
-              tell_now(load, MILESTONE_DEVICE_STATE, error);
+    bool ok = fd >= 0 && load_skeleton(load, lazy, fd, error);
 
     if (fd >= 0) {
         close(fd);
@@ -401,24 +439,21 @@ static bool wait_for_pages(GuestLoad *load, GError **error)
 /* Whether the guest is to run, as QEMU itself decides it. */
 static bool is_to_run(const GuestLoad *load)
 {
-    RunState state;
+    const char *saved = load->run_state.name;
 
     if (load->options->paused ||
         (load->options->qemu_argv &&
          qemu_args_have(load->options->qemu_argv, "-S"))) {
         return false;
     }
-    if (load->options->resume || !load->snapshot ||
-        !run_state_read(load->snapshot->source,
-                        load->snapshot->device_state_off_bytes, &state) ||
-        strcmp(state.name, "running") == 0 ||
-        strcmp(state.name, "suspended") == 0) {
+    if (load->options->resume || saved[0] == '\0' ||
+        g_str_equal(saved, "running") || g_str_equal(saved, "suspended")) {
         return true;
     }
     say(load,
         "%s: the guest did not run when it was saved (%s), and does not run "
         "now: QMP cont lets it; loadvm --resume does so at once",
-        load->options->given_snapshot, state.name);
+        load->options->given_snapshot, saved);
     return false;
 }
 
@@ -441,7 +476,10 @@ static bool hand_over(GuestLoad *load, GError **error)
 /* Into a machine that has been compared with the snapshot. */
 static bool load_into_machine(GuestLoad *load, GError **error)
 {
-    return tell_milestone(load, MILESTONE_QEMU_READY, load->ready_us, error) &&
+    uint64_t id;
+
+    return tell_milestone(load, MILESTONE_QEMU_READY, load->ready_us, &id,
+                          error) &&
            (load->full ? load_full(load, error) : load_lazily(load, error)) &&
            wait_for_pages(load, error) && hand_over(load, error);
 }

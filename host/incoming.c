@@ -108,28 +108,55 @@ static bool migrate(Machine *machine, const char *uri, GError **error)
     return false;
 }
 
-/* With the settings that it takes. */
-static bool migrate_from(Machine *machine, const char *uri, GError **error)
-{
-    Rpc *qmp = machine_qmp(machine);
-    g_autoptr(MigrationSettings) settings =
-        migration_settings_new(qmp, MIGRATION_FROM_FILE, error);
+struct Incoming {
+    Machine *machine;
+    MigrationSettings *settings; /* NULL: they are what they were */
+    int64_t fd_set;              /* -1: there is none any more */
+    char *uri;
+};
 
-    return settings && migration_settings_apply(settings, qmp, error) &&
-           migrate(machine, uri, error) &&
-           migration_settings_restore(settings, qmp, error);
+Incoming *incoming_new(Machine *machine, int fd, uint64_t off_bytes,
+                       GError **error)
+{
+    g_autoptr(Incoming) incoming = g_new0(Incoming, 1);
+    Rpc *qmp = machine_qmp(machine);
+
+    incoming->machine = machine;
+    incoming->fd_set = -1;
+    if (!qmp_add_fd(qmp, fd, NULL, &incoming->fd_set, error)) {
+        return NULL;
+    }
+    incoming->uri = qmp_fd_uri(incoming->fd_set, off_bytes);
+    incoming->settings =
+        migration_settings_new(qmp, MIGRATION_FROM_FILE, error);
+    return incoming->settings &&
+                   migration_settings_apply(incoming->settings, qmp, error)
+               ? g_steal_pointer(&incoming)
+               : NULL;
 }
 
-bool incoming_load(Machine *machine, int fd, uint64_t off_bytes, GError **error)
+bool incoming_end(Incoming *incoming, GError **error)
 {
-    Rpc *qmp = machine_qmp(machine);
-    g_autofree char *uri = NULL;
-    int64_t fd_set;
+    g_autoptr(MigrationSettings) settings =
+        g_steal_pointer(&incoming->settings);
+    Rpc *qmp = machine_qmp(incoming->machine);
+    int64_t fd_set = incoming->fd_set;
 
-    if (!qmp_add_fd(qmp, fd, NULL, &fd_set, error)) {
-        return false;
+    incoming->fd_set = -1;
+    return (!settings || migration_settings_restore(settings, qmp, error)) &&
+           (fd_set < 0 || qmp_remove_fd(qmp, fd_set, error));
+}
+
+void incoming_free(Incoming *incoming)
+{
+    if (incoming) {
+        (void)incoming_end(incoming, NULL);
+        g_free(incoming->uri);
+        g_free(incoming);
     }
-    uri = qmp_fd_uri(fd_set, off_bytes);
-    return migrate_from(machine, uri, error) &&
-           qmp_remove_fd(qmp, fd_set, error);
+}
+
+bool incoming_load(Incoming *incoming, GError **error)
+{
+    return migrate(incoming->machine, incoming->uri, error);
 }

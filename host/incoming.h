@@ -14,8 +14,10 @@
 #include "formats/ram-image.h"
 #include "host/machine.h"
 
+typedef struct Incoming Incoming;
+
 /* The skeleton of image without the lazy blocks (formats/skeleton.h), as a
- * descriptor for incoming_load() that the caller closes; -1 with an error. */
+ * descriptor for incoming_new() that the caller closes; -1 with an error. */
 int incoming_make_skeleton(const RamImage *image, const bool *lazy,
                            GError **error);
 
@@ -23,9 +25,20 @@ int incoming_make_skeleton(const RamImage *image, const bool *lazy,
  * (-incoming defer). */
 bool incoming_check_deferred(Machine *machine, GError **error);
 
-/* Have QEMU load the image that begins off_bytes into the file fd, which is
- * open for reading only.  QEMU gets the descriptor, so that no name is looked
- * up over there, and closes it after that; its migration settings are
- * afterwards what they were. */
-bool incoming_load(Machine *machine, int fd, uint64_t off_bytes,
-                   GError **error);
+/* Give QEMU the file fd, which is open for reading only, with an image
+ * off_bytes into it, and the migration settings that loading it takes.  QEMU
+ * gets the descriptor, so that no name is looked up over there.  machine is
+ * borrowed. */
+Incoming *incoming_new(Machine *machine, int fd, uint64_t off_bytes,
+                       GError **error);
+
+/* With incoming_end(), where that has not been.  NULL is fine. */
+void incoming_free(Incoming *incoming);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Incoming, incoming_free)
+
+/* Have QEMU load it. */
+bool incoming_load(Incoming *incoming, GError **error);
+
+/* QEMU's settings become what they were, and the file is closed over there. */
+bool incoming_end(Incoming *incoming, GError **error);
