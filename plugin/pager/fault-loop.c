@@ -14,6 +14,13 @@
 
 #include "util/thread.h"
 
+typedef struct FaultThread {
+    FaultLoop *loop;
+    int epoll; /* waits for uffd, released and quit; each thread has one, so
+                  that a fault wakes one thread (EPOLLEXCLUSIVE) */
+    pthread_t thread;
+} FaultThread;
+
 struct FaultLoop {
     pthread_mutex_t lock; /* guards all down to n_free */
     bool held;
@@ -22,14 +29,14 @@ struct FaultLoop {
     unsigned n_free;        /* … and how many they are */
 
     int uffd;     /* the caller's; constant, as all below */
-    int epoll;    /* waits for uffd, released and quit */
     int released; /* eventfd: readable while there is something kept from
                      before the release */
     int quit;     /* eventfd: readable for good once it is time to end */
     int ended;    /* eventfd: counts the threads that have left their loop */
     FaultHandlers handlers;
     unsigned n_threads; /* those that were started */
-    pthread_t *threads;
+    unsigned max_threads;
+    FaultThread *threads;
 };
 
 /* ---- one fault ---- */
@@ -124,12 +131,13 @@ static bool has(const struct epoll_event *events, int n_events, int fd)
 
 static void *fault_thread(void *opaque)
 {
-    FaultLoop *loop = opaque;
+    const FaultThread *self = opaque;
+    FaultLoop *loop = self->loop;
 
     for (;;) {
         struct epoll_event events[3];
         uint64_t count;
-        int n = epoll_wait(loop->epoll, events, G_N_ELEMENTS(events), -1);
+        int n = epoll_wait(self->epoll, events, G_N_ELEMENTS(events), -1);
 
         if (has(events, n, loop->quit)) {
             break;
@@ -145,37 +153,51 @@ static void *fault_thread(void *opaque)
     return NULL;
 }
 
-static int watch(int epoll, int fd)
+static int watch(int epoll, int fd, uint32_t how)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    struct epoll_event event = {.events = EPOLLIN | how, .data.fd = fd};
 
     return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
 }
 
 static int open_descriptors(FaultLoop *loop)
 {
-    loop->epoll = epoll_create1(EPOLL_CLOEXEC);
     loop->released = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     loop->quit = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     loop->ended = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (loop->epoll < 0 || loop->released < 0 || loop->quit < 0 ||
-        loop->ended < 0) {
-        return -errno;
-    }
-    int rc = watch(loop->epoll, loop->uffd);
-    if (rc == 0) {
-        rc = watch(loop->epoll, loop->released);
-    }
-    return rc < 0 ? rc : watch(loop->epoll, loop->quit);
+    return loop->released < 0 || loop->quit < 0 || loop->ended < 0 ? -errno : 0;
 }
 
-static int start_threads(FaultLoop *loop, unsigned n_threads)
+static int open_epoll(FaultThread *self)
+{
+    const FaultLoop *loop = self->loop;
+
+    self->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (self->epoll < 0) {
+        return -errno;
+    }
+    int rc = watch(self->epoll, loop->uffd, EPOLLEXCLUSIVE);
+    if (rc == 0) {
+        rc = watch(self->epoll, loop->released, 0);
+    }
+    return rc < 0 ? rc : watch(self->epoll, loop->quit, 0);
+}
+
+static int start_thread(FaultThread *self)
+{
+    int rc = open_epoll(self);
+
+    return rc < 0 ? rc
+                  : thread_start(&self->thread, "preheat-fault", fault_thread,
+                                 self);
+}
+
+static int start_threads(FaultLoop *loop)
 {
     int rc = 0;
 
-    while (rc == 0 && loop->n_threads < n_threads) {
-        rc = thread_start(&loop->threads[loop->n_threads], "preheat-fault",
-                          fault_thread, loop);
+    while (rc == 0 && loop->n_threads < loop->max_threads) {
+        rc = start_thread(&loop->threads[loop->n_threads]);
         loop->n_threads += rc == 0;
     }
     return rc;
@@ -195,9 +217,13 @@ static FaultLoop *loop_new(int uffd, unsigned n_workers,
         loop->n_free++;
     }
     loop->uffd = uffd;
-    loop->epoll = loop->released = loop->quit = loop->ended = -1;
+    loop->released = loop->quit = loop->ended = -1;
     loop->handlers = *handlers;
-    loop->threads = g_new0(pthread_t, n_workers + 1);
+    loop->max_threads = n_workers + 1;
+    loop->threads = g_new(FaultThread, loop->max_threads);
+    for (unsigned i = 0; i < loop->max_threads; i++) {
+        loop->threads[i] = (FaultThread){.loop = loop, .epoll = -1};
+    }
     return loop;
 }
 
@@ -208,7 +234,7 @@ int fault_loop_start_held(int uffd, unsigned n_threads,
     int rc = open_descriptors(loop);
 
     if (rc == 0) {
-        rc = start_threads(loop, n_threads + 1);
+        rc = start_threads(loop);
     }
     if (rc < 0) {
         fault_loop_stop(loop);
@@ -279,9 +305,11 @@ void fault_loop_stop(FaultLoop *loop)
         await_end(loop);
     }
     for (unsigned i = 0; i < loop->n_threads; i++) {
-        pthread_join(loop->threads[i], NULL);
+        pthread_join(loop->threads[i].thread, NULL);
     }
-    close_unless_none(loop->epoll);
+    for (unsigned i = 0; i < loop->max_threads; i++) {
+        close_unless_none(loop->threads[i].epoll);
+    }
     close_unless_none(loop->released);
     close_unless_none(loop->quit);
     close_unless_none(loop->ended);
