@@ -138,19 +138,27 @@ static void set_machine(GuestLoad *load, Machine *machine)
     rpc_on_event(machine_control(machine), on_plugin_event, load);
 }
 
-static bool send_command(GuestLoad *load, GError **error)
+static bool send_command(GuestLoad *load, uint64_t max_ram_bytes,
+                         GError **error)
 {
     return load_command_send(machine_control(load->machine), load->options,
-                             load->snapshot_fd, &load->load_id, error);
+                             load->snapshot_fd, max_ram_bytes, &load->load_id,
+                             error);
 }
 
 bool guest_load_send(GuestLoad *load, Machine *machine, GError **error)
 {
     set_machine(load, machine);
-    return send_command(load, error);
+    return send_command(load, EARLY_RAM_BYTES, error);
 }
 
 /* ---- before anything is lost ---- */
+
+/* Its machine must be known first. */
+static bool is_large(const GuestLoad *load)
+{
+    return load->snapshot && load->snapshot->ram_bytes > EARLY_RAM_BYTES;
+}
 
 static bool read_image(GuestLoad *load, GError **error)
 {
@@ -167,8 +175,7 @@ static bool read_image(GuestLoad *load, GError **error)
     (void)run_state_read(load->snapshot->source,
                          load->snapshot->device_state_off_bytes,
                          &load->run_state);
-    return load->snapshot->ram_bytes > EARLY_RAM_BYTES ||
-           ram_image_read_bitmaps(load->snapshot, error);
+    return is_large(load) || ram_image_read_bitmaps(load->snapshot, error);
 }
 
 /* With policy full nothing is refused that QEMU may know better. */
@@ -250,26 +257,30 @@ static bool take_answer(GuestLoad *load, GError **error)
 static bool await_qemu(GuestLoad *load, GError **error)
 {
     return machine_await(load->machine, error) && set_ready(load, error) &&
-           take_answer(load, error);
+           ((is_large(load) && !load->full) || take_answer(load, error));
 }
 
-/* Of an image too large to be read before its machine was known. */
-static bool read_large_bitmaps(const GuestLoad *load, GError **error)
+static uint64_t machine_ram(const GuestLoad *load)
 {
     uint64_t ram_bytes = 0;
 
     for (guint i = 0; i < load->blocks->len; i++) {
         ram_bytes += g_array_index(load->blocks, RamBlock, i).total_bytes;
     }
-    return ram_image_check_ram(load->snapshot, ram_bytes, error) &&
+    return ram_bytes;
+}
+
+/* Of an image too large to be read before its machine was known. */
+static bool read_large_bitmaps(const GuestLoad *load, GError **error)
+{
+    return ram_image_check_ram(load->snapshot, machine_ram(load), error) &&
            ram_image_read_bitmaps(load->snapshot, error);
 }
 
 static bool look_at_ram(GuestLoad *load, GError **error)
 {
     load->blocks = ram_blocks_query(machine_qmp(load->machine), error);
-    return load->blocks && (load->snapshot->ram_bytes <= EARLY_RAM_BYTES ||
-                            read_large_bitmaps(load, error));
+    return load->blocks && (!is_large(load) || read_large_bitmaps(load, error));
 }
 
 static bool check_devices(GuestLoad *load, GPtrArray *warnings, GError **error)
@@ -484,10 +495,20 @@ static bool load_into_machine(GuestLoad *load, GError **error)
            wait_for_pages(load, error) && hand_over(load, error);
 }
 
+/* The plugin has the load, or gets it now that the machine is known. */
+static bool have_begun(GuestLoad *load, GError **error)
+{
+    uint64_t max_ram_bytes = load->blocks ? machine_ram(load) : EARLY_RAM_BYTES;
+
+    return load->begun || (send_command(load, max_ram_bytes, error) &&
+                           take_answer(load, error));
+}
+
 bool guest_load_run(GuestLoad *load, GError **error)
 {
     return open_image(load, error) && await_qemu(load, error) &&
-           check_machine(load, error) && load_into_machine(load, error);
+           check_machine(load, error) && have_begun(load, error) &&
+           load_into_machine(load, error);
 }
 
 /* What can be refused is refused before the plugin takes the load, since there
@@ -498,7 +519,7 @@ bool guest_load_run_adopted(GuestLoad *load, Machine *machine, GError **error)
     set_machine(load, machine);
     return set_ready(load, error) && incoming_check_deferred(machine, error) &&
            open_image(load, error) && check_machine(load, error) &&
-           send_command(load, error) && take_answer(load, error) &&
+           have_begun(load, error) &&
            rpc_execute(machine_qmp(machine), "stop", NULL, NULL, error) &&
            load_into_machine(load, error);
 }

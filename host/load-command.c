@@ -7,13 +7,16 @@
 
 #include "util/file.h"
 
-static json_t *load_arguments(const LoadOptions *options)
+static json_t *load_arguments(const LoadOptions *options,
+                              uint64_t max_ram_bytes)
 {
-    json_t *arguments = json_pack(
-        "{s:s, s:I, s:s, s:I}", CONTROL_KEY_SNAPSHOT, options->snapshot,
-        CONTROL_KEY_OFFSET, (json_int_t)options->image_off_bytes,
-        CONTROL_KEY_POLICY, load_policy_name(options->policy),
-        CONTROL_KEY_START_US, (json_int_t)options->start_us);
+    json_t *arguments =
+        json_pack("{s:s, s:I, s:s, s:I, s:I}", CONTROL_KEY_SNAPSHOT,
+                  options->snapshot, CONTROL_KEY_OFFSET,
+                  (json_int_t)options->image_off_bytes, CONTROL_KEY_POLICY,
+                  load_policy_name(options->policy), CONTROL_KEY_START_US,
+                  (json_int_t)options->start_us, CONTROL_KEY_MAX_RAM,
+                  (json_int_t)MIN(max_ram_bytes, (uint64_t)G_MAXINT64));
 
     g_assert(arguments);
     if (options->order) {
@@ -40,9 +43,10 @@ static json_t *load_arguments(const LoadOptions *options)
 }
 
 bool load_command_send(Rpc *control, const LoadOptions *options,
-                       int snapshot_fd, uint64_t *ret_id, GError **error)
+                       int snapshot_fd, uint64_t max_ram_bytes,
+                       uint64_t *ret_id, GError **error)
 {
-    json_t *arguments = load_arguments(options);
+    json_t *arguments = load_arguments(options, max_ram_bytes);
     json_t *names = json_array();
     uint64_t order_len;
     int order_fd = -1;

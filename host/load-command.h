@@ -50,6 +50,8 @@ typedef struct LoadOptions {
 
 /* Send the plugin its command, and with it the files: what is opened twice
  * could be two files.  An order is a hint: where it cannot be opened, the
- * plugin warns of it.  With policy full, only QEMU gets the snapshot. */
+ * plugin warns of it.  It refuses a snapshot with more RAM than max_ram_bytes
+ * by its headers.  With policy full, only QEMU gets the snapshot. */
 bool load_command_send(Rpc *control, const LoadOptions *options,
-                       int snapshot_fd, uint64_t *ret_id, GError **error);
+                       int snapshot_fd, uint64_t max_ram_bytes,
+                       uint64_t *ret_id, GError **error);

@@ -34,6 +34,11 @@ static const char other_ram_text[] =
     "vga.vram 4 KiB 0x0 0x400 0x400 0x7f0000100000 rw\n"
     "pc.rom 4 KiB 0x0 0x400 0x400 0x7f0000200000 ro\n";
 
+/* The same, but the first block has 65 GiB. */
+static const char large_ram_text[] =
+    "pc.ram 4 KiB 0x0 0x1040000000 0x1040000000 0x7e0000000000 rw\n"
+    "vga.vram 4 KiB 0x0 0x400 0x400 0x7f0000100000 rw\n";
+
 /* ready, device-state or loaded, resumed or paused */
 #define N_TOLD_MILESTONES 3
 
@@ -71,7 +76,9 @@ static json_t *human(const json_t *arguments)
     if (strcmp(line, "info ramblock") != 0) {
         return json_string("");
     }
-    return json_string(behaves("other-ram") ? other_ram_text : ram_text);
+    return json_string(behaves("other-ram") ? other_ram_text
+                       : behaves("large")   ? large_ram_text
+                                            : ram_text);
 }
 
 /* Whether what is to be loaded has come, and what it is. */
@@ -220,6 +227,12 @@ static json_t *answer_control(FakePeer *peer, const char *command,
     note("control", command, arguments);
     if (strcmp(command, CONTROL_CMD_ATTACH) == 0 && behaves("no-attach")) {
         *ret_refusal = "RAM block pc.ram is mapped from an ordinary file";
+        return NULL;
+    }
+    if (strcmp(command, CONTROL_CMD_LOAD) == 0 && behaves("large") &&
+        json_integer_value(json_object_get(arguments, CONTROL_KEY_MAX_RAM)) <
+            INT64_C(65) << 30) {
+        *ret_refusal = "it has more RAM than that";
         return NULL;
     }
     if (strcmp(command, CONTROL_CMD_LOAD) == 0 && behaves("bad-order")) {

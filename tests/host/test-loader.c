@@ -190,6 +190,7 @@ static void the_plugin_is_told_what_was_asked_for(void **state)
     fixture->options.start_us = 77;
     load_well(fixture, "");
     assert_told(fixture, "control load {\"descriptors\": [\"snapshot\"], "
+                         "\"max-ram\": 68719476736, "
                          "\"offset\": 0, \"order\": \"/vm.order\", "
                          "\"policy\": \"order\", \"record\": \"/new.order\", "
                          "\"record-for\": 2500, \"snapshot\": \"/");
@@ -334,6 +335,22 @@ a_snapshot_of_a_larger_machine_is_refused_by_its_headers(void **state)
                                            "has"));
     assert_told(fixture, "qmp quit");
     g_error_free(error);
+    close(fd);
+}
+
+/* The plugin is first told the limit for a machine that is not known yet. */
+static void a_large_snapshot_is_loaded_once_its_machine_is_known(void **state)
+{
+    Fixture *fixture = *state;
+    int fd = image_write_claiming((UINT64_C(65) << 30) / 4096);
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
+
+    fixture->options.snapshot = path;
+    fixture->options.given_snapshot = path;
+    assert_int_equal(load_well(fixture, "large"), 0);
+    assert_told(fixture, "\"max-ram\": 68719476736,");
+    assert_told(fixture, "\"max-ram\": 69793219584,");
+    assert_told(fixture, "qmp cont");
     close(fd);
 }
 
@@ -684,6 +701,7 @@ int main(void)
         TEST(a_device_state_that_fails_is_told_with_qemus_reason),
         TEST(a_file_that_is_no_snapshot_ends_qemu),
         TEST(a_snapshot_of_a_larger_machine_is_refused_by_its_headers),
+        TEST(a_large_snapshot_is_loaded_once_its_machine_is_known),
         TEST(with_policy_full_qemu_judges_what_we_do_not_understand),
         TEST(an_order_that_cannot_be_used_is_warned_of),
         TEST(qemu_gets_what_it_is_to_load_as_a_descriptor),

@@ -133,6 +133,73 @@ static void answers_nobody_wants_are_dropped(void **state)
     assert_int_equal(receive_number(client, send_echo(client, 3)), 3);
 }
 
+static int execute_echo(Client *client, int n)
+{
+    GError *error = NULL;
+    json_t *value = NULL;
+    int number;
+
+    rpc_execute(client->rpc, "echo", json_pack("{s:i}", "n", n), &value,
+                &error);
+    assert_no_error(error);
+    number = (int)json_integer_value(json_object_get(value, "n"));
+    json_decref(value);
+    return number;
+}
+
+static void ask_ahead(Client *client, int n)
+{
+    GError *error = NULL;
+
+    rpc_ask_ahead(client->rpc, "echo", json_pack("{s:i}", "n", n), &error);
+    assert_no_error(error);
+}
+
+static void assert_asked(const Client *client, const char *commands)
+{
+    g_autofree char *log = fake_peer_log(client->peer);
+
+    assert_string_equal(log, commands);
+}
+
+static void what_was_asked_ahead_is_not_asked_again(void **state)
+{
+    Client *client = *state;
+
+    ask_ahead(client, 1);
+    ask_ahead(client, 2);
+    assert_int_equal(execute_echo(client, 2), 2);
+    assert_int_equal(execute_echo(client, 3), 3);
+    assert_int_equal(execute_echo(client, 1), 1);
+    assert_asked(client, "echo echo echo");
+    /* It has been answered: the next one is a question of its own. */
+    assert_int_equal(execute_echo(client, 1), 1);
+    assert_asked(client, "echo echo echo echo");
+}
+
+static void what_was_asked_ahead_can_be_refused(void **state)
+{
+    Client *client = *state;
+    GError *error = NULL;
+
+    rpc_ask_ahead(client->rpc, "milk", NULL, &error);
+    assert_no_error(error);
+    assert_int_equal(execute_echo(client, 1), 1);
+    assert_false(rpc_execute(client->rpc, "milk", NULL, NULL, &error));
+    assert_util_error(error, UTIL_ERROR_REFUSED,
+                      "the kitchen refused milk: out of coffee");
+}
+
+static void what_was_asked_ahead_can_be_forgotten(void **state)
+{
+    Client *client = *state;
+
+    ask_ahead(client, 1);
+    rpc_forget_ahead(client->rpc);
+    assert_int_equal(execute_echo(client, 1), 1);
+    assert_asked(client, "echo echo");
+}
+
 static void commands_sent_ahead_are_answered_in_sequence(void **state)
 {
     Client *client = *state;
@@ -396,6 +463,9 @@ int main(void)
         cmocka_unit_test(qemus_process_is_who_has_sent_the_greeting),
         TEST(an_event_before_the_greeting_is_none),
         TEST(answers_nobody_wants_are_dropped),
+        TEST(what_was_asked_ahead_is_not_asked_again),
+        TEST(what_was_asked_ahead_can_be_refused),
+        TEST(what_was_asked_ahead_can_be_forgotten),
         TEST(commands_sent_ahead_are_answered_in_sequence),
         TEST(a_refusal_names_peer_command_and_reason),
         TEST(events_are_handed_over_while_waiting),

@@ -1,0 +1,132 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The rest, which waits for its gate.
+ */
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "plugin/pager/rest-gate.h"
+#include "tests/pager/pager-world.h"
+
+#define N_IN_ORDER 600 /* some of them in the file */
+#define HOUR_US    (UINT64_C(3600) * 1000 * 1000)
+
+/* The gate is the test's: the linker's --wrap puts it in place. */
+static _Atomic bool is_open;
+static _Atomic unsigned n_asked;
+
+bool __wrap_rest_gate_is_open(RestGate *gate, uint64_t now_us,
+                              uint64_t *ret_again_us);
+
+bool __wrap_rest_gate_is_open(RestGate *gate, uint64_t now_us,
+                              uint64_t *ret_again_us)
+{
+    (void)gate;
+    atomic_fetch_add(&n_asked, 1);
+    *ret_again_us = now_us + 1000;
+    return atomic_load(&is_open);
+}
+
+static World *closed_world(void)
+{
+    World *world = world_new(RAM_ANONYMOUS, 4);
+
+    atomic_store(&is_open, false);
+    atomic_store(&n_asked, 0);
+    world->rest_patience_us = HOUR_US;
+    return world;
+}
+
+static void start_with_order(World *world)
+{
+    PageOrder *order = world_order(world, 0, 100, N_IN_ORDER);
+
+    world_start(world, LOAD_POLICY_ORDER, order);
+    page_order_free(order);
+    world_attach(world);
+    world_await(world, LOAD_GOAL_HOT);
+}
+
+/* Until the gate has been asked so often. */
+static void await_asked(World *world, unsigned n)
+{
+    while (atomic_load(&n_asked) < n) {
+        assert_false(world_is_loaded(world));
+        sched_yield();
+    }
+}
+
+static void the_rest_waits_when_the_order_is_in(void **state)
+{
+    World *world = closed_world();
+    json_int_t n_in_order;
+
+    (void)state;
+    start_with_order(world);
+    n_in_order = world_n_placed(world);
+    assert_true(n_in_order > 0 && n_in_order <= N_IN_ORDER);
+    await_asked(world, 20);
+    assert_int_equal(world_n_placed(world), n_in_order);
+    atomic_store(&is_open, true);
+    world_await(world, LOAD_GOAL_ALL);
+    world_assert_all_right(world);
+    world_free(world);
+}
+
+static void a_page_that_the_guest_touches_does_not_wait(void **state)
+{
+    World *world = closed_world();
+    PageToucher toucher;
+
+    (void)state;
+    start_with_order(world);
+    for (uint64_t page = 2000; page < 2040; page++) {
+        world_begin_touch(world, &toucher, 1, page);
+        assert_true(world_end_touch(&toucher));
+    }
+    atomic_store(&is_open, true);
+    world_await(world, LOAD_GOAL_ALL);
+    world_assert_all_right(world);
+    world_free(world);
+}
+
+static void without_an_order_nothing_waits(void **state)
+{
+    World *world = closed_world();
+
+    (void)state;
+    world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
+    world_attach(world);
+    world_await(world, LOAD_GOAL_ALL);
+    world_assert_all_right(world);
+    world_free(world);
+}
+
+static void a_load_can_end_while_the_rest_waits(void **state)
+{
+    World *world = closed_world();
+
+    (void)state;
+    start_with_order(world);
+    await_asked(world, 1);
+    world_free(world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_rest_waits_when_the_order_is_in),
+        cmocka_unit_test(a_page_that_the_guest_touches_does_not_wait),
+        cmocka_unit_test(without_an_order_nothing_waits),
+        cmocka_unit_test(a_load_can_end_while_the_rest_waits),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
