@@ -339,11 +339,21 @@ static void make_room(Control *control)
     }
 }
 
+/* accept4() takes its descriptor before it waits: where there is none left, it
+ * fails although nobody is there for whom to make room. */
+static void await_client(const Control *control)
+{
+    struct pollfd listener = {.fd = control->listener, .events = POLLIN};
+
+    (void)poll(&listener, 1, -1);
+}
+
 static void *listener_thread(void *opaque)
 {
     Control *control = opaque;
 
     for (;;) {
+        await_client(control);
         int fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC);
 
         if (fd >= 0) {

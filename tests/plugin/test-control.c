@@ -793,8 +793,8 @@ static void clients_are_served_where_no_descriptors_are_left(void **state)
         clients[i] =
             line_client_new(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     }
-    /* The first may get what accept() has set aside, the next one what there is
-     * in reserve, and for a further one, the first has to go. */
+    /* The first gets what there is in reserve, and for a further one, the
+     * first has to go. */
     for (size_t i = 0; i < G_N_ELEMENTS(clients); i++) {
         take_all_descriptors(taken);
         assert_true(connect_socket(clients[i]->fd, getpid()));
