@@ -43,6 +43,29 @@ bool load_policy_from_name(const char *name, LoadPolicy *ret_policy)
     return true;
 }
 
+static const char *const load_rest_names[] = {
+    [LOAD_REST_EAGER] = "eager",
+    [LOAD_REST_IDLE] = "idle",
+    [LOAD_REST_DEMAND] = "demand",
+};
+
+const char *load_rest_name(LoadRest rest)
+{
+    return load_rest_names[rest];
+}
+
+bool load_rest_from_name(const char *name, LoadRest *ret_rest)
+{
+    size_t index;
+
+    if (!find_name(load_rest_names, G_N_ELEMENTS(load_rest_names), name,
+                   &index)) {
+        return false;
+    }
+    *ret_rest = (LoadRest)index;
+    return true;
+}
+
 static const char *const load_goal_names[] = {
     [LOAD_GOAL_HOT] = "hot",
     [LOAD_GOAL_ALL] = "all",

@@ -32,6 +32,15 @@ typedef enum {
     N_LOAD_POLICIES,
 } LoadPolicy;
 
+/* When what nobody waits for is loaded: with an order, all else. */
+typedef enum {
+    LOAD_REST_EAGER,  /* at once */
+    LOAD_REST_IDLE,   /* while the guest leaves processors free, for a time;
+                         then at once */
+    LOAD_REST_DEMAND, /* only what is touched */
+    N_LOAD_RESTS,
+} LoadRest;
+
 /* What can be waited for. */
 typedef enum {
     LOAD_GOAL_HOT,      /* the order's pages are in */
@@ -68,6 +77,8 @@ typedef enum {
  * statistics.  from_name: false where nothing has that name (also NULL). */
 const char *load_policy_name(LoadPolicy policy);
 bool load_policy_from_name(const char *name, LoadPolicy *ret_policy);
+const char *load_rest_name(LoadRest rest);
+bool load_rest_from_name(const char *name, LoadRest *ret_rest);
 const char *load_goal_name(LoadGoal goal);
 bool load_goal_from_name(const char *name, LoadGoal *ret_goal);
 const char *load_state_name(LoadState state);
@@ -104,6 +115,8 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
 #define CONTROL_KEY_PAGES             "pages"
 #define CONTROL_KEY_PAGE_SIZE         "page-size"
 #define CONTROL_KEY_POLICY            "policy"
+#define CONTROL_KEY_REST              "rest"
+#define CONTROL_KEY_REST_RATE         "rest-rate"
 #define CONTROL_KEY_RECORD            "record"
 #define CONTROL_KEY_RECORD_FOR        "record-for"
 #define CONTROL_KEY_SECONDS           "seconds"
@@ -154,6 +167,10 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
  *                refused by its headers (optional)
  *   order        path, absolute (optional)
  *   policy       "order", "sequential", "demand" or "full"
+ *   rest         with an order, when all else is loaded: "idle" (optional,
+ *                this), "eager" or "demand"
+ *   rest-rate    how much of the rest may be read, in bytes a second
+ *                (optional; no limit)
  *   record       path, absolute: write the order of first touches there
  *                (optional; prefetching is held off while recording)
  *   record-for   milliseconds (optional, 10000)

@@ -28,6 +28,7 @@ typedef struct Given {
     const char *snapshot;
     const char *order;
     const char *policy;
+    const char *rest;
     const char *stats;
     const char *record;
     const char *learn;
@@ -45,6 +46,9 @@ static bool parse(const json_t *arguments, const Descriptors *descriptors,
         {CONTROL_KEY_MAX_RAM, ARGUMENT_COUNT, false, &request->max_ram_bytes},
         {CONTROL_KEY_ORDER, ARGUMENT_STRING, false, &given->order},
         {CONTROL_KEY_POLICY, ARGUMENT_STRING, false, &given->policy},
+        {CONTROL_KEY_REST, ARGUMENT_STRING, false, &given->rest},
+        {CONTROL_KEY_REST_RATE, ARGUMENT_COUNT, false,
+         &request->rest_bytes_per_s},
         {CONTROL_KEY_RECORD, ARGUMENT_STRING, false, &given->record},
         {CONTROL_KEY_RECORD_FOR, ARGUMENT_MS, false, &request->record_ms},
         {CONTROL_KEY_LEARN, ARGUMENT_STRING, false, &given->learn},
@@ -66,6 +70,12 @@ static bool check(const Given *given, LoadRequest *request, GError **error)
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
                     "no policy is called %s: order, sequential, demand, full",
                     given->policy);
+        return false;
+    }
+    if (given->rest && !load_rest_from_name(given->rest, &request->rest)) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                    "the rest cannot be loaded %s: idle, eager, demand",
+                    given->rest);
         return false;
     }
     if (given->learn && given->record) {
@@ -124,6 +134,7 @@ LoadRequest *load_request_new(const json_t *arguments,
 
     request->max_ram_bytes = UINT64_MAX;
     request->policy = LOAD_POLICY_ORDER;
+    request->rest = LOAD_REST_IDLE;
     request->record_ms = DEFAULT_RECORD_MS;
     request->learn_ms = DEFAULT_RECORD_MS;
     request->start_us = monotonic_us();

@@ -20,7 +20,9 @@
 typedef struct LoadRequest {
     ByteSource *snapshot;
     uint64_t offset;
-    uint64_t max_ram_bytes; /* an image of more is refused */
+    LoadRest rest;
+    uint64_t rest_bytes_per_s; /* 0: no limit */
+    uint64_t max_ram_bytes;    /* an image of more is refused */
     LoadPolicy policy;
     ByteSource *order;   /* NULL: none … */
     GError *order_error; /* … or it cannot be opened, for this reason */

@@ -322,6 +322,20 @@ static void clear_hosts(Pager *pager)
     }
 }
 
+static void make_rest_gate_locked(Pager *pager, const uint32_t *thread_ids,
+                                  size_t n_threads)
+{
+    const PagerConfig *config = &pager->config;
+    /* Without an order the rest is all that is ahead of the guest. */
+    bool waits = pager->stage == STAGE_ORDER && config->rest == LOAD_REST_IDLE;
+
+    if (waits || config->rest_bytes_per_s > 0) {
+        pager->rest_gate = rest_gate_new(
+            thread_ids, n_threads, config->n_processors,
+            waits ? config->rest_patience_us : 0, config->rest_bytes_per_s);
+    }
+}
+
 bool pager_attach(Pager *pager, const PagerRange *ranges, size_t n_ranges,
                   const uint32_t *thread_ids, size_t n_threads, GError **error)
 {
@@ -348,12 +362,7 @@ bool pager_attach(Pager *pager, const PagerRange *ranges, size_t n_ranges,
     }
     pthread_mutex_lock(&pager->lock);
     pager->attached = true;
-    /* Without an order the rest is all that is ahead of the guest. */
-    if (pager->stage == STAGE_ORDER && pager->config.rest_patience_us > 0) {
-        pager->rest_gate =
-            rest_gate_new(thread_ids, n_threads, pager->config.n_processors,
-                          pager->config.rest_patience_us);
-    }
+    make_rest_gate_locked(pager, thread_ids, n_threads);
     pager->observe_until_us = monotonic_us() + pager->config.observe.for_us;
     pager_forget_unattached_locked(pager);
     pthread_cond_broadcast(&pager->changed);

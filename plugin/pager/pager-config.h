@@ -76,9 +76,9 @@ typedef struct PagerConfig {
     PagerObserve observe;
     uint64_t max_staged_bytes; /* read ahead of pager_attach() */
     uint64_t slow_read_us;     /* 0: do not watch */
-    uint64_t rest_patience_us; /* for how long the rest waits for processors
-                                  that the guest leaves free, where there is
-                                  an order; 0: it waits for nothing */
+    LoadRest rest;             /* where there is an order */
+    uint64_t rest_patience_us; /* for how long at most LOAD_REST_IDLE waits */
+    uint64_t rest_bytes_per_s; /* what may be read of the rest; 0: no limit */
     unsigned n_processors;     /* what there are; 0: ask the kernel */
     unsigned n_fault_threads;  /* each at least 1 */
     unsigned n_eager_threads;

@@ -98,7 +98,9 @@ static void end_stage_locked(Pager *pager)
         return;
     }
     if (pager->stage == STAGE_ORDER) {
-        enter_stage_locked(pager, STAGE_REST);
+        enter_stage_locked(pager, pager->config.rest == LOAD_REST_DEMAND
+                                      ? STAGE_DRAIN
+                                      : STAGE_REST);
     } else if (pager->stage == STAGE_REST) {
         enter_stage_locked(pager, STAGE_DRAIN);
     }
@@ -209,6 +211,18 @@ static void load_piece(EagerThread *self, const Job *job, Piece *piece)
     }
 }
 
+/* It is about to be read. */
+static void note_rest(Pager *pager, const PageSpan *span)
+{
+    uint64_t n_bytes = span->n_pages * pager->blocks[span->block].unit_bytes;
+
+    pthread_mutex_lock(&pager->lock);
+    if (pager->rest_gate) {
+        rest_gate_note_read(pager->rest_gate, monotonic_us(), n_bytes);
+    }
+    pthread_mutex_unlock(&pager->lock);
+}
+
 static void run_plan(EagerThread *self, const Job *job)
 {
     Pager *pager = self->pager;
@@ -225,6 +239,7 @@ static void run_plan(EagerThread *self, const Job *job)
     } else if (answer == PLAN_SPAN) {
         if (job->stage == STAGE_REST) {
             give_way(self);
+            note_rest(pager, &span);
         }
         piece = piece_of(pager, job, span.block, span.n_pages);
         if (piece &&

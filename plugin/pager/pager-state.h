@@ -126,8 +126,9 @@ typedef enum {
 } ObservationState;
 
 struct Pager {
-    PagerConfig config; /* constant, but max_staged_bytes: under lock */
-    size_t n_blocks;    /* constant: the source's */
+    PagerConfig
+        config;      /* constant, but max_staged_bytes and rest: under lock */
+    size_t n_blocks; /* constant: the source's */
     PagerBlock *blocks; /* one for each of the source's; constant but for
                            the bits and what pager_attach() sets */
     PagerBlock **attached_blocks; /* by address; set by pager_attach() before

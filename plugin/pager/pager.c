@@ -250,6 +250,8 @@ void pager_load_rest(Pager *pager)
 {
     pager_observe_end(pager);
     pthread_mutex_lock(&pager->lock);
+    pager->config.rest = LOAD_REST_EAGER;
+    g_clear_pointer(&pager->rest_gate, rest_gate_free);
     if (pager->stage == STAGE_DRAIN) {
         pager->stage = STAGE_REST;
         pager->plan_is_out = false;

@@ -23,6 +23,8 @@ struct RestGate {
     size_t n_clocks;
     unsigned n_processors;
     uint64_t patience_us;
+    uint64_t max_bytes_per_s; /* 0: no limit */
+    uint64_t next_read_us;    /* … by which nothing is read before this */
     bool is_open;
     uint64_t begin_us;  /* when it was asked first; 0: not yet */
     uint64_t window_us; /* when the window began … */
@@ -50,7 +52,8 @@ static unsigned count_processors(void)
 }
 
 RestGate *rest_gate_new(const uint32_t *thread_ids, size_t n_threads,
-                        unsigned n_processors, uint64_t patience_us)
+                        unsigned n_processors, uint64_t patience_us,
+                        uint64_t max_bytes_per_s)
 {
     RestGate *gate = g_new0(RestGate, 1);
 
@@ -61,6 +64,7 @@ RestGate *rest_gate_new(const uint32_t *thread_ids, size_t n_threads,
     }
     gate->n_processors = n_processors > 0 ? n_processors : count_processors();
     gate->patience_us = patience_us;
+    gate->max_bytes_per_s = max_bytes_per_s;
     return gate;
 }
 
@@ -103,7 +107,9 @@ static void begin_window(RestGate *gate, uint64_t now_us, uint64_t now_ns)
     gate->used_ns = now_ns;
 }
 
-bool rest_gate_is_open(RestGate *gate, uint64_t now_us, uint64_t *ret_again_us)
+/* Whether the guest leaves room. */
+static bool guest_permits(RestGate *gate, uint64_t now_us,
+                          uint64_t *ret_again_us)
 {
     if (gate->begin_us == 0) {
         gate->begin_us = now_us;
@@ -122,4 +128,24 @@ bool rest_gate_is_open(RestGate *gate, uint64_t now_us, uint64_t *ret_again_us)
     }
     *ret_again_us = gate->window_us + WINDOW_US;
     return gate->is_open;
+}
+
+bool rest_gate_is_open(RestGate *gate, uint64_t now_us, uint64_t *ret_again_us)
+{
+    if (!guest_permits(gate, now_us, ret_again_us)) {
+        return false;
+    }
+    if (now_us < gate->next_read_us) {
+        *ret_again_us = gate->next_read_us;
+        return false;
+    }
+    return true;
+}
+
+void rest_gate_note_read(RestGate *gate, uint64_t now_us, uint64_t n_bytes)
+{
+    if (gate->max_bytes_per_s > 0) {
+        gate->next_read_us = MAX(gate->next_read_us, now_us) +
+                             n_bytes * 1000000 / gate->max_bytes_per_s;
+    }
 }

@@ -7,6 +7,8 @@
  * the guest, and pages that are being placed are held.)
  *
  * Not for ever: a guest that never rests gets the rest as well, after a time.
+ *
+ * And where only so much may be read in a second, not before its time.
  */
 #pragma once
 
@@ -18,10 +20,11 @@ typedef struct RestGate RestGate;
 
 /* A gate, closed.  thread_ids: the vCPUs', threads of this process.
  * n_processors: what the process may use; 0: ask the kernel.  patience_us: for
- * how long it stays closed at the most, from the first rest_gate_is_open() on;
- * 0: it is never closed. */
+ * how long it stays closed for the guest at the most, from the first
+ * rest_gate_is_open() on.  max_bytes_per_s: what may be read; 0: no limit. */
 RestGate *rest_gate_new(const uint32_t *thread_ids, size_t n_threads,
-                        unsigned n_processors, uint64_t patience_us);
+                        unsigned n_processors, uint64_t patience_us,
+                        uint64_t max_bytes_per_s);
 
 /* NULL is fine. */
 void rest_gate_free(RestGate *gate);
@@ -29,3 +32,6 @@ void rest_gate_free(RestGate *gate);
 /* For one thread at a time.  now_us: CLOCK_MONOTONIC.  False: ask again at
  * *ret_again_us. */
 bool rest_gate_is_open(RestGate *gate, uint64_t now_us, uint64_t *ret_again_us);
+
+/* So much is read now. */
+void rest_gate_note_read(RestGate *gate, uint64_t now_us, uint64_t n_bytes);

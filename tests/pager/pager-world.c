@@ -158,6 +158,7 @@ void world_start(World *world, LoadPolicy policy, const PageOrder *order)
         .stats = world->stats,
         .observe = world->observe,
         .slow_read_us = world->slow_read_us,
+        .rest = world->rest,
         .rest_patience_us = world->rest_patience_us,
         .max_staged_bytes = UINT64_C(1) << 20,
         .n_fault_threads = 3,

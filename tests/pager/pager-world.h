@@ -26,6 +26,7 @@ typedef struct World {
     LoadStats *stats;
     PagerObserve observe;
     uint64_t slow_read_us; /* 0: reads are not watched */
+    LoadRest rest;
     uint64_t rest_patience_us;
     Pager *pager;
     uint8_t *memory[WORLD_N_BLOCKS];

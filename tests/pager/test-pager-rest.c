@@ -40,6 +40,7 @@ static World *closed_world(void)
 
     atomic_store(&is_open, false);
     atomic_store(&n_asked, 0);
+    world->rest = LOAD_REST_IDLE;
     world->rest_patience_us = HOUR_US;
     return world;
 }
@@ -109,6 +110,38 @@ static void without_an_order_nothing_waits(void **state)
     world_free(world);
 }
 
+static void a_rest_that_is_asked_for_waits_no_longer(void **state)
+{
+    World *world = closed_world();
+
+    (void)state;
+    start_with_order(world);
+    pager_load_rest(world->pager);
+    world_await(world, LOAD_GOAL_ALL);
+    world_assert_all_right(world);
+    world_free(world);
+}
+
+static void
+a_rest_on_demand_is_what_is_touched_until_it_is_asked_for(void **state)
+{
+    World *world = closed_world();
+    PageToucher toucher;
+    json_int_t n_in_order;
+
+    (void)state;
+    world->rest = LOAD_REST_DEMAND;
+    start_with_order(world);
+    n_in_order = world_n_placed(world);
+    world_begin_touch(world, &toucher, 1, 2001);
+    assert_true(world_end_touch(&toucher));
+    assert_true(world_n_placed(world) <= n_in_order + 1);
+    pager_load_rest(world->pager);
+    world_await(world, LOAD_GOAL_ALL);
+    world_assert_all_right(world);
+    world_free(world);
+}
+
 static void a_load_can_end_while_the_rest_waits(void **state)
 {
     World *world = closed_world();
@@ -125,6 +158,9 @@ int main(void)
         cmocka_unit_test(the_rest_waits_when_the_order_is_in),
         cmocka_unit_test(a_page_that_the_guest_touches_does_not_wait),
         cmocka_unit_test(without_an_order_nothing_waits),
+        cmocka_unit_test(a_rest_that_is_asked_for_waits_no_longer),
+        cmocka_unit_test(
+            a_rest_on_demand_is_what_is_touched_until_it_is_asked_for),
         cmocka_unit_test(a_load_can_end_while_the_rest_waits),
     };
 

@@ -49,7 +49,7 @@ static RestGate *gate_of(size_t n_vcpus, unsigned n_processors,
 {
     static const uint32_t thread_ids[] = {11, 12, 13, 14};
 
-    return rest_gate_new(thread_ids, n_vcpus, n_processors, patience_us);
+    return rest_gate_new(thread_ids, n_vcpus, n_processors, patience_us, 0);
 }
 
 /* Whether the gate is open after a window in which each vCPU has used so many
@@ -159,7 +159,7 @@ static uint64_t own_time_us(void)
 static void a_threads_own_time_is_what_counts(void **state)
 {
     uint32_t self = (uint32_t)gettid();
-    RestGate *gate = rest_gate_new(&self, 1, 1, HOUR_US);
+    RestGate *gate = rest_gate_new(&self, 1, 1, HOUR_US, 0);
     uint64_t again_us = 0;
     uint64_t begin_us;
 
@@ -174,6 +174,26 @@ static void a_threads_own_time_is_what_counts(void **state)
     rest_gate_free(gate);
 }
 
+static void
+a_limited_gate_opens_when_what_was_read_has_had_its_time(void **state)
+{
+    RestGate *gate = rest_gate_new(NULL, 0, 1, 0, 1000000);
+    uint64_t again_us = 0;
+
+    (void)state;
+    assert_true(rest_gate_is_open(gate, 100, &again_us));
+    rest_gate_note_read(gate, 100, 5000);
+    rest_gate_note_read(gate, 100, 2000);
+    assert_false(rest_gate_is_open(gate, 100, &again_us));
+    assert_int_equal(again_us, 7100);
+    assert_false(rest_gate_is_open(gate, 7099, &again_us));
+    assert_true(rest_gate_is_open(gate, 7100, &again_us));
+    /* What was not read meanwhile is not made up for. */
+    rest_gate_note_read(gate, 9000, 1000);
+    assert_false(rest_gate_is_open(gate, 9999, &again_us));
+    rest_gate_free(gate);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, set_up)
 
 int main(void)
@@ -185,6 +205,7 @@ int main(void)
         TEST(a_single_processor_is_enough_for_a_guest_that_rests),
         TEST(a_guest_that_never_rests_has_waited_long_enough_in_the_end),
         TEST(a_vcpu_that_has_gone_uses_nothing),
+        TEST(a_limited_gate_opens_when_what_was_read_has_had_its_time),
         TEST(a_threads_own_time_is_what_counts),
     };
 
