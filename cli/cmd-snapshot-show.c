@@ -38,7 +38,7 @@ static void print_disks(const Manifest *manifest)
             &g_array_index(manifest->disks, ManifestDisk, i);
 
         printf("disk       %s, %s, %s, %s\n",
-               disk->device ? disk->device : disk->node, disk->file,
+               manifest_disk_name(disk), disk->file,
                disk->format, manifest_handling_name(disk->handling));
     }
 }

@@ -154,24 +154,36 @@ static bool query_accelerator(Manifest *manifest, Rpc *qmp, GError **error)
 
 /* ---- disks ---- */
 
-/* Which argument named the disk: one that names a file of its chain, where
- * QEMU may have begun with any of them. */
+/* Whether one of the options names the file at path. */
+static bool find_named(ManifestDisk *to, const char *path,
+                       const GArray *options, const char *directory)
+{
+    for (guint i = 0; i < options->len && !to->has_argument; i++) {
+        const QemuOption *option = &g_array_index(options, QemuOption, i);
+        g_autofree char *file = qemu_command_disk_file(option);
+        g_autofree char *named =
+            file ? g_canonicalize_filename(file, directory) : NULL;
+
+        if (g_strcmp0(named, path) == 0) {
+            to->has_argument = true;
+            to->argument = option->argument;
+            to->given_file = g_steal_pointer(&file);
+        }
+    }
+    return to->has_argument;
+}
+
+/* Which argument named the disk: QEMU may have begun with any file of its
+ * chain.  The uppermost counts: one further below may be another disk's, too.
+ */
 static void find_argument(ManifestDisk *to, const Disk *disk,
                           const Manifest *manifest)
 {
     g_autoptr(GArray) options = qemu_command_options(manifest->qemu_arguments);
 
-    for (guint i = 0; i < options->len && !to->has_argument; i++) {
-        const QemuOption *option = &g_array_index(options, QemuOption, i);
-        g_autofree char *file = qemu_command_disk_file(option);
-        g_autofree char *path =
-            file ? g_canonicalize_filename(file, manifest->qemu_directory)
-                 : NULL;
-
-        if (path && g_strv_contains((const char *const *)disk->chain, path)) {
-            to->has_argument = true;
-            to->argument = option->argument;
-            to->given_file = g_steal_pointer(&file);
+    for (size_t i = 0; disk->chain[i]; i++) {
+        if (find_named(to, disk->chain[i], options, manifest->qemu_directory)) {
+            return;
         }
     }
 }

@@ -68,6 +68,18 @@ GArray *qemu_command_options(char *const *argv)
     return options;
 }
 
+const QemuOption *qemu_command_find(const GArray *options, size_t argument)
+{
+    for (guint i = 0; i < options->len; i++) {
+        const QemuOption *option = &g_array_index(options, QemuOption, i);
+
+        if (option->argument == argument && option->value) {
+            return option;
+        }
+    }
+    return NULL;
+}
+
 /* ---- disks ---- */
 
 char *qemu_command_disk_file(const QemuOption *option)
@@ -291,16 +303,26 @@ static bool is_border(char c, const char *value)
            !(g_ascii_isalnum(c) || strchr("/._-", c));
 }
 
+/* Of a rule "hostfwd=tcp:ADDRESS:2222-:22", the port of the host. */
+static const char *find_forwarded(const char *text, const char *value)
+{
+    g_autofree char *in_rule = g_strdup_printf(":%s-", value);
+    const char *found = strstr(text, in_rule);
+
+    return found ? found + 1 : NULL;
+}
+
 /* Where text names value, and not just something that has it in it. */
 static const char *find_value(const char *text, const char *value)
 {
+    const char *forwarded = find_forwarded(text, value);
     const char *found = strstr(text, value);
 
     while (found && ((found > text && !is_border(found[-1], value)) ||
                      !is_border(found[strlen(value)], value))) {
         found = strstr(found + 1, value);
     }
-    return found;
+    return forwarded ? forwarded : found;
 }
 
 static char *replace_at(const char *text, const char *at, size_t len,

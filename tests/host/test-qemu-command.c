@@ -142,6 +142,14 @@ static void a_value_is_replaced_where_it_is_named(void **state)
                 "{\"filename\": \"/c\"}");
 }
 
+static void a_forwarded_port_is_the_hosts(void **state)
+{
+    assert_text(qemu_command_replace("user,id=53,hostfwd=tcp::54-:53,"
+                                     "hostfwd=udp::53-:53",
+                                     "53", "1053"),
+                "user,id=53,hostfwd=tcp::54-:53,hostfwd=udp::1053-:53");
+}
+
 static void a_part_of_something_longer_is_not_replaced(void **state)
 {
     assert_text(qemu_command_replace("file=/a/disk,x=/disk", "/disk", "/c"),
@@ -160,6 +168,7 @@ int main(void)
         cmocka_unit_test(the_file_of_a_disk_is_found_in_every_form),
         cmocka_unit_test(what_two_machines_cannot_share_is_found),
         cmocka_unit_test(a_value_is_replaced_where_it_is_named),
+        cmocka_unit_test(a_forwarded_port_is_the_hosts),
         cmocka_unit_test(a_part_of_something_longer_is_not_replaced),
     };
 
