@@ -145,6 +145,12 @@ static char *new_tag(void)
                            g_date_time_get_microsecond(now) / 1000);
 }
 
+bool saved_machine_is_overlay(const char *name)
+{
+    return g_regex_match_simple("\\.[0-9]{6}-[0-9]{6}-[0-9]{3}\\.qcow2$", name,
+                                0, 0);
+}
+
 bool saved_machine_freeze(SavedMachine *machine, GError **error)
 {
     g_autofree char *tag = new_tag();
