@@ -11,6 +11,7 @@
 #include <glib.h>
 
 #include "formats/control-protocol.h"
+#include "formats/manifest.h"
 #include "host/progress.h"
 #include "host/rpc.h"
 
@@ -36,6 +37,7 @@ typedef struct LoadOptions {
 
     /* Either a QEMU that we start … */
     const char *plugin;
+    const Manifest *manifest; /* of the snapshot; or NULL */
     char **qemu_argv;
     /* … or one that listens on this QMP socket. */
     const char *qmp_path;

@@ -7,8 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <gio/gio.h>
-
 #include "host/disk-argument.h"
 #include "host/host-resource.h"
 #include "host/image-state.h"
@@ -104,22 +102,26 @@ static char *find_qemu_img(const Manifest *manifest, GError **error)
     return found;
 }
 
+/* Not by GSubprocess, which starts a thread: none may be there before QEMU's
+ * launcher. */
 static bool run_qemu_img(const char *qemu_img, const ManifestDisk *disk,
                          const char *overlay, GError **error)
 {
+    const char *const argv[] = {
+        qemu_img,   "create", "-q",
+        "-f",       "qcow2",  "-b",
+        disk->file, "-F",     disk_argument_format(disk),
+        overlay,    NULL};
     g_autofree char *err = NULL;
-    g_autoptr(GSubprocess) process = g_subprocess_new(
-        G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_PIPE,
-        error, qemu_img, "create", "-q", "-f", "qcow2", "-b", disk->file, "-F",
-        disk_argument_format(disk), overlay, NULL);
+    int wait_status;
 
-    if (!process || !g_subprocess_communicate_utf8(process, NULL, NULL, NULL,
-                                                   &err, error)) {
+    if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_STDOUT_TO_DEV_NULL,
+                      NULL, NULL, NULL, &err, &wait_status, error)) {
         return false;
     }
-    if (!g_subprocess_get_successful(process)) {
+    if (wait_status != 0) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED, "%s",
-                    err && err[0] ? g_strchomp(err) : "qemu-img failed");
+                    err[0] ? g_strchomp(err) : "qemu-img failed");
         return false;
     }
     return true;
