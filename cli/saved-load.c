@@ -15,15 +15,16 @@ void saved_load_clear(SavedLoad *load, bool was_loaded)
     g_free(load->keep_disks);
 }
 
-/* With QEMU's command line the manifest only tells what differs. */
-static bool open_beside(SavedLoad *load, const char *path, GError **error)
+bool saved_load_open_beside(SavedLoad *load, const char *snapshot,
+                            GError **error)
 {
+    g_autofree char *path = manifest_path(snapshot);
     g_autoptr(GError) local = NULL;
 
     if (load->sets || load->keep_disks) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
                     "--set and --keep-disks are for a load that takes QEMU's "
-                    "arguments from the manifest, without \"--\"");
+                    "arguments from the manifest, without \"--\" and --qmp");
         return false;
     }
     if (g_file_test(path, G_FILE_TEST_EXISTS)) {
@@ -42,7 +43,7 @@ bool saved_load_open(SavedLoad *load, const char *snapshot, char *const *argv,
 
     if (argv) {
         return qemu_args_check_given(argv, error) &&
-               open_beside(load, path, error);
+               saved_load_open_beside(load, snapshot, error);
     }
     if (!g_file_test(path, G_FILE_TEST_EXISTS)) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
@@ -80,6 +81,7 @@ bool saved_load_prepare(SavedLoad *load, LoadOptions *options, GError **error)
         return false;
     }
     options->qemu_argv = saved_command_argv(load->command);
+    options->argv_is_saved = true;
     saved_command_enter(load->command);
     return true;
 }

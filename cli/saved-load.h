@@ -39,6 +39,10 @@ void saved_load_clear(SavedLoad *load, bool was_loaded);
 bool saved_load_open(SavedLoad *load, const char *snapshot, char *const *argv,
                      GError **error);
 
+/* The same for a QEMU that runs already: what differs is told. */
+bool saved_load_open_beside(SavedLoad *load, const char *snapshot,
+                            GError **error);
+
 /* The path of the order that the manifest names, for g_free(); NULL: none. */
 char *saved_load_order(const SavedLoad *load, const char *snapshot);
 

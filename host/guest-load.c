@@ -13,6 +13,7 @@
 #include "formats/run-state.h"
 #include "host/incoming.h"
 #include "host/machine-check.h"
+#include "host/machine-difference.h"
 #include "host/machine-watch.h"
 #include "host/page-wait.h"
 #include "host/qemu-args.h"
@@ -42,9 +43,10 @@ struct GuestLoad {
     RamImage *snapshot; /* NULL: policy full, and only QEMU may understand it */
     RunState run_state; /* the saved one; its name is empty: not known */
     GArray *blocks;
-    MachineWatch *watch; /* or NULL */
-    bool begun;          /* the plugin has taken the load */
-    bool loaded;         /* all of it */
+    GPtrArray *differences; /* from the machine that was saved, as texts */
+    MachineWatch *watch;    /* or NULL */
+    bool begun;             /* the plugin has taken the load */
+    bool loaded;            /* all of it */
 };
 
 static void say(const GuestLoad *load, const char *format, ...)
@@ -110,6 +112,7 @@ GuestLoad *guest_load_new(const LoadOptions *options, GError **error)
     load->options = options;
     load->full = options->policy == LOAD_POLICY_FULL;
     load->snapshot_fd = -1;
+    load->differences = g_ptr_array_new_with_free_func(g_free);
     return open_snapshot(load, error) ? g_steal_pointer(&load) : NULL;
 }
 
@@ -122,6 +125,7 @@ void guest_load_free(GuestLoad *load)
     read_errors_free(load->read_errors);
     ram_image_free(load->snapshot);
     g_clear_pointer(&load->blocks, g_array_unref);
+    g_ptr_array_unref(load->differences);
     if (load->snapshot_fd >= 0) {
         close(load->snapshot_fd);
     }
@@ -292,7 +296,10 @@ static bool check_machine(GuestLoad *load, GError **error)
     if (!look_at_ram(load, error)) {
         return is_forgiven(load, error);
     }
-    ok = machine_check_blocks(load->snapshot, load->blocks,
+    ok = machine_difference_tell(load->options, load->snapshot->identity,
+                                 machine_qmp(load->machine), load->differences,
+                                 error) &&
+         machine_check_blocks(load->snapshot, load->blocks,
                               load->options->policy, warnings, error) &&
          (load->full || check_devices(load, warnings, error));
     for (guint i = 0; i < warnings->len; i++) {
@@ -360,6 +367,7 @@ static bool load_incoming(const GuestLoad *load, Incoming *incoming,
     rpc_forget_ahead(machine_qmp(load->machine));
     if (!ok) {
         g_prefix_error(error, "%s: ", load->options->given_snapshot);
+        machine_difference_explain(load->differences, error);
     }
     return ok;
 }

@@ -39,6 +39,7 @@ typedef struct LoadOptions {
     const char *plugin;
     const Manifest *manifest; /* of the snapshot; or NULL */
     char **qemu_argv;
+    bool argv_is_saved; /* it comes from the manifest */
     /* … or one that listens on this QMP socket. */
     const char *qmp_path;
     int interrupt_fd; /* readable when we are asked to end */

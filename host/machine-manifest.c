@@ -244,6 +244,13 @@ static char *now_as_text(void)
     return g_date_time_format(now, "%Y-%m-%dT%H:%M:%SZ");
 }
 
+bool machine_manifest_ask(Manifest *manifest, Rpc *qmp, GError **error)
+{
+    return query_machine_type(manifest, qmp, error) &&
+           query_cpus(manifest, qmp, error) &&
+           query_accelerator(manifest, qmp, error);
+}
+
 Manifest *machine_manifest_collect(Rpc *qmp, pid_t pid, GError **error)
 {
     g_autoptr(Manifest) manifest = manifest_new();
@@ -251,9 +258,7 @@ Manifest *machine_manifest_collect(Rpc *qmp, pid_t pid, GError **error)
     manifest->created = now_as_text();
     if (!collect_process(manifest, pid, error) ||
         !query_version(manifest, qmp, error) ||
-        !query_machine_type(manifest, qmp, error) ||
-        !query_cpus(manifest, qmp, error) ||
-        !query_accelerator(manifest, qmp, error)) {
+        !machine_manifest_ask(manifest, qmp, error)) {
         return NULL;
     }
     g_array_unref(manifest->resources);
