@@ -579,3 +579,13 @@ bool guest_load_was_answered(const GuestLoad *load)
 {
     return load->ready_us != 0;
 }
+
+bool guest_load_plugin_answered(const GuestLoad *load)
+{
+    g_autoptr(GError) error = NULL;
+
+    return load->begun ||
+           rpc_receive(machine_control(load->machine), load->load_id, NULL,
+                       &error) ||
+           g_error_matches(error, UTIL_ERROR, UTIL_ERROR_REFUSED);
+}

@@ -122,15 +122,16 @@ static void parse_vnc(const char *text, const char *display,
     listening->port = g_strdup_printf("%d", VNC_FIRST_PORT + atoi(display));
 }
 
+/* port: as option has it; name: what it is to be instead. */
 static void parse_listening(const QemuOption *option, const char *port,
-                            Listening *listening)
+                            const char *name, Listening *listening)
 {
     listening->type = SOCK_STREAM;
-    listening->port = g_strdup(port);
+    listening->port = g_strdup(name);
     if (is_network(option)) {
         parse_network(option->value, port, listening);
     } else if (strcmp(option->name, "vnc") == 0) {
-        parse_vnc(option->value, port, listening);
+        parse_vnc(option->value, name, listening);
     } else if (strcmp(option->name, "chardev") == 0) {
         listening->address = qemu_values_get(option->value, "host");
     } else {
@@ -181,15 +182,16 @@ static bool all_are_taken(const Listening *listening)
     return is_taken && !is_free;
 }
 
-static bool port_is_taken(const QemuOption *option, const char *port)
+static bool port_is_taken(const QemuOption *option, const char *port,
+                          const char *name)
 {
     g_auto(Listening) listening = {0};
 
     /* "to=" has QEMU look for a free one from there on. */
-    if (port[strspn(port, "0123456789")] || strstr(option->value, "to=")) {
+    if (name[strspn(name, "0123456789")] || strstr(option->value, "to=")) {
         return false;
     }
-    parse_listening(option, port, &listening);
+    parse_listening(option, port, name, &listening);
     return strcmp(listening.port, "0") != 0 && all_are_taken(&listening);
 }
 
@@ -209,14 +211,15 @@ static bool interface_is_taken(const char *name)
 
 /* ---- both ---- */
 
-bool host_resource_is_taken(const QemuOption *option, ManifestResourceKind kind,
-                            const char *value)
+bool host_resource_is_taken(const QemuOption *option,
+                            const ManifestResource *resource, const char *name)
 {
-    if (kind == MANIFEST_INTERFACE) {
-        return interface_is_taken(value);
+    if (resource->kind == MANIFEST_INTERFACE) {
+        return interface_is_taken(name);
     }
-    return kind == MANIFEST_PORT && host_resource_is_made(option, kind) &&
-           port_is_taken(option, value);
+    return resource->kind == MANIFEST_PORT &&
+           host_resource_is_made(option, MANIFEST_PORT) &&
+           port_is_taken(option, resource->value, name);
 }
 
 char *host_resource_describe(ManifestResourceKind kind, const char *value)
@@ -245,7 +248,7 @@ char *host_resource_find_taken(char *const *argv)
             qemu_command_find(options, resource->argument);
 
         if (option &&
-            host_resource_is_taken(option, resource->kind, resource->value)) {
+            host_resource_is_taken(option, resource, resource->value)) {
             return host_resource_describe(resource->kind, resource->value);
         }
     }

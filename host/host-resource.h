@@ -17,11 +17,11 @@
  * Otherwise it uses one that is there. */
 bool host_resource_is_made(const QemuOption *option, ManifestResourceKind kind);
 
-/* Whether somebody listens at the port, or has the network interface, so that
- * a QEMU with this option cannot start.  A port that is not a number of one is
- * not taken. */
-bool host_resource_is_taken(const QemuOption *option, ManifestResourceKind kind,
-                            const char *value);
+/* Whether somebody listens at the port, or has the network interface, that
+ * resource would be if it were called name, so that a QEMU cannot start with
+ * it.  option: that which names the resource. */
+bool host_resource_is_taken(const QemuOption *option,
+                            const ManifestResource *resource, const char *name);
 
 /* The first port or interface of argv (without the program) that is taken,
  * "host port 2222", for g_free(); NULL: there is none. */

@@ -254,8 +254,7 @@ static bool refuse(const ManifestResource *resource, const char *value,
 static bool check_taken(const Resource *resource, const char *value,
                         GError **error)
 {
-    return !host_resource_is_taken(resource->option, resource->saved->kind,
-                                   value) ||
+    return !host_resource_is_taken(resource->option, resource->saved, value) ||
            refuse(resource->saved, value, error, "is taken");
 }
 

@@ -3,7 +3,10 @@
  *
  * "qemu-img" is a script of the test's own, beside the program.
  */
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -245,6 +248,58 @@ static void a_set_that_names_nothing_is_told_what_there_is(void **state)
     assert_refused(fixture, UTIL_ERROR_USAGE, "a port is a number");
 }
 
+/* A port of 127.0.0.1 at which somebody listens until the socket is closed. */
+static int hold_port(unsigned *ret_port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    *ret_port = ntohs(address.sin_port);
+    return fd;
+}
+
+static void a_port_that_is_taken_is_told_as_that(void **state)
+{
+    Fixture *fixture = *state;
+    unsigned port;
+    int fd = hold_port(&port);
+    g_autofree char *arguments =
+        g_strdup_printf("-netdev user,id=n,hostfwd=tcp:127.0.0.1:%u-:22", port);
+    g_autofree char *value = g_strdup_printf("%u", port);
+    g_autofree char *why = g_strdup_printf(
+        "host port %u is taken; use another one: --set %u=OTHER", port, port);
+    g_autofree char *same = g_strdup_printf("%u=%u", port, port);
+    char *sets[] = {same, NULL};
+
+    set_arguments(fixture, arguments);
+    add_resource(fixture, 1, MANIFEST_PORT, value);
+    assert_refused(fixture, UTIL_ERROR_FAILED, why);
+    fixture->options.sets = sets;
+    assert_refused(fixture, UTIL_ERROR_FAILED, why);
+    close(fd);
+}
+
+static void a_port_given_instead_may_be_taken_as_well(void **state)
+{
+    Fixture *fixture = *state;
+    unsigned port;
+    int fd = hold_port(&port);
+    g_autofree char *set = g_strdup_printf("1=%u", port);
+    g_autofree char *why = g_strdup_printf("host port %u is taken", port);
+    char *sets[] = {set, NULL};
+
+    set_arguments(fixture, "-netdev user,id=n,hostfwd=tcp:127.0.0.1:1-:22");
+    add_resource(fixture, 1, MANIFEST_PORT, "1");
+    fixture->options.sets = sets;
+    assert_refused(fixture, UTIL_ERROR_FAILED, why);
+    close(fd);
+}
+
 static void what_cannot_be_placed_needs_a_set(void **state)
 {
     Fixture *fixture = *state;
@@ -302,6 +357,8 @@ int main(void)
         COMMAND_TEST(a_read_only_disk_is_opened_as_it_was),
         COMMAND_TEST(a_set_gives_another_name),
         COMMAND_TEST(a_set_that_names_nothing_is_told_what_there_is),
+        COMMAND_TEST(a_port_that_is_taken_is_told_as_that),
+        COMMAND_TEST(a_port_given_instead_may_be_taken_as_well),
         COMMAND_TEST(what_cannot_be_placed_needs_a_set),
         COMMAND_TEST(the_ram_of_the_saved_machine_is_not_shared),
         COMMAND_TEST(a_daemon_needs_a_folder_that_stays),
