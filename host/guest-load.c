@@ -14,6 +14,7 @@
 #include "host/incoming.h"
 #include "host/machine-check.h"
 #include "host/machine-difference.h"
+#include "host/machine-manifest.h"
 #include "host/machine-watch.h"
 #include "host/page-wait.h"
 #include "host/qemu-args.h"
@@ -210,6 +211,7 @@ static bool ask_ahead(GuestLoad *load, GError **error)
     Rpc *qmp = machine_qmp(load->machine);
 
     if (!rpc_ask_ahead(qmp, "x-query-ramblock", NULL, error) ||
+        (load->options->manifest && !machine_manifest_ask_ahead(qmp, error)) ||
         !ram_access_ask_ahead(qmp, error)) {
         return false;
     }

@@ -94,14 +94,17 @@ static bool query_version(Manifest *manifest, Rpc *qmp, GError **error)
     return true;
 }
 
+static json_t *type_of(const char *path)
+{
+    return json_pack("{s:s, s:s}", "path", path, "property", "type");
+}
+
 /* The QOM type of the object at path; for g_free(). */
 static char *query_type(Rpc *qmp, const char *path, GError **error)
 {
     json_t *value;
 
-    if (!rpc_execute(qmp, "qom-get",
-                     json_pack("{s:s, s:s}", "path", path, "property", "type"),
-                     &value, error)) {
+    if (!rpc_execute(qmp, "qom-get", type_of(path), &value, error)) {
         return NULL;
     }
     char *type = g_strdup(json_string_value(value));
@@ -242,6 +245,13 @@ static char *now_as_text(void)
     g_autoptr(GDateTime) now = g_date_time_new_now_utc();
 
     return g_date_time_format(now, "%Y-%m-%dT%H:%M:%SZ");
+}
+
+bool machine_manifest_ask_ahead(Rpc *qmp, GError **error)
+{
+    return rpc_ask_ahead(qmp, "qom-get", type_of("/machine"), error) &&
+           rpc_ask_ahead(qmp, "query-cpus-fast", NULL, error) &&
+           rpc_ask_ahead(qmp, "query-kvm", NULL, error);
 }
 
 bool machine_manifest_ask(Manifest *manifest, Rpc *qmp, GError **error)

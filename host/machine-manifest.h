@@ -19,6 +19,9 @@
  * accelerator. */
 bool machine_manifest_ask(Manifest *manifest, Rpc *qmp, GError **error);
 
+/* Send its questions ahead (rpc_ask_ahead()). */
+bool machine_manifest_ask_ahead(Rpc *qmp, GError **error);
+
 /* Of the QEMU behind qmp, whose process is pid.  Sets all but disks, identity,
  * order, run-state and RAM blocks. */
 Manifest *machine_manifest_collect(Rpc *qmp, pid_t pid, GError **error);

@@ -214,7 +214,7 @@ static void mistakes_in_the_command_line_have_status_2(void **state)
 
 static void a_load_that_cannot_be_has_status_2(void **state)
 {
-    assert_run("loadvm -- qemu", 2, "a snapshot is missing");
+    assert_run("loadvm -- qemu", 2, "the snapshot is missing");
     assert_run("loadvm --snapshot s", 2, "after \"--\"");
     assert_run("loadvm --snapshot s --policy best -- qemu", 2,
                "order, sequential, demand and full");
