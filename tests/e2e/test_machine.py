@@ -112,6 +112,54 @@ class Disks(Case):
                 self.assertEqual(vm.quit(), 0, vm.process.describe())
                 self.assertEqual(digest(disk), before)
 
+    def test_every_kind_of_disk_gets_an_overlay(self):
+        kinds = {
+            "ide": ["-hda", "{disk}"],
+            "scsi": ["-device", "virtio-scsi-pci,id=s",
+                     "-drive", "file.filename={disk},driver=raw,if=none,id=d0",
+                     "-device", "scsi-hd,drive=d0,bus=s.0"],
+            "pflash": ["-drive", "if=pflash,format=raw,file={disk}"],
+            "pflash node": ["-machine", "pflash0=p0", "-blockdev",
+                            "driver=raw,node-name=p0,file.driver=file,"
+                            "file.filename={disk}"],
+        }
+        for name, words in kinds.items():
+            with self.subTest(name):
+                disk = self.make_disk(f"{name}.img")
+                vm = self.qemu(BARE + [
+                    word.format(disk=disk) for word in words]).connect()
+                path = self.save(vm, name=f"{name}.snap")
+                loaded = self.loadvm_saved(path, vm).connect().wait_running()
+                self.assertTrue(
+                    self.folder_of(loaded).name.startswith("preheat-load-"))
+                self.assertEqual(loaded.quit(), 0, loaded.process.describe())
+
+    def test_two_disks_and_a_chain_of_overlays(self):
+        base = self.make_disk("base.qcow2", "qcow2")
+        upper = self.tmp / "upper.qcow2"
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", base,
+                        "-F", "qcow2", upper], check=True)
+        other = self.make_disk("other.img")
+        vm = self.qemu(BARE + [
+            "-drive", f"file={upper},format=qcow2,if=virtio,id=d0",
+            "-drive", f"file={base},format=qcow2,if=virtio,id=d1,readonly=on",
+            "-drive", f"file={other},format=raw,if=virtio,id=d2"]).connect()
+        self.save(vm, name="first.snap")
+        path = self.save(vm)
+        vm.quit()
+        loaded = self.loadvm_saved(path, vm).connect().wait_running()
+        files = {disk["device"]: disk["inserted"]
+                 for disk in loaded.qmp.execute("query-block")
+                 if "inserted" in disk}
+        self.assertEqual(files["d1"]["file"], str(base))
+        for name, first in (("d0", upper), ("d2", other)):
+            self.assertTrue(files[name]["file"].endswith(f"{name}.qcow2"))
+            self.assertEqual(files[name]["backing_file_depth"],
+                             3 if name == "d0" else 2)
+            self.assertTrue(files[name]["backing_file"].startswith(
+                f"{first}."))
+        self.assertEqual(loaded.quit(), 0)
+
     def test_a_load_that_is_saved_again_keeps_its_disks(self):
         saved = self.boot(self.make_disk())
         first = self.save(saved)
