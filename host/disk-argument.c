@@ -215,17 +215,29 @@ static bool set_blockdev(char **argv, const ManifestDisk *disk,
     return true;
 }
 
+bool disk_argument_check(const ManifestDisk *disk, GError **error)
+{
+    if (disk->has_argument) {
+        return true;
+    }
+    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                "disk %s: the saved QEMU's arguments do not name %s: it was "
+                "plugged in while the guest ran.  Give QEMU's arguments after "
+                "\"--\"",
+                manifest_disk_name(disk), disk->file);
+    return false;
+}
+
 bool disk_argument_set(char **argv, const ManifestDisk *disk,
                        const char *overlay, GError **error)
 {
     g_autoptr(GArray) options = qemu_command_options(argv);
-    const QemuOption *option =
-        disk->has_argument ? qemu_command_find(options, disk->argument) : NULL;
+    const QemuOption *option = qemu_command_find(options, disk->argument);
     g_autofree char *file = option ? qemu_command_disk_file(option) : NULL;
 
     if (!file) {
-        return refuse(disk, error,
-                      "no argument names it (it was plugged in later)");
+        return refuse(disk, error, "\"%s\" names no disk",
+                      argv[disk->argument]);
     }
     if (strcmp(option->name, "drive") == 0) {
         return set_drive(&argv[disk->argument], disk, overlay, error);

@@ -181,8 +181,8 @@ static bool look(const ManifestDisk *disk, struct stat *ret_stat,
                         g_strerror(errno));
 }
 
-/* A copy that has the time of the original is as good.  A device of the host
- * has neither a length nor a time of change here. */
+/* A copy that has the time of the original is as good.  Of a device of the host
+ * it cannot be told: its node's time is that of the last boot. */
 static bool check_unchanged(const ManifestDisk *disk, GError **error)
 {
     struct stat st;
@@ -192,7 +192,8 @@ static bool check_unchanged(const ManifestDisk *disk, GError **error)
     }
     uint64_t mtime_ns =
         (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec;
-    if ((uint64_t)st.st_size == disk->len_bytes && mtime_ns == disk->mtime_ns) {
+    if (S_ISBLK(st.st_mode) || ((uint64_t)st.st_size == disk->len_bytes &&
+                                mtime_ns == disk->mtime_ns)) {
         return true;
     }
     return refuse(disk, error,

@@ -8,10 +8,12 @@
 #include <unistd.h>
 
 #include "host/disk-argument.h"
+#include "host/disks.h"
 #include "host/host-resource.h"
 #include "host/image-state.h"
 #include "host/load-folder.h"
 #include "host/qemu-command.h"
+#include "host/qemu-values.h"
 #include "util/error.h"
 
 struct SavedCommand {
@@ -165,11 +167,40 @@ static const ManifestDisk *get_disk(const SavedCommand *command, guint i)
 static bool check_disks(const SavedCommand *command, GError **error)
 {
     for (guint i = 0; i < command->manifest->disks->len; i++) {
-        if (!image_state_check(get_disk(command, i), error)) {
+        const ManifestDisk *disk = get_disk(command, i);
+
+        if (!disk_argument_check(disk, error) ||
+            !image_state_check(disk, error)) {
             return false;
         }
     }
     return true;
+}
+
+/* The other way round: a disk that was taken out comes back. */
+static void warn_of_disks(const SavedCommand *command)
+{
+    const Manifest *manifest = command->manifest;
+    g_autoptr(GArray) options = qemu_command_options(manifest->qemu_arguments);
+
+    for (guint i = 0; i < options->len; i++) {
+        const QemuOption *option = &g_array_index(options, QemuOption, i);
+        g_autofree char *file = qemu_command_disk_file(option);
+        g_autofree char *path =
+            file ? disks_absolute_path(file, manifest->qemu_directory) : NULL;
+        bool is_known = path == NULL;
+
+        for (guint k = 0; k < manifest->disks->len; k++) {
+            is_known =
+                is_known || get_disk(command, k)->argument == option->argument;
+        }
+        if (!is_known) {
+            say(command,
+                "warning: the saved QEMU's arguments name %s, which was no "
+                "disk of the guest any more when it was saved",
+                path);
+        }
+    }
 }
 
 static bool add_overlays(SavedCommand *command, GError **error)
@@ -433,6 +464,41 @@ static bool check_sets(const SavedCommand *command, GError **error)
 
 /* ---- the whole ---- */
 
+/* Whether a part of value is "fd=" or the like. */
+static bool has_descriptor(const char *value)
+{
+    static const char *const prefixes[] = {
+        "fd=", "fds=", "vhostfd=", "vhostfds=", "sock-fd="};
+    bool found = strstr(value, "/dev/fdset/") != NULL;
+
+    while (*value && !found) {
+        g_autofree char *part = qemu_values_take(&value);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(prefixes); i++) {
+            found = found || g_str_has_prefix(part, prefixes[i]);
+        }
+    }
+    return found;
+}
+
+/* What a management program has handed its QEMU, nobody else has. */
+static bool check_descriptors(const SavedCommand *command, GError **error)
+{
+    char *const *arguments = command->manifest->qemu_arguments;
+
+    for (size_t i = 0; arguments[i]; i++) {
+        if (has_descriptor(arguments[i])) {
+            g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                        "the saved QEMU had a descriptor from the program that "
+                        "started it (\"%s\"): load with that program, or give "
+                        "QEMU's arguments after \"--\"",
+                        arguments[i]);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* The program that was saved, or its namesake. */
 static bool find_program(SavedCommand *command, GError **error)
 {
@@ -506,11 +572,12 @@ SavedCommand *saved_command_new(const Manifest *manifest,
     command->options = options;
     command->arguments = g_strdupv(manifest->qemu_arguments);
     if (!check_sets(command, error) || !check_disks(command, error) ||
-        !find_program(command, error) || !use_resources(command, error) ||
-        !add_overlays(command, error)) {
+        !check_descriptors(command, error) || !find_program(command, error) ||
+        !use_resources(command, error) || !add_overlays(command, error)) {
         saved_command_free(command, false);
         return NULL;
     }
+    warn_of_disks(command);
     make_argv(command);
     return command;
 }

@@ -334,6 +334,39 @@ static void a_daemon_needs_a_folder_that_stays(void **state)
     assert_refused(fixture, UTIL_ERROR_FAILED, "--keep-disks DIR");
 }
 
+static void a_disk_that_no_argument_names_is_refused(void **state)
+{
+    Fixture *fixture = *state;
+
+    set_arguments(fixture, "-m 1G");
+    add_disk(fixture, "d.img", MANIFEST_DISK_READ_ONLY);
+    g_array_index(fixture->manifest->disks, ManifestDisk, 0).has_argument =
+        false;
+    assert_refused(fixture, UTIL_ERROR_FAILED, "plugged in");
+}
+
+static void a_disk_that_was_taken_out_is_warned_of(void **state)
+{
+    Fixture *fixture = *state;
+
+    set_arguments(fixture, "-cdrom gone.iso -drive file=nbd:far:1");
+    assert_arguments(fixture, "-cdrom gone.iso -drive file=nbd:far:1 -machine "
+                              "none-10.0");
+    assert_non_null(strstr(said->str, "/gone.iso, which was no disk"));
+    assert_null(strstr(said->str, "nbd"));
+}
+
+static void what_another_program_handed_over_is_refused(void **state)
+{
+    Fixture *fixture = *state;
+
+    set_arguments(fixture, "-netdev tap,id=n,fd=20");
+    assert_refused(fixture, UTIL_ERROR_FAILED, "had a descriptor");
+    g_strfreev(fixture->manifest->qemu_arguments);
+    set_arguments(fixture, "-chardev file,id=c,path=/dev/fdset/1");
+    assert_refused(fixture, UTIL_ERROR_FAILED, "had a descriptor");
+}
+
 static void a_program_that_is_gone_is_told(void **state)
 {
     Fixture *fixture = *state;
@@ -362,6 +395,9 @@ int main(void)
         COMMAND_TEST(what_cannot_be_placed_needs_a_set),
         COMMAND_TEST(the_ram_of_the_saved_machine_is_not_shared),
         COMMAND_TEST(a_daemon_needs_a_folder_that_stays),
+        COMMAND_TEST(a_disk_that_no_argument_names_is_refused),
+        COMMAND_TEST(a_disk_that_was_taken_out_is_warned_of),
+        COMMAND_TEST(what_another_program_handed_over_is_refused),
         COMMAND_TEST(a_program_that_is_gone_is_told),
     };
 
