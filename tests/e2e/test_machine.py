@@ -5,6 +5,7 @@ to share with another one."""
 
 import json
 import pathlib
+import signal
 import socket
 import subprocess
 
@@ -176,6 +177,33 @@ class Disks(Case):
         again.connect().wait_running()
         self.assert_number(again, 5)
         self.assertEqual(again.quit(), 0)
+
+    def test_a_signal_that_ends_a_load_removes_its_disks(self):
+        vm = self.start(BARE, disk=self.make_disk())
+        path = self.save(vm)
+        vm.quit()
+        loaded = self.loadvm_saved(path, vm).connect().wait_running()
+        folder = self.folder_of(loaded)
+        self.assertTrue(folder.exists())
+        loaded.process.kill(signal.SIGTERM)
+        loaded.process.wait()
+        self.assertFalse(folder.exists())
+
+    def test_a_daemon_keeps_its_disks_in_a_folder_that_is_given(self):
+        pid_file = self.tmp / "q.pid"
+        vm = self.qemu(BARE + [
+            "-drive", f"file={self.make_disk()},format=raw,if=virtio,id=d0",
+            "-daemonize", "-pidfile", pid_file]).connect()
+        path = self.save(vm)
+        vm.quit()
+        self.assert_refused(path, "--keep-disks DIR")
+        kept = self.tmp / "kept"
+        loaded = self.loadvm_saved(path, vm, "--keep-disks", kept)
+        loaded.connect()
+        self.assertEqual(loaded.process.wait(), 0)
+        self.assertEqual(self.folder_of(loaded), kept)
+        self.assertEqual(int((kept / "q.pid").read_text()), loaded.qemu_pid)
+        loaded.quit()
 
     def test_kept_disks_stay_with_what_was_written(self):
         saved = self.boot(self.make_disk())
