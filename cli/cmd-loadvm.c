@@ -9,6 +9,7 @@
 #include "cli/image-offset.h"
 #include "cli/interrupts.h"
 #include "cli/progress.h"
+#include "cli/saved-load.h"
 #include "host/attach.h"
 #include "host/loader.h"
 #include "host/qemu-args.h"
@@ -35,6 +36,8 @@ typedef struct Given {
     gboolean stay;
     char *stats;
     int plugin_api;
+    SavedLoad saved;
+    bool was_loaded;
 } Given;
 
 static void clear_given(Given *given)
@@ -48,6 +51,7 @@ static void clear_given(Given *given)
     g_free(given->record);
     g_free(given->stats);
     g_free(given->qmp);
+    saved_load_clear(&given->saved, given->was_loaded);
 }
 
 static bool usage(GError **error, const char *text)
@@ -179,7 +183,7 @@ static bool parse_qemu(const Given *given, LoadOptions *options, GError **error)
         return given->stay
                    ? usage(error, "--stay goes with --qmp: with a QEMU that it "
                                   "starts, loadvm always stays")
-                   : qemu_args_check_given(options->qemu_argv, error) &&
+                   : !options->qemu_argv ||
                          qemu_args_check_loadable(options->qemu_argv, error);
     }
     if (options->qemu_argv) {
@@ -193,6 +197,23 @@ static bool parse_qemu(const Given *given, LoadOptions *options, GError **error)
     return true;
 }
 
+/* Where QEMU's command line comes from the manifest, so does the order. */
+static bool open_saved(Given *given, const LoadOptions *options, GError **error)
+{
+    if (given->qmp) {
+        return saved_load_open_beside(&given->saved, given->snapshot, error);
+    }
+    if (!saved_load_open(&given->saved, given->snapshot, options->qemu_argv,
+                         error)) {
+        return false;
+    }
+    if (!options->qemu_argv && !given->order && !given->policy &&
+        !given->record) {
+        given->order = saved_load_order(&given->saved, given->snapshot);
+    }
+    return true;
+}
+
 static bool parse_given(Given *given, LoadOptions *options, GError **error)
 {
     if (!given->snapshot) {
@@ -200,6 +221,8 @@ static bool parse_given(Given *given, LoadOptions *options, GError **error)
     }
     given->absolute_snapshot = g_strdup(given->snapshot);
     if (!parse_qemu(given, options, error) ||
+        !open_saved(given, options, error) ||
+        !make_absolute(&given->saved.keep_disks, error) ||
         !make_absolute(&given->absolute_snapshot, error) ||
         !make_absolute(&given->order, error) ||
         !make_absolute(&given->record, error) ||
@@ -235,7 +258,7 @@ static int load_into_running(LoadOptions *options)
     return status;
 }
 
-static int start_and_load(const Given *given, LoadOptions *options)
+static int start_and_load(Given *given, LoadOptions *options)
 {
     GError *error = NULL;
     g_autofree char *plugin = qemu_args_find_plugin(&error);
@@ -246,7 +269,11 @@ static int start_and_load(const Given *given, LoadOptions *options)
     }
     options->plugin = plugin;
     qemu_args_set_plugin_api(given->plugin_api);
-    return loader_run(options, &status, &error) ? status : command_fail(error);
+    if (!saved_load_prepare(&given->saved, options, &error)) {
+        return command_fail(error);
+    }
+    given->was_loaded = loader_run(options, &status, &error);
+    return given->was_loaded ? status : command_fail(error);
 }
 
 static int load(Given *given, LoadOptions *options)
@@ -310,6 +337,7 @@ static int cmd_loadvm_run(int argc, char **argv)
          NULL},
         {"stats", 0, 0, G_OPTION_ARG_FILENAME, &given.stats,
          "Write the load's statistics, as JSON", "FILE"},
+        SAVED_LOAD_OPTIONS(&given.saved),
         PLUGIN_API_OPTION(&given.plugin_api),
         {NULL},
     };
@@ -330,7 +358,7 @@ static int cmd_loadvm_run(int argc, char **argv)
 
 const Command cmd_loadvm = {
     .name = "loadvm",
-    .synopsis = "SNAPSHOT [--order FILE] (-- QEMU ARGUMENTS…|--qmp SOCKET)",
+    .synopsis = "SNAPSHOT [-- QEMU ARGUMENTS…|--qmp SOCKET]",
     .summary = "Load a snapshot lazily, into a new QEMU or one that waits",
     .run = cmd_loadvm_run,
 };

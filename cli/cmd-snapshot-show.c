@@ -37,9 +37,9 @@ static void print_disks(const Manifest *manifest)
         const ManifestDisk *disk =
             &g_array_index(manifest->disks, ManifestDisk, i);
 
-        printf("disk       %s, %s, %s, %s\n",
-               disk->device ? disk->device : disk->node, disk->file,
-               disk->format, manifest_handling_name(disk->handling));
+        printf("disk       %s, %s, %s, %s\n", manifest_disk_name(disk),
+               disk->file, disk->format,
+               manifest_handling_name(disk->handling));
     }
 }
 

@@ -4,10 +4,12 @@
 #include "cli/commands.h"
 
 static const Command *const commands[] = {
+    &cmd_snapshot_list,
     &cmd_snapshot_info,
     &cmd_snapshot_show,
     &cmd_snapshot_args,
     &cmd_snapshot_verify,
+    &cmd_snapshot_remove,
     NULL,
 };
 
@@ -19,6 +21,6 @@ static int cmd_snapshot_run(int argc, char **argv)
 const Command cmd_snapshot = {
     .name = "snapshot",
     .synopsis = "COMMAND",
-    .summary = "Inspect and verify snapshots",
+    .summary = "List, inspect, verify and remove snapshots",
     .run = cmd_snapshot_run,
 };

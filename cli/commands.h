@@ -32,5 +32,7 @@ extern const Command cmd_savevm;
 extern const Command cmd_snapshot;
 extern const Command cmd_snapshot_args;
 extern const Command cmd_snapshot_info;
+extern const Command cmd_snapshot_list;
+extern const Command cmd_snapshot_remove;
 extern const Command cmd_snapshot_show;
 extern const Command cmd_snapshot_verify;

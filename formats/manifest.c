@@ -36,6 +36,11 @@ static const char *const kind_names[] = {
     [MANIFEST_PORT] = "port",         [MANIFEST_INTERFACE] = "interface",
 };
 
+const char *manifest_disk_name(const ManifestDisk *disk)
+{
+    return disk->device ? disk->device : disk->qdev ? disk->qdev : disk->node;
+}
+
 const char *manifest_handling_name(ManifestHandling handling)
 {
     return handling_names[handling];

@@ -110,6 +110,9 @@ char *manifest_to_text(const Manifest *manifest);
  * FORMATS_ERROR_UNSUPPORTED for a string that is not UTF-8. */
 bool manifest_save(const Manifest *manifest, const char *path, GError **error);
 
+/* What a message calls a disk: "drive0", "/machine/peripheral/d0". */
+const char *manifest_disk_name(const ManifestDisk *disk);
+
 /* "overlay", "left", "read-only"; "socket", "file", "pid-file", "log",
  * "port", "interface". */
 const char *manifest_handling_name(ManifestHandling handling);

@@ -47,9 +47,7 @@ static char *file_in_json(const char *text)
     return copy;
 }
 
-/* A file name of QEMU's as an absolute path; NULL: it is none, but
- * "nbd://host", say. */
-static char *absolute_path(const char *name, const char *directory)
+char *disks_absolute_path(const char *name, const char *directory)
 {
     const char *colon = strchr(name, ':');
     const char *slash = strchr(name, '/');
@@ -74,7 +72,7 @@ static char **query_chain(const json_t *image, const char *directory)
     for (size_t i = 0; image && i < MAX_CHAIN; i++) {
         const char *name =
             json_string_value(json_object_get(image, "filename"));
-        char *path = name ? absolute_path(name, directory) : NULL;
+        char *path = name ? disks_absolute_path(name, directory) : NULL;
 
         if (path) {
             g_ptr_array_add(chain, path);
@@ -108,7 +106,7 @@ static bool add_disk(GArray *disks, const json_t *entry, const char *directory,
     disk.shown = copy_text(inserted, "file");
     disk.format = copy_text(inserted, "drv");
     disk.read_only = json_is_true(json_object_get(inserted, "ro"));
-    disk.file = disk.shown ? absolute_path(disk.shown, directory) : NULL;
+    disk.file = disk.shown ? disks_absolute_path(disk.shown, directory) : NULL;
     disk.chain = query_chain(json_object_get(inserted, "image"), directory);
     if (!disk.node || !disk.shown || !disk.format) {
         clear_disk(&disk);

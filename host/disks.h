@@ -33,6 +33,10 @@ typedef struct Disk {
  * directory. */
 GArray *disks_query(Rpc *qmp, const char *directory, GError **error);
 
+/* A file name of QEMU's as an absolute path, for g_free(); NULL: it is none,
+ * but "nbd://host", say. */
+char *disks_absolute_path(const char *name, const char *directory);
+
 /* What a message calls a disk: "drive0", "/machine/peripheral/d0". */
 const char *disk_name(const Disk *disk);
 

@@ -20,7 +20,8 @@
 typedef struct Trial {
     int major; /* 0: it did not answer */
     int minor;
-    char *said; /* on standard error, its first line */
+    bool ended_well; /* told to end: it greets before it loads plugins */
+    char *said;      /* on standard error, its first line */
 } Trial;
 
 static void trial_clear(Trial *trial)
@@ -92,6 +93,7 @@ static bool try_qemu(const char *qemu, const char *plugin, Trial *trial,
         return false;
     }
     parse_greeting(out, trial);
+    trial->ended_well = g_subprocess_get_successful(process);
     trial->said = first_error(err);
     return true;
 }
@@ -105,7 +107,8 @@ static void examine_plugin(GPtrArray *findings, const char *qemu,
         doctor_add(findings, "qemu-plugin", DOCTOR_FAILED,
                    g_strdup("preheat's plugin for QEMU is not installed"),
                    g_strdup("install it, or set PREHEAT_PLUGIN to its path"));
-    } else if (try_qemu(qemu, plugin, &trial, NULL) && trial.major > 0) {
+    } else if (try_qemu(qemu, plugin, &trial, NULL) && trial.major > 0 &&
+               trial.ended_well) {
         doctor_add(findings, "qemu-plugin", DOCTOR_OK,
                    g_strdup_printf("%s loads %s", qemu, plugin), NULL);
     } else {

@@ -13,6 +13,8 @@
 #include "formats/run-state.h"
 #include "host/incoming.h"
 #include "host/machine-check.h"
+#include "host/machine-difference.h"
+#include "host/machine-manifest.h"
 #include "host/machine-watch.h"
 #include "host/page-wait.h"
 #include "host/qemu-args.h"
@@ -42,9 +44,10 @@ struct GuestLoad {
     RamImage *snapshot; /* NULL: policy full, and only QEMU may understand it */
     RunState run_state; /* the saved one; its name is empty: not known */
     GArray *blocks;
-    MachineWatch *watch; /* or NULL */
-    bool begun;          /* the plugin has taken the load */
-    bool loaded;         /* all of it */
+    GPtrArray *differences; /* from the machine that was saved, as texts */
+    MachineWatch *watch;    /* or NULL */
+    bool begun;             /* the plugin has taken the load */
+    bool loaded;            /* all of it */
 };
 
 static void say(const GuestLoad *load, const char *format, ...)
@@ -110,6 +113,7 @@ GuestLoad *guest_load_new(const LoadOptions *options, GError **error)
     load->options = options;
     load->full = options->policy == LOAD_POLICY_FULL;
     load->snapshot_fd = -1;
+    load->differences = g_ptr_array_new_with_free_func(g_free);
     return open_snapshot(load, error) ? g_steal_pointer(&load) : NULL;
 }
 
@@ -122,6 +126,7 @@ void guest_load_free(GuestLoad *load)
     read_errors_free(load->read_errors);
     ram_image_free(load->snapshot);
     g_clear_pointer(&load->blocks, g_array_unref);
+    g_ptr_array_unref(load->differences);
     if (load->snapshot_fd >= 0) {
         close(load->snapshot_fd);
     }
@@ -213,6 +218,7 @@ static bool ask_ahead(GuestLoad *load, GError **error)
     Rpc *qmp = machine_qmp(load->machine);
 
     if (!rpc_ask_ahead(qmp, "x-query-ramblock", NULL, error) ||
+        (load->options->manifest && !machine_manifest_ask_ahead(qmp, error)) ||
         !ram_access_ask_ahead(qmp, error)) {
         return false;
     }
@@ -303,7 +309,10 @@ static bool check_machine(GuestLoad *load, GError **error)
     if (!look_at_ram(load, error)) {
         return is_forgiven(load, error);
     }
-    ok = machine_check_blocks(load->snapshot, load->blocks,
+    ok = machine_difference_tell(load->options, load->snapshot->identity,
+                                 machine_qmp(load->machine), load->differences,
+                                 error) &&
+         machine_check_blocks(load->snapshot, load->blocks,
                               load->options->policy, warnings, error) &&
          (load->full || check_devices(load, warnings, error));
     for (guint i = 0; i < warnings->len; i++) {
@@ -371,6 +380,7 @@ static bool load_incoming(const GuestLoad *load, Incoming *incoming,
     rpc_forget_ahead(machine_qmp(load->machine));
     if (!ok) {
         g_prefix_error(error, "%s: ", load->options->given_snapshot);
+        machine_difference_explain(load->differences, error);
     }
     return ok;
 }
@@ -591,4 +601,14 @@ bool guest_load_blocks_end(const GuestLoad *load, int64_t since_us)
 bool guest_load_was_answered(const GuestLoad *load)
 {
     return load->ready_us != 0;
+}
+
+bool guest_load_plugin_answered(const GuestLoad *load)
+{
+    g_autoptr(GError) error = NULL;
+
+    return load->begun ||
+           rpc_receive(machine_control(load->machine), load->load_id, NULL,
+                       &error) ||
+           g_error_matches(error, UTIL_ERROR, UTIL_ERROR_REFUSED);
 }

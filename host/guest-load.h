@@ -56,3 +56,6 @@ bool guest_load_blocks_end(const GuestLoad *load, int64_t since_us);
 
 /* Whether QEMU's monitor has answered. */
 bool guest_load_was_answered(const GuestLoad *load);
+
+/* Of a QEMU that has ended: whether the plugin answered before. */
+bool guest_load_plugin_answered(const GuestLoad *load);

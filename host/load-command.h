@@ -11,6 +11,7 @@
 #include <glib.h>
 
 #include "formats/control-protocol.h"
+#include "formats/manifest.h"
 #include "host/progress.h"
 #include "host/rpc.h"
 
@@ -36,7 +37,9 @@ typedef struct LoadOptions {
 
     /* Either a QEMU that we start … */
     const char *plugin;
+    const Manifest *manifest; /* of the snapshot; or NULL */
     char **qemu_argv;
+    bool argv_is_saved; /* it comes from the manifest */
     /* … or one that listens on this QMP socket. */
     const char *qmp_path;
     int interrupt_fd; /* readable when we are asked to end */

@@ -8,6 +8,7 @@
 #include "host/guest-load.h"
 #include "host/machine.h"
 #include "host/qmp.h"
+#include "host/start-failure.h"
 #include "util/error.h"
 
 /* How often to look at a QEMU that was asked to end. */
@@ -73,6 +74,8 @@ static void stay(Loader *loader)
 /* What QEMU said about it is on standard error already. */
 static void explain_end(const Loader *loader, int status)
 {
+    g_autofree char *why = NULL;
+
     if (status > 128) {
         say(loader,
             "QEMU was ended by a signal (%s) before the guest was loaded",
@@ -84,12 +87,11 @@ static void explain_end(const Loader *loader, int status)
             status);
         return;
     }
-    say(loader,
-        "QEMU ended with status %d before its monitor answered.  If it "
-        "refused the plugin: the plugin knows the versions 2 (QEMU 9.0 to "
-        "10.2) and 7 (QEMU 11.1) of QEMU's plugin interface; try another "
-        "with --plugin-api N",
-        status);
+    why = start_failure_explain(loader->options->qemu_argv,
+                                loader->options->plugin,
+                                guest_load_plugin_answered(loader->load));
+    say(loader, "QEMU ended with status %d before its monitor answered%s%s",
+        status, why ? ".  " : "", why ? why : "");
 }
 
 /* A daemon's first process ends well whatever becomes of the daemon. */

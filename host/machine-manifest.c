@@ -94,14 +94,17 @@ static bool query_version(Manifest *manifest, Rpc *qmp, GError **error)
     return true;
 }
 
+static json_t *type_of(const char *path)
+{
+    return json_pack("{s:s, s:s}", "path", path, "property", "type");
+}
+
 /* The QOM type of the object at path; for g_free(). */
 static char *query_type(Rpc *qmp, const char *path, GError **error)
 {
     json_t *value;
 
-    if (!rpc_execute(qmp, "qom-get",
-                     json_pack("{s:s, s:s}", "path", path, "property", "type"),
-                     &value, error)) {
+    if (!rpc_execute(qmp, "qom-get", type_of(path), &value, error)) {
         return NULL;
     }
     char *type = g_strdup(json_string_value(value));
@@ -154,24 +157,36 @@ static bool query_accelerator(Manifest *manifest, Rpc *qmp, GError **error)
 
 /* ---- disks ---- */
 
-/* Which argument named the disk: one that names a file of its chain, where
- * QEMU may have begun with any of them. */
+/* Whether one of the options names the file at path. */
+static bool find_named(ManifestDisk *to, const char *path,
+                       const GArray *options, const char *directory)
+{
+    for (guint i = 0; i < options->len && !to->has_argument; i++) {
+        const QemuOption *option = &g_array_index(options, QemuOption, i);
+        g_autofree char *file = qemu_command_disk_file(option);
+        g_autofree char *named =
+            file ? g_canonicalize_filename(file, directory) : NULL;
+
+        if (g_strcmp0(named, path) == 0) {
+            to->has_argument = true;
+            to->argument = option->argument;
+            to->given_file = g_steal_pointer(&file);
+        }
+    }
+    return to->has_argument;
+}
+
+/* Which argument named the disk: QEMU may have begun with any file of its
+ * chain.  The uppermost counts: one further below may be another disk's, too.
+ */
 static void find_argument(ManifestDisk *to, const Disk *disk,
                           const Manifest *manifest)
 {
     g_autoptr(GArray) options = qemu_command_options(manifest->qemu_arguments);
 
-    for (guint i = 0; i < options->len && !to->has_argument; i++) {
-        const QemuOption *option = &g_array_index(options, QemuOption, i);
-        g_autofree char *file = qemu_command_disk_file(option);
-        g_autofree char *path =
-            file ? g_canonicalize_filename(file, manifest->qemu_directory)
-                 : NULL;
-
-        if (path && g_strv_contains((const char *const *)disk->chain, path)) {
-            to->has_argument = true;
-            to->argument = option->argument;
-            to->given_file = g_steal_pointer(&file);
+    for (size_t i = 0; disk->chain[i]; i++) {
+        if (find_named(to, disk->chain[i], options, manifest->qemu_directory)) {
+            return;
         }
     }
 }
@@ -232,6 +247,20 @@ static char *now_as_text(void)
     return g_date_time_format(now, "%Y-%m-%dT%H:%M:%SZ");
 }
 
+bool machine_manifest_ask_ahead(Rpc *qmp, GError **error)
+{
+    return rpc_ask_ahead(qmp, "qom-get", type_of("/machine"), error) &&
+           rpc_ask_ahead(qmp, "query-cpus-fast", NULL, error) &&
+           rpc_ask_ahead(qmp, "query-kvm", NULL, error);
+}
+
+bool machine_manifest_ask(Manifest *manifest, Rpc *qmp, GError **error)
+{
+    return query_machine_type(manifest, qmp, error) &&
+           query_cpus(manifest, qmp, error) &&
+           query_accelerator(manifest, qmp, error);
+}
+
 Manifest *machine_manifest_collect(Rpc *qmp, pid_t pid, GError **error)
 {
     g_autoptr(Manifest) manifest = manifest_new();
@@ -239,9 +268,7 @@ Manifest *machine_manifest_collect(Rpc *qmp, pid_t pid, GError **error)
     manifest->created = now_as_text();
     if (!collect_process(manifest, pid, error) ||
         !query_version(manifest, qmp, error) ||
-        !query_machine_type(manifest, qmp, error) ||
-        !query_cpus(manifest, qmp, error) ||
-        !query_accelerator(manifest, qmp, error)) {
+        !machine_manifest_ask(manifest, qmp, error)) {
         return NULL;
     }
     g_array_unref(manifest->resources);

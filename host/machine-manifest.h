@@ -15,6 +15,13 @@
 #include "formats/ram-image.h"
 #include "host/rpc.h"
 
+/* Set what the QEMU behind qmp says of its machine: type, CPUs and
+ * accelerator. */
+bool machine_manifest_ask(Manifest *manifest, Rpc *qmp, GError **error);
+
+/* Send its questions ahead (rpc_ask_ahead()). */
+bool machine_manifest_ask_ahead(Rpc *qmp, GError **error);
+
 /* Of the QEMU behind qmp, whose process is pid.  Sets all but disks, identity,
  * order, run-state and RAM blocks. */
 Manifest *machine_manifest_collect(Rpc *qmp, pid_t pid, GError **error);

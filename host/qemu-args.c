@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/qemu-values.h"
 #include "util/error.h"
 
 #define PLUGIN_FILE "libpreheat-plugin.so"
@@ -83,14 +84,6 @@ char *qemu_args_find_plugin(GError **error)
     return NULL;
 }
 
-/* In QEMU's options a comma in a value is written twice. */
-static char *double_commas(const char *text)
-{
-    g_auto(GStrv) parts = g_strsplit(text, ",", -1);
-
-    return g_strjoinv(",,", parts);
-}
-
 static GPtrArray *copy_args(char *const *argv)
 {
     GPtrArray *args = g_ptr_array_new_with_free_func(g_free);
@@ -111,7 +104,7 @@ static void add(GPtrArray *args, const char *option, char *value)
 
 static void add_plugin(GPtrArray *args, const char *plugin, const char *options)
 {
-    g_autofree char *escaped = double_commas(plugin);
+    g_autofree char *escaped = qemu_values_escape(plugin);
 
     add(args, "-plugin", g_strconcat(escaped, options, NULL));
 }

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include <jansson.h>
+#include "host/qemu-values.h"
 
 /* ---- options ---- */
 
@@ -68,57 +68,16 @@ GArray *qemu_command_options(char *const *argv)
     return options;
 }
 
-/* ---- values ---- */
-
-/* Up to the comma that ends it; a doubled one does not.  For g_free(). */
-static char *take_value(const char **text)
+const QemuOption *qemu_command_find(const GArray *options, size_t argument)
 {
-    GString *value = g_string_new(NULL);
-    const char *at = *text;
+    for (guint i = 0; i < options->len; i++) {
+        const QemuOption *option = &g_array_index(options, QemuOption, i);
 
-    while (*at && (*at != ',' || at[1] == ',')) {
-        g_string_append_c(value, *at);
-        at += *at == ',' ? 2 : 1;
-    }
-    *text = *at ? at + 1 : at;
-    return g_string_free(value, FALSE);
-}
-
-static char *keyval_value(const char *text, const char *key)
-{
-    size_t key_len = strlen(key);
-
-    while (*text) {
-        bool matches = strncmp(text, key, key_len) == 0 && text[key_len] == '=';
-        const char *rest = matches ? text + key_len + 1 : text;
-        char *value = take_value(&rest);
-
-        if (matches) {
-            return value;
+        if (option->argument == argument && option->value) {
+            return option;
         }
-        g_free(value);
-        text = rest;
     }
     return NULL;
-}
-
-static char *json_value(const char *text, const char *key)
-{
-    json_t *root = json_loads(text, 0, NULL);
-    g_auto(GStrv) parts = g_strsplit(key, ".", -1);
-    const json_t *at = root;
-
-    for (size_t i = 0; parts[i]; i++) {
-        at = json_object_get(at, parts[i]);
-    }
-    char *value = g_strdup(json_string_value(at));
-    json_decref(root);
-    return value;
-}
-
-char *qemu_command_value(const char *text, const char *key)
-{
-    return text[0] == '{' ? json_value(text, key) : keyval_value(text, key);
 }
 
 /* ---- disks ---- */
@@ -142,7 +101,7 @@ char *qemu_command_disk_file(const QemuOption *option)
     }
     /* The "file" of -blockdev is another node. */
     for (size_t i = is_drive ? 0 : 1; i < G_N_ELEMENTS(keys); i++) {
-        char *file = qemu_command_value(option->value, keys[i]);
+        char *file = qemu_values_get(option->value, keys[i]);
 
         if (file) {
             return file;
@@ -177,7 +136,7 @@ static char *port_of(const char *address)
 /* The part of a short form up to its options, "PATH" of "PATH,server=on". */
 static char *first_value(const char *text)
 {
-    return take_value(&text);
+    return qemu_values_take(&text);
 }
 
 /* A short form such as -serial takes: "unix:PATH,server=on". */
@@ -212,31 +171,22 @@ static void add_short_chardev(GArray *resources, size_t argument,
     }
 }
 
-static bool has_word(const char *text, const char *word)
-{
-    g_autofree char *padded = g_strconcat(",", text, ",", NULL);
-    g_autofree char *wanted = g_strconcat(",", word, ",", NULL);
-
-    return strstr(padded, wanted) != NULL;
-}
-
 static void add_chardev(GArray *resources, size_t argument, const char *text)
 {
     g_autofree char *backend = text[0] == '{'
-                                   ? qemu_command_value(text, "backend.type")
+                                   ? qemu_values_get(text, "backend.type")
                                    : first_value(text);
-    g_autofree char *path = qemu_command_value(text, "path");
+    g_autofree char *path = qemu_values_get(text, "path");
     bool is_socket = g_strcmp0(backend, "socket") == 0;
 
     if (path) {
         add(resources, argument, is_socket ? MANIFEST_SOCKET : MANIFEST_FILE,
             g_steal_pointer(&path));
-    } else if (is_socket &&
-               (has_word(text, "server=on") || has_word(text, "server"))) {
-        add(resources, argument, MANIFEST_PORT,
-            qemu_command_value(text, "port"));
+    } else if (is_socket && (qemu_values_have(text, "server=on") ||
+                             qemu_values_have(text, "server"))) {
+        add(resources, argument, MANIFEST_PORT, qemu_values_get(text, "port"));
     }
-    add(resources, argument, MANIFEST_LOG, qemu_command_value(text, "logfile"));
+    add(resources, argument, MANIFEST_LOG, qemu_values_get(text, "logfile"));
 }
 
 /* "tcp:ADDRESS:PORT-GUEST:PORT", also without ADDRESS and protocol. */
@@ -252,7 +202,7 @@ static void add_network(GArray *resources, size_t argument, const char *text)
     const char *at = text;
 
     while (*at) {
-        g_autofree char *part = take_value(&at);
+        g_autofree char *part = qemu_values_take(&at);
 
         if (g_str_has_prefix(part, "hostfwd=")) {
             add(resources, argument, MANIFEST_PORT,
@@ -281,13 +231,12 @@ static void add_vnc(GArray *resources, size_t argument, const char *text)
 
 static void add_object(GArray *resources, size_t argument, const char *text)
 {
-    g_autofree char *type = text[0] == '{'
-                                ? qemu_command_value(text, "qom-type")
-                                : first_value(text);
+    g_autofree char *type =
+        text[0] == '{' ? qemu_values_get(text, "qom-type") : first_value(text);
 
     if (g_strcmp0(type, "memory-backend-file") == 0) {
         add(resources, argument, MANIFEST_FILE,
-            qemu_command_value(text, "mem-path"));
+            qemu_values_get(text, "mem-path"));
     }
 }
 
@@ -344,13 +293,6 @@ GArray *qemu_command_resources(char *const *argv)
 
 /* ---- naming something else ---- */
 
-static char *double_commas(const char *text)
-{
-    g_auto(GStrv) parts = g_strsplit(text, ",", -1);
-
-    return g_strjoinv(",,", parts);
-}
-
 /* Whether c may stand beside value: it does not make it part of a longer one.
  * Behind a port there may be a dash, "2222-:22". */
 static bool is_border(char c, const char *value)
@@ -361,16 +303,26 @@ static bool is_border(char c, const char *value)
            !(g_ascii_isalnum(c) || strchr("/._-", c));
 }
 
+/* Of a rule "hostfwd=tcp:ADDRESS:2222-:22", the port of the host. */
+static const char *find_forwarded(const char *text, const char *value)
+{
+    g_autofree char *in_rule = g_strdup_printf(":%s-", value);
+    const char *found = strstr(text, in_rule);
+
+    return found ? found + 1 : NULL;
+}
+
 /* Where text names value, and not just something that has it in it. */
 static const char *find_value(const char *text, const char *value)
 {
+    const char *forwarded = find_forwarded(text, value);
     const char *found = strstr(text, value);
 
     while (found && ((found > text && !is_border(found[-1], value)) ||
                      !is_border(found[strlen(value)], value))) {
         found = strstr(found + 1, value);
     }
-    return found;
+    return forwarded ? forwarded : found;
 }
 
 static char *replace_at(const char *text, const char *at, size_t len,
@@ -388,9 +340,10 @@ char *qemu_command_replace(const char *argument, const char *value,
         return g_strdup(replacement);
     }
     bool is_json = argument[0] == '{';
-    g_autofree char *escaped = is_json ? g_strdup(value) : double_commas(value);
+    g_autofree char *escaped =
+        is_json ? g_strdup(value) : qemu_values_escape(value);
     g_autofree char *put =
-        is_json ? g_strdup(replacement) : double_commas(replacement);
+        is_json ? g_strdup(replacement) : qemu_values_escape(replacement);
     const char *at = find_value(argument, escaped);
 
     return at ? replace_at(argument, at, strlen(escaped), put) : NULL;

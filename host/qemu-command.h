@@ -27,9 +27,8 @@ typedef struct QemuOption {
 /* The options of argv, which has no program: a GArray of QemuOption. */
 GArray *qemu_command_options(char *const *argv);
 
-/* The value of key in "k=v,k=v" or in a JSON object (nested: "file.filename"),
- * with doubled commas made single, for g_free(); NULL: not there. */
-char *qemu_command_value(const char *text, const char *key);
+/* The one of options whose value is that argument; NULL: none is. */
+const QemuOption *qemu_command_find(const GArray *options, size_t argument);
 
 /* The file that an option names as its disk, as it is written there: of -drive,
  * -blockdev, -hda, -cdrom, -pflash and their like.  For g_free(); NULL: it

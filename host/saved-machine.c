@@ -9,6 +9,7 @@
 #include "formats/manifest.h"
 #include "host/disks.h"
 #include "host/machine-manifest.h"
+#include "host/machine-outside.h"
 #include "host/unix-socket.h"
 #include "util/error.h"
 
@@ -83,6 +84,19 @@ static bool check_disk(const SavedMachine *machine, Disk *disk, GError **error)
     return true;
 }
 
+static void say_what_is_outside(const SavedMachine *machine)
+{
+    g_autoptr(GPtrArray) texts = NULL;
+
+    if (!machine->manifest) {
+        return;
+    }
+    texts = machine_outside_find(machine->manifest->qemu_arguments);
+    for (guint i = 0; i < texts->len; i++) {
+        say(machine, "warning: %s", (char *)texts->pdata[i]);
+    }
+}
+
 static bool look(SavedMachine *machine, GError **error)
 {
     struct ucred peer;
@@ -95,6 +109,7 @@ static bool look(SavedMachine *machine, GError **error)
     g_autofree char *directory = g_file_read_link(cwd, NULL);
     machine->manifest = machine_manifest_collect(machine->qmp, machine->pid,
                                                  &machine->why_no_manifest);
+    say_what_is_outside(machine);
     machine->disks =
         disks_query(machine->qmp, directory ? directory : "/", error);
     for (guint i = 0; machine->disks && i < machine->disks->len; i++) {
@@ -143,6 +158,12 @@ static char *new_tag(void)
 
     return g_strdup_printf("%s-%03d", seconds,
                            g_date_time_get_microsecond(now) / 1000);
+}
+
+bool saved_machine_is_overlay(const char *name)
+{
+    return g_regex_match_simple("\\.[0-9]{6}-[0-9]{6}-[0-9]{3}\\.qcow2$", name,
+                                0, 0);
 }
 
 bool saved_machine_freeze(SavedMachine *machine, GError **error)

@@ -24,6 +24,9 @@ typedef enum {
 /* "snapshot", "leave", "refuse". */
 const char *save_disks_name(SaveDisks disks);
 
+/* Whether a save has made the file of that name, as an overlay for a disk. */
+bool saved_machine_is_overlay(const char *name);
+
 typedef struct SavedMachine SavedMachine;
 
 typedef void SavedMachineSay(void *opaque, const char *text);

@@ -214,7 +214,7 @@ static void mistakes_in_the_command_line_have_status_2(void **state)
 
 static void a_load_that_cannot_be_has_status_2(void **state)
 {
-    assert_run("loadvm -- qemu", 2, "--snapshot is needed");
+    assert_run("loadvm -- qemu", 2, "the snapshot is missing");
     assert_run("loadvm --snapshot s", 2, "after \"--\"");
     assert_run("loadvm --snapshot s --policy best -- qemu", 2,
                "order, sequential, demand and full");
@@ -226,6 +226,9 @@ static void a_load_that_cannot_be_has_status_2(void **state)
                "--record");
     assert_run("loadvm --snapshot s --record-for 0 -- qemu", 2, "--record-for");
     assert_run("loadvm --snapshot s -- qemu -incoming x", 2, "-incoming");
+    assert_run("loadvm s", 2, "s.json, which does not exist");
+    assert_run("loadvm s --set 1=2 -- qemu", 2, "without \"--\"");
+    assert_run("loadvm s --keep-disks d --qmp q", 2, "without \"--\"");
 }
 
 static void what_a_load_cannot_write_is_told_before_it(void **state)
@@ -243,6 +246,8 @@ static void failures_have_status_1(void **state)
 {
     assert_run("snapshot info /missing/vm.snap", 1, "/missing/vm.snap");
     assert_run("order show /missing/vm.order", 1, "/missing/vm.order");
+    assert_run("snapshot list /missing", 1, "/missing");
+    assert_run("snapshot remove /dev/null", 1, "not a snapshot");
     assert_run("savevm --qmp /missing/qmp -o o", 1, "/missing/qmp");
     assert_run("loadvm --snapshot /missing/vm.snap -- qemu", 1,
                "/missing/vm.snap");

@@ -290,7 +290,8 @@ int main(int argc, char **argv)
     g_option_context_add_main_entries(context, option_entries, NULL);
     g_option_context_set_summary(
         context, "REQUEST is PING, GET KEY, PUT KEY, SUM, POKE OFFSET, "
-                 "WHERE OFFSET or USE MIB, as one argument.");
+                 "WHERE OFFSET, USE MIB, WRITE NUMBER or READ, as one "
+                 "argument.");
     if (!g_option_context_parse(context, &argc, &argv, &error)) {
         fprintf(stderr, "%s\n", error->message);
         return 2;

@@ -9,6 +9,8 @@
  *   POKE offset  flip the byte at offset   -> OK its guest-physical address
  *   WHERE offset                           -> OK its guest-physical address
  *   USE mib      write and read back that much free memory -> OK
+ *   WRITE number onto the disk, past the page cache -> OK
+ *   READ         what is there                      -> OK number
  *   PING                                   -> PONG
  *
  * Numbers in requests are decimal, in answers hexadecimal.  A thread a
@@ -30,6 +32,9 @@
 #include <unistd.h>
 
 #include "store.h"
+
+#define DISK         "/dev/vda"
+#define SECTOR_BYTES 512
 
 static uint64_t *store;
 static uint64_t store_n_pages;
@@ -151,6 +156,23 @@ static bool use_memory(uint64_t len_bytes)
     return n_right == 2 * n_words;
 }
 
+/* Read, or write, the number at the beginning of the disk. */
+static bool use_disk(bool write_it, uint64_t *number)
+{
+    _Alignas(SECTOR_BYTES)
+        uint64_t sector[SECTOR_BYTES / sizeof(uint64_t)] = {*number};
+    int fd = open(DISK, O_RDWR | O_DIRECT | O_SYNC | O_CLOEXEC);
+    ssize_t n = -1;
+
+    if (fd >= 0) {
+        n = write_it ? pwrite(fd, sector, sizeof(sector), 0)
+                     : pread(fd, sector, sizeof(sector), 0);
+        close(fd);
+    }
+    *number = sector[0];
+    return n == sizeof(sector);
+}
+
 static bool answer(FILE *stream, const char *line)
 {
     char command[8] = "";
@@ -174,6 +196,11 @@ static bool answer(FILE *stream, const char *line)
     if (strcmp(command, "USE") == 0) {
         return fputs(use_memory(argument << 20) ? "OK\n" : "ERROR\n", stream) >=
                0;
+    }
+    if (strcmp(command, "WRITE") == 0 || strcmp(command, "READ") == 0) {
+        return use_disk(command[0] == 'W', &argument)
+                   ? fprintf(stream, "OK %016" PRIx64 "\n", argument) > 0
+                   : fputs("ERROR disk\n", stream) >= 0;
     }
     if (strcmp(command, "PING") == 0) {
         return fputs("PONG\n", stream) >= 0;

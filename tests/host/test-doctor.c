@@ -90,6 +90,21 @@ static void a_qemu_that_refuses_the_plugin_is_told_with_its_words(void **state)
     remove_directory(directory);
 }
 
+static void
+a_qemu_that_greets_before_it_refuses_the_plugin_is_told(void **state)
+{
+    char *directory = make_directory();
+    g_autofree char *qemu =
+        fake_qemu(directory, GREETING("10"),
+                  "printf '%s' '" GREETING("10") "'; echo 'bad API' >&2; exit "
+                                                 "1");
+    g_autoptr(GPtrArray) findings = doctor_findings_new();
+
+    doctor_examine_qemu(findings, qemu, "/p.so");
+    assert_finding(findings, "qemu-plugin", DOCTOR_FAILED, ": bad API");
+    remove_directory(directory);
+}
+
 static void a_qemu_without_mapped_ram_is_too_old(void **state)
 {
     char *directory = make_directory();
@@ -239,6 +254,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_qemu_that_takes_the_plugin_is_fine),
         cmocka_unit_test(a_qemu_that_refuses_the_plugin_is_told_with_its_words),
+        cmocka_unit_test(
+            a_qemu_that_greets_before_it_refuses_the_plugin_is_told),
         cmocka_unit_test(a_qemu_without_mapped_ram_is_too_old),
         cmocka_unit_test(a_missing_qemu_and_a_missing_plugin_are_told),
         cmocka_unit_test(a_machine_without_libvirt_needs_none_of_it),

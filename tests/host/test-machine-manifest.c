@@ -99,6 +99,31 @@ static void a_disk_is_described_with_what_tells_whether_it_changes(void **state)
     remove_directory(directory);
 }
 
+/* Another disk has the base, too. */
+static void a_disk_belongs_to_the_argument_of_its_uppermost_image(void **state)
+{
+    char *arguments[] = {(char *)"-drive", (char *)"file=base,readonly=on",
+                         (char *)"-drive", (char *)"file=/d/upper", NULL};
+    char *chain[] = {(char *)"/", (char *)"/d/upper", (char *)"/d/base", NULL};
+    const Disk disk = {.node = (char *)"n",
+                       .file = (char *)"/",
+                       .format = (char *)"qcow2",
+                       .chain = chain};
+    g_autoptr(Manifest) manifest = manifest_new();
+    g_autoptr(GArray) disks = g_array_new(FALSE, FALSE, sizeof(Disk));
+    GError *error = NULL;
+
+    g_array_append_val(disks, disk);
+    manifest->qemu_arguments = g_strdupv(arguments);
+    manifest->qemu_directory = g_strdup("/d");
+    machine_manifest_add_disks(manifest, disks, &error);
+    assert_no_error(error);
+    const ManifestDisk *to = &g_array_index(manifest->disks, ManifestDisk, 0);
+    assert_true(to->has_argument);
+    assert_int_equal(to->argument, 3);
+    assert_string_equal(to->given_file, "/d/upper");
+}
+
 static void a_disk_that_is_gone_is_told_by_name(void **state)
 {
     static const char blocks[] =
@@ -116,6 +141,7 @@ int main(void)
         cmocka_unit_test(the_machine_is_described_as_it_runs),
         cmocka_unit_test(
             a_disk_is_described_with_what_tells_whether_it_changes),
+        cmocka_unit_test(a_disk_belongs_to_the_argument_of_its_uppermost_image),
         cmocka_unit_test(a_disk_that_is_gone_is_told_by_name),
     };
 

@@ -80,6 +80,14 @@ class Case(unittest.TestCase):
             Virtual(self.tmp, [*machine.arguments(self.tmp), *extra],
                     launcher=launcher, **virtual))
 
+    def loadvm_saved(self, path, saved, *options):
+        """`preheat loadvm` of the snapshot at path of the Virtual saved,
+        with nothing but the snapshot; not yet connected."""
+        self.skip_if(host.lacks_userfaultfd())
+        return self._watch(
+            Virtual(self.tmp, (), saved=saved,
+                    launcher=[config.PREHEAT, "loadvm", path, *options]))
+
     def preheat(self, *arguments):
         """Start preheat; returns its Process."""
         process = Process([config.PREHEAT, *arguments], self.tmp,

@@ -68,30 +68,45 @@ class Virtual:
 
     launcher   what comes before QEMU's own command line, e.g. a preheat
                command that ends in "--"
+    saved      a Virtual that was saved: launcher takes QEMU's command line
+               from there, and is told of this one's sockets
     """
 
     _count = 0
 
-    def __init__(self, tmp, arguments, launcher=(), qemu=None, serial=True):
+    def __init__(self, tmp, arguments, launcher=(), qemu=None, serial=True,
+                 saved=None):
         Virtual._count += 1
         self.name = f"vm{Virtual._count}"
         self._listeners = {"qmp": Listener(tmp / f"{self.name}.qmp")}
         # For preheat's own use; harness commands go over the other one.
         self.qmp_path = tmp / f"{self.name}.mon"
-        argv = [*launcher, qemu or config.QEMU, *arguments,
-                "-qmp", f"unix:{self._listeners['qmp'].path}",
-                "-qmp", f"unix:{self.qmp_path},server=on,wait=off"]
         if serial:
             self._listeners["serial"] = Listener(tmp / f"{self.name}.con")
-            argv += ["-serial", f"unix:{self._listeners['serial'].path}"]
-        else:
-            # The device must be there: snapshots have its state.
-            argv += ["-serial", "null"]
+        argv = [*launcher, *(self._sets(saved) if saved else
+                             [qemu or config.QEMU, *arguments,
+                              *self._own_arguments()])]
         self.process = Process(argv, tmp, self.name)
         self.qmp = None
         self.serial = None
         self.qemu_pid = None
         self._port = None
+
+    def _own_arguments(self):
+        serial = self._listeners.get("serial")
+        return ["-qmp", f"unix:{self._listeners['qmp'].path}",
+                "-qmp", f"unix:{self.qmp_path},server=on,wait=off",
+                # The device must be there: snapshots have its state.
+                "-serial", f"unix:{serial.path}" if serial else "null"]
+
+    def _sets(self, saved):
+        """Options that give the sockets of the saved machine this one's
+        names."""
+        names = [(saved.qmp_path, self.qmp_path)]
+        names += [(saved._listeners[key].path, self._listeners[key].path)
+                  for key in saved._listeners]
+        return [word for old, new in names
+                for word in ("--set", f"{old}={new}")]
 
     def connect(self, deadline=None):
         """Wait until QEMU is up; returns self."""

@@ -1,0 +1,86 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <stdio.h>
+
+#include "cli/commands.h"
+#include "host/snapshot-removal.h"
+#include "util/text.h"
+
+static json_t *to_json(const SnapshotRemoval *removal, bool dry_run)
+{
+    json_t *removed = json_array();
+    json_t *kept = json_array();
+
+    for (guint i = 0; i < removal->files->len; i++) {
+        json_array_append_new(removed, text_to_json(removal->files->pdata[i]));
+    }
+    for (guint i = 0; i < removal->kept->len; i++) {
+        const KeptFile *file = &g_array_index(removal->kept, KeptFile, i);
+
+        json_array_append_new(
+            kept, json_pack("{s:o, s:o}", "file", text_to_json(file->path),
+                            "reason", text_to_json(file->reason)));
+    }
+    return json_pack("{s:b, s:o, s:o}", "dry-run", (int)dry_run, "removed",
+                     removed, "kept", kept);
+}
+
+static void print_line(const char *what, const char *path, const char *reason)
+{
+    g_autofree char *line =
+        g_strconcat(path, reason ? ": " : NULL, reason, NULL);
+    g_autofree char *printable = text_printable(line);
+
+    printf("%-12s %s\n", what, printable);
+}
+
+static int print_text(const SnapshotRemoval *removal, bool dry_run)
+{
+    for (guint i = 0; i < removal->files->len; i++) {
+        print_line(dry_run ? "would remove" : "removed",
+                   removal->files->pdata[i], NULL);
+    }
+    for (guint i = 0; i < removal->kept->len; i++) {
+        const KeptFile *file = &g_array_index(removal->kept, KeptFile, i);
+
+        print_line(dry_run ? "would keep" : "kept", file->path, file->reason);
+    }
+    return command_flush();
+}
+
+static int cmd_snapshot_remove_run(int argc, char **argv)
+{
+    gboolean dry_run = FALSE;
+    gboolean images = FALSE;
+    gboolean json = FALSE;
+    const GOptionEntry entries[] = {
+        {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &dry_run,
+         "Only show what would be removed", NULL},
+        {"images", 0, 0, G_OPTION_ARG_NONE, &images,
+         "Also remove images of disks that nothing needs", NULL},
+        COMMAND_JSON_OPTION(&json),
+        {NULL},
+    };
+    GError *error = NULL;
+    int status;
+
+    if (!command_parse(&cmd_snapshot_remove, entries, 1, 1, &argc, &argv,
+                       &status)) {
+        return status;
+    }
+    g_autoptr(SnapshotRemoval) removal =
+        snapshot_removal_new(argv[1], images, &error);
+    if (!removal || (!dry_run && !snapshot_removal_execute(removal, &error))) {
+        return command_fail(error);
+    }
+    return json ? command_print_json(to_json(removal, dry_run))
+                : print_text(removal, dry_run);
+}
+
+const Command cmd_snapshot_remove = {
+    .name = "remove",
+    .synopsis = "FILE",
+    .summary = "Remove a snapshot with what belongs to it alone",
+    .run = cmd_snapshot_remove_run,
+};

@@ -1,0 +1,13 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What of a machine no snapshot has: folders of the host that the guest sees,
+ * devices of the host, and what another program does for QEMU.
+ */
+#pragma once
+
+#include <glib.h>
+
+/* A sentence about each that argv (without the program) names: a GPtrArray of
+ * texts, which frees them. */
+GPtrArray *machine_outside_find(char *const *argv);
