@@ -214,7 +214,7 @@ static void mistakes_in_the_command_line_have_status_2(void **state)
 
 static void a_load_that_cannot_be_has_status_2(void **state)
 {
-    assert_run("loadvm -- qemu", 2, "--snapshot is needed");
+    assert_run("loadvm -- qemu", 2, "the snapshot is missing");
     assert_run("loadvm --snapshot s", 2, "after \"--\"");
     assert_run("loadvm --snapshot s --policy best -- qemu", 2,
                "order, sequential, demand and full");
@@ -226,6 +226,11 @@ static void a_load_that_cannot_be_has_status_2(void **state)
                "--record");
     assert_run("loadvm --snapshot s --record-for 0 -- qemu", 2, "--record-for");
     assert_run("loadvm --snapshot s -- qemu -incoming x", 2, "-incoming");
+    assert_run("loadvm s --snapshot t -- qemu", 2, "\"s\" is one argument");
+    assert_run("loadvm s --qmp q -- qemu", 2, "either --qmp SOCKET");
+    assert_run("loadvm s --stay -- qemu", 2, "--stay goes with --qmp");
+    assert_run("loadvm s --qmp q --plugin-api 3", 2, "preheat run");
+    assert_run("loadvm s --resume --paused -- qemu", 2, "--paused");
 }
 
 static void what_a_load_cannot_write_is_told_before_it(void **state)
