@@ -68,11 +68,6 @@ static char *explain_end(const Loader *loader, int status)
         return g_strdup_printf(
             "QEMU ended with status %d before the guest was loaded", status);
     }
-    if (machine_had_plugin(loader->machine)) {
-        return g_strdup_printf("QEMU ended with status %d before its monitor "
-                               "answered; its own message says why",
-                               status);
-    }
     return g_strdup_printf(
         "QEMU ended with status %d before its monitor answered.  If it "
         "refused the plugin: the plugin knows the versions 2 (QEMU 9.0 to "
