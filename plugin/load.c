@@ -9,11 +9,11 @@
 #include "formats/control-protocol.h"
 #include "formats/error.h"
 #include "formats/page-order.h"
+#include "plugin/lesson.h"
 #include "plugin/pager/collapse.h"
 #include "plugin/pager/huge-policy.h"
 #include "plugin/pager/pager-check.h"
 #include "plugin/pager/pager-removal.h"
-#include "profiler/orders/learn.h"
 #include "profiler/orders/read-ahead.h"
 #include "util/clock.h"
 #include "util/text.h"
@@ -31,8 +31,10 @@
 /* An order beyond this is no help any more, and QEMU's memory not the place
  * for it: it is refused by its header.  One within takes 64 MiB while it is
  * read, and 160 MiB decoded. */
-#define MAX_HINT_BYTES   (64 << 20)
-#define MAX_HINT_EXTENTS (4u << 20)
+static const PageOrderLimits hint_limits = {
+    .max_file_bytes = 64 << 20,
+    .max_extents = 4u << 20,
+};
 
 /* A page that so many loads in a row found untouched leaves a learned order;
  * so does what goes beyond this size. */
@@ -45,8 +47,10 @@ struct Load {
     LoadPolicy policy;
     char *path; /* of the snapshot */
     LoadStats *stats;
-    Destination *stats_output; /* NULL: do not write */
-    Pager *pager;              /* NULL: policy full */
+    Destination *stats_output;  /* NULL: do not write */
+    pthread_mutex_t stats_lock; /* held while the statistics are taken and
+                                   written: the last ones stay */
+    Pager *pager;               /* NULL: policy full */
 
     /* The same, and of the pager and what it calls: gone when all is loaded. */
     RamImage *snapshot;
@@ -63,8 +67,6 @@ struct Load {
     _Atomic bool full_loaded; /* policy full: QEMU has loaded it */
     _Atomic bool ending;      /* QEMU ends */
 };
-
-static void write_stats(Load *load);
 
 /* ---- what the pager calls ---- */
 
@@ -142,7 +144,7 @@ static void on_recorded(Load *load)
         !destination_write_order(load->record_output, order, &error)) {
         load->host.warn(error->message);
     }
-    write_stats(load);
+    load_write_stats(load);
 }
 
 static PageOrder *lesson_order(const Load *load, Recorder *recorder,
@@ -170,8 +172,8 @@ static bool learn(const Load *load, GError **error)
         .max_idle_loads = MAX_IDLE_LOADS,
         .max_bytes = MAX_LEARNED_BYTES,
     };
-    g_autoptr(PageOrder) order = order_learn(load->learn_from, &lesson, error);
-    return order && destination_write_order(load->learn_output, order, error);
+    return lesson_write(&lesson, load->snapshot->identity, load->learn_from,
+                        &hint_limits, load->learn_output, error);
 }
 
 static void on_learned(Load *load)
@@ -181,7 +183,7 @@ static void on_learned(Load *load)
     if (load->attached_us != 0 && !learn(load, &error)) {
         load->host.warn(error->message);
     }
-    write_stats(load);
+    load_write_stats(load);
 }
 
 static void on_observed(void *opaque)
@@ -199,8 +201,9 @@ static void on_loaded(void *opaque)
 {
     Load *load = opaque;
 
-    write_stats(load);
-    control_send_event(load->host.control, CONTROL_EVENT_LOADED, json_object());
+    load_write_stats(load);
+    control_send_event(load->host.control, CONTROL_EVENT_LOADED,
+                       load_query(load));
 }
 
 /* ---- statistics ---- */
@@ -220,7 +223,7 @@ json_t *load_query(Load *load)
     return load_stats_to_json(load->stats, load->policy, state_of(load));
 }
 
-static void write_stats(Load *load)
+void load_write_stats(Load *load)
 {
     const Destination *output = load->stats_output;
     g_autoptr(GError) error = NULL;
@@ -228,6 +231,7 @@ static void write_stats(Load *load)
     if (!output) {
         return;
     }
+    pthread_mutex_lock(&load->stats_lock);
     json_t *json = load_query(load);
     char *text = json_dumps(json, JSON_INDENT(2));
     g_autofree char *line = g_strconcat(text ? text : "{}", "\n", NULL);
@@ -237,6 +241,7 @@ static void write_stats(Load *load)
     if (!destination_write(output, line, strlen(line), &error)) {
         load->host.warn(error->message);
     }
+    pthread_mutex_unlock(&load->stats_lock);
 }
 
 /* ---- load ---- */
@@ -245,10 +250,9 @@ static void write_stats(Load *load)
 static PageOrder *load_order(const Load *load, const LoadRequest *request,
                              char **ret_warning)
 {
-    static const PageOrderLimits limits = {MAX_HINT_BYTES, MAX_HINT_EXTENTS};
     g_autoptr(GError) error = NULL;
     g_autoptr(PageOrder) order =
-        page_order_load_source(request->order, &limits, &error);
+        page_order_load_source(request->order, &hint_limits, &error);
 
     if (g_error_matches(error, FORMATS_ERROR, FORMATS_ERROR_TOO_LARGE)) {
         *ret_warning = g_strdup_printf(
@@ -381,6 +385,7 @@ static void load_free(Load *load)
     free_sources(load);
     load_stats_free(load->stats);
     destination_free(load->stats_output);
+    pthread_mutex_destroy(&load->stats_lock);
     g_free(load->path);
     g_free(load);
 }
@@ -476,6 +481,7 @@ Load *load_begin(LoadRequest *request, const LoadHost *host, char **ret_warning,
     Load *load = g_new0(Load, 1);
 
     load->host = *host;
+    pthread_mutex_init(&load->stats_lock, NULL);
     if (!begin(load, request, ret_warning, error)) {
         load_free(load);
         return NULL;
@@ -562,5 +568,5 @@ void load_end(Load *load)
     if (load->pager) {
         pager_end_observation(load->pager);
     }
-    write_stats(load);
+    load_write_stats(load);
 }
