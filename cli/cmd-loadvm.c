@@ -17,6 +17,7 @@
 #include "host/qemu-args.h"
 #include "util/error.h"
 #include "util/file.h"
+#include "util/units.h"
 
 #define DEFAULT_RECORD_S 10.0
 #define MAX_RECORD_S     86400.0
@@ -31,6 +32,8 @@ typedef struct Given {
     char *wait;
     char *record;
     double record_s;
+    char *rest;
+    char *rest_rate;
     gboolean resume;
     gboolean paused;
     gboolean learn;
@@ -52,6 +55,8 @@ static void clear_given(Given *given)
     g_free(given->order);
     g_free(given->policy);
     g_free(given->wait);
+    g_free(given->rest);
+    g_free(given->rest_rate);
     g_free(given->record);
     g_free(given->stats);
     g_free(given->qmp);
@@ -102,6 +107,24 @@ static bool parse_policy(const Given *given, LoadOptions *options,
     return true;
 }
 
+static bool parse_rest(const Given *given, LoadOptions *options, GError **error)
+{
+    if (given->rest && !load_rest_from_name(given->rest, &options->rest)) {
+        return usage(error, "--rest is one of idle, eager and demand");
+    }
+    if (given->rest && options->policy != LOAD_POLICY_ORDER) {
+        return usage(error, "--rest is what the order does not have: it needs "
+                            "an order");
+    }
+    if (given->rest_rate &&
+        !units_parse_size(given->rest_rate, &options->rest_bytes_per_s,
+                          error)) {
+        g_prefix_error(error, "--rest-rate: ");
+        return false;
+    }
+    return true;
+}
+
 static bool parse_wait(const Given *given, LoadOptions *options, GError **error)
 {
     static const char *const waits[] = {
@@ -126,8 +149,9 @@ static bool parse_wait(const Given *given, LoadOptions *options, GError **error)
     if (wait == LOAD_WAIT_HOT && options->policy != LOAD_POLICY_ORDER) {
         return usage(error, "--wait hot needs an order");
     }
-    if (wait == LOAD_WAIT_ALL && options->policy == LOAD_POLICY_DEMAND) {
-        return usage(error, "--policy demand loads only what is touched: "
+    if (wait == LOAD_WAIT_ALL && (options->policy == LOAD_POLICY_DEMAND ||
+                                  options->rest == LOAD_REST_DEMAND)) {
+        return usage(error, "with demand only what is touched is loaded: "
                             "--wait all would wait for ever");
     }
     return true;
@@ -241,6 +265,7 @@ static bool parse_given(Given *given, LoadOptions *options, GError **error)
     options->order = given->order;
     options->stats = given->stats;
     return parse_policy(given, options, error) &&
+           parse_rest(given, options, error) &&
            parse_wait(given, options, error) &&
            parse_record(given, options, error) &&
            image_offset_parse(given->offset, &options->image_off_bytes, error);
@@ -360,6 +385,12 @@ static int cmd_loadvm_run(int argc, char **argv)
         {"wait", 0, 0, G_OPTION_ARG_STRING, &given.wait,
          "Resume the guest when none, the hot or all pages are in (none)",
          "none|hot|all"},
+        {"rest", 0, 0, G_OPTION_ARG_STRING, &given.rest,
+         "When to load what the order does not have: while the guest leaves "
+         "processors free, at once, or when it is touched (idle)",
+         "idle|eager|demand"},
+        {"rest-rate", 0, 0, G_OPTION_ARG_STRING, &given.rest_rate,
+         "How much of it to read in a second", "BYTES"},
         {"resume", 0, 0, G_OPTION_ARG_NONE, &given.resume,
          "Resume the guest even if it was paused when it was saved", NULL},
         {"paused", 0, 0, G_OPTION_ARG_NONE, &given.paused,

@@ -34,9 +34,9 @@ typedef enum {
 
 /* When what nobody waits for is loaded: with an order, all else. */
 typedef enum {
-    LOAD_REST_EAGER,  /* at once */
     LOAD_REST_IDLE,   /* while the guest leaves processors free, for a time;
                          then at once */
+    LOAD_REST_EAGER,  /* at once */
     LOAD_REST_DEMAND, /* only what is touched */
     N_LOAD_RESTS,
 } LoadRest;

@@ -23,6 +23,16 @@ static json_t *load_arguments(const LoadOptions *options,
         json_object_set_new(arguments, CONTROL_KEY_ORDER,
                             json_string(options->order));
     }
+    if (options->rest != LOAD_REST_IDLE) {
+        json_object_set_new(arguments, CONTROL_KEY_REST,
+                            json_string(load_rest_name(options->rest)));
+    }
+    if (options->rest_bytes_per_s > 0) {
+        json_object_set_new(
+            arguments, CONTROL_KEY_REST_RATE,
+            json_integer((json_int_t)MIN(options->rest_bytes_per_s,
+                                         (uint64_t)G_MAXINT64)));
+    }
     if (options->record) {
         json_object_set_new(arguments, CONTROL_KEY_RECORD,
                             json_string(options->record));

@@ -46,6 +46,8 @@ typedef struct LoadOptions {
     uint64_t image_off_bytes;
     const char *order; /* or NULL */
     LoadPolicy policy;
+    LoadRest rest;             /* where there is an order */
+    uint64_t rest_bytes_per_s; /* 0: no limit */
     LoadWait wait;
     const char *record; /* or NULL */
     int64_t record_ms;

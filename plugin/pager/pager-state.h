@@ -18,12 +18,12 @@
  * Theory of operation
  *
  * pager_new() makes every page that is in the file pending (page-states.h)
- * and starts the threads.  Eager threads claim pieces (piece.h), read them and
- * hand them to the placing threads by a queue.  Until pager_attach() tells
- * where the blocks are, the queue only fills, with pages of the order: this is
- * staging.  pager_attach() starts the fault threads, registers the ranges with
- * userfaultfd and discards what is in them; from then on a first touch of a
- * page makes a fault, and nothing else can fill a page.
+ * and starts the threads.  Eager threads claim pieces (piece.h), read them, and
+ * place them or hand them to the placing threads by a queue.  Until
+ * pager_attach() tells where the blocks are, the queue only fills, with pages
+ * of the order: this is staging.  pager_attach() starts the fault threads,
+ * registers the ranges with userfaultfd and discards what is in them; from then
+ * on a first touch of a page makes a fault, and nothing else can fill a page.
  *
  * A fault means one of (checked in this sequence, each from PageStates):
  *   placed        the page is zero, or was discarded since: place zeroes
@@ -39,7 +39,8 @@
  * No fault waits for anything that grows with an order or a guest, nor for a
  * thread of low priority: eager threads, which the rest is read by at a low
  * priority, hold claims, Plan.lock and Pager.lock, and a fault that is served
- * needs none of these.  Placing is for threads of ordinary priority.
+ * needs none of these.  Placing is for threads of ordinary priority: an eager
+ * thread places the order's pieces, and none of the rest's.
  *
  * A page that cannot be read or placed is parked in a list (parked.h), in
  * flight, and no thread waits for it: eager threads try it again when its
@@ -47,8 +48,9 @@
  *
  * The stages of the eager threads (under Pager.lock):
  *   ORDER   replay the order; ends when all its pieces are placed or parked
- *   REST    everything else in the source's sequence; ends when nothing is
- *           pending and no piece is under way
+ *   REST    everything else in the source's sequence, while the gate is open
+ *           (rest-gate.h); ends when nothing is pending and no piece is under
+ *           way
  *   DRAIN   nothing left to claim; waits for the fault threads' pages and for
  *           parked ones (with policy demand the eager threads begin here)
  *   DONE    n_unplaced is 0; one placing thread unregisters and ends the

@@ -225,6 +225,13 @@ static void a_load_that_cannot_be_has_status_2(void **state)
     assert_run("loadvm --snapshot s --record r --wait all -- qemu", 2,
                "--record");
     assert_run("loadvm --snapshot s --record-for 0 -- qemu", 2, "--record-for");
+    assert_run("loadvm --snapshot s --order o --rest now -- qemu", 2,
+               "idle, eager and demand");
+    assert_run("loadvm --snapshot s --rest demand -- qemu", 2, "an order");
+    assert_run("loadvm --snapshot s --order o --rest demand --wait all -- qemu",
+               2, "only what is touched");
+    assert_run("loadvm --snapshot s --rest-rate fast -- qemu", 2,
+               "--rest-rate");
     assert_run("loadvm --snapshot s -- qemu -incoming x", 2, "-incoming");
     assert_run("loadvm s", 2, "s.json, which does not exist");
     assert_run("loadvm s --set 1=2 -- qemu", 2, "without \"--\"");

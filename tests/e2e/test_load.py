@@ -35,6 +35,37 @@ class Load(Case):
         self.assertEqual(vm.quit(), 0)
         self.check_statistics(self.read_json(stats), policy, tested)
 
+    def load_rest_by(self, rest):
+        stats = self.tmp / "stats.json"
+        tested = machine.ONE_GIB
+        vm = self.loadvm(tested, "--order", recorded_order(self, tested),
+                         "--rest", rest, "--stats", stats)
+        vm.connect().wait_running()
+        self.assert_right(vm, tested, "GET 1")
+        return vm, stats
+
+    def test_a_rest_on_demand_is_what_the_guest_touches(self):
+        vm, stats = self.load_rest_by("demand")
+        self.assert_right(vm, machine.ONE_GIB, "GET 2")
+        self.assertEqual(vm.quit(), 0)
+        pages = self.read_json(stats)["pages"]
+        self.assertEqual(pages["by-rest"], 0)
+        self.assertLess(pages["by-order"] + pages["by-fault"],
+                        pages["in-file"])
+
+    def test_a_rest_on_demand_can_be_asked_for(self):
+        vm, stats = self.load_rest_by("demand")
+        self.run_preheat("control", "--qmp", vm.qmp_path, "load-rest")
+        vm.wait_loaded()
+        self.assert_right(vm, machine.ONE_GIB, "SUM")
+        self.assertEqual(vm.quit(), 0)
+        self.assertGreater(self.read_json(stats)["pages"]["by-rest"], 0)
+
+    def test_an_eager_rest_is_loaded(self):
+        vm, _ = self.load_rest_by("eager")
+        vm.wait_loaded()
+        self.assert_right(vm, machine.ONE_GIB, "SUM")
+
     def check_statistics(self, stats, policy, tested):
         self.assertEqual(stats["policy"], policy)
         self.assertIn("state", stats)
