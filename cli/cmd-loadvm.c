@@ -238,8 +238,9 @@ static bool open_saved(Given *given, const LoadOptions *options, GError **error)
                          error)) {
         return false;
     }
-    if (!options->qemu_argv && !given->order && !given->policy &&
-        !given->record) {
+    if (!options->qemu_argv && !given->order && !given->record &&
+        (!given->policy ||
+         strcmp(given->policy, load_policy_name(LOAD_POLICY_ORDER)) == 0)) {
         given->order = saved_load_order(&given->saved, given->snapshot);
     }
     return true;

@@ -178,6 +178,21 @@ class Disks(Case):
         self.assert_number(again, 5)
         self.assertEqual(again.quit(), 0)
 
+    def test_the_order_of_the_manifest_is_replayed(self):
+        saved = self.loadvm(machine.SMALL).connect().wait_running()
+        path = self.tmp / "vm.snap"
+        process = self.preheat("savevm", "--qmp", saved.qmp_path, "--output",
+                               path, "--profile=3600")
+        saved.wait_touches(1)
+        self.assert_right(saved, machine.SMALL, "GET 1")
+        self.run_preheat("profile", "stop", "--qmp", saved.qmp_path)
+        self.assertEqual(process.wait(), 0, process.describe())
+        saved.quit()
+        loaded = self.loadvm_saved(path, saved).connect().wait_running()
+        self.assertEqual(loaded.statistics()["policy"], "order")
+        self.assert_right(loaded, machine.SMALL, "GET 1")
+        self.assertEqual(loaded.quit(), 0)
+
     def test_a_signal_that_ends_a_load_removes_its_disks(self):
         vm = self.start(BARE, disk=self.make_disk())
         path = self.save(vm)
