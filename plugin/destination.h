@@ -11,6 +11,7 @@
 
 #include <glib.h>
 
+#include "formats/byte-source.h"
 #include "formats/page-order.h"
 
 typedef struct Destination Destination;
@@ -25,6 +26,15 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Destination, destination_free)
 
 /* As it was given. */
 const char *destination_path(const Destination *destination);
+
+/* What is there now; *ret_source is NULL where nothing is. */
+bool destination_read(const Destination *destination, ByteSource **ret_source,
+                      GError **error);
+
+/* See file_place_lock(). */
+bool destination_lock(const Destination *destination, unsigned timeout_ms,
+                      GError **error);
+void destination_unlock(const Destination *destination);
 
 /* Each as often as you like; see file_place_write(). */
 bool destination_write(const Destination *destination, const void *data,

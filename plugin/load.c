@@ -9,11 +9,11 @@
 #include "formats/control-protocol.h"
 #include "formats/error.h"
 #include "formats/page-order.h"
+#include "plugin/lesson.h"
 #include "plugin/pager/collapse.h"
 #include "plugin/pager/huge-policy.h"
 #include "plugin/pager/pager-check.h"
 #include "plugin/pager/pager-removal.h"
-#include "profiler/orders/learn.h"
 #include "profiler/orders/read-ahead.h"
 #include "util/clock.h"
 #include "util/text.h"
@@ -31,8 +31,10 @@
 /* An order beyond this is no help any more, and QEMU's memory not the place
  * for it: it is refused by its header.  One within takes 64 MiB while it is
  * read, and 160 MiB decoded. */
-#define MAX_HINT_BYTES   (64 << 20)
-#define MAX_HINT_EXTENTS (4u << 20)
+static const PageOrderLimits hint_limits = {
+    .max_file_bytes = 64 << 20,
+    .max_extents = 4u << 20,
+};
 
 /* A page that so many loads in a row found untouched leaves a learned order;
  * so does what goes beyond this size. */
@@ -170,8 +172,8 @@ static bool learn(const Load *load, GError **error)
         .max_idle_loads = MAX_IDLE_LOADS,
         .max_bytes = MAX_LEARNED_BYTES,
     };
-    g_autoptr(PageOrder) order = order_learn(load->learn_from, &lesson, error);
-    return order && destination_write_order(load->learn_output, order, error);
+    return lesson_write(&lesson, load->snapshot->identity, load->learn_from,
+                        &hint_limits, load->learn_output, error);
 }
 
 static void on_learned(Load *load)
@@ -245,10 +247,9 @@ static void write_stats(Load *load)
 static PageOrder *load_order(const Load *load, const LoadRequest *request,
                              char **ret_warning)
 {
-    static const PageOrderLimits limits = {MAX_HINT_BYTES, MAX_HINT_EXTENTS};
     g_autoptr(GError) error = NULL;
     g_autoptr(PageOrder) order =
-        page_order_load_source(request->order, &limits, &error);
+        page_order_load_source(request->order, &hint_limits, &error);
 
     if (g_error_matches(error, FORMATS_ERROR, FORMATS_ERROR_TOO_LARGE)) {
         *ret_warning = g_strdup_printf(

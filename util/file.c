@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 
 #define MAX_LINKS     40 /* as the kernel follows */
 #define MAX_TEMPORARY 100
+#define LOCK_POLL_US  10000
 
 bool file_stat_regular(int fd, struct stat *ret_stat, GError **error)
 {
@@ -329,6 +331,50 @@ bool file_place_write(const FilePlace *place, const void *data,
         unlinkat(place->folder_fd, temporary, 0);
     }
     return ok;
+}
+
+bool file_place_read(const FilePlace *place, int *ret_fd, GError **error)
+{
+    int fd = openat(place->folder_fd, place->name,
+                    O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
+    struct stat st;
+
+    if (fd < 0 && errno != ENOENT) {
+        util_error_set_errno(error, errno, "cannot open it");
+        return false;
+    }
+    if (fd >= 0 && !file_stat_regular(fd, &st, error)) {
+        close(fd);
+        return false;
+    }
+    *ret_fd = fd;
+    return true;
+}
+
+bool file_place_lock(const FilePlace *place, unsigned timeout_ms,
+                     GError **error)
+{
+    gint64 until_us = g_get_monotonic_time() + timeout_ms * (gint64)1000;
+
+    while (flock(place->folder_fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR) {
+            return true;
+        }
+        if (g_get_monotonic_time() >= until_us) {
+            g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                        "somebody has had its folder locked for %u ms",
+                        timeout_ms);
+            return false;
+        }
+        g_usleep(LOCK_POLL_US);
+    }
+    return true;
+}
+
+void file_place_unlock(const FilePlace *place)
+{
+    /* Fails only where locking did. */
+    (void)flock(place->folder_fd, LOCK_UN);
 }
 
 bool file_replace(const char *path, const void *data, size_t len_bytes,

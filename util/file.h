@@ -69,6 +69,19 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(FilePlace, file_place_free)
 bool file_place_write(const FilePlace *place, const void *data,
                       size_t len_bytes, GError **error);
 
+/* What is there now, opened for reading: a regular file, O_CLOEXEC.  ret_fd is
+ * -1 where nothing is.  Symbolic links are not followed. */
+bool file_place_read(const FilePlace *place, int *ret_fd, GError **error);
+
+/* Wait, timeout_ms at the most, until nobody else has locked a place in that
+ * folder, and lock it: so that what is read there can be written anew.  Only
+ * those who lock it, too, are kept away.  A file system that knows no such lock
+ * is not waited for. */
+bool file_place_lock(const FilePlace *place, unsigned timeout_ms,
+                     GError **error);
+
+void file_place_unlock(const FilePlace *place);
+
 /* Open, write and free. */
 bool file_replace(const char *path, const void *data, size_t len_bytes,
                   GError **error);

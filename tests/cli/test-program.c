@@ -229,6 +229,11 @@ static void a_load_that_cannot_be_has_status_2(void **state)
     assert_run("loadvm s", 2, "s.json, which does not exist");
     assert_run("loadvm s --set 1=2 -- qemu", 2, "without \"--\"");
     assert_run("loadvm s --keep-disks d --qmp q", 2, "without \"--\"");
+    assert_run("loadvm s --snapshot t -- qemu", 2, "\"s\" is one argument");
+    assert_run("loadvm s --qmp q -- qemu", 2, "either --qmp SOCKET");
+    assert_run("loadvm s --stay -- qemu", 2, "--stay goes with --qmp");
+    assert_run("loadvm s --qmp q --plugin-api 3", 2, "preheat run");
+    assert_run("loadvm s --resume --paused -- qemu", 2, "--paused");
 }
 
 static void what_a_load_cannot_write_is_told_before_it(void **state)

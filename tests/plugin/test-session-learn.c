@@ -3,10 +3,12 @@
  *
  * A load that improves its order, by its commands.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -151,6 +153,102 @@ static void pages_of_the_order_that_nobody_touches_become_idle(void **state)
     assert_true(has_idle_page(order));
 }
 
+/* ---- others that learn at the same time ---- */
+
+#define N_AT_ONCE 4
+
+static void *end_session(void *opaque)
+{
+    const World *world = opaque;
+
+    session_end(world->session);
+    return NULL;
+}
+
+static bool has_page(const PageOrder *order, uint64_t page)
+{
+    for (guint i = 0; i < order->extents->len; i++) {
+        const PageSpan *span = &page_order_extent(order, i)->span;
+
+        if (strcmp(page_order_block(order, span->block)->name, "vga.vram") ==
+                0 &&
+            span->first_page <= page &&
+            page < span->first_page + span->n_pages) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One load for each of N_AT_ONCE pages of one order, which it lacks. */
+static void loads_that_end_at_once_lose_nothing_of_each_other(void **state)
+{
+    World *first = world_new();
+    g_autofree char *path = world_file(first, "vm.order");
+    pthread_t threads[N_AT_ONCE];
+    World *worlds[N_AT_ONCE];
+
+    for (unsigned i = 0; i < N_AT_ONCE; i++) {
+        World *world = i == 0 ? first : world_new_like(first);
+
+        world_do(world, CONTROL_CMD_LOAD,
+                 learn_arguments(world, "demand", path));
+        world_attach(world);
+        world_touch(world, WORLD_VRAM, 10 * i);
+        worlds[i] = world;
+    }
+    for (unsigned i = 0; i < N_AT_ONCE; i++) {
+        assert_int_equal(
+            pthread_create(&threads[i], NULL, end_session, worlds[i]), 0);
+    }
+    for (unsigned i = 0; i < N_AT_ONCE; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    g_autoptr(PageOrder) order = world_load_order(path);
+    for (unsigned i = 0; i < N_AT_ONCE; i++) {
+        assert_true(has_page(order, 10 * i));
+    }
+    assert_int_equal(order->extents->len, N_AT_ONCE);
+}
+
+static void a_page_that_another_load_has_learned_stays(void **state)
+{
+    World *world = world_new();
+    World *other = world_new_like(world);
+    g_autofree char *path = world_file(world, "vm.order");
+
+    world_do(world, CONTROL_CMD_LOAD, learn_arguments(world, "demand", path));
+    world_do(other, CONTROL_CMD_LOAD, learn_arguments(other, "demand", path));
+    world_attach(world);
+    world_attach(other);
+    world_touch(world, WORLD_VRAM, 3);
+    world_touch(other, WORLD_VRAM, 40);
+    world_end_recording(world);
+    world_end_recording(other);
+    g_autoptr(PageOrder) order = world_load_order(path);
+    assert_true(has_page(order, 3));
+    assert_true(has_page(order, 40));
+}
+
+static void
+what_has_taken_the_orders_place_meanwhile_is_left_alone(void **state)
+{
+    World *world = world_new();
+    g_autofree char *path = world_file(world, "vm.order");
+    g_autofree char *identity = g_strnfill(PAGE_ORDER_IDENTITY_DIGITS, 'a');
+    unsigned n_before = world_n_warnings();
+
+    world_do(world, CONTROL_CMD_LOAD, learn_arguments(world, "demand", path));
+    world_attach(world);
+    world_touch(world, WORLD_VRAM, 3);
+    write_order(path, identity, 2);
+    world_end_recording(world);
+    assert_int_equal(world_n_warnings(), n_before + 1);
+    g_autoptr(PageOrder) order = world_load_order(path);
+    assert_string_equal(order->identity, identity);
+    assert_int_equal(order->extents->len, 2);
+}
+
 /* ---- when ---- */
 
 static void an_order_is_learned_when_its_time_is_over(void **state)
@@ -280,6 +378,10 @@ int main(void)
         cmocka_unit_test(a_load_without_an_order_makes_one_of_what_was_missed),
         cmocka_unit_test(a_page_that_the_order_lacked_is_in_it_afterwards),
         cmocka_unit_test(pages_of_the_order_that_nobody_touches_become_idle),
+        cmocka_unit_test(loads_that_end_at_once_lose_nothing_of_each_other),
+        cmocka_unit_test(a_page_that_another_load_has_learned_stays),
+        cmocka_unit_test(
+            what_has_taken_the_orders_place_meanwhile_is_left_alone),
         cmocka_unit_test(an_order_is_learned_when_its_time_is_over),
         cmocka_unit_test(an_order_is_learned_when_the_session_ends),
         cmocka_unit_test(nothing_is_learned_of_a_load_that_never_took_over_ram),

@@ -291,6 +291,37 @@ static void a_file_planted_in_everybodys_folder_hands_on_nothing(void **state)
     assert_int_equal(st.st_mode, S_IFREG | 0600);
 }
 
+static void a_place_in_a_locked_folder_is_locked_when_that_is_over(void **state)
+{
+    const World *world = *state;
+    g_autoptr(FilePlace) one = open_place(world->path);
+    g_autoptr(FilePlace) other = open_place(world->path);
+    GError *error = NULL;
+
+    assert_true(file_place_lock(one, 0, NULL));
+    assert_false(file_place_lock(other, 1, &error));
+    assert_util_error(error, UTIL_ERROR_FAILED, "locked");
+    file_place_unlock(one);
+    assert_true(file_place_lock(other, 0, NULL));
+}
+
+static void what_is_at_a_place_is_read_but_no_link_is(void **state)
+{
+    const World *world = *state;
+    g_autoptr(FilePlace) place = open_place(world->path);
+    int fd;
+
+    assert_true(file_place_read(place, &fd, NULL));
+    assert_int_equal(fd, -1);
+    make_file(world->path, "text");
+    assert_true(file_place_read(place, &fd, NULL));
+    assert_true(fd >= 0);
+    close(fd);
+    unlink(world->path);
+    assert_int_equal(symlink("/etc/passwd", world->path), 0);
+    assert_false(file_place_read(place, &fd, NULL));
+}
+
 int main(void)
 {
 #define IN_A_WORLD(test)                                                       \
@@ -308,6 +339,8 @@ int main(void)
         IN_A_WORLD(a_link_planted_after_the_opening_is_not_followed),
         IN_A_WORLD(a_folder_swapped_after_the_opening_is_not_written),
         IN_A_WORLD(what_is_no_regular_file_is_left_alone),
+        IN_A_WORLD(a_place_in_a_locked_folder_is_locked_when_that_is_over),
+        IN_A_WORLD(what_is_at_a_place_is_read_but_no_link_is),
         cmocka_unit_test(a_path_without_a_name_is_refused),
         cmocka_unit_test(a_folder_that_is_not_there_is_told),
         IN_A_WORLD(a_file_keeps_the_owner_that_root_found),
