@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/image-offset.h"
 #include "cli/interrupts.h"
+#include "cli/load-report.h"
 #include "cli/progress.h"
 #include "cli/saved-load.h"
 #include "host/attach.h"
@@ -34,6 +35,8 @@ typedef struct Given {
     gboolean learn;
     char *qmp;
     gboolean stay;
+    gboolean json;
+    int ready_fd;
     char *stats;
     int plugin_api;
     SavedLoad saved;
@@ -240,57 +243,74 @@ static bool parse_given(Given *given, LoadOptions *options, GError **error)
 }
 
 /* A QEMU that runs. */
-static int load_into_running(LoadOptions *options)
+static bool load_into_running(LoadOptions *options, int *ret_status,
+                              GError **error)
 {
-    GError *error = NULL;
-    int status = STATUS_OK;
+    g_autoptr(GError) local = NULL;
 
     options->interrupt_fd = interrupts_open();
-    if (!attach_run(options, &error)) {
-        if (g_error_matches(error, UTIL_ERROR, UTIL_ERROR_INTERRUPTED)) {
-            status = 128 + interrupts_take(options->interrupt_fd);
-            g_error_free(error);
-        } else {
-            status = command_fail(error);
-        }
+    *ret_status = STATUS_OK;
+    if (!attach_run(options, &local) &&
+        g_error_matches(local, UTIL_ERROR, UTIL_ERROR_INTERRUPTED)) {
+        *ret_status = 128 + interrupts_take(options->interrupt_fd);
+        g_clear_error(&local);
     }
     interrupts_close(options->interrupt_fd);
-    return status;
+    if (local) {
+        g_propagate_error(error, g_steal_pointer(&local));
+        return false;
+    }
+    return true;
 }
 
-static int start_and_load(Given *given, LoadOptions *options)
+static bool start_and_load(Given *given, LoadOptions *options, int *ret_status,
+                           GError **error)
 {
-    GError *error = NULL;
-    g_autofree char *plugin = qemu_args_find_plugin(&error);
-    int status;
+    g_autofree char *plugin = qemu_args_find_plugin(error);
 
-    if (!plugin) {
-        return command_fail(error);
-    }
     options->plugin = plugin;
     qemu_args_set_plugin_api(given->plugin_api);
-    if (!saved_load_prepare(&given->saved, options, &error)) {
-        return command_fail(error);
-    }
-    given->was_loaded = loader_run(options, &status, &error);
-    return given->was_loaded ? status : command_fail(error);
+    given->was_loaded = plugin &&
+                        saved_load_prepare(&given->saved, options, error) &&
+                        loader_run(options, ret_status, error);
+    return given->was_loaded;
 }
 
-static int load(Given *given, LoadOptions *options)
+static bool check_files(const Given *given, GError **error)
+{
+    return check_readable(given->snapshot, error) &&
+           check_replaceable(given->record, error) &&
+           check_replaceable(given->learn ? given->order : NULL, error) &&
+           check_replaceable(given->stats, error);
+}
+
+static bool load(Given *given, LoadOptions *options, int *ret_status,
+                 GError **error)
 {
     g_autoptr(ProgressBar) bar = progress_bar_new();
-    GError *error = NULL;
 
-    if (!parse_given(given, options, &error) ||
-        !check_readable(given->snapshot, &error) ||
-        !check_replaceable(given->record, &error) ||
-        !check_replaceable(given->learn ? given->order : NULL, &error) ||
-        !check_replaceable(given->stats, &error)) {
-        return command_fail(error);
+    if (!parse_given(given, options, error) || !check_files(given, error)) {
+        return false;
     }
     options->progress = progress_bar_progress(bar);
-    return given->qmp ? load_into_running(options)
-                      : start_and_load(given, options);
+    return given->qmp ? load_into_running(options, ret_status, error)
+                      : start_and_load(given, options, ret_status, error);
+}
+
+static int load_and_report(Given *given, LoadOptions *options)
+{
+    GError *error = NULL;
+    g_autoptr(LoadReport) report =
+        load_report_new(given->snapshot, given->json, given->ready_fd, &error);
+    int status;
+
+    options->tell = load_report_tell;
+    options->tell_opaque = report;
+    if (report && load(given, options, &status, &error)) {
+        return status;
+    }
+    load_report_failed(report, error->message);
+    return command_fail(error);
 }
 
 /* argument: the snapshot where it stands alone, else NULL. */
@@ -299,12 +319,12 @@ static int load_given(Given *given, const char *argument, LoadOptions *options)
     if (argument) {
         given->snapshot = g_strdup(argument);
     }
-    return load(given, options);
+    return load_and_report(given, options);
 }
 
 static int cmd_loadvm_run(int argc, char **argv)
 {
-    Given given = {.record_s = DEFAULT_RECORD_S};
+    Given given = {.record_s = DEFAULT_RECORD_S, .ready_fd = LOAD_REPORT_NO_FD};
     const GOptionEntry entries[] = {
         {"snapshot", 0, 0, G_OPTION_ARG_FILENAME, &given.snapshot,
          "Snapshot to load", "FILE"},
@@ -335,6 +355,10 @@ static int cmd_loadvm_run(int argc, char **argv)
         {"learn", 0, 0, G_OPTION_ARG_NONE, &given.learn,
          "Improve the order by what this load shows; a missing one is begun",
          NULL},
+        {"ready-fd", 0, 0, G_OPTION_ARG_INT, &given.ready_fd,
+         "Write a line into this descriptor when the guest runs", "N"},
+        {"json", 0, 0, G_OPTION_ARG_NONE, &given.json,
+         "Tell what happens as JSON, an object a line", NULL},
         {"stats", 0, 0, G_OPTION_ARG_FILENAME, &given.stats,
          "Write the load's statistics, as JSON", "FILE"},
         SAVED_LOAD_OPTIONS(&given.saved),

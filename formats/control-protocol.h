@@ -286,5 +286,5 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
  *   file, offset (bytes), seconds (so far, a whole number), waited-for */
 #define CONTROL_EVENT_READ_SLOW "PREHEAT_READ_SLOW"
 
-/* The load is complete. data: {} */
+/* The load is complete. data: the statistics, as of CONTROL_CMD_QUERY. */
 #define CONTROL_EVENT_LOADED "PREHEAT_LOADED"

@@ -7,7 +7,8 @@
 #include "host/machine.h"
 #include "util/error.h"
 
-static bool stay(GuestLoad *load, Machine *machine, GError **error)
+static bool stay(GuestLoad *load, Machine *machine, const LoadOptions *options,
+                 GError **error)
 {
     while (!guest_load_is_complete(load) &&
            !rpc_is_closed(machine_qmp(machine))) {
@@ -19,6 +20,11 @@ static bool stay(GuestLoad *load, Machine *machine, GError **error)
             g_propagate_error(error, g_steal_pointer(&local));
             return false;
         }
+    }
+    if (!guest_load_is_complete(load)) {
+        load_tell(options, (LoadNews){.kind = LOAD_NEWS_ENDED,
+                                      .pid = machine_pid(machine),
+                                      .status = -1});
     }
     return true;
 }
@@ -43,7 +49,7 @@ static bool load_into(Machine *machine, const LoadOptions *options,
     bool ok = load && guest_load_run_adopted(load, machine, error);
 
     if (ok) {
-        return !options->stay || stay(load, machine, error);
+        return !options->stay || stay(load, machine, options, error);
     }
     if (load && guest_load_has_begun(load)) {
         end(machine, error);

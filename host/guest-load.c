@@ -64,13 +64,22 @@ static void say(const GuestLoad *load, const char *format, ...)
     load->options->say(text);
 }
 
+static void set_loaded(GuestLoad *load, const json_t *stats)
+{
+    load->loaded = true;
+    read_errors_set_loaded(load->read_errors);
+    progress_end(load->options->progress);
+    load_tell(load->options, (LoadNews){.kind = LOAD_NEWS_LOADED,
+                                        .pid = machine_pid(load->machine),
+                                        .stats = stats});
+}
+
 static void on_plugin_event(const char *name, const json_t *data, void *opaque)
 {
     GuestLoad *load = opaque;
 
     if (strcmp(name, CONTROL_EVENT_LOADED) == 0) {
-        load->loaded = true;
-        read_errors_set_loaded(load->read_errors);
+        set_loaded(load, data);
     } else {
         read_errors_take_event(load->read_errors, name, data);
     }
@@ -391,10 +400,13 @@ static bool load_full(GuestLoad *load, GError **error)
         incoming_new(load->machine, load->snapshot_fd,
                      load->options->image_off_bytes, error);
 
-    load->loaded = incoming && load_incoming(load, incoming, error) &&
-                   incoming_end(incoming, error) &&
-                   tell_now(load, MILESTONE_LOADED, error);
-    return load->loaded;
+    if (!incoming || !load_incoming(load, incoming, error) ||
+        !incoming_end(incoming, error) ||
+        !tell_now(load, MILESTONE_LOADED, error)) {
+        return false;
+    }
+    set_loaded(load, NULL);
+    return true;
 }
 
 /* While the plugin takes over guest RAM, QEMU is given the skeleton. */
@@ -491,6 +503,10 @@ static bool hand_over(GuestLoad *load, GError **error)
         return false;
     }
     read_errors_set_handed_over(load->read_errors);
+    progress_end(load->options->progress);
+    load_tell(load->options,
+              (LoadNews){.kind = run ? LOAD_NEWS_RESUMED : LOAD_NEWS_PAUSED,
+                         .pid = machine_pid(load->machine)});
     return tell_now(load, run ? MILESTONE_RESUMED : MILESTONE_PAUSED, error);
 }
 

@@ -42,6 +42,14 @@ static json_t *load_arguments(const LoadOptions *options,
     return arguments;
 }
 
+void load_tell(const LoadOptions *options, LoadNews news)
+{
+    news.after_us = g_get_monotonic_time() - options->start_us;
+    if (options->tell) {
+        options->tell(&news, options->tell_opaque);
+    }
+}
+
 bool load_command_send(Rpc *control, const LoadOptions *options,
                        int snapshot_fd, uint64_t max_ram_bytes,
                        uint64_t *ret_id, GError **error)

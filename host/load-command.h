@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <glib.h>
 
@@ -20,6 +21,24 @@ typedef enum {
     LOAD_WAIT_HOT, /* for the order's pages */
     LOAD_WAIT_ALL, /* for every page */
 } LoadWait;
+
+/* What becomes of a load, as it happens. */
+typedef enum {
+    LOAD_NEWS_RESUMED, /* the guest runs */
+    LOAD_NEWS_PAUSED,  /* it could, and is to stay paused */
+    LOAD_NEWS_LOADED,  /* every page is in */
+    LOAD_NEWS_FAILED,  /* QEMU ended before the guest was loaded */
+    LOAD_NEWS_ENDED,   /* QEMU has ended */
+} LoadNewsKind;
+
+typedef struct LoadNews {
+    LoadNewsKind kind;
+    pid_t pid;           /* QEMU's; 0: not known */
+    int64_t after_us;    /* since LoadOptions.start_us */
+    const json_t *stats; /* loaded: the plugin's statistics; NULL: none */
+    const char *reason;  /* failed: why, for the user */
+    int status;          /* ended: QEMU's, as a shell has it; -1: not known */
+} LoadNews;
 
 typedef struct LoadOptions {
     const char *given_snapshot; /* as the user wrote it, for messages */
@@ -49,7 +68,13 @@ typedef struct LoadOptions {
     /* Tell the user what comes up on the way. */
     void (*say)(const char *text);
     const Progress *progress; /* of what is waited for; or NULL */
+    /* Hears the news, which are borrowed; or NULL. */
+    void (*tell)(const LoadNews *news, void *opaque);
+    void *tell_opaque;
 } LoadOptions;
+
+/* Tell news, of which after_us is filled in, to whoever hears them. */
+void load_tell(const LoadOptions *options, LoadNews news);
 
 /* Send the plugin its command, and with it the files: what is opened twice
  * could be two files.  An order is a hint: where it cannot be opened, the

@@ -20,20 +20,6 @@ typedef struct Loader {
     GuestLoad *load;
 } Loader;
 
-static void say(const Loader *loader, const char *format, ...)
-    G_GNUC_PRINTF(2, 3);
-
-static void say(const Loader *loader, const char *format, ...)
-{
-    g_autofree char *text = NULL;
-    va_list args;
-
-    va_start(args, format);
-    text = g_strdup_vprintf(format, args);
-    va_end(args);
-    loader->options->say(text);
-}
-
 static bool start_qemu(Loader *loader, GError **error)
 {
     const LoadOptions *options = loader->options;
@@ -71,27 +57,26 @@ static void stay(Loader *loader)
 
 /* ---- the end ---- */
 
-/* What QEMU said about it is on standard error already. */
-static void explain_end(const Loader *loader, int status)
+/* Why, for g_free().  What QEMU said about it is on standard error already. */
+static char *explain_end(const Loader *loader, int status)
 {
     g_autofree char *why = NULL;
 
     if (status > 128) {
-        say(loader,
+        return g_strdup_printf(
             "QEMU was ended by a signal (%s) before the guest was loaded",
             g_strsignal(status - 128));
-        return;
     }
     if (guest_load_was_answered(loader->load)) {
-        say(loader, "QEMU ended with status %d before the guest was loaded",
-            status);
-        return;
+        return g_strdup_printf(
+            "QEMU ended with status %d before the guest was loaded", status);
     }
     why = start_failure_explain(loader->options->qemu_argv,
                                 loader->options->plugin,
                                 guest_load_plugin_answered(loader->load));
-    say(loader, "QEMU ended with status %d before its monitor answered%s%s",
-        status, why ? ".  " : "", why ? why : "");
+    return g_strdup_printf(
+        "QEMU ended with status %d before its monitor answered%s%s", status,
+        why ? ".  " : "", why ? why : "");
 }
 
 /* A daemon's first process ends well whatever becomes of the daemon. */
@@ -106,7 +91,11 @@ static int end_of_ended(Loader *loader)
     int status = unloaded_status(loader, machine_wait(loader->machine), 1);
 
     if (status != 0) {
-        explain_end(loader, status);
+        g_autofree char *reason = explain_end(loader, status);
+
+        loader->options->say(reason);
+        load_tell(loader->options,
+                  (LoadNews){.kind = LOAD_NEWS_FAILED, .reason = reason});
     }
     return status;
 }
@@ -122,33 +111,40 @@ static int end_of_interrupted(Loader *loader)
     return unloaded_status(loader, machine_wait(loader->machine), 128 + signal);
 }
 
+/* The load has not worked. */
+static bool end(Loader *loader, GError *reason, int *ret_status, GError **error)
+{
+    bool is_closed = g_error_matches(reason, UTIL_ERROR, UTIL_ERROR_CLOSED);
+
+    if (g_error_matches(reason, UTIL_ERROR, UTIL_ERROR_INTERRUPTED)) {
+        *ret_status = end_of_interrupted(loader);
+    } else if (is_closed && machine_has_gone(loader->machine)) {
+        *ret_status = end_of_ended(loader);
+    } else {
+        machine_end(loader->machine);
+        machine_wait(loader->machine);
+        g_propagate_error(error, reason);
+        return false;
+    }
+    g_error_free(reason);
+    return true;
+}
+
 static bool run(Loader *loader, int *ret_status, GError **error)
 {
-    g_autoptr(GError) local = NULL;
+    GError *reason = NULL;
 
     if (!start_qemu(loader, error)) {
         return false;
     }
-    if (guest_load_run(loader->load, &local)) {
-        if (!machine_is_daemon(loader->machine)) {
-            stay(loader);
-        }
-        *ret_status = machine_wait(loader->machine);
-        return true;
+    if (!guest_load_run(loader->load, &reason)) {
+        return end(loader, reason, ret_status, error);
     }
-    if (g_error_matches(local, UTIL_ERROR, UTIL_ERROR_INTERRUPTED)) {
-        *ret_status = end_of_interrupted(loader);
-        return true;
+    if (!machine_is_daemon(loader->machine)) {
+        stay(loader);
     }
-    if (g_error_matches(local, UTIL_ERROR, UTIL_ERROR_CLOSED) &&
-        machine_has_gone(loader->machine)) {
-        *ret_status = end_of_ended(loader);
-        return true;
-    }
-    machine_end(loader->machine);
-    machine_wait(loader->machine);
-    g_propagate_error(error, g_steal_pointer(&local));
-    return false;
+    *ret_status = machine_wait(loader->machine);
+    return true;
 }
 
 bool loader_run(const LoadOptions *options, int *ret_status, GError **error)
@@ -156,6 +152,11 @@ bool loader_run(const LoadOptions *options, int *ret_status, GError **error)
     Loader loader = {.options = options};
     bool ok = run(&loader, ret_status, error);
 
+    if (ok && !machine_is_daemon(loader.machine)) {
+        load_tell(options, (LoadNews){.kind = LOAD_NEWS_ENDED,
+                                      .pid = machine_pid(loader.machine),
+                                      .status = *ret_status});
+    }
     guest_load_free(loader.load);
     machine_free(loader.machine);
     return ok;

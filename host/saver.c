@@ -564,8 +564,24 @@ static void start_profiling(Save *save, GError **ret_error)
     g_clear_pointer(&save->profiling, profiling_free);
 }
 
+static void say_recording(const Save *save)
+{
+    const ProfileTime *time = save->options->profile;
+
+    say(save,
+        "recording which pages the guest touches, %s%.0f s: use the guest as "
+        "it "
+        "will be used when it has been loaded.  Ctrl-C, or preheat profile "
+        "stop, ends that before",
+        time->settle ? "until that dies down, at most " : "for ",
+        (double)time->max_ms / 1000);
+}
+
 static bool await_profile(Save *save, json_t **ret_profile, GError **error)
 {
+    if (!save->is_interrupted) {
+        say_recording(save);
+    }
     if (!profiling_finish(save->profiling, save->is_interrupted,
                           save->options->progress, ret_profile, error)) {
         return false;

@@ -47,8 +47,10 @@ struct Load {
     LoadPolicy policy;
     char *path; /* of the snapshot */
     LoadStats *stats;
-    Destination *stats_output; /* NULL: do not write */
-    Pager *pager;              /* NULL: policy full */
+    Destination *stats_output;  /* NULL: do not write */
+    pthread_mutex_t stats_lock; /* held while the statistics are taken and
+                                   written: the last ones stay */
+    Pager *pager;               /* NULL: policy full */
 
     /* The same, and of the pager and what it calls: gone when all is loaded. */
     RamImage *snapshot;
@@ -65,8 +67,6 @@ struct Load {
     _Atomic bool full_loaded; /* policy full: QEMU has loaded it */
     _Atomic bool ending;      /* QEMU ends */
 };
-
-static void write_stats(Load *load);
 
 /* ---- what the pager calls ---- */
 
@@ -144,7 +144,7 @@ static void on_recorded(Load *load)
         !destination_write_order(load->record_output, order, &error)) {
         load->host.warn(error->message);
     }
-    write_stats(load);
+    load_write_stats(load);
 }
 
 static PageOrder *lesson_order(const Load *load, Recorder *recorder,
@@ -183,7 +183,7 @@ static void on_learned(Load *load)
     if (load->attached_us != 0 && !learn(load, &error)) {
         load->host.warn(error->message);
     }
-    write_stats(load);
+    load_write_stats(load);
 }
 
 static void on_observed(void *opaque)
@@ -201,8 +201,9 @@ static void on_loaded(void *opaque)
 {
     Load *load = opaque;
 
-    write_stats(load);
-    control_send_event(load->host.control, CONTROL_EVENT_LOADED, json_object());
+    load_write_stats(load);
+    control_send_event(load->host.control, CONTROL_EVENT_LOADED,
+                       load_query(load));
 }
 
 /* ---- statistics ---- */
@@ -222,7 +223,7 @@ json_t *load_query(Load *load)
     return load_stats_to_json(load->stats, load->policy, state_of(load));
 }
 
-static void write_stats(Load *load)
+void load_write_stats(Load *load)
 {
     const Destination *output = load->stats_output;
     g_autoptr(GError) error = NULL;
@@ -230,6 +231,7 @@ static void write_stats(Load *load)
     if (!output) {
         return;
     }
+    pthread_mutex_lock(&load->stats_lock);
     json_t *json = load_query(load);
     char *text = json_dumps(json, JSON_INDENT(2));
     g_autofree char *line = g_strconcat(text ? text : "{}", "\n", NULL);
@@ -239,6 +241,7 @@ static void write_stats(Load *load)
     if (!destination_write(output, line, strlen(line), &error)) {
         load->host.warn(error->message);
     }
+    pthread_mutex_unlock(&load->stats_lock);
 }
 
 /* ---- load ---- */
@@ -382,6 +385,7 @@ static void load_free(Load *load)
     free_sources(load);
     load_stats_free(load->stats);
     destination_free(load->stats_output);
+    pthread_mutex_destroy(&load->stats_lock);
     g_free(load->path);
     g_free(load);
 }
@@ -477,6 +481,7 @@ Load *load_begin(LoadRequest *request, const LoadHost *host, char **ret_warning,
     Load *load = g_new0(Load, 1);
 
     load->host = *host;
+    pthread_mutex_init(&load->stats_lock, NULL);
     if (!begin(load, request, ret_warning, error)) {
         load_free(load);
         return NULL;
@@ -563,5 +568,5 @@ void load_end(Load *load)
     if (load->pager) {
         pager_end_observation(load->pager);
     }
-    write_stats(load);
+    load_write_stats(load);
 }

@@ -58,5 +58,8 @@ Pager *load_pager(const Load *load);
 
 const char *load_snapshot_path(const Load *load);
 
+/* Write the statistics where that is asked for. */
+void load_write_stats(Load *load);
+
 /* QEMU ends: write down what is to be written. */
 void load_end(Load *load);

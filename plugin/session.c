@@ -218,6 +218,7 @@ static json_t *execute_milestone(Session *session, const json_t *arguments,
     }
     if (milestone == MILESTONE_RESUMED || milestone == MILESTONE_PAUSED) {
         ending_handed_over(session->ending);
+        load_write_stats(begun_load(session));
     }
     return json_object();
 }

@@ -52,8 +52,11 @@ static void memory_is_the_snapshot_s_once_all_is_loaded(void **state)
         world_await(world, "all");
         world_assert_state(world, CONTROL_CMD_QUERY, "loaded");
         world_assert_equal(world);
-        json_decref(
-            line_client_read_event(world->events, CONTROL_EVENT_LOADED));
+        json_t *stats =
+            line_client_read_event(world->events, CONTROL_EVENT_LOADED);
+        assert_string_equal(text_in(stats, "state"), "loaded");
+        assert_true(number_in(stats, "demand-faults") <= 1);
+        json_decref(stats);
     }
 }
 
@@ -365,6 +368,23 @@ static void statistics_are_written_when_the_session_ends(void **state)
     json_decref(stats);
 }
 
+static void statistics_are_written_when_the_guest_runs(void **state)
+{
+    World *world = world_new();
+    g_autofree char *path = world_file(world, "stats.json");
+
+    world_do(world, CONTROL_CMD_LOAD,
+             world_load_arguments_with(world, "demand", "stats", path));
+    world_attach(world);
+    world_do(world, CONTROL_CMD_MILESTONE,
+             json_pack("{s:s, s:I}", CONTROL_KEY_NAME, "resumed",
+                       CONTROL_KEY_TIME_US, (json_int_t)monotonic_us()));
+    json_t *stats = read_json(path);
+    assert_string_equal(text_in(stats, "state"), "loading");
+    assert_true(json_is_number(json_object_get(stats, "resumed-ms")));
+    json_decref(stats);
+}
+
 static void milestones_told_are_in_the_statistics(void **state)
 {
     World *world = world_new();
@@ -481,6 +501,7 @@ int main(void)
         cmocka_unit_test(an_order_of_another_snapshot_is_warned_of_and_used),
         cmocka_unit_test(statistics_are_written_when_all_is_loaded),
         cmocka_unit_test(statistics_are_written_when_the_session_ends),
+        cmocka_unit_test(statistics_are_written_when_the_guest_runs),
         cmocka_unit_test(milestones_told_are_in_the_statistics),
         cmocka_unit_test(with_policy_full_qemu_loads_and_tells_when_it_has),
         cmocka_unit_test(commands_that_need_a_load_are_refused_before_it),
