@@ -567,14 +567,14 @@ static void start_profiling(Save *save, GError **ret_error)
 static void say_recording(const Save *save)
 {
     const ProfileTime *time = save->options->profile;
-
-    say(save,
+    g_autofree char *text = g_strdup_printf(
         "recording which pages the guest touches, %s%.0f s: use the guest as "
-        "it "
-        "will be used when it has been loaded.  Ctrl-C, or preheat profile "
+        "it will be used when it has been loaded.  Ctrl-C, or preheat profile "
         "stop, ends that before",
         time->settle ? "until that dies down, at most " : "for ",
         (double)time->max_ms / 1000);
+
+    say(save, text);
 }
 
 static bool await_profile(Save *save, json_t **ret_profile, GError **error)

@@ -21,6 +21,7 @@ const PlotColour plot_grey = RGB(0x9a9a9a);
 const PlotColour plot_blue = RGB(0x0072b2);
 const PlotColour plot_sky = RGB(0x56b4e9);
 const PlotColour plot_orange = RGB(0xe69f00);
+const PlotColour plot_purple = RGB(0xcc79a7);
 const PlotColour plot_vermilion = RGB(0xd55e00);
 const PlotColour plot_green = RGB(0x009e73);
 const PlotColour plot_pale = RGB(0xe9e9e9);

@@ -25,7 +25,7 @@ typedef struct PlotColour {
 extern const PlotColour plot_black, plot_grey, plot_blue, plot_sky, plot_orange,
     plot_vermilion, plot_green;
 /* Guest memory that nobody touched; grid lines; secondary text. */
-extern const PlotColour plot_pale, plot_line, plot_dim;
+extern const PlotColour plot_purple, plot_pale, plot_line, plot_dim;
 
 /* The colour scale viridis, position from 0 to 1: even in lightness, so that
  * it also reads in grey and for colour-blind readers. */

@@ -109,11 +109,13 @@ static void draw_waste(cairo_t *cr, const PlotData *data,
 void plot_draw_stats(cairo_t *cr, const PlotData *data, const PlotStats *stats,
                      const PlotBox *box)
 {
-    uint64_t unused = plot_stats_unused(stats);
+    uint64_t n_order_pages = plot_data_pages(data, 0);
+    uint64_t own = plot_stats_own(stats, n_order_pages);
+    uint64_t unused = plot_stats_unused(stats, n_order_pages);
     bool learned = plot_stats_has_learned(stats);
     const Share shares[] = {
-        {plot_blue, "on time: read ahead by the order",
-         stats->by_order - unused},
+        {plot_blue, "on time: read ahead by the order", own - unused},
+        {plot_purple, "read along, between its pages", stats->by_order - own},
         {plot_black, "wasted: read ahead, never used", unused, !learned},
         {plot_green, "held back to learn, and used",
          plot_stats_held_and_used(stats), !learned},

@@ -177,11 +177,24 @@ uint64_t plot_stats_held_and_used(const PlotStats *stats)
                : 0;
 }
 
-uint64_t plot_stats_unused(const PlotStats *stats)
+uint64_t plot_stats_own(const PlotStats *stats, uint64_t n_order_pages)
 {
+    uint64_t elsewhere = stats->late;
+
+    if (plot_stats_has_learned(stats)) {
+        elsewhere += (uint64_t)stats->held_back;
+    }
+    return n_order_pages > elsewhere
+               ? MIN(stats->by_order, n_order_pages - elsewhere)
+               : 0;
+}
+
+uint64_t plot_stats_unused(const PlotStats *stats, uint64_t n_order_pages)
+{
+    uint64_t own = plot_stats_own(stats, n_order_pages);
+
     return plot_stats_has_learned(stats)
-               ? (uint64_t)((double)stats->by_order * stats->unused /
-                            stats->held_back)
+               ? (uint64_t)((double)own * stats->unused / stats->held_back)
                : 0;
 }
 

@@ -45,9 +45,14 @@ bool plot_stats_has_learned(const PlotStats *stats);
 /* How many pages were held back and then used. */
 uint64_t plot_stats_held_and_used(const PlotStats *stats);
 
-/* How many pages of by_order nobody used: an
+/* How many pages of by_order are the order's own, of which it has
+ * n_order_pages.  The others lie between these, and were read along with
+ * them.  Pages of the order that are not in the file make this too large. */
+uint64_t plot_stats_own(const PlotStats *stats, uint64_t n_order_pages);
+
+/* How many of the order's own pages were read ahead and used by nobody: an
  * estimate from what was held back, 0 where there is none. */
-uint64_t plot_stats_unused(const PlotStats *stats);
+uint64_t plot_stats_unused(const PlotStats *stats, uint64_t n_order_pages);
 
 /* How many pages of by_fault the order has not. */
 uint64_t plot_stats_not_foreseen(const PlotStats *stats);

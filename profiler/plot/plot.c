@@ -12,7 +12,7 @@
 #define LINE_HEIGHT  19.0
 #define MAP_SHARE    0.58
 #define GUTTER       34.0
-#define STATS_HEIGHT 290.0
+#define STATS_HEIGHT 309.0
 
 typedef struct Picture {
     const PlotRequest *request;

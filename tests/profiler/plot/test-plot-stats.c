@@ -35,7 +35,7 @@ static void test_statistics_of_a_load_are_read(void **state)
     assert_int_equal(stats->by_order, 60);
     assert_int_equal(stats->late, 4);
     assert_true(isnan(stats->unused));
-    assert_int_equal(plot_stats_unused(stats), 0);
+    assert_int_equal(plot_stats_unused(stats, 50), 0);
     assert_int_equal(stats->demand_faults, 7);
     assert_true(stats->max_us == 30);
     assert_true(stats->resumed_ms == 250);
@@ -49,12 +49,26 @@ static void test_unused_pages_are_estimated_from_those_held_back(void **state)
 {
     PlotStats stats = {.by_order = 600, .held_back = 40, .unused = 10};
 
-    assert_int_equal(plot_stats_unused(&stats), 150);
+    assert_int_equal(plot_stats_unused(&stats, 1000), 150);
     assert_int_equal(plot_stats_held_and_used(&stats), 30);
     assert_true(plot_stats_has_learned(&stats));
     stats.unused = 80;
-    assert_int_equal(plot_stats_unused(&stats), 0);
+    assert_int_equal(plot_stats_unused(&stats, 1000), 0);
     assert_int_equal(plot_stats_held_and_used(&stats), 0);
+}
+
+/* What lies between them was read in one piece with them. */
+static void test_no_more_pages_are_on_time_than_the_order_has(void **state)
+{
+    PlotStats stats = {.by_order = 4099, .late = 46, .held_back = NAN};
+
+    assert_int_equal(plot_stats_own(&stats, 2546), 2500);
+    stats.held_back = 500;
+    stats.unused = 50;
+    assert_int_equal(plot_stats_own(&stats, 2546), 2000);
+    assert_int_equal(plot_stats_unused(&stats, 2546), 200);
+    assert_int_equal(plot_stats_own(&stats, 9000), 4099);
+    assert_int_equal(plot_stats_own(&stats, 40), 0);
 }
 
 static void test_nothing_held_back_is_nothing_learned(void **state)
@@ -120,6 +134,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_statistics_of_a_load_are_read),
         cmocka_unit_test(test_unused_pages_are_estimated_from_those_held_back),
+        cmocka_unit_test(test_no_more_pages_are_on_time_than_the_order_has),
         cmocka_unit_test(test_nothing_held_back_is_nothing_learned),
         cmocka_unit_test(
             test_not_foreseen_are_faults_on_none_of_the_orders_pages),

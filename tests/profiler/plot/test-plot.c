@@ -312,11 +312,11 @@ static void test_smallest_picture_cuts_no_statistics_off(void **state)
     };
 
     two->shared_bytes[PLOT_HAS_A] = two->shared_bytes[PLOT_HAS_B] = 123456789;
-    assert_text_fits(one, &stats, 5);
-    assert_text_fits(two, &stats, 5);
+    assert_text_fits(one, &stats, 6);
+    assert_text_fits(two, &stats, 6);
     stats.held_back = 12345;
     stats.unused = 12344;
-    assert_text_fits(one, &stats, 7);
+    assert_text_fits(one, &stats, 8);
 }
 
 static void test_odd_orders_are_drawn_too(void **state)
