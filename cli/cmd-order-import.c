@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "formats/file-kind.h"
 #include "formats/page-order.h"
 #include "util/error.h"
 
@@ -28,6 +29,14 @@ static GString *read_stdin(GError **error)
     return g_steal_pointer(&text);
 }
 
+/* Of what is no regular file, a pipe say, nobody can tell. */
+static bool check_kind(const char *path, GError **error)
+{
+    g_autoptr(ByteSource) source = byte_source_open(path, NULL);
+
+    return !source || file_kind_expect(source, FILE_KIND_ORDER_JSON, error);
+}
+
 static PageOrder *read_json(const char *path, GError **error)
 {
     g_autofree char *file_text = NULL;
@@ -44,7 +53,8 @@ static PageOrder *read_json(const char *path, GError **error)
         name = "standard input";
         order = page_order_from_json_text(input->str, input->len, error);
     } else {
-        if (!g_file_get_contents(path, &file_text, &len, error)) {
+        if (!check_kind(path, error) ||
+            !g_file_get_contents(path, &file_text, &len, error)) {
             return NULL;
         }
         order = page_order_from_json_text(file_text, len, error);

@@ -12,6 +12,7 @@
 
 #include "formats/error.h"
 #include "formats/fields.h"
+#include "formats/file-kind.h"
 #include "util/file.h"
 
 #define FORMAT_NAME    "preheat-manifest"
@@ -560,8 +561,12 @@ static Manifest *load(const ByteSource *source, GError **error)
 
 Manifest *manifest_load_source(const ByteSource *source, GError **error)
 {
-    Manifest *manifest = load(source, error);
+    Manifest *manifest;
 
+    if (!file_kind_expect(source, FILE_KIND_MANIFEST, error)) {
+        return NULL;
+    }
+    manifest = load(source, error);
     if (!manifest) {
         g_prefix_error(error, "%s: ", source->name);
     }

@@ -4,6 +4,7 @@
 #include "formats/page-order.h"
 
 #include "formats/error.h"
+#include "formats/file-kind.h"
 
 #define MAX_FILE_BYTES (UINT64_C(1) << 30)
 
@@ -65,9 +66,12 @@ static PageOrder *load_within(const ByteSource *source,
 PageOrder *page_order_load_source(const ByteSource *source,
                                   const PageOrderLimits *limits, GError **error)
 {
-    PageOrder *order =
-        load_within(source, limits ? limits : &format_limits, error);
+    PageOrder *order;
 
+    if (!file_kind_expect(source, FILE_KIND_ORDER, error)) {
+        return NULL;
+    }
+    order = load_within(source, limits ? limits : &format_limits, error);
     if (!order) {
         g_prefix_error(error, "%s: ", source->name);
     }

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "formats/error.h"
+#include "formats/file-kind.h"
+#include "formats/libvirt-image.h"
 #include "formats/ram-image-headers.h"
 #include "formats/ram-image-sections.h"
 #include "util/units.h"
@@ -174,6 +176,18 @@ static bool read_headers(RamImage *image, GError **error)
     return ok;
 }
 
+/* Nobody has said where: it begins with the file, or behind libvirt's header.
+ */
+static bool find_image(const ByteSource *source, uint64_t *ret_off_bytes,
+                       GError **error)
+{
+    if (!file_kind_expect(source, FILE_KIND_SNAPSHOT, error)) {
+        return false;
+    }
+    return !libvirt_image_is_one(source) ||
+           libvirt_image_find(source, ret_off_bytes, error);
+}
+
 RamImage *ram_image_open_headers(ByteSource *source, uint64_t image_off_bytes,
                                  GError **error)
 {
@@ -184,6 +198,10 @@ RamImage *ram_image_open_headers(ByteSource *source, uint64_t image_off_bytes,
     image->fd = source->fd;
     image->file_len_bytes = source->len_bytes;
     image->image_off_bytes = image_off_bytes;
+    if (image_off_bytes == 0 &&
+        !find_image(source, &image->image_off_bytes, error)) {
+        return NULL;
+    }
     if (!read_headers(image, error)) {
         g_prefix_error(error, "%s: ", image->path);
         return NULL;

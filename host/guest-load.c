@@ -394,11 +394,17 @@ static bool load_incoming(const GuestLoad *load, Incoming *incoming,
     return ok;
 }
 
+/* Where in the file the image has been found, or is said to be. */
+static uint64_t image_off_bytes(const GuestLoad *load)
+{
+    return load->snapshot ? load->snapshot->image_off_bytes
+                          : load->options->image_off_bytes;
+}
+
 static bool load_full(GuestLoad *load, GError **error)
 {
-    g_autoptr(Incoming) incoming =
-        incoming_new(load->machine, load->snapshot_fd,
-                     load->options->image_off_bytes, error);
+    g_autoptr(Incoming) incoming = incoming_new(
+        load->machine, load->snapshot_fd, image_off_bytes(load), error);
 
     if (!incoming || !load_incoming(load, incoming, error) ||
         !incoming_end(incoming, error) ||
@@ -421,8 +427,7 @@ static bool load_skeleton(GuestLoad *load, const bool *lazy, int fd,
     if (!begin_attach(load, lazy, &attach_id, error)) {
         return false;
     }
-    incoming =
-        incoming_new(load->machine, fd, load->options->image_off_bytes, error);
+    incoming = incoming_new(load->machine, fd, image_off_bytes(load), error);
     return incoming && rpc_receive(control, attach_id, NULL, error) &&
            load_incoming(load, incoming, error) &&
            tell_milestone(load, MILESTONE_DEVICE_STATE, g_get_monotonic_time(),

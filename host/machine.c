@@ -267,11 +267,6 @@ bool machine_await(Machine *machine, GError **error)
     return true;
 }
 
-bool machine_had_plugin(const Machine *machine)
-{
-    return plugin_client_greeting(machine->control, NULL, NULL);
-}
-
 Rpc *machine_second_control(const Machine *machine)
 {
     Rpc *second = plugin_client_connect(machine->pid, geteuid(), NULL);

@@ -86,10 +86,6 @@ Machine *machine_adopt(const char *path, int interrupt_fd, GError **error);
 /* Wait until its monitor answers; the plugin is there before. */
 bool machine_await(Machine *machine, GError **error);
 
-/* Of one that has hung up before its monitor answered: whether the plugin was
- * there, and so was not what QEMU ended for. */
-bool machine_had_plugin(const Machine *machine);
-
 /* QEMU's process, also when it has become a daemon; 0: not known yet. */
 pid_t machine_pid(const Machine *machine);
 

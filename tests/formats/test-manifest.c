@@ -109,15 +109,19 @@ static void another_kind_of_file_is_told_as_that(void **state)
     GError *error = NULL;
 
     assert_refused("preheat-manifest", "preheat-page-order",
-                   FORMATS_ERROR_NOT_THIS, "not the manifest");
+                   FORMATS_ERROR_NOT_THIS,
+                   "m.json: this is a page-access "
+                   "order as JSON, not a snapshot's "
+                   "manifest");
     assert_null(parse("[1]", &error));
     assert_error(error, FORMATS_ERROR_NOT_THIS, "m.json: not the manifest");
     error = NULL;
     assert_null(parse("QEVM", &error));
-    assert_error(error, FORMATS_ERROR_NOT_THIS, "not the manifest");
+    assert_error(error, FORMATS_ERROR_NOT_THIS,
+                 "a snapshot, not a snapshot's manifest");
     error = NULL;
     assert_null(parse("", &error));
-    assert_error(error, FORMATS_ERROR_NOT_THIS, "not the manifest");
+    assert_error(error, FORMATS_ERROR_NOT_THIS, "an empty file, not a");
 }
 
 static void a_later_version_is_refused(void **state)

@@ -173,7 +173,7 @@ static void another_kind_of_file_is_not_this(void **state)
 {
     Image image = image_valid();
 
-    image.magic = 0x7f454c46;
+    image.magic = 0x7f454c40;
     refuse(&image, FORMATS_ERROR_NOT_THIS, "offset 0: no QEMU migration");
 }
 
@@ -449,13 +449,60 @@ static void an_image_cut_anywhere_before_its_device_state_is_torn(void **state)
     }
 }
 
-static void an_empty_file_is_torn(void **state)
+static void an_empty_file_is_told_to_be_one(void **state)
 {
     g_autoptr(GBytes) nothing = g_bytes_new(NULL, 0);
     GError *error = NULL;
 
     assert_null(open_bytes(nothing, 0, &error));
-    assert_error(error, FORMATS_ERROR_TRUNCATED, "magic");
+    assert_error(error, FORMATS_ERROR_NOT_THIS, "an empty file");
+}
+
+/* libvirt's header of an image in that format, and its XML. */
+static GByteArray *libvirt_header(uint32_t format)
+{
+    static const char xml[] = "<domain/>";
+    const uint32_t numbers[] = {2, sizeof(xml), 1, format};
+    static const uint8_t spare[15 * 4];
+    GByteArray *bytes = g_byte_array_new();
+
+    g_byte_array_append(bytes, (const guint8 *)"LibvirtQemudSave", 16);
+    g_byte_array_append(bytes, (const guint8 *)numbers, sizeof numbers);
+    g_byte_array_append(bytes, spare, sizeof spare);
+    g_byte_array_append(bytes, (const guint8 *)xml, sizeof xml);
+    return bytes;
+}
+
+#define LIBVIRT_SPARSE 6
+
+static void an_image_that_libvirt_has_saved_is_found(void **state)
+{
+    GByteArray *header = libvirt_header(LIBVIRT_SPARSE);
+    Image image = image_valid();
+    guint len_bytes = header->len;
+    GError *error = NULL;
+
+    image.image_off_bytes = len_bytes;
+    g_autoptr(GBytes) bytes = image_bytes(&image);
+    g_autofree guint8 *file =
+        g_memdup2(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
+    memcpy(file, header->data, len_bytes);
+    g_autoptr(GBytes) saved = g_bytes_new(file, g_bytes_get_size(bytes));
+    g_byte_array_unref(header);
+    g_autoptr(RamImage) opened = open_bytes(saved, 0, &error);
+    assert_no_error(error);
+    assert_int_equal(opened->image_off_bytes, len_bytes);
+}
+
+static void
+an_image_that_libvirt_has_compressed_says_how_to_save_it(void **state)
+{
+    g_autoptr(GBytes) bytes = g_byte_array_free_to_bytes(libvirt_header(1));
+    GError *error = NULL;
+
+    assert_null(open_bytes(bytes, 0, &error));
+    assert_error(error, FORMATS_ERROR_UNSUPPORTED,
+                 "its format is gzip, and only sparse");
 }
 
 /* ---- what comes before RAM ---- */
@@ -803,7 +850,10 @@ int main(void)
         cmocka_unit_test(a_wrong_end_mark_is_refused),
         cmocka_unit_test(a_file_without_device_state_is_torn),
         cmocka_unit_test(an_image_cut_anywhere_before_its_device_state_is_torn),
-        cmocka_unit_test(an_empty_file_is_torn),
+        cmocka_unit_test(an_empty_file_is_told_to_be_one),
+        cmocka_unit_test(an_image_that_libvirt_has_saved_is_found),
+        cmocka_unit_test(
+            an_image_that_libvirt_has_compressed_says_how_to_save_it),
         cmocka_unit_test(sections_before_ram_are_passed_over),
         cmocka_unit_test(commands_before_ram_are_passed_over),
         cmocka_unit_test(what_only_looks_like_ram_is_passed_over),

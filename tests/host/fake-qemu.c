@@ -409,10 +409,6 @@ int main(int argc, char **argv)
     }
     control = fake_peer_new(find_number(argv, "control-fd="), plugin_greeting(),
                             answer_control, NULL);
-    if (behaves("ends-with-plugin")) {
-        fake_peer_await(control, CONTROL_CMD_LOAD, 1);
-        _exit(1);
-    }
     if (behaves("early-read-error")) {
         send_read_error(false);
     }

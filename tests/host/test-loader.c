@@ -267,15 +267,6 @@ static void a_qemu_that_ends_at_once_passes_its_status_on(void **state)
     assert_non_null(strstr(said->str, "--plugin-api"));
 }
 
-static void a_qemu_that_took_the_plugin_did_not_end_for_it(void **state)
-{
-    Fixture *fixture = *state;
-
-    assert_int_equal(load_well(fixture, "ends-with-plugin"), 1);
-    assert_non_null(strstr(said->str, "its own message says why"));
-    assert_null(strstr(said->str, "--plugin-api"));
-}
-
 static void a_signal_that_ends_qemu_is_not_laid_on_the_plugin(void **state)
 {
     Fixture *fixture = *state;
@@ -704,7 +695,6 @@ int main(void)
         TEST(the_guest_waits_for_the_pages_it_is_to_wait_for),
         TEST(with_policy_full_qemu_loads_the_snapshot_itself),
         TEST(a_qemu_that_ends_at_once_passes_its_status_on),
-        TEST(a_qemu_that_took_the_plugin_did_not_end_for_it),
         TEST(a_signal_that_ends_qemu_is_not_laid_on_the_plugin),
         TEST(another_machine_is_refused_before_anything_is_lost),
         TEST(ram_that_the_plugin_refuses_is_not_loaded),
