@@ -11,6 +11,7 @@
 #include "cli/load-report.h"
 #include "cli/progress.h"
 #include "cli/saved-load.h"
+#include "formats/file-kind.h"
 #include "host/attach.h"
 #include "host/loader.h"
 #include "host/qemu-args.h"
@@ -163,8 +164,11 @@ static bool check_readable(const char *path, GError **error)
 }
 
 /* The same for what is written in the end; NULL is fine. */
-static bool check_replaceable(const char *path, GError **error)
+static bool check_replaceable(const char *path, FileKind kind, GError **error)
 {
+    if (path && !file_kind_check_replaceable(path, kind, error)) {
+        return false;
+    }
     if (path && !file_check_replaceable(path, error)) {
         g_prefix_error(error, "%s: ", path);
         return false;
@@ -279,9 +283,10 @@ static bool start_and_load(Given *given, LoadOptions *options, int *ret_status,
 static bool check_files(const Given *given, GError **error)
 {
     return check_readable(given->snapshot, error) &&
-           check_replaceable(given->record, error) &&
-           check_replaceable(given->learn ? given->order : NULL, error) &&
-           check_replaceable(given->stats, error);
+           check_replaceable(given->record, FILE_KIND_ORDER, error) &&
+           check_replaceable(given->learn ? given->order : NULL,
+                             FILE_KIND_ORDER, error) &&
+           check_replaceable(given->stats, FILE_KIND_UNKNOWN, error);
 }
 
 static bool load(Given *given, LoadOptions *options, int *ret_status,
@@ -370,7 +375,8 @@ static int cmd_loadvm_run(int argc, char **argv)
     int status;
 
     options.qemu_argv = command_split(&argc, argv);
-    if (command_parse(&cmd_loadvm, entries, 0, 1, &argc, &argv, &status)) {
+    if (command_check_split(argc, argv, &status) &&
+        command_parse(&cmd_loadvm, entries, 0, 1, &argc, &argv, &status)) {
         status = argc > 1 && given.snapshot
                      ? command_usage_error("\"%s\" is one argument too many",
                                            argv[1])

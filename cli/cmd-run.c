@@ -37,7 +37,8 @@ static int cmd_run_run(int argc, char **argv)
     char **qemu_argv = command_split(&argc, argv);
     int status;
 
-    if (!command_parse(&cmd_run, entries, 0, 0, &argc, &argv, &status)) {
+    if (!command_check_split(argc, argv, &status) ||
+        !command_parse(&cmd_run, entries, 0, 0, &argc, &argv, &status)) {
         return status;
     }
     return start(qemu_argv, plugin_api);

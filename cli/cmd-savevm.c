@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/interrupts.h"
 #include "cli/progress.h"
+#include "formats/file-kind.h"
 #include "host/qmp.h"
 #include "host/saver.h"
 #include "util/error.h"
@@ -95,7 +96,9 @@ static int save(const char *socket_path, const char *output, const char *disks,
     path = parse_disks(disks, &options.disks, &error)
                ? command_absolute_path(output, &error)
                : NULL;
-    qmp = path ? qmp_connect(socket_path, NULL, &error) : NULL;
+    qmp = path && file_kind_check_replaceable(path, FILE_KIND_SNAPSHOT, &error)
+              ? qmp_connect(socket_path, NULL, &error)
+              : NULL;
     if (!qmp) {
         return command_fail(error);
     }

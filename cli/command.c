@@ -98,6 +98,28 @@ char **command_split(int *argc, char **argv)
     return NULL;
 }
 
+static bool is_qemu(const char *word)
+{
+    g_autofree char *name = g_path_get_basename(word);
+
+    return g_str_has_prefix(name, "qemu-system-") ||
+           strcmp(name, "qemu-kvm") == 0;
+}
+
+bool command_check_split(int argc, char *const *argv, int *ret_status)
+{
+    for (int i = 1; i < argc; i++) {
+        if (is_qemu(argv[i])) {
+            g_set_prgname(argv[0]);
+            *ret_status = command_usage_error(
+                "\"--\" is missing before QEMU's command line: -- %s …",
+                argv[i]);
+            return false;
+        }
+    }
+    return true;
+}
+
 bool command_parse(const Command *command, const GOptionEntry *entries,
                    int n_min, int n_max, int *argc, char ***argv,
                    int *ret_status)

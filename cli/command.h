@@ -39,6 +39,11 @@ int command_dispatch(const Command *const *table, int argc, char **argv);
  * or NULL if there is no "--". */
 char **command_split(int *argc, char **argv);
 
+/* Whether no "--" is missing: argv has, before it, no word that is QEMU's name.
+ * Returns false where one has; a mistake has been reported then, and
+ * *ret_status is set. */
+bool command_check_split(int argc, char *const *argv, int *ret_status);
+
 /* Parse the options of command out of argc and argv.  Returns false where the
  * command is to end at once with *ret_status: a mistake has been reported
  * then.  At least n_min and at most n_max arguments are to be left (n_max -1:

@@ -147,3 +147,19 @@ bool file_kind_expect(const ByteSource *source, FileKind wanted, GError **error)
                 names[wanted], then ? "; " : "", then ? then : "");
     return false;
 }
+
+bool file_kind_check_replaceable(const char *path, FileKind wanted,
+                                 GError **error)
+{
+    g_autoptr(ByteSource) source = byte_source_open(path, NULL);
+    FileKind is = source ? file_kind_of(source) : FILE_KIND_UNKNOWN;
+
+    if (is == wanted || is == FILE_KIND_UNKNOWN || is == FILE_KIND_EMPTY) {
+        return true;
+    }
+    g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_NOT_THIS,
+                "%s: there is %s, which would be lost; give another name, or "
+                "remove it before",
+                path, names[is]);
+    return false;
+}

@@ -34,3 +34,9 @@ FileKind file_kind_of(const ByteSource *source);
  * One of unknown kind passes: its reader says what is wrong with it. */
 bool file_kind_expect(const ByteSource *source, FileKind wanted,
                       GError **error);
+
+/* Refuse to write a file of kind wanted where one of another known kind is, be
+ * it by mistake (FILE_KIND_UNKNOWN: ours is none of these).  Nothing there, and
+ * an empty file, is fine.  The error begins with path. */
+bool file_kind_check_replaceable(const char *path, FileKind wanted,
+                                 GError **error);

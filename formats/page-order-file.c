@@ -107,8 +107,12 @@ bool page_order_save_at(const PageOrder *order, const FilePlace *place,
 
 bool page_order_save(const PageOrder *order, const char *path, GError **error)
 {
-    g_autoptr(FilePlace) place = file_place_open(path, error);
+    g_autoptr(FilePlace) place = NULL;
 
+    if (!file_kind_check_replaceable(path, FILE_KIND_ORDER, error)) {
+        return false;
+    }
+    place = file_place_open(path, error);
     if (!place || !page_order_save_at(order, place, error)) {
         g_prefix_error(error, "%s: ", path);
         return false;
