@@ -280,9 +280,24 @@ static bool start_and_load(Given *given, LoadOptions *options, int *ret_status,
     return given->was_loaded;
 }
 
-static bool check_files(const Given *given, GError **error)
+/* A file that was mistaken for a snapshot is no reason to start QEMU.  With
+ * policy full only QEMU itself has to know it, and what is no regular file is
+ * told of later. */
+static bool check_kind(const Given *given, const LoadOptions *options,
+                       GError **error)
+{
+    g_autoptr(ByteSource) source = byte_source_open(given->snapshot, NULL);
+
+    return !source || options->policy == LOAD_POLICY_FULL ||
+           options->image_off_bytes > 0 ||
+           file_kind_expect(source, FILE_KIND_SNAPSHOT, error);
+}
+
+static bool check_files(const Given *given, const LoadOptions *options,
+                        GError **error)
 {
     return check_readable(given->snapshot, error) &&
+           check_kind(given, options, error) &&
            check_replaceable(given->record, FILE_KIND_ORDER, error) &&
            check_replaceable(given->learn ? given->order : NULL,
                              FILE_KIND_ORDER, error) &&
@@ -294,7 +309,8 @@ static bool load(Given *given, LoadOptions *options, int *ret_status,
 {
     g_autoptr(ProgressBar) bar = progress_bar_new();
 
-    if (!parse_given(given, options, error) || !check_files(given, error)) {
+    if (!parse_given(given, options, error) ||
+        !check_files(given, options, error)) {
         return false;
     }
     options->progress = progress_bar_progress(bar);
