@@ -300,10 +300,9 @@ static bool start_and_load(Given *given, LoadOptions *options, int *ret_status,
 
     options->plugin = plugin;
     qemu_args_set_plugin_api(given->plugin_api);
-    if (!plugin || !saved_load_prepare(&given->saved, options, error)) {
-        return false;
-    }
-    given->was_loaded = loader_run(options, ret_status, error);
+    given->was_loaded = plugin &&
+                        saved_load_prepare(&given->saved, options, error) &&
+                        loader_run(options, ret_status, error);
     return given->was_loaded;
 }
 

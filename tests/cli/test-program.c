@@ -197,6 +197,13 @@ static void a_mistyped_command_is_guessed(void **state)
     assert_run("help ordre", 2, "did you mean \"order\"?");
 }
 
+static void a_missing_double_dash_is_told(void **state)
+{
+    assert_run("loadvm s qemu-system-x86_64 -m 1G", 2,
+               "\"--\" is missing before QEMU's command line");
+    assert_run("run /usr/bin/qemu-kvm", 2, "-- /usr/bin/qemu-kvm");
+}
+
 static void mistakes_in_the_command_line_have_status_2(void **state)
 {
     assert_run("", 2, "a command is missing");
@@ -463,6 +470,7 @@ int main(void)
         cmocka_unit_test(help_is_a_command_as_well),
         cmocka_unit_test(a_mistyped_command_is_guessed),
         cmocka_unit_test(a_disk_image_is_told_from_a_snapshot),
+        cmocka_unit_test(a_missing_double_dash_is_told),
         cmocka_unit_test(mistakes_in_the_command_line_have_status_2),
         cmocka_unit_test(a_load_that_cannot_be_has_status_2),
         cmocka_unit_test(what_a_load_cannot_write_is_told_before_it),

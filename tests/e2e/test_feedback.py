@@ -7,7 +7,7 @@ import os
 
 from harness import config, host, machine
 from harness.case import Case
-from harness.processes import Process
+from harness.processes import Deadline, Process, wait_readable
 from harness.snapshots import snapshot
 from harness.virtual import Virtual
 
@@ -76,9 +76,15 @@ class Feedback(Case):
             pass_fds=[writing])
         self._processes.append(process)
         os.close(writing)
-        with open(reading) as file:
-            text = file.read()
-        return process, text
+        self.addCleanup(os.close, reading)
+        deadline = Deadline()
+        text = b""
+        while True:
+            wait_readable([reading], "the end of what is told", deadline)
+            received = os.read(reading, 100)
+            text += received
+            if not received:
+                return process, text.decode()
 
     def test_a_descriptor_is_told_that_the_guest_runs(self):
         self.skip_if(host.lacks_userfaultfd())

@@ -11,7 +11,7 @@ import subprocess
 
 from harness import config, host, machine
 from harness.case import Case, recorded_order
-from harness.snapshots import digest, snapshot
+from harness.snapshots import snapshot
 from harness.virtual import Virtual
 
 TESTED = machine.SMALL
@@ -64,11 +64,11 @@ WITHOUT_QEMU = {
     "an order where a snapshot belongs": (
         "snapshot info {tmp}/vm.order", 1,
         ["this is a page-access order, not a snapshot"]),
-    "a recording over the snapshot itself": (
-        "loadvm {snapshot} --record {snapshot} -- qemu", 1,
+    "a recording over a snapshot": (
+        "loadvm {snapshot} --record {tmp}/vm.snap -- qemu", 1,
         ["there is a snapshot, which would be lost"]),
-    "an order written over the snapshot": (
-        "order trim --bytes 1M {tmp}/vm.order -o {snapshot}", 1,
+    "an order written over a snapshot": (
+        "order trim --bytes 1M {tmp}/vm.order -o {tmp}/vm.snap", 1,
         ["there is a snapshot, which would be lost"]),
     "a folder where the order is to go": (
         "loadvm {snapshot} --record {tmp} -- qemu", 1,
@@ -123,7 +123,9 @@ class Mistakes(Case):
         (self.tmp / "vm.snap.json").write_text(
             '{"format": "preheat-manifest", "version": 1}')
         (self.tmp / "empty").touch()
-        (self.tmp / "stream").write_bytes(self.stream())
+        (self.tmp / "vm.snap").write_bytes(self.head())
+        (self.tmp / "stream").write_bytes(
+            self.head().replace(b"mapped-ram", b"mapped-rom"))
         (self.tmp / "libvirt").write_bytes(
             b"LibvirtQemudSave" + struct.pack("=4I", 2, 8, 1, 5) + bytes(68))
         (self.tmp / "letter.txt").write_text("Dear all")
@@ -133,10 +135,10 @@ class Mistakes(Case):
                 "self": os.getpid(),
                 "qemu": f"{config.QEMU} -nodefaults -display none"}
 
-    def stream(self):
-        """The beginning of the snapshot, as if it were no mapped-ram."""
+    def head(self):
+        """The beginning of the snapshot."""
         with open(snapshot(TESTED), "rb") as file:
-            return file.read(4096).replace(b"mapped-ram", b"mapped-rom")
+            return file.read(4096)
 
     def assert_told(self, arguments, status, words):
         process = self.run_preheat(*arguments, status=status)
@@ -147,12 +149,10 @@ class Mistakes(Case):
 
     def test_each_mistake_is_told_with_what_to_do(self):
         names = self.files()
-        before = digest(snapshot(TESTED))
         for mistake, (line, status, words) in WITHOUT_QEMU.items():
             with self.subTest(mistake):
                 self.assert_told(line.format(**names).split(), status,
                                  [word.format(**names) for word in words])
-        self.assertEqual(digest(snapshot(TESTED)), before)
 
     # ---- with a QEMU ----
 

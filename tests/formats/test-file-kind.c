@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include <glib/gstdio.h>
+
 #include "formats/error.h"
 #include "formats/file-kind.h"
 
@@ -101,6 +103,40 @@ static void another_kind_is_refused_with_what_to_do(void **state)
                  "f: this is a qcow2 disk image, not a page-access order");
 }
 
+static void assert_replaceable(const char *path, FileKind wanted,
+                               const char *refusal)
+{
+    GError *error = NULL;
+    bool may = file_kind_check_replaceable(path, wanted, &error);
+
+    if (refusal) {
+        assert_false(may);
+        assert_error(error, FORMATS_ERROR_NOT_THIS, refusal);
+    } else {
+        assert_no_error(error);
+        assert_true(may);
+    }
+}
+
+static void a_file_of_another_kind_is_not_replaced(void **state)
+{
+    g_autofree char *folder = g_dir_make_tmp("preheat-kind-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(folder, "f", NULL);
+
+    assert_replaceable(path, FILE_KIND_ORDER, NULL);
+    assert_true(g_file_set_contents(path, "", 0, NULL));
+    assert_replaceable(path, FILE_KIND_ORDER, NULL);
+    assert_true(g_file_set_contents(path, "Dear all", 8, NULL));
+    assert_replaceable(path, FILE_KIND_ORDER, NULL);
+    assert_true(g_file_set_contents(path, "QEVM", 4, NULL));
+    assert_replaceable(path, FILE_KIND_SNAPSHOT, NULL);
+    assert_replaceable(path, FILE_KIND_ORDER,
+                       "f: there is a snapshot, which would be lost");
+    assert_replaceable(path, FILE_KIND_UNKNOWN, "which would be lost");
+    assert_int_equal(g_unlink(path), 0);
+    assert_int_equal(g_rmdir(folder), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -108,6 +144,7 @@ int main(void)
         cmocka_unit_test(what_only_begins_like_it_is_of_no_kind),
         cmocka_unit_test(what_is_wanted_or_not_known_passes),
         cmocka_unit_test(another_kind_is_refused_with_what_to_do),
+        cmocka_unit_test(a_file_of_another_kind_is_not_replaced),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
