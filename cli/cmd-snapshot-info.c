@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "cli/image-offset.h"
+#include "formats/qcow2-state.h"
 #include "formats/qcow2.h"
 #include "formats/ram-image.h"
 #include "util/error.h"
@@ -69,57 +70,22 @@ static int print_json(const RamImage *image)
         blocks_json(image)));
 }
 
-/* What the image is read from, which must outlive it. */
-typedef struct Place {
-    ByteSource *disk;
-    Qcow2 *qcow2; /* NULL: a file of its own */
-} Place;
-
-static void place_clear(Place *place)
-{
-    qcow2_free(place->qcow2);
-    byte_source_free(place->disk);
-}
-
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Place, place_clear)
-
-/* The image that QEMU's own savevm has put into a disk. */
-static RamImage *open_in_disk(Place *place, const char *tag, GError **error)
-{
-    place->qcow2 = qcow2_open(place->disk, error);
-    const Qcow2Snapshot *snapshot =
-        place->qcow2 ? qcow2_find_snapshot(place->qcow2, tag, error) : NULL;
-    g_autoptr(GArray) extents =
-        snapshot ? qcow2_state_extents(place->qcow2, snapshot, error) : NULL;
-
-    if (!extents) {
-        return NULL;
-    }
-    g_autoptr(RamImage) image = ram_image_open_headers(
-        qcow2_state_source(place->qcow2, snapshot, extents), 0, error);
-    return image && ram_image_read_bitmaps(image, error)
-               ? g_steal_pointer(&image)
-               : NULL;
-}
-
-static RamImage *open_image(Place *place, const char *path, const char *tag,
+static RamImage *open_image(const char *path, const char *tag,
                             uint64_t off_bytes, GError **error)
 {
-    place->disk = byte_source_open(path, error);
-    if (!place->disk) {
-        return NULL;
-    }
-    if (tag) {
-        return open_in_disk(place, tag, error);
-    }
-    if (off_bytes == 0 && qcow2_is_one(place->disk)) {
+    ByteSource *source = byte_source_open(path, error);
+
+    if (source && tag) {
+        source = qcow2_state_open(source, tag, error);
+    } else if (source && off_bytes == 0 && qcow2_is_one(source)) {
+        byte_source_free(source);
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                     "%s: a qcow2 disk image; name the snapshot in it with "
                     "--tag (qemu-img snapshot -l lists them)",
                     path);
         return NULL;
     }
-    return ram_image_open(path, off_bytes, error);
+    return source ? ram_image_open_source(source, off_bytes, error) : NULL;
 }
 
 static int cmd_snapshot_info_run(int argc, char **argv)
@@ -134,7 +100,6 @@ static int cmd_snapshot_info_run(int argc, char **argv)
         COMMAND_JSON_OPTION(&json),
         {NULL},
     };
-    g_auto(Place) place = {0};
     g_autoptr(RamImage) image = NULL;
     uint64_t off_bytes;
     GError *error = NULL;
@@ -147,7 +112,7 @@ static int cmd_snapshot_info_run(int argc, char **argv)
     if (!image_offset_parse(offset, &off_bytes, &error)) {
         return command_fail(error);
     }
-    image = open_image(&place, argv[1], tag, off_bytes, &error);
+    image = open_image(argv[1], tag, off_bytes, &error);
     if (!image) {
         return command_fail(error);
     }
