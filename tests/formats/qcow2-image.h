@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <glib.h>
+
 #include "formats/byte-source.h"
 
 /* An image of 512-byte clusters: one L2 table covers 32 KiB, so that the state
@@ -22,20 +24,26 @@
 #define FIRST_L1     2
 #define L1_N_ENTRIES 4
 
-typedef struct Image {
+typedef struct Qcow2Image {
     uint8_t bytes[N_CLUSTERS * CLUSTER];
     size_t len_bytes;
-} Image;
+} Qcow2Image;
 
 /* Write value, of width bytes, as the format has numbers. */
-void put(Image *image, size_t off_bytes, uint64_t value, size_t width);
-void put_l1(Image *image, size_t index, uint64_t entry);
-void put_l2(Image *image, size_t index, uint64_t entry);
+void qcow2_image_put(Qcow2Image *image, size_t off_bytes, uint64_t value,
+                     size_t width);
+void qcow2_image_put_l1(Qcow2Image *image, size_t index, uint64_t entry);
+void qcow2_image_put_l2(Qcow2Image *image, size_t index, uint64_t entry);
 
 /* The state: cluster 0 and 1 are neighbours in the file, 2 is a hole, 3 lies
  * before them, 4 reads as zeroes.  Clusters are full of 'a' (the first of the
  * file's data), 'b', … */
-Image *new_image(void);
+Qcow2Image *qcow2_image_new(void);
 
 /* Called "disk.qcow2". */
-ByteSource *source_of(const Image *image);
+ByteSource *qcow2_image_source(const Qcow2Image *image);
+
+/* A whole image of clusters of 64 KiB, with these bytes as the state of its
+ * only snapshot, "warm"; the state's clusters lie in it from the last to the
+ * first, those of zeroes are not in it. */
+GBytes *qcow2_image_around(GBytes *state);

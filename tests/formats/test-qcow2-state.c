@@ -60,17 +60,17 @@ static void write_file(const void *bytes, size_t len_bytes, uint64_t off_bytes)
 /* The number of snapshots and where their table is, in one write. */
 static void write_head(uint32_t n_snapshots, uint64_t off_bytes)
 {
-    g_autofree Image *image = new_image();
+    g_autofree Qcow2Image *image = qcow2_image_new();
 
-    put(image, 60, n_snapshots, 4);
-    put(image, 64, off_bytes, 8);
+    qcow2_image_put(image, 60, n_snapshots, 4);
+    qcow2_image_put(image, 64, off_bytes, 8);
     write_file(&image->bytes[QCOW2_SNAPSHOTS_OFF_BYTES],
                QCOW2_SNAPSHOTS_LEN_BYTES, QCOW2_SNAPSHOTS_OFF_BYTES);
 }
 
 static int open_world(void **state)
 {
-    g_autofree Image *image = new_image();
+    g_autofree Qcow2Image *image = qcow2_image_new();
 
     strcpy(world.path, "/tmp/preheat-test-qcow2-XXXXXX");
     world.fd = mkostemp(world.path, O_CLOEXEC);
@@ -129,7 +129,7 @@ static void delete_snapshot(void)
 /* A table in which another snapshot stands before ours. */
 static void add_snapshot(size_t cluster)
 {
-    g_autofree Image *image = new_image();
+    g_autofree Qcow2Image *image = qcow2_image_new();
     uint8_t *entry = &image->bytes[TABLE_AT * CLUSTER];
     uint8_t table[CLUSTER] = {0};
     size_t len_bytes = 64; /* with its padding */
@@ -172,10 +172,10 @@ static void a_table_beyond_the_former_end_of_the_image_is_read(void **state)
 
 static void one_that_is_made_anew_under_its_name_is_another(void **state)
 {
-    g_autofree Image *image = new_image();
+    g_autofree Qcow2Image *image = qcow2_image_new();
 
     /* At the same place, a nanosecond later. */
-    put(image, TABLE_AT * CLUSTER + 20, 1, 4);
+    qcow2_image_put(image, TABLE_AT * CLUSTER + 20, 1, 4);
     write_file(&image->bytes[TABLE_AT * CLUSTER], CLUSTER, TABLE_AT * CLUSTER);
     assert_gone();
 }
@@ -210,10 +210,10 @@ static void one_that_was_missed_by_a_read_is_a_change(void **state)
 
 static void tables_that_lead_elsewhere_are_a_change(void **state)
 {
-    g_autofree Image *image = new_image();
+    g_autofree Qcow2Image *image = qcow2_image_new();
     GError *error = NULL;
 
-    put_l2(image, 0, FREE_AT * CLUSTER);
+    qcow2_image_put_l2(image, 0, FREE_AT * CLUSTER);
     write_file(&image->bytes[L2_AT * CLUSTER], CLUSTER, L2_AT * CLUSTER);
     assert_false(byte_source_check_unchanged(world.state, &error));
     assert_error(error, FORMATS_ERROR_CHANGED, "other clusters");
@@ -222,9 +222,9 @@ static void tables_that_lead_elsewhere_are_a_change(void **state)
 /* QEMU clears that bit when a second snapshot shares the clusters. */
 static void a_flag_in_the_tables_is_no_change(void **state)
 {
-    g_autofree Image *image = new_image();
+    g_autofree Qcow2Image *image = qcow2_image_new();
 
-    put_l2(image, 0, (DATA_AT + 1) * CLUSTER);
+    qcow2_image_put_l2(image, 0, (DATA_AT + 1) * CLUSTER);
     write_file(&image->bytes[L2_AT * CLUSTER], CLUSTER, L2_AT * CLUSTER);
     assert_true(byte_source_check_unchanged(world.state, NULL));
 }

@@ -9,10 +9,10 @@
 
 #define L2_COMPRESSED (UINT64_C(1) << 62)
 
-static void assert_refused(const Image *image, FormatsError code,
+static void assert_refused(const Qcow2Image *image, FormatsError code,
                            const char *text)
 {
-    g_autoptr(ByteSource) source = source_of(image);
+    g_autoptr(ByteSource) source = qcow2_image_source(image);
     GError *error = NULL;
     g_autoptr(Qcow2) qcow2 = qcow2_open(source, &error);
 
@@ -21,10 +21,10 @@ static void assert_refused(const Image *image, FormatsError code,
 }
 
 /* The image opens, and its snapshot's state is refused. */
-static void assert_state_refused(const Image *image, FormatsError code,
+static void assert_state_refused(const Qcow2Image *image, FormatsError code,
                                  const char *text)
 {
-    g_autoptr(ByteSource) source = source_of(image);
+    g_autoptr(ByteSource) source = qcow2_image_source(image);
     GError *error = NULL;
     g_autoptr(Qcow2) qcow2 = qcow2_open(source, &error);
 
@@ -35,8 +35,8 @@ static void assert_state_refused(const Image *image, FormatsError code,
 
 static void the_table_of_snapshots_is_read(void **state)
 {
-    g_autofree Image *image = new_image();
-    g_autoptr(ByteSource) source = source_of(image);
+    g_autofree Qcow2Image *image = qcow2_image_new();
+    g_autoptr(ByteSource) source = qcow2_image_source(image);
     g_autoptr(Qcow2) qcow2 = qcow2_open(source, NULL);
 
     assert_non_null(qcow2);
@@ -53,8 +53,8 @@ static void the_table_of_snapshots_is_read(void **state)
 
 static void an_unknown_tag_is_told_with_those_that_there_are(void **state)
 {
-    g_autofree Image *image = new_image();
-    g_autoptr(ByteSource) source = source_of(image);
+    g_autofree Qcow2Image *image = qcow2_image_new();
+    g_autoptr(ByteSource) source = qcow2_image_source(image);
     g_autoptr(Qcow2) qcow2 = qcow2_open(source, NULL);
     GError *error = NULL;
 
@@ -65,8 +65,8 @@ static void an_unknown_tag_is_told_with_those_that_there_are(void **state)
 
 static void the_state_lies_where_the_snapshots_tables_say(void **state)
 {
-    g_autofree Image *image = new_image();
-    g_autoptr(ByteSource) source = source_of(image);
+    g_autofree Qcow2Image *image = qcow2_image_new();
+    g_autoptr(ByteSource) source = qcow2_image_source(image);
     g_autoptr(Qcow2) qcow2 = qcow2_open(source, NULL);
     g_autoptr(GArray) extents =
         qcow2_state_extents(qcow2, &qcow2->snapshots[0], NULL);
@@ -84,9 +84,9 @@ static void the_state_lies_where_the_snapshots_tables_say(void **state)
 
 static void the_state_reads_as_its_bytes_and_zeroes_between(void **state)
 {
-    g_autofree Image *image = new_image();
+    g_autofree Qcow2Image *image = qcow2_image_new();
     g_autoptr(ByteSource) machine =
-        qcow2_state_open(source_of(image), "warm", NULL);
+        qcow2_state_open(qcow2_image_source(image), "warm", NULL);
     static const char expected[] = {'b', 'c', '\0', 'a'};
     char bytes[4 * CLUSTER];
 
@@ -107,13 +107,13 @@ static void the_state_reads_as_its_bytes_and_zeroes_between(void **state)
 
 static void a_state_that_ends_with_the_file_is_read(void **state)
 {
-    g_autofree Image *image = new_image();
+    g_autofree Qcow2Image *image = qcow2_image_new();
 
-    put_l2(image, 0, (N_CLUSTERS - 1) * CLUSTER);
-    put_l2(image, 1, 0);
-    put_l2(image, 3, 0);
+    qcow2_image_put_l2(image, 0, (N_CLUSTERS - 1) * CLUSTER);
+    qcow2_image_put_l2(image, 1, 0);
+    qcow2_image_put_l2(image, 3, 0);
     image->len_bytes = sizeof image->bytes - 100;
-    g_autoptr(ByteSource) source = source_of(image);
+    g_autoptr(ByteSource) source = qcow2_image_source(image);
     g_autoptr(Qcow2) qcow2 = qcow2_open(source, NULL);
     g_autoptr(GArray) extents =
         qcow2_state_extents(qcow2, &qcow2->snapshots[0], NULL);
@@ -133,86 +133,87 @@ static void what_is_not_supported_is_refused_by_name(void **state)
         {1 << 4, "subclusters"},
         {1 << 5, "not known"},
     };
-    g_autofree Image *encrypted = new_image();
-    g_autofree Image *compressed = new_image();
+    g_autofree Qcow2Image *encrypted = qcow2_image_new();
+    g_autofree Qcow2Image *compressed = qcow2_image_new();
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_autofree Image *image = new_image();
+        g_autofree Qcow2Image *image = qcow2_image_new();
 
-        put(image, 72, cases[i].features, 8);
+        qcow2_image_put(image, 72, cases[i].features, 8);
         assert_refused(image, FORMATS_ERROR_UNSUPPORTED, cases[i].text);
     }
-    put(encrypted, 32, 2, 4);
+    qcow2_image_put(encrypted, 32, 2, 4);
     assert_refused(encrypted, FORMATS_ERROR_UNSUPPORTED, "encrypted");
-    put_l2(compressed, 1, L2_COMPRESSED | 6 * CLUSTER);
+    qcow2_image_put_l2(compressed, 1, L2_COMPRESSED | 6 * CLUSTER);
     assert_state_refused(compressed, FORMATS_ERROR_UNSUPPORTED, "compressed");
 }
 
 static void a_dirty_image_is_read(void **state)
 {
-    g_autofree Image *image = new_image();
+    g_autofree Qcow2Image *image = qcow2_image_new();
 
-    put(image, 72, 1, 8);
-    g_autoptr(ByteSource) source = source_of(image);
+    qcow2_image_put(image, 72, 1, 8);
+    g_autoptr(ByteSource) source = qcow2_image_source(image);
     g_autoptr(Qcow2) qcow2 = qcow2_open(source, NULL);
     assert_non_null(qcow2);
 }
 
 static void what_is_malformed_is_refused(void **state)
 {
-    g_autofree Image *foreign = new_image();
-    g_autofree Image *version = new_image();
-    g_autofree Image *clusters = new_image();
-    g_autofree Image *many = new_image();
-    g_autofree Image *table = new_image();
-    g_autofree Image *name = new_image();
+    g_autofree Qcow2Image *foreign = qcow2_image_new();
+    g_autofree Qcow2Image *version = qcow2_image_new();
+    g_autofree Qcow2Image *clusters = qcow2_image_new();
+    g_autofree Qcow2Image *many = qcow2_image_new();
+    g_autofree Qcow2Image *table = qcow2_image_new();
+    g_autofree Qcow2Image *name = qcow2_image_new();
 
     foreign->bytes[0] = 'X';
     assert_refused(foreign, FORMATS_ERROR_NOT_THIS, "not a qcow2 image");
-    put(version, 4, 4, 4);
+    qcow2_image_put(version, 4, 4, 4);
     assert_refused(version, FORMATS_ERROR_VERSION, "version 4");
-    put(clusters, 20, 40, 4);
+    qcow2_image_put(clusters, 20, 40, 4);
     assert_refused(clusters, FORMATS_ERROR_MALFORMED, "cluster size");
-    put(many, 60, QCOW2_MAX_SNAPSHOTS + 1, 4);
+    qcow2_image_put(many, 60, QCOW2_MAX_SNAPSHOTS + 1, 4);
     assert_refused(many, FORMATS_ERROR_TOO_LARGE, "too many snapshots");
-    put(table, 64, UINT64_MAX - 7, 8);
+    qcow2_image_put(table, 64, UINT64_MAX - 7, 8);
     assert_refused(table, FORMATS_ERROR_MALFORMED, "beyond the end");
-    put(name, TABLE_AT * CLUSTER + 36, UINT32_MAX, 4);
+    qcow2_image_put(name, TABLE_AT * CLUSTER + 36, UINT32_MAX, 4);
     assert_refused(name, FORMATS_ERROR_TRUNCATED, "extra data");
 }
 
 static void tables_that_lead_out_of_the_image_are_refused(void **state)
 {
-    g_autofree Image *l1 = new_image();
-    g_autofree Image *size = new_image();
-    g_autofree Image *l2 = new_image();
-    g_autofree Image *data = new_image();
-    g_autofree Image *odd = new_image();
+    g_autofree Qcow2Image *l1 = qcow2_image_new();
+    g_autofree Qcow2Image *size = qcow2_image_new();
+    g_autofree Qcow2Image *l2 = qcow2_image_new();
+    g_autofree Qcow2Image *data = qcow2_image_new();
+    g_autofree Qcow2Image *odd = qcow2_image_new();
 
-    put(l1, TABLE_AT * CLUSTER, UINT64_MAX - 511, 8);
+    qcow2_image_put(l1, TABLE_AT * CLUSTER, UINT64_MAX - 511, 8);
     assert_state_refused(l1, FORMATS_ERROR_MALFORMED, "L1 table");
-    put(size, TABLE_AT * CLUSTER + 8, UINT32_MAX, 4);
+    qcow2_image_put(size, TABLE_AT * CLUSTER + 8, UINT32_MAX, 4);
     assert_state_refused(size, FORMATS_ERROR_TOO_LARGE, "L1 table");
-    put_l1(l2, FIRST_L1, UINT64_C(1) << 40);
+    qcow2_image_put_l1(l2, FIRST_L1, UINT64_C(1) << 40);
     assert_state_refused(l2, FORMATS_ERROR_MALFORMED, "L2 table");
-    put_l2(data, 0, UINT64_C(1) << 40);
+    qcow2_image_put_l2(data, 0, UINT64_C(1) << 40);
     assert_state_refused(data, FORMATS_ERROR_MALFORMED, "cluster");
-    put(odd, 20, 10, 4); /* clusters of 1 KiB: offsets no longer fit */
-    put(odd, 24, 0, 8);
-    put(odd, TABLE_AT * CLUSTER + 48, 0, 8);
+    qcow2_image_put(odd, 20, 10,
+                    4); /* clusters of 1 KiB: offsets no longer fit */
+    qcow2_image_put(odd, 24, 0, 8);
+    qcow2_image_put(odd, TABLE_AT * CLUSTER + 48, 0, 8);
     assert_state_refused(odd, FORMATS_ERROR_MALFORMED, "not a cluster");
 }
 
 /* A table L1 behind the image's end, each entry of which leads to the same
  * table L2. */
-static ByteSource *with_endless_tables(Image *image)
+static ByteSource *with_endless_tables(Qcow2Image *image)
 {
     const uint32_t n_entries = QCOW2_MAX_L1_BYTES / 8;
     g_autoptr(GByteArray) bytes = g_byte_array_new();
 
-    put(image, TABLE_AT * CLUSTER, N_CLUSTERS * CLUSTER, 8);
-    put(image, TABLE_AT * CLUSTER + 8, n_entries, 4);
-    put_l1(image, 0, L2_AT * CLUSTER);
+    qcow2_image_put(image, TABLE_AT * CLUSTER, N_CLUSTERS * CLUSTER, 8);
+    qcow2_image_put(image, TABLE_AT * CLUSTER + 8, n_entries, 4);
+    qcow2_image_put_l1(image, 0, L2_AT * CLUSTER);
     g_byte_array_append(bytes, image->bytes, N_CLUSTERS * CLUSTER);
     for (uint32_t i = 0; i < n_entries; i++) {
         g_byte_array_append(bytes, &image->bytes[L1_AT * CLUSTER], 8);
@@ -232,11 +233,12 @@ static void tables_without_end_are_refused(void **state)
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_autofree Image *image = new_image();
+        g_autofree Qcow2Image *image = qcow2_image_new();
         GError *error = NULL;
 
         for (size_t j = 0; j < CLUSTER / 8; j++) {
-            put_l2(image, j, cases[i].has_data ? DATA_AT * CLUSTER : 0);
+            qcow2_image_put_l2(image, j,
+                               cases[i].has_data ? DATA_AT * CLUSTER : 0);
         }
         g_autoptr(ByteSource) source = with_endless_tables(image);
         g_autoptr(Qcow2) qcow2 = qcow2_open(source, NULL);
@@ -247,9 +249,9 @@ static void tables_without_end_are_refused(void **state)
 
 static void a_snapshot_of_disks_alone_is_told_as_that(void **state)
 {
-    g_autofree Image *image = new_image();
+    g_autofree Qcow2Image *image = qcow2_image_new();
 
-    put_l1(image, FIRST_L1, 0);
+    qcow2_image_put_l1(image, FIRST_L1, 0);
     assert_state_refused(image, FORMATS_ERROR_UNSUPPORTED,
                          "no machine's state");
 }
