@@ -25,6 +25,7 @@
 typedef struct Given {
     char *snapshot;
     char *absolute_snapshot;
+    char *tag;
     char *offset;
     char *order;
     char *policy;
@@ -48,6 +49,7 @@ static void clear_given(Given *given)
 {
     g_free(given->snapshot);
     g_free(given->absolute_snapshot);
+    g_free(given->tag);
     g_free(given->offset);
     g_free(given->order);
     g_free(given->policy);
@@ -153,6 +155,20 @@ static bool parse_record(const Given *given, LoadOptions *options,
     return true;
 }
 
+static bool parse_tag(const Given *given, GError **error)
+{
+    if (given->tag && g_strcmp0(given->policy, "full") == 0) {
+        return usage(error, "--policy full does not go with --tag: there QEMU "
+                            "loads all by itself, as with preheat run -- "
+                            "QEMU … -loadvm NAME");
+    }
+    if (given->tag && given->offset) {
+        return usage(error, "--tag and --offset do not go together: the "
+                            "qcow2 says where the snapshot lies");
+    }
+    return true;
+}
+
 /* Known at once, before QEMU is started. */
 static bool check_readable(const char *path, GError **error)
 {
@@ -238,9 +254,10 @@ static bool parse_given(Given *given, LoadOptions *options, GError **error)
     }
     options->given_snapshot = given->snapshot;
     options->snapshot = given->absolute_snapshot;
+    options->tag = given->tag;
     options->order = given->order;
     options->stats = given->stats;
-    return parse_policy(given, options, error) &&
+    return parse_policy(given, options, error) && parse_tag(given, error) &&
            parse_wait(given, options, error) &&
            parse_record(given, options, error) &&
            image_offset_parse(given->offset, &options->image_off_bytes, error);
@@ -349,7 +366,11 @@ static int cmd_loadvm_run(int argc, char **argv)
     Given given = {.record_s = DEFAULT_RECORD_S, .ready_fd = LOAD_REPORT_NO_FD};
     const GOptionEntry entries[] = {
         {"snapshot", 0, 0, G_OPTION_ARG_FILENAME, &given.snapshot,
-         "Snapshot to load", "FILE"},
+         "Snapshot to load, the same as FILE", "FILE"},
+        {"tag", 0, 0, G_OPTION_ARG_STRING, &given.tag,
+         "FILE is a qcow2 disk of the guest: take its disks back to this "
+         "snapshot, and load the machine from it",
+         "NAME"},
         IMAGE_OFFSET_OPTION(&given.offset),
         {"order", 0, 0, G_OPTION_ARG_FILENAME, &given.order,
          "Page-access order to replay", "FILE"},

@@ -7,9 +7,7 @@
 #include "cli/commands.h"
 #include "cli/image-offset.h"
 #include "formats/qcow2-state.h"
-#include "formats/qcow2.h"
 #include "formats/ram-image.h"
-#include "util/error.h"
 #include "util/units.h"
 
 static void print_blocks(const RamImage *image)
@@ -75,15 +73,9 @@ static RamImage *open_image(const char *path, const char *tag,
 {
     ByteSource *source = byte_source_open(path, error);
 
-    if (source && tag) {
-        source = qcow2_state_open(source, tag, error);
-    } else if (source && off_bytes == 0 && qcow2_is_one(source)) {
-        byte_source_free(source);
-        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "%s: a qcow2 disk image; name the snapshot in it with "
-                    "--tag (qemu-img snapshot -l lists them)",
-                    path);
-        return NULL;
+    /* With an offset, the image is what stands there. */
+    if (source && (tag || off_bytes == 0)) {
+        source = qcow2_state_or_file(source, tag, error);
     }
     return source ? ram_image_open_source(source, off_bytes, error) : NULL;
 }
