@@ -5,8 +5,8 @@
 #include <stdio.h>
 
 #include "cli/commands.h"
+#include "cli/image-file.h"
 #include "cli/image-offset.h"
-#include "formats/qcow2-state.h"
 #include "formats/ram-image.h"
 #include "util/units.h"
 
@@ -68,18 +68,6 @@ static int print_json(const RamImage *image)
         blocks_json(image)));
 }
 
-static RamImage *open_image(const char *path, const char *tag,
-                            uint64_t off_bytes, GError **error)
-{
-    ByteSource *source = byte_source_open(path, error);
-
-    /* With an offset, the image is what stands there. */
-    if (source && (tag || off_bytes == 0)) {
-        source = qcow2_state_or_file(source, tag, error);
-    }
-    return source ? ram_image_open_source(source, off_bytes, error) : NULL;
-}
-
 static int cmd_snapshot_info_run(int argc, char **argv)
 {
     g_autofree char *offset = NULL;
@@ -87,8 +75,7 @@ static int cmd_snapshot_info_run(int argc, char **argv)
     gboolean json = FALSE;
     const GOptionEntry entries[] = {
         IMAGE_OFFSET_OPTION(&offset),
-        {"tag", 0, 0, G_OPTION_ARG_STRING, &tag,
-         "FILE is a qcow2 image; look at this snapshot in it", "NAME"},
+        IMAGE_TAG_OPTION(&tag),
         COMMAND_JSON_OPTION(&json),
         {NULL},
     };
@@ -104,7 +91,7 @@ static int cmd_snapshot_info_run(int argc, char **argv)
     if (!image_offset_parse(offset, &off_bytes, &error)) {
         return command_fail(error);
     }
-    image = open_image(argv[1], tag, off_bytes, &error);
+    image = image_file_open(argv[1], tag, off_bytes, &error);
     if (!image) {
         return command_fail(error);
     }
