@@ -422,7 +422,7 @@ ByteSource *qcow2_state_or_file(ByteSource *file, const char *tag,
     if (!qcow2_is_one(file)) {
         return g_steal_pointer(&owned);
     }
-    g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
+    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                 "%s: a qcow2 disk image; name the snapshot in it with --tag "
                 "(qemu-img snapshot -l lists them)",
                 file->name);

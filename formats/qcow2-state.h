@@ -35,6 +35,6 @@
 ByteSource *qcow2_state_open(ByteSource *disk, const char *tag, GError **error);
 
 /* The same for a user's file, where tag may be NULL: then the file itself, and
- * UTIL_ERROR_USAGE where it is a qcow2. */
+ * UTIL_ERROR_FAILED where it is a qcow2. */
 ByteSource *qcow2_state_or_file(ByteSource *file, const char *tag,
                                 GError **error);

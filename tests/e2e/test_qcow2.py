@@ -255,7 +255,7 @@ class New(Disks):
     def test_a_disk_without_a_tag_is_told_as_what_it_is(self):
         path, _ = self.saved()
         vm = self.loadvm(TESTED, path=path, extra=disk_arguments(self.tmp))
-        self.assertEqual(vm.process.wait(), 2)
+        self.assertEqual(vm.process.wait(), 1)
         self.assertIn("a qcow2 disk image", vm.process.stderr)
 
     def run_by_qemu(self):
