@@ -3,6 +3,7 @@
  */
 #include "formats/qcow2-state.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #include "formats/error.h"
@@ -22,7 +23,7 @@ typedef struct StateSource {
     const Qcow2Snapshot *snapshot; /* qcow2's */
     GArray *extents;
 
-    GMutex lock; /* guards all below */
+    pthread_mutex_t lock; /* guards all below */
     /* What the file had when the snapshot was last found in it: which table is
      * the valid one, and the snapshot's entry there. */
     uint8_t head[QCOW2_SNAPSHOTS_LEN_BYTES];
@@ -250,12 +251,12 @@ static bool check_present(StateSource *source, GError **error)
     if (source->disk->fd < 0) {
         return true;
     }
-    g_mutex_lock(&source->lock);
+    pthread_mutex_lock(&source->lock);
     bool ok = source->is_gone ? set_gone_locked(source, error)
               : is_as_seen_locked(source)
                   ? true
                   : look_again_locked(source, &look, error);
-    g_mutex_unlock(&source->lock);
+    pthread_mutex_unlock(&source->lock);
     return ok;
 }
 
@@ -303,12 +304,12 @@ static bool state_check_unchanged(const ByteSource *base, GError **error)
     if (source->disk->fd < 0) {
         return true;
     }
-    g_mutex_lock(&source->lock);
+    pthread_mutex_lock(&source->lock);
     bool was_gone = source->is_gone;
     bool ok = was_gone ? set_gone_locked(source, &local)
                        : look_again_locked(source, &look, &local);
     source->is_gone = was_gone;
-    g_mutex_unlock(&source->lock);
+    pthread_mutex_unlock(&source->lock);
     if (ok) {
         return check_tables(source, &look, error);
     }
@@ -329,7 +330,7 @@ static void state_free(ByteSource *base)
 {
     StateSource *source = (StateSource *)base;
 
-    g_mutex_clear(&source->lock);
+    pthread_mutex_destroy(&source->lock);
     g_clear_pointer(&source->entry, g_bytes_unref);
     g_clear_pointer(&source->extents, g_array_unref);
     qcow2_free(source->qcow2);
@@ -390,9 +391,9 @@ static bool begin_to_watch(StateSource *source, GError **error)
     if (source->disk->fd < 0) {
         return true;
     }
-    g_mutex_lock(&source->lock);
+    pthread_mutex_lock(&source->lock);
     bool ok = look_again_locked(source, &look, error);
-    g_mutex_unlock(&source->lock);
+    pthread_mutex_unlock(&source->lock);
     return ok && check_tables(source, &look, error);
 }
 
@@ -400,7 +401,7 @@ ByteSource *qcow2_state_open(ByteSource *disk, const char *tag, GError **error)
 {
     StateSource *source = g_new0(StateSource, 1);
 
-    g_mutex_init(&source->lock);
+    pthread_mutex_init(&source->lock, NULL);
     source->disk = disk;
     if (!find_state(source, tag, error)) {
         state_free(&source->base);

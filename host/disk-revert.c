@@ -157,7 +157,7 @@ static bool check_disks(Revert *revert, GError **error)
 
 static char *find_qemu_img(const char *qemu, GError **error)
 {
-    g_autofree char *found = g_find_program_in_path(qemu);
+    g_autofree char *found = qemu ? g_find_program_in_path(qemu) : NULL;
     g_autofree char *directory = found ? g_path_get_dirname(found) : NULL;
     g_autofree char *beside =
         directory ? g_build_filename(directory, "qemu-img", NULL) : NULL;

@@ -19,7 +19,7 @@
  *
  * disk_fd leads to the disk with the machine's state, which must be one of
  * them, and is called disk in messages.  directory: QEMU's working directory.
- * qemu: its program; qemu-img is looked for beside it, then in $PATH.
+ * qemu: its program, or NULL; qemu-img is looked for beside it, then in $PATH.
  *
  * Whatever is wrong is found before the first disk is changed: a disk that is
  * no qcow2 or lacks the snapshot, one that another program has open.

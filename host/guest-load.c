@@ -19,6 +19,7 @@
 #include "host/machine-manifest.h"
 #include "host/machine-watch.h"
 #include "host/page-wait.h"
+#include "host/process-info.h"
 #include "host/qemu-args.h"
 #include "host/qmp.h"
 #include "host/ram-access.h"
@@ -335,16 +336,29 @@ static bool check_machine(GuestLoad *load, GError **error)
     return ok;
 }
 
+/* The one that QEMU's file names are relative to.  A daemon, which we have
+ * started, has left it. */
+static char *qemu_directory(const GuestLoad *load)
+{
+    char *directory =
+        machine_is_daemon(load->machine)
+            ? NULL
+            : process_info_directory(machine_pid(load->machine), NULL);
+
+    return directory ? directory : g_get_current_dir();
+}
+
 /* A machine that lies in its disk goes on with its disks as they were. */
 static bool revert_disks(GuestLoad *load, GError **error)
 {
     const LoadOptions *options = load->options;
-    g_autofree char *directory = g_get_current_dir();
+    g_autofree char *directory = qemu_directory(load);
+    const char *qemu = options->qemu_argv ? options->qemu_argv[0] : NULL;
 
     return !options->tag ||
            disk_revert(machine_qmp(load->machine), options->tag,
                        load->snapshot_fd, options->given_snapshot, directory,
-                       options->qemu_argv[0], error);
+                       qemu, error);
 }
 
 /* For the answer see rpc_receive(). */

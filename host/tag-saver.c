@@ -23,6 +23,7 @@
 #include "host/migration-settings.h"
 #include "host/migration.h"
 #include "host/plugin-client.h"
+#include "host/process-info.h"
 #include "host/qmp.h"
 #include "host/save-lock.h"
 #include "host/save-mark.h"
@@ -98,12 +99,10 @@ static bool check_version(const Save *save, GError **error)
 static char *working_directory(const Save *save)
 {
     struct ucred peer;
-    g_autofree char *link = NULL;
     char *directory = NULL;
 
     if (unix_socket_peer(rpc_fd(save->qmp), &peer, NULL)) {
-        link = g_strdup_printf("/proc/%d/cwd", (int)peer.pid);
-        directory = g_file_read_link(link, NULL);
+        directory = process_info_directory(peer.pid, NULL);
     }
     return directory ? directory : g_get_current_dir();
 }
