@@ -162,6 +162,11 @@ static bool parse_tag(const Given *given, GError **error)
                             "loads all by itself, as with preheat run -- "
                             "QEMU … -loadvm NAME");
     }
+    if (given->tag && (given->saved.sets || given->saved.keep_disks)) {
+        return usage(error, "--set and --keep-disks are for a load that takes "
+                            "QEMU's arguments from the manifest, and with "
+                            "--tag there is none");
+    }
     if (given->tag && given->offset) {
         return usage(error, "--tag and --offset do not go together: the "
                             "qcow2 says where the snapshot lies");
@@ -220,9 +225,13 @@ static bool parse_qemu(const Given *given, LoadOptions *options, GError **error)
     return true;
 }
 
-/* Where QEMU's command line comes from the manifest, so does the order. */
+/* Where QEMU's command line comes from the manifest, so does the order.  What
+ * lies in a disk has none. */
 static bool open_saved(Given *given, const LoadOptions *options, GError **error)
 {
+    if (given->tag) {
+        return given->qmp || qemu_args_check_given(options->qemu_argv, error);
+    }
     if (given->qmp) {
         return saved_load_open_beside(&given->saved, given->snapshot, error);
     }
@@ -288,7 +297,12 @@ static bool start_and_load(Given *given, LoadOptions *options, int *ret_status,
                            GError **error)
 {
     g_autofree char *plugin = qemu_args_find_plugin(error);
+    g_auto(GStrv) argv = NULL;
 
+    if (options->tag) {
+        argv = qemu_args_with_mapped_ram(options->qemu_argv);
+        options->qemu_argv = argv;
+    }
     options->plugin = plugin;
     qemu_args_set_plugin_api(given->plugin_api);
     if (!plugin || !saved_load_prepare(&given->saved, options, error)) {
@@ -308,7 +322,9 @@ static bool check_kind(const Given *given, const LoadOptions *options,
 
     return !source || options->policy == LOAD_POLICY_FULL ||
            options->image_off_bytes > 0 ||
-           file_kind_expect(source, FILE_KIND_SNAPSHOT, error);
+           file_kind_expect(
+               source, given->tag ? FILE_KIND_QCOW2 : FILE_KIND_SNAPSHOT,
+               error);
 }
 
 static bool check_files(const Given *given, const LoadOptions *options,

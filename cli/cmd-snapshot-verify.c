@@ -132,7 +132,8 @@ static bool verify_given(const char *socket_path, const Given *given,
 {
     g_autoptr(RamImage) snapshot = image_file_open_fd(
         given->fd, given->path, given->tag, off_bytes, error);
-    g_autoptr(Rpc) qmp = snapshot ? qmp_connect(socket_path, NULL, error) : NULL;
+    g_autoptr(Rpc) qmp =
+        snapshot ? qmp_connect(socket_path, NULL, error) : NULL;
 
     return qmp && verify(qmp, snapshot, given, ret_answer, error);
 }

@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include "formats/file-kind.h"
 #include "formats/qcow2-state.h"
 #include "util/file.h"
 
@@ -13,9 +14,11 @@ RamImage *image_file_open_fd(int fd, const char *path, const char *tag,
 {
     ByteSource *source = byte_source_new_fd(fd, path, error);
 
-    /* With an offset, the image is what stands there. */
-    if (source && (tag || off_bytes == 0)) {
-        source = qcow2_state_or_file(source, tag, error);
+    if (source && tag) {
+        source = qcow2_state_open(source, tag, error);
+    } else if (source && off_bytes == 0 &&
+               !file_kind_expect(source, FILE_KIND_SNAPSHOT, error)) {
+        g_clear_pointer(&source, byte_source_free);
     }
     return source ? ram_image_open_source(source, off_bytes, error) : NULL;
 }

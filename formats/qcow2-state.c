@@ -8,7 +8,6 @@
 
 #include "formats/error.h"
 #include "formats/qcow2.h"
-#include "util/error.h"
 #include "util/file.h"
 
 /* How often to look again at a table that changes while it is read. */
@@ -410,22 +409,4 @@ ByteSource *qcow2_state_open(ByteSource *disk, const char *tag, GError **error)
     init_base(source);
     g_autoptr(ByteSource) base = &source->base;
     return begin_to_watch(source, error) ? g_steal_pointer(&base) : NULL;
-}
-
-ByteSource *qcow2_state_or_file(ByteSource *file, const char *tag,
-                                GError **error)
-{
-    g_autoptr(ByteSource) owned = file;
-
-    if (tag) {
-        return qcow2_state_open(g_steal_pointer(&owned), tag, error);
-    }
-    if (!qcow2_is_one(file)) {
-        return g_steal_pointer(&owned);
-    }
-    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                "%s: a qcow2 disk image; name the snapshot in it with --tag "
-                "(qemu-img snapshot -l lists them)",
-                file->name);
-    return NULL;
 }

@@ -33,8 +33,3 @@
  * last cluster, and is called "NAME, snapshot TAG".  NULL with
  * FORMATS_ERROR, or UTIL_ERROR where the image cannot be read. */
 ByteSource *qcow2_state_open(ByteSource *disk, const char *tag, GError **error);
-
-/* The same for a user's file, where tag may be NULL: then the file itself, and
- * UTIL_ERROR_FAILED where it is a qcow2. */
-ByteSource *qcow2_state_or_file(ByteSource *file, const char *tag,
-                                GError **error);

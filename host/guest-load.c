@@ -183,8 +183,8 @@ static bool read_image(GuestLoad *load, GError **error)
     ByteSource *source =
         byte_source_new_fd(load->snapshot_fd, options->given_snapshot, error);
 
-    if (source && (options->tag || options->image_off_bytes == 0)) {
-        source = qcow2_state_or_file(source, options->tag, error);
+    if (source && options->tag) {
+        source = qcow2_state_open(source, options->tag, error);
     }
     load->snapshot =
         source ? ram_image_open_headers(source, options->image_off_bytes, error)

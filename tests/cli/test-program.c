@@ -228,7 +228,7 @@ static void a_load_that_cannot_be_has_status_2(void **state)
     assert_run("loadvm --snapshot s --record r --wait all -- qemu", 2,
                "--record");
     assert_run("loadvm --snapshot s --record-for 0 -- qemu", 2, "--record-for");
-    assert_run("loadvm s --snapshot s -- qemu", 2, "given twice");
+    assert_run("loadvm s --snapshot s -- qemu", 2, "too many");
     assert_run("loadvm s --tag t --policy full -- qemu", 2, "-loadvm");
     assert_run("loadvm s --tag t --offset 1 -- qemu", 2, "--offset");
     assert_run("loadvm --snapshot s -- qemu -incoming x", 2, "-incoming");

@@ -258,6 +258,17 @@ class New(Disks):
         self.assertEqual(vm.process.wait(), 1)
         self.assertIn("a qcow2 disk image", vm.process.stderr)
 
+    def test_a_qemu_that_waits_takes_a_machine_from_its_disks(self):
+        path, _ = self.saved()
+        vm = self.qemu(
+            [*TESTED.arguments(self.tmp), *disk_arguments(self.tmp),
+             "-incoming", "defer"],
+            launcher=[config.PREHEAT, "run", "--"]).connect()
+        self.run_preheat("loadvm", path, "--tag", TAG, "--qmp", vm.qmp_path)
+        vm.wait_running()
+        self.assert_right(vm, TESTED, "SUM", puts=[7])
+        self.assert_filled(vm, 1)
+
     def run_by_qemu(self):
         """QEMU's own -loadvm, under preheat run."""
         vm = self.qemu(
