@@ -322,9 +322,9 @@ static bool check_kind(const Given *given, const LoadOptions *options,
 
     return !source || options->policy == LOAD_POLICY_FULL ||
            options->image_off_bytes > 0 ||
-           file_kind_expect(
-               source, given->tag ? FILE_KIND_QCOW2 : FILE_KIND_SNAPSHOT,
-               error);
+           file_kind_expect(source,
+                            given->tag ? FILE_KIND_QCOW2 : FILE_KIND_SNAPSHOT,
+                            error);
 }
 
 static bool check_files(const Given *given, const LoadOptions *options,

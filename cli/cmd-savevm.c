@@ -152,8 +152,7 @@ static int save(const Given *given, const ProfileTime *profile, bool json)
     GError *error = NULL;
     g_autofree char *path =
         given->tag ? NULL : output_path(given, &disks, &error);
-    Rpc *qmp =
-        error ? NULL : qmp_connect(given->socket_path, NULL, &error);
+    Rpc *qmp = error ? NULL : qmp_connect(given->socket_path, NULL, &error);
     SaveResult result;
 
     if (!qmp) {
@@ -161,10 +160,10 @@ static int save(const Given *given, const ProfileTime *profile, bool json)
     }
     machine = machine_new(qmp);
     options.interrupt_fd = interrupts_open();
-    bool ok = given->tag
-                  ? tag_saver_run(machine, &options, &path, &result, &error)
-                  : save_to_file(machine, path, disks, &options, &result,
-                                 &error);
+    bool ok =
+        given->tag
+            ? tag_saver_run(machine, &options, &path, &result, &error)
+            : save_to_file(machine, path, disks, &options, &result, &error);
     interrupts_close(options.interrupt_fd);
     if (!ok && !given->tag) {
         g_prefix_error(&error, "%s: ", given->output);
