@@ -26,6 +26,7 @@
 typedef struct Given {
     char *snapshot;
     char *absolute_snapshot;
+    char *tag;
     char *offset;
     char *order;
     char *policy;
@@ -51,6 +52,7 @@ static void clear_given(Given *given)
 {
     g_free(given->snapshot);
     g_free(given->absolute_snapshot);
+    g_free(given->tag);
     g_free(given->offset);
     g_free(given->order);
     g_free(given->policy);
@@ -177,6 +179,25 @@ static bool parse_record(const Given *given, LoadOptions *options,
     return true;
 }
 
+static bool parse_tag(const Given *given, GError **error)
+{
+    if (given->tag && g_strcmp0(given->policy, "full") == 0) {
+        return usage(error, "--policy full does not go with --tag: there QEMU "
+                            "loads all by itself, as with preheat run -- "
+                            "QEMU … -loadvm NAME");
+    }
+    if (given->tag && (given->saved.sets || given->saved.keep_disks)) {
+        return usage(error, "--set and --keep-disks are for a load that takes "
+                            "QEMU's arguments from the manifest, and with "
+                            "--tag there is none");
+    }
+    if (given->tag && given->offset) {
+        return usage(error, "--tag and --offset do not go together: the "
+                            "qcow2 says where the snapshot lies");
+    }
+    return true;
+}
+
 /* Known at once, before QEMU is started. */
 static bool check_readable(const char *path, GError **error)
 {
@@ -228,9 +249,13 @@ static bool parse_qemu(const Given *given, LoadOptions *options, GError **error)
     return true;
 }
 
-/* Where QEMU's command line comes from the manifest, so does the order. */
+/* Where QEMU's command line comes from the manifest, so does the order.  What
+ * lies in a disk has none. */
 static bool open_saved(Given *given, const LoadOptions *options, GError **error)
 {
+    if (given->tag) {
+        return given->qmp || qemu_args_check_given(options->qemu_argv, error);
+    }
     if (given->qmp) {
         return saved_load_open_beside(&given->saved, given->snapshot, error);
     }
@@ -263,10 +288,11 @@ static bool parse_given(Given *given, LoadOptions *options, GError **error)
     }
     options->given_snapshot = given->snapshot;
     options->snapshot = given->absolute_snapshot;
+    options->tag = given->tag;
     options->order = given->order;
     options->stats = given->stats;
     return parse_policy(given, options, error) &&
-           parse_rest(given, options, error) &&
+           parse_rest(given, options, error) && parse_tag(given, error) &&
            parse_wait(given, options, error) &&
            parse_record(given, options, error) &&
            image_offset_parse(given->offset, &options->image_off_bytes, error);
@@ -297,7 +323,12 @@ static bool start_and_load(Given *given, LoadOptions *options, int *ret_status,
                            GError **error)
 {
     g_autofree char *plugin = qemu_args_find_plugin(error);
+    g_auto(GStrv) argv = NULL;
 
+    if (options->tag) {
+        argv = qemu_args_with_mapped_ram(options->qemu_argv);
+        options->qemu_argv = argv;
+    }
     options->plugin = plugin;
     qemu_args_set_plugin_api(given->plugin_api);
     given->was_loaded = plugin &&
@@ -316,7 +347,9 @@ static bool check_kind(const Given *given, const LoadOptions *options,
 
     return !source || options->policy == LOAD_POLICY_FULL ||
            options->image_off_bytes > 0 ||
-           file_kind_expect(source, FILE_KIND_SNAPSHOT, error);
+           file_kind_expect(source,
+                            given->tag ? FILE_KIND_QCOW2 : FILE_KIND_SNAPSHOT,
+                            error);
 }
 
 static bool check_files(const Given *given, const LoadOptions *options,
@@ -374,7 +407,11 @@ static int cmd_loadvm_run(int argc, char **argv)
     Given given = {.record_s = DEFAULT_RECORD_S, .ready_fd = LOAD_REPORT_NO_FD};
     const GOptionEntry entries[] = {
         {"snapshot", 0, 0, G_OPTION_ARG_FILENAME, &given.snapshot,
-         "Snapshot to load", "FILE"},
+         "Snapshot to load, the same as FILE", "FILE"},
+        {"tag", 0, 0, G_OPTION_ARG_STRING, &given.tag,
+         "FILE is a qcow2 disk of the guest: take its disks back to this "
+         "snapshot, and load the machine from it",
+         "NAME"},
         IMAGE_OFFSET_OPTION(&given.offset),
         {"order", 0, 0, G_OPTION_ARG_FILENAME, &given.order,
          "Page-access order to replay", "FILE"},

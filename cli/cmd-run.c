@@ -6,12 +6,14 @@
 
 #include "cli/commands.h"
 #include "host/qemu-args.h"
+#include "host/qemu-loadvm.h"
 #include "util/error.h"
 
 static int start(char **qemu_argv, int plugin_api)
 {
     GError *error = NULL;
     g_autofree char *plugin = NULL;
+    g_auto(GStrv) with_mapped_ram = NULL;
     g_auto(GStrv) argv = NULL;
 
     if (qemu_args_check_given(qemu_argv, &error)) {
@@ -21,6 +23,10 @@ static int start(char **qemu_argv, int plugin_api)
         return command_fail(error);
     }
     qemu_args_set_plugin_api(plugin_api);
+    if (qemu_loadvm_is_mapped_ram(qemu_argv)) {
+        with_mapped_ram = qemu_args_with_mapped_ram(qemu_argv);
+        qemu_argv = with_mapped_ram;
+    }
     argv = qemu_args_for_run(qemu_argv, plugin);
     execvp(argv[0], argv);
     util_error_set_errno(&error, errno, "cannot start %s", argv[0]);

@@ -10,6 +10,7 @@
 #include "formats/file-kind.h"
 #include "host/qmp.h"
 #include "host/saver.h"
+#include "host/tag-saver.h"
 #include "util/error.h"
 #include "util/units.h"
 
@@ -50,7 +51,8 @@ static int print_result(const char *output, const SaveResult *result)
     return command_flush();
 }
 
-static int print_result_json(const char *output, const SaveResult *result)
+static int print_result_json(const char *output, const char *tag,
+                             const SaveResult *result)
 {
     json_t *json =
         json_pack("{s:s, s:I, s:I, s:I, s:I}", "snapshot", output,
@@ -59,6 +61,9 @@ static int print_result_json(const char *output, const SaveResult *result)
                   "window-opening-ms", (json_int_t)(result->window_us / 1000),
                   "total-ms", (json_int_t)(result->total_us / 1000));
 
+    if (tag) {
+        json_object_set_new(json, "tag", json_string(tag));
+    }
     if (result->profile) {
         json_object_set(json, "profile", result->profile);
     }
@@ -78,41 +83,95 @@ static bool parse_disks(const char *text, SaveDisks *ret_disks, GError **error)
     return false;
 }
 
-static int save(const char *socket_path, const char *output, const char *disks,
-                const ProfileTime *profile, bool json)
+/* Where and how to save, as it was given. */
+typedef struct Given {
+    char *socket_path;
+    char *output; /* or … */
+    char *tag;
+    char *disks;
+} Given;
+
+static void given_clear(Given *given)
+{
+    g_free(given->socket_path);
+    g_free(given->output);
+    g_free(given->tag);
+    g_free(given->disks);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Given, given_clear)
+
+/* Where the snapshot goes, if that is a file of its own: an absolute path, for
+ * g_free(). */
+static char *output_path(const Given *given, SaveDisks *ret_disks,
+                         GError **error)
+{
+    g_autofree char *path = parse_disks(given->disks, ret_disks, error)
+                                ? command_absolute_path(given->output, error)
+                                : NULL;
+
+    return path && file_kind_check_replaceable(path, FILE_KIND_SNAPSHOT, error)
+               ? g_steal_pointer(&path)
+               : NULL;
+}
+
+static bool save_to_file(Machine *machine, const char *path, SaveDisks disks,
+                         const TagSaveOptions *common, SaveResult *ret_result,
+                         GError **error)
+{
+    const SaveOptions options = {.output = path,
+                                 .disks = disks,
+                                 .profile = common->profile,
+                                 .interrupt_fd = common->interrupt_fd,
+                                 .say = common->say,
+                                 .progress = common->progress};
+
+    return saver_run(machine, &options, ret_result, error);
+}
+
+static int print(const Given *given, const char *path, const SaveResult *result,
+                 bool json)
+{
+    g_autofree char *name =
+        given->tag ? g_strdup_printf("%s, snapshot %s", path, given->tag)
+                   : g_strdup(given->output);
+
+    return json ? print_result_json(path, given->tag, result)
+                : print_result(name, result);
+}
+
+static int save(const Given *given, const ProfileTime *profile, bool json)
 {
     g_autoptr(ProgressBar) bar = progress_bar_new();
     g_autoptr(Machine) machine = NULL;
-    g_autofree char *path = NULL;
-    SaveOptions options = {.profile = profile,
-                           .say = command_say,
-                           .progress = progress_bar_progress(bar)};
-    SaveResult result;
-    Rpc *qmp;
+    TagSaveOptions options = {.tag = given->tag,
+                              .profile = profile,
+                              .say = command_say,
+                              .progress = progress_bar_progress(bar)};
+    SaveDisks disks = SAVE_DISKS_SNAPSHOT;
     GError *error = NULL;
-    int status;
-    bool ok;
+    g_autofree char *path =
+        given->tag ? NULL : output_path(given, &disks, &error);
+    Rpc *qmp = error ? NULL : qmp_connect(given->socket_path, NULL, &error);
+    SaveResult result;
 
-    path = parse_disks(disks, &options.disks, &error)
-               ? command_absolute_path(output, &error)
-               : NULL;
-    qmp = path && file_kind_check_replaceable(path, FILE_KIND_SNAPSHOT, &error)
-              ? qmp_connect(socket_path, NULL, &error)
-              : NULL;
     if (!qmp) {
         return command_fail(error);
     }
     machine = machine_new(qmp);
-    options.output = path;
     options.interrupt_fd = interrupts_open();
-    ok = saver_run(machine, &options, &result, &error);
+    bool ok =
+        given->tag
+            ? tag_saver_run(machine, &options, &path, &result, &error)
+            : save_to_file(machine, path, disks, &options, &result, &error);
     interrupts_close(options.interrupt_fd);
+    if (!ok && !given->tag) {
+        g_prefix_error(&error, "%s: ", given->output);
+    }
     if (!ok) {
-        g_prefix_error(&error, "%s: ", output);
         return command_fail(error);
     }
-    status =
-        json ? print_result_json(path, &result) : print_result(output, &result);
+    int status = print(given, path, &result, json);
     json_decref(result.profile);
     return status;
 }
@@ -132,23 +191,25 @@ static gboolean parse_profile(const char *name, const char *value,
 
 static int cmd_savevm_run(int argc, char **argv)
 {
-    g_autofree char *socket_path = NULL;
-    g_autofree char *output = NULL;
-    g_autofree char *disks = NULL;
+    g_auto(Given) given = {0};
     gboolean json = FALSE;
     const GOptionEntry entries[] = {
-        {"qmp", 0, 0, G_OPTION_ARG_FILENAME, &socket_path,
+        {"qmp", 0, 0, G_OPTION_ARG_FILENAME, &given.socket_path,
          "QMP socket of the QEMU that runs the guest", "SOCKET"},
-        {"output", 'o', 0, G_OPTION_ARG_FILENAME, &output,
+        {"output", 'o', 0, G_OPTION_ARG_FILENAME, &given.output,
          "Where to save to; replaced when the save is complete", "FILE"},
-        {"disks", 0, 0, G_OPTION_ARG_STRING, &disks,
+        {"tag", 0, 0, G_OPTION_ARG_STRING, &given.tag,
+         "Save into the guest's own qcow2 disks, as an internal snapshot of "
+         "this name (QEMU 11.1)",
+         "NAME"},
+        {"disks", 0, 0, G_OPTION_ARG_STRING, &given.disks,
          "What becomes of writable disks: the guest goes on in overlays "
          "(default), they are left to you, or the save is refused",
          "snapshot|leave|refuse"},
         {"profile", 0, G_OPTION_FLAG_OPTIONAL_ARG, G_OPTION_ARG_CALLBACK,
          (gpointer)parse_profile,
          "Then record in which order the guest touches its pages, as "
-         "FILE.order (until it has settled, at most 30 s)",
+         "FILE.order or DISK.NAME.order (until it has settled, at most 30 s)",
          "SECONDS"},
         COMMAND_JSON_OPTION(&json),
         {NULL},
@@ -158,16 +219,20 @@ static int cmd_savevm_run(int argc, char **argv)
     if (!command_parse(&cmd_savevm, entries, 0, 0, &argc, &argv, &status)) {
         return status;
     }
-    if (!socket_path || !output) {
-        return command_usage_error("--qmp and --output are needed");
+    if (!given.socket_path || !given.output == !given.tag) {
+        return command_usage_error("--qmp is needed, and --output or --tag");
     }
-    return save(socket_path, output, disks,
-                profile_option.given ? &profile_option.time : NULL, json);
+    if (given.tag && given.disks) {
+        return command_usage_error("--disks is for --output: with --tag, all "
+                                   "writable disks get the snapshot");
+    }
+    return save(&given, profile_option.given ? &profile_option.time : NULL,
+                json);
 }
 
 const Command cmd_savevm = {
     .name = "savevm",
-    .synopsis = "--qmp SOCKET --output FILE [--profile[=SECONDS]]",
+    .synopsis = "--qmp SOCKET --output FILE|--tag NAME [--profile[=SECONDS]]",
     .summary = "Save a running guest",
     .run = cmd_savevm_run,
 };

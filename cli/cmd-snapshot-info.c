@@ -5,10 +5,9 @@
 #include <stdio.h>
 
 #include "cli/commands.h"
+#include "cli/image-file.h"
 #include "cli/image-offset.h"
-#include "formats/qcow2.h"
 #include "formats/ram-image.h"
-#include "util/error.h"
 #include "util/units.h"
 
 static void print_blocks(const RamImage *image)
@@ -69,59 +68,6 @@ static int print_json(const RamImage *image)
         blocks_json(image)));
 }
 
-/* What the image is read from, which must outlive it. */
-typedef struct Place {
-    ByteSource *disk;
-    Qcow2 *qcow2; /* NULL: a file of its own */
-} Place;
-
-static void place_clear(Place *place)
-{
-    qcow2_free(place->qcow2);
-    byte_source_free(place->disk);
-}
-
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Place, place_clear)
-
-/* The image that QEMU's own savevm has put into a disk. */
-static RamImage *open_in_disk(Place *place, const char *tag, GError **error)
-{
-    place->qcow2 = qcow2_open(place->disk, error);
-    const Qcow2Snapshot *snapshot =
-        place->qcow2 ? qcow2_find_snapshot(place->qcow2, tag, error) : NULL;
-    g_autoptr(GArray) extents =
-        snapshot ? qcow2_state_extents(place->qcow2, snapshot, error) : NULL;
-
-    if (!extents) {
-        return NULL;
-    }
-    g_autoptr(RamImage) image = ram_image_open_headers(
-        qcow2_state_source(place->qcow2, snapshot, extents), 0, error);
-    return image && ram_image_read_bitmaps(image, error)
-               ? g_steal_pointer(&image)
-               : NULL;
-}
-
-static RamImage *open_image(Place *place, const char *path, const char *tag,
-                            uint64_t off_bytes, GError **error)
-{
-    place->disk = byte_source_open(path, error);
-    if (!place->disk) {
-        return NULL;
-    }
-    if (tag) {
-        return open_in_disk(place, tag, error);
-    }
-    if (off_bytes == 0 && qcow2_is_one(place->disk)) {
-        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "%s: a qcow2 disk image; name the snapshot in it with "
-                    "--tag (qemu-img snapshot -l lists them)",
-                    path);
-        return NULL;
-    }
-    return ram_image_open(path, off_bytes, error);
-}
-
 static int cmd_snapshot_info_run(int argc, char **argv)
 {
     g_autofree char *offset = NULL;
@@ -129,12 +75,10 @@ static int cmd_snapshot_info_run(int argc, char **argv)
     gboolean json = FALSE;
     const GOptionEntry entries[] = {
         IMAGE_OFFSET_OPTION(&offset),
-        {"tag", 0, 0, G_OPTION_ARG_STRING, &tag,
-         "FILE is a qcow2 image; look at this snapshot in it", "NAME"},
+        IMAGE_TAG_OPTION(&tag),
         COMMAND_JSON_OPTION(&json),
         {NULL},
     };
-    g_auto(Place) place = {0};
     g_autoptr(RamImage) image = NULL;
     uint64_t off_bytes;
     GError *error = NULL;
@@ -147,7 +91,7 @@ static int cmd_snapshot_info_run(int argc, char **argv)
     if (!image_offset_parse(offset, &off_bytes, &error)) {
         return command_fail(error);
     }
-    image = open_image(&place, argv[1], tag, off_bytes, &error);
+    image = image_file_open(argv[1], tag, off_bytes, &error);
     if (!image) {
         return command_fail(error);
     }

@@ -4,8 +4,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/image-file.h"
 #include "cli/image-offset.h"
 #include "formats/control-protocol.h"
 #include "host/machine-check.h"
@@ -13,7 +15,15 @@
 #include "host/qmp.h"
 #include "host/ram-blocks.h"
 #include "util/error.h"
+#include "util/file.h"
 #include "util/text.h"
+
+/* The snapshot that is compared with. */
+typedef struct Given {
+    const char *path; /* absolute */
+    const char *tag;  /* or NULL */
+    int fd;           /* of the file */
+} Given;
 
 static bool check_paused(Rpc *qmp, GError **error)
 {
@@ -47,11 +57,12 @@ static json_t *block_list(const RamImage *snapshot, const GArray *blocks)
 }
 
 /* The plugin compares; the answer is its own. */
-static bool verify(Rpc *qmp, const RamImage *snapshot, json_t **ret_answer,
-                   GError **error)
+static bool verify(Rpc *qmp, const RamImage *snapshot, const Given *given,
+                   json_t **ret_answer, GError **error)
 {
     g_autoptr(GArray) blocks = NULL;
     g_autoptr(Rpc) control = NULL;
+    json_t *arguments;
 
     if (!check_paused(qmp, error)) {
         return false;
@@ -62,15 +73,20 @@ static bool verify(Rpc *qmp, const RamImage *snapshot, json_t **ret_answer,
         return false;
     }
     control = plugin_client_connect_peer(qmp, error);
-    return control &&
-           rpc_execute_fds(
-               control, CONTROL_CMD_VERIFY,
-               json_pack("{s:s, s:I, s:o, s:[s]}", CONTROL_KEY_SNAPSHOT,
-                         snapshot->path, CONTROL_KEY_OFFSET,
-                         (json_int_t)snapshot->image_off_bytes,
-                         CONTROL_KEY_BLOCKS, block_list(snapshot, blocks),
-                         CONTROL_KEY_DESCRIPTORS, CONTROL_KEY_SNAPSHOT),
-               &snapshot->fd, 1, ret_answer, error);
+    if (!control) {
+        return false;
+    }
+    arguments =
+        json_pack("{s:s, s:I, s:o, s:[s]}", CONTROL_KEY_SNAPSHOT, given->path,
+                  CONTROL_KEY_OFFSET, (json_int_t)snapshot->image_off_bytes,
+                  CONTROL_KEY_BLOCKS, block_list(snapshot, blocks),
+                  CONTROL_KEY_DESCRIPTORS, CONTROL_KEY_SNAPSHOT);
+    if (given->tag) {
+        json_object_set_new(arguments, CONTROL_KEY_TAG,
+                            json_string(given->tag));
+    }
+    return rpc_execute_fds(control, CONTROL_CMD_VERIFY, arguments, &given->fd,
+                           1, ret_answer, error);
 }
 
 static void print_answer(const json_t *answer)
@@ -110,32 +126,50 @@ static int finish(json_t *answer, bool json)
     return status == STATUS_OK && !equal ? STATUS_FAILED : status;
 }
 
+static bool verify_given(const char *socket_path, const Given *given,
+                         uint64_t off_bytes, json_t **ret_answer,
+                         GError **error)
+{
+    g_autoptr(RamImage) snapshot = image_file_open_fd(
+        given->fd, given->path, given->tag, off_bytes, error);
+    g_autoptr(Rpc) qmp =
+        snapshot ? qmp_connect(socket_path, NULL, error) : NULL;
+
+    return qmp && verify(qmp, snapshot, given, ret_answer, error);
+}
+
 static int verify_file(const char *socket_path, const char *file,
-                       uint64_t off_bytes, bool json)
+                       const char *tag, uint64_t off_bytes, bool json)
 {
     GError *error = NULL;
     g_autofree char *path = command_absolute_path(file, &error);
-    g_autoptr(RamImage) snapshot = NULL;
-    g_autoptr(Rpc) qmp = NULL;
+    uint64_t len_bytes;
+    Given given = {.path = path,
+                   .tag = tag,
+                   .fd =
+                       path ? file_open_regular(path, &len_bytes, &error) : -1};
     json_t *answer;
 
-    snapshot = path ? ram_image_open(path, off_bytes, &error) : NULL;
-    qmp = snapshot ? qmp_connect(socket_path, NULL, &error) : NULL;
-    if (!qmp || !verify(qmp, snapshot, &answer, &error)) {
+    if (given.fd < 0) {
+        g_prefix_error(&error, "%s: ", file);
         return command_fail(error);
     }
-    return finish(answer, json);
+    bool ok = verify_given(socket_path, &given, off_bytes, &answer, &error);
+    close(given.fd);
+    return ok ? finish(answer, json) : command_fail(error);
 }
 
 static int cmd_snapshot_verify_run(int argc, char **argv)
 {
     g_autofree char *socket_path = NULL;
     g_autofree char *offset = NULL;
+    g_autofree char *tag = NULL;
     gboolean json = FALSE;
     const GOptionEntry entries[] = {
         {"qmp", 0, 0, G_OPTION_ARG_FILENAME, &socket_path,
          "QMP socket of the QEMU with the paused guest", "SOCKET"},
         IMAGE_OFFSET_OPTION(&offset),
+        IMAGE_TAG_OPTION(&tag),
         COMMAND_JSON_OPTION(&json),
         {NULL},
     };
@@ -153,7 +187,7 @@ static int cmd_snapshot_verify_run(int argc, char **argv)
     if (!image_offset_parse(offset, &off_bytes, &error)) {
         return command_fail(error);
     }
-    return verify_file(socket_path, argv[1], off_bytes, json);
+    return verify_file(socket_path, argv[1], tag, off_bytes, json);
 }
 
 const Command cmd_snapshot_verify = {

@@ -26,6 +26,7 @@ extern const Command cmd_order_simulate;
 extern const Command cmd_order_sort;
 extern const Command cmd_order_stat;
 extern const Command cmd_order_trim;
+extern const Command cmd_prefetch;
 extern const Command cmd_profile;
 extern const Command cmd_run;
 extern const Command cmd_savevm;

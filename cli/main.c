@@ -15,6 +15,7 @@ static const Command *const commands[] = {
     &cmd_loadvm,
     &cmd_run,
     &cmd_order,
+    &cmd_prefetch,
     &cmd_profile,
     &cmd_snapshot,
     &cmd_control,

@@ -71,6 +71,13 @@ bool byte_source_check_unchanged(const ByteSource *source, GError **error)
            source->ops->check_unchanged(source, error);
 }
 
+void byte_source_advise_random(const ByteSource *source)
+{
+    if (source->ops->advise_random) {
+        source->ops->advise_random(source);
+    }
+}
+
 /* ---- a file ---- */
 
 typedef struct FileSource {
@@ -155,6 +162,11 @@ static bool check_file_unchanged(const ByteSource *source, GError **error)
     return check_ctime(source, then, &now, error);
 }
 
+static void advise_file_random(const ByteSource *source)
+{
+    (void)posix_fadvise(source->fd, 0, 0, POSIX_FADV_RANDOM);
+}
+
 static void free_file(ByteSource *source)
 {
     close(source->fd);
@@ -164,6 +176,7 @@ static void free_file(ByteSource *source)
 static const ByteSourceOps file_ops = {
     .read_at = read_file_at,
     .check_unchanged = check_file_unchanged,
+    .advise_random = advise_file_random,
     .free = free_file,
 };
 

@@ -21,6 +21,8 @@ typedef struct ByteSourceOps {
                     uint64_t off_bytes, GError **error);
     /* See byte_source_check_unchanged(); NULL: never changes. */
     bool (*check_unchanged)(const ByteSource *source, GError **error);
+    /* See byte_source_advise_random(); NULL: nothing to be done. */
+    void (*advise_random)(const ByteSource *source);
     /* Free the source, but for what stands in ByteSource. */
     void (*free)(ByteSource *source);
 } ByteSourceOps;
@@ -64,6 +66,10 @@ bool byte_source_read_at(const ByteSource *source, void *buffer,
 bool byte_source_read_some(const ByteSource *source, void *buffer,
                            size_t max_bytes, uint64_t off_bytes,
                            size_t *ret_len_bytes, GError **error);
+
+/* Those who read choose what is read together: the system's guesses would only
+ * delay what somebody waits for.  Advice: may come to nothing. */
+void byte_source_advise_random(const ByteSource *source);
 
 /*
  * Whether the source is what it was when it was opened, as far as the file

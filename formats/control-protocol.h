@@ -125,6 +125,7 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
 #define CONTROL_KEY_START_US          "start-us"
 #define CONTROL_KEY_STATE             "state"
 #define CONTROL_KEY_STATS             "stats"
+#define CONTROL_KEY_TAG               "tag"
 #define CONTROL_KEY_TIME_US           "time-us"
 #define CONTROL_KEY_VCPU_THREADS      "vcpu-threads"
 #define CONTROL_KEY_WAITED_FOR        "waited-for"

@@ -197,7 +197,7 @@ static bool read_be16(Reader *reader, const char *what, uint16_t *ret_value,
 static bool read_fixed(Reader *reader, Qcow2Snapshot *snapshot, EntryTail *tail,
                        GError **error)
 {
-    uint32_t date_s, state_len_bytes;
+    uint32_t date_s, date_ns, state_len_bytes;
 
     if (!reader_be64(reader, "snapshot's L1 table", &snapshot->l1_off_bytes,
                      error) ||
@@ -208,7 +208,8 @@ static bool read_fixed(Reader *reader, Qcow2Snapshot *snapshot, EntryTail *tail,
         !read_be16(reader, "length of snapshot's name", &tail->name_len_bytes,
                    error) ||
         !reader_be32(reader, "snapshot's date", &date_s, error) ||
-        !skip(reader, "snapshot's clock", 4 + 8, error) ||
+        !reader_be32(reader, "snapshot's date", &date_ns, error) ||
+        !skip(reader, "snapshot's clock", 8, error) ||
         !reader_be32(reader, "snapshot's state size", &state_len_bytes,
                      error) ||
         !reader_be32(reader, "length of snapshot's extra data",
@@ -216,6 +217,7 @@ static bool read_fixed(Reader *reader, Qcow2Snapshot *snapshot, EntryTail *tail,
         return false;
     }
     snapshot->date_s = date_s;
+    snapshot->date_ns = date_ns;
     snapshot->state_len_bytes = state_len_bytes;
     return true;
 }
@@ -243,7 +245,9 @@ static bool read_snapshot(Reader *reader, Qcow2Snapshot *snapshot,
 {
     EntryTail tail = {0};
     const uint8_t *id, *name;
+    size_t begin_bytes = reader->pos_bytes;
 
+    snapshot->entry_off_bytes = reader_off_bytes(reader);
     if (!read_fixed(reader, snapshot, &tail, error) ||
         !read_extra(reader, tail.extra_len_bytes, snapshot, error) ||
         !reader_bytes(reader, "snapshot's ID", tail.id_len_bytes, &id, error) ||
@@ -251,6 +255,7 @@ static bool read_snapshot(Reader *reader, Qcow2Snapshot *snapshot,
                       error)) {
         return false;
     }
+    snapshot->entry_len_bytes = reader->pos_bytes - begin_bytes;
     snapshot->id = take_text(id, tail.id_len_bytes);
     snapshot->name = take_text(name, tail.name_len_bytes);
     /* Entries begin at multiples of 8. */
@@ -382,6 +387,7 @@ typedef struct Walk {
     const Qcow2 *qcow2;
     uint64_t cluster_bytes;
     uint64_t n_l2_entries; /* in one L2 table */
+    uint64_t l2_bytes;     /* of all L2 tables so far */
     GArray *extents;
 } Walk;
 
@@ -442,7 +448,9 @@ static bool walk_entry(Walk *walk, uint64_t entry, uint64_t state_off_bytes,
         return false;
     }
     add_cluster(walk, state_off_bytes, off_bytes);
-    return true;
+    return walk->extents->len <= QCOW2_MAX_EXTENTS ||
+           refuse(error, FORMATS_ERROR_TOO_LARGE,
+                  "the machine's state lies in too many pieces");
 }
 
 static bool walk_l2(Walk *walk, uint64_t l1_entry, uint64_t state_off_bytes,
@@ -452,6 +460,11 @@ static bool walk_l2(Walk *walk, uint64_t l1_entry, uint64_t state_off_bytes,
 
     if ((l1_entry & OFFSET_MASK) == 0) {
         return true;
+    }
+    walk->l2_bytes += walk->cluster_bytes;
+    if (walk->l2_bytes > QCOW2_MAX_L2_BYTES) {
+        return refuse(error, FORMATS_ERROR_TOO_LARGE,
+                      "the tables of the machine's state are too large");
     }
     if (!take_offset(walk, "an L2 table", l1_entry, &off_bytes, error)) {
         return false;
@@ -526,107 +539,4 @@ GArray *qcow2_state_extents(const Qcow2 *qcow2, const Qcow2Snapshot *snapshot,
         return NULL;
     }
     return g_steal_pointer(&extents);
-}
-
-/* ---- the state as a source of bytes ---- */
-
-typedef struct StateSource {
-    ByteSource base;
-    const ByteSource *image; /* borrowed */
-    GArray *extents;
-} StateSource;
-
-/* The last extent that begins at or before off_bytes, or NULL. */
-static const Qcow2Extent *find_extent(const GArray *extents, uint64_t off_bytes,
-                                      guint *ret_next)
-{
-    guint low = 0;
-    guint high = extents->len;
-
-    while (low < high) {
-        guint middle = low + (high - low) / 2;
-
-        if (g_array_index(extents, Qcow2Extent, middle).state_off_bytes <=
-            off_bytes) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    *ret_next = low;
-    return low > 0 ? &g_array_index(extents, Qcow2Extent, low - 1) : NULL;
-}
-
-/* How many bytes from off_bytes on can be had in one piece, and where they lie
- * in the image; 0: in a hole, which is so long. */
-static uint64_t find_piece(const GArray *extents, uint64_t off_bytes,
-                           uint64_t max_bytes, uint64_t *ret_file_off_bytes)
-{
-    guint next;
-    const Qcow2Extent *extent = find_extent(extents, off_bytes, &next);
-
-    if (extent && off_bytes - extent->state_off_bytes < extent->len_bytes) {
-        uint64_t in_bytes = off_bytes - extent->state_off_bytes;
-
-        *ret_file_off_bytes = extent->file_off_bytes + in_bytes;
-        return MIN(max_bytes, extent->len_bytes - in_bytes);
-    }
-    *ret_file_off_bytes = 0;
-    if (next == extents->len) {
-        return max_bytes;
-    }
-    return MIN(max_bytes,
-               g_array_index(extents, Qcow2Extent, next).state_off_bytes -
-                   off_bytes);
-}
-
-static bool state_read_at(const ByteSource *base, void *buffer,
-                          size_t len_bytes, uint64_t off_bytes, GError **error)
-{
-    const StateSource *source = (const StateSource *)base;
-    uint8_t *bytes = buffer;
-
-    for (uint64_t done = 0; done < len_bytes;) {
-        uint64_t file_off_bytes;
-        uint64_t piece = find_piece(source->extents, off_bytes + done,
-                                    len_bytes - done, &file_off_bytes);
-
-        if (file_off_bytes == 0) {
-            memset(&bytes[done], 0, piece);
-        } else if (!byte_source_read_at(source->image, &bytes[done], piece,
-                                        file_off_bytes, error)) {
-            return false;
-        }
-        done += piece;
-    }
-    return true;
-}
-
-static void state_free(ByteSource *base)
-{
-    StateSource *source = (StateSource *)base;
-
-    g_array_unref(source->extents);
-    g_free(source);
-}
-
-ByteSource *qcow2_state_source(const Qcow2 *qcow2,
-                               const Qcow2Snapshot *snapshot,
-                               const GArray *extents)
-{
-    static const ByteSourceOps ops = {.read_at = state_read_at,
-                                      .free = state_free};
-    StateSource *source = g_new0(StateSource, 1);
-    g_autofree char *name =
-        g_strdup_printf("%s, snapshot %s", qcow2->source->name, snapshot->name);
-    const Qcow2Extent *last =
-        &g_array_index(extents, Qcow2Extent, extents->len - 1);
-
-    byte_source_init(&source->base, &ops, name,
-                     last->state_off_bytes + last->len_bytes);
-    source->image = qcow2->source;
-    source->extents =
-        g_array_sized_new(FALSE, FALSE, sizeof(Qcow2Extent), extents->len);
-    g_array_append_vals(source->extents, extents->data, extents->len);
-    return &source->base;
 }

@@ -10,6 +10,8 @@
  * Refused, by name: encryption, compressed clusters, external data files,
  * subclusters, images that are marked corrupt, and unknown features.
  *
+ * qcow2-state.h reads the state itself.
+ *
  * Source of the format: QEMU, docs/interop/qcow2.txt, and for where the state
  * begins block/qcow2.h, qcow2_vm_state_offset().
  */
@@ -23,10 +25,20 @@
 
 #include "formats/byte-source.h"
 
+/* The number of snapshots and the offset of their table: QEMU writes both in
+ * one piece, after the table that they lead to. */
+#define QCOW2_SNAPSHOTS_OFF_BYTES 60
+#define QCOW2_SNAPSHOTS_LEN_BYTES 12
+
 /* Beyond these an image is refused; QEMU has the same limits. */
 #define QCOW2_MAX_SNAPSHOTS      65536
 #define QCOW2_MAX_SNAPSHOT_BYTES (64 << 20) /* of the table of snapshots */
 #define QCOW2_MAX_L1_BYTES       (32 << 20)
+
+/* Nor is a state taken whose tables are larger, or that lies in more pieces:
+ * 2 TiB with clusters of 64 KiB, and 96 MiB of memory. */
+#define QCOW2_MAX_L2_BYTES (UINT64_C(256) << 20)
+#define QCOW2_MAX_EXTENTS  (4u << 20)
 
 /* One internal snapshot, as the table has it. */
 typedef struct Qcow2Snapshot {
@@ -36,8 +48,11 @@ typedef struct Qcow2Snapshot {
         state_len_bytes; /* that its header claims; 0: no machine's state */
     uint64_t disk_len_bytes;
     uint64_t date_s; /* since 1970 */
+    uint32_t date_ns;
     uint64_t l1_off_bytes;
     uint32_t l1_n_entries;
+    uint64_t entry_off_bytes; /* its entry in the table, … */
+    size_t entry_len_bytes;   /* … without padding */
 } Qcow2Snapshot;
 
 typedef struct Qcow2 {
@@ -78,10 +93,3 @@ const Qcow2Snapshot *qcow2_find_snapshot(const Qcow2 *qcow2, const char *tag,
  * NULL with FORMATS_ERROR. */
 GArray *qcow2_state_extents(const Qcow2 *qcow2, const Qcow2Snapshot *snapshot,
                             GError **error);
-
-/* The state of the machine as a source of bytes from its beginning to the end
- * of its last extent, called "NAME, snapshot TAG".  qcow2's source must outlive
- * it; extents (of qcow2_state_extents()) are copied. */
-ByteSource *qcow2_state_source(const Qcow2 *qcow2,
-                               const Qcow2Snapshot *snapshot,
-                               const GArray *extents);

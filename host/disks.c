@@ -6,10 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/job.h"
 #include "util/error.h"
-
-/* How often to ask how far a job is. */
-#define POLL_MS 20
 
 /* No chain of images is longer. */
 #define MAX_CHAIN 200
@@ -256,62 +254,6 @@ bool disks_add_overlays(Rpc *qmp, GArray *disks, const char *tag,
 
 /* ---- undoing them ---- */
 
-typedef enum {
-    JOB_RUNNING,
-    JOB_READY,
-    JOB_CONCLUDED,
-} JobState;
-
-/* A job that is over and that nobody has dismissed yet says how it went; one
- * that is gone is over. */
-static bool query_job(Rpc *qmp, const char *id, JobState *ret_state,
-                      GError **error)
-{
-    JobState state = JOB_CONCLUDED;
-    const char *failure = NULL;
-    json_t *jobs;
-
-    if (!rpc_execute(qmp, "query-jobs", NULL, &jobs, error)) {
-        return false;
-    }
-    for (size_t i = 0; i < json_array_size(jobs); i++) {
-        const json_t *job = json_array_get(jobs, i);
-        const char *status = json_string_value(json_object_get(job, "status"));
-
-        if (g_strcmp0(json_string_value(json_object_get(job, "id")), id) == 0) {
-            failure = json_string_value(json_object_get(job, "error"));
-            state = g_strcmp0(status, "ready") == 0       ? JOB_READY
-                    : g_strcmp0(status, "concluded") == 0 ? JOB_CONCLUDED
-                                                          : JOB_RUNNING;
-        }
-    }
-    if (failure) {
-        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED, "%s", failure);
-    } else {
-        *ret_state = state;
-    }
-    bool ok = failure == NULL;
-    json_decref(jobs);
-    return ok;
-}
-
-static bool await_job(Rpc *qmp, const char *id, JobState wanted, GError **error)
-{
-    JobState state;
-
-    for (;;) {
-        if (!query_job(qmp, id, &state, error)) {
-            return false;
-        }
-        if (state == wanted || state == JOB_CONCLUDED) {
-            return true;
-        }
-        if (!rpc_pump(qmp, POLL_MS, error)) {
-            return false;
-        }
-    }
-}
-
 /* Commit the overlay into the image, and go on with that. */
 static bool commit(Rpc *qmp, const Disk *disk, GError **error)
 {
@@ -321,10 +263,10 @@ static bool commit(Rpc *qmp, const Disk *disk, GError **error)
                        json_pack("{s:s, s:s, s:s}", "job-id", id, "device",
                                  disk->overlay_node, "base-node", disk->node),
                        NULL, error) &&
-           await_job(qmp, id, JOB_READY, error) &&
+           job_await(qmp, id, JOB_READY, error) &&
            rpc_execute(qmp, "job-complete", json_pack("{s:s}", "id", id), NULL,
                        error) &&
-           await_job(qmp, id, JOB_CONCLUDED, error);
+           job_await(qmp, id, JOB_CONCLUDED, error);
 }
 
 static bool remove_overlay(Rpc *qmp, Disk *disk, GError **error)

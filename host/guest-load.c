@@ -9,14 +9,17 @@
 #include <unistd.h>
 
 #include "formats/control-protocol.h"
+#include "formats/qcow2-state.h"
 #include "formats/ram-image.h"
 #include "formats/run-state.h"
+#include "host/disk-revert.h"
 #include "host/incoming.h"
 #include "host/machine-check.h"
 #include "host/machine-difference.h"
 #include "host/machine-manifest.h"
 #include "host/machine-watch.h"
 #include "host/page-wait.h"
+#include "host/process-info.h"
 #include "host/qemu-args.h"
 #include "host/qmp.h"
 #include "host/ram-access.h"
@@ -180,6 +183,9 @@ static bool read_image(GuestLoad *load, GError **error)
     ByteSource *source =
         byte_source_new_fd(load->snapshot_fd, options->given_snapshot, error);
 
+    if (source && options->tag) {
+        source = qcow2_state_open(source, options->tag, error);
+    }
     load->snapshot =
         source ? ram_image_open_headers(source, options->image_off_bytes, error)
                : NULL;
@@ -328,6 +334,31 @@ static bool check_machine(GuestLoad *load, GError **error)
         say(load, "warning: %s", (char *)warnings->pdata[i]);
     }
     return ok;
+}
+
+/* The one that QEMU's file names are relative to.  A daemon, which we have
+ * started, has left it. */
+static char *qemu_directory(const GuestLoad *load)
+{
+    char *directory =
+        machine_is_daemon(load->machine)
+            ? NULL
+            : process_info_directory(machine_pid(load->machine), NULL);
+
+    return directory ? directory : g_get_current_dir();
+}
+
+/* A machine that lies in its disk goes on with its disks as they were. */
+static bool revert_disks(GuestLoad *load, GError **error)
+{
+    const LoadOptions *options = load->options;
+    g_autofree char *directory = qemu_directory(load);
+    const char *qemu = options->qemu_argv ? options->qemu_argv[0] : NULL;
+
+    return !options->tag ||
+           disk_revert(machine_qmp(load->machine), options->tag,
+                       load->snapshot_fd, options->given_snapshot, directory,
+                       qemu, error);
 }
 
 /* For the answer see rpc_receive(). */
@@ -539,7 +570,7 @@ bool guest_load_run(GuestLoad *load, GError **error)
 {
     return open_image(load, error) && await_qemu(load, error) &&
            check_machine(load, error) && have_begun(load, error) &&
-           load_into_machine(load, error);
+           revert_disks(load, error) && load_into_machine(load, error);
 }
 
 /* What can be refused is refused before the plugin takes the load, since there
@@ -550,7 +581,7 @@ bool guest_load_run_adopted(GuestLoad *load, Machine *machine, GError **error)
     set_machine(load, machine);
     return set_ready(load, error) && incoming_check_deferred(machine, error) &&
            open_image(load, error) && check_machine(load, error) &&
-           have_begun(load, error) &&
+           revert_disks(load, error) && have_begun(load, error) &&
            rpc_execute(machine_qmp(machine), "stop", NULL, NULL, error) &&
            load_into_machine(load, error);
 }

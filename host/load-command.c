@@ -19,6 +19,10 @@ static json_t *load_arguments(const LoadOptions *options,
                   (json_int_t)MIN(max_ram_bytes, (uint64_t)G_MAXINT64));
 
     g_assert(arguments);
+    if (options->tag) {
+        json_object_set_new(arguments, CONTROL_KEY_TAG,
+                            json_string(options->tag));
+    }
     if (options->order) {
         json_object_set_new(arguments, CONTROL_KEY_ORDER,
                             json_string(options->order));

@@ -43,6 +43,7 @@ typedef struct LoadNews {
 typedef struct LoadOptions {
     const char *given_snapshot; /* as the user wrote it, for messages */
     const char *snapshot;       /* this and all other paths are absolute */
+    const char *tag; /* of a snapshot in a qcow2; NULL: a file of its own */
     uint64_t image_off_bytes;
     const char *order; /* or NULL */
     LoadPolicy policy;

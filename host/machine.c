@@ -22,6 +22,7 @@ struct Machine {
     Rpc *qmp;
     QmpVersion version; /* 0.0: unknown */
     bool runs;          /* the guest, by the events */
+    bool stands;        /* likewise */
     bool sleeps;        /* likewise */
     bool ends;          /* QEMU has announced it */
 
@@ -52,8 +53,10 @@ static void on_event(const char *name, const json_t *data, void *opaque)
 
     if (strcmp(name, "RESUME") == 0) {
         machine->runs = true;
+        machine->stands = false;
     } else if (strcmp(name, "STOP") == 0) {
         machine->runs = false;
+        machine->stands = true;
     } else if (strcmp(name, "SUSPEND") == 0) {
         machine->sleeps = true;
     } else if (strcmp(name, "WAKEUP") == 0) {
@@ -112,6 +115,11 @@ bool machine_is_since(const Machine *machine, int major, int minor)
 bool machine_runs(const Machine *machine)
 {
     return machine->runs;
+}
+
+bool machine_stands(const Machine *machine)
+{
+    return machine->stands;
 }
 
 bool machine_sleeps(const Machine *machine)

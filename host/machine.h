@@ -35,6 +35,9 @@ bool machine_is_since(const Machine *machine, int major, int minor);
 /* Whether the guest runs, by the events so far: false until a RESUME. */
 bool machine_runs(const Machine *machine);
 
+/* Whether the guest stands still, by the events so far: false until a STOP. */
+bool machine_stands(const Machine *machine);
+
 /* Whether the guest has fallen asleep (S3), by the events so far. */
 bool machine_sleeps(const Machine *machine);
 

@@ -39,6 +39,13 @@ static int compare_names(gconstpointer a, gconstpointer b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+char *process_info_directory(pid_t pid, GError **error)
+{
+    g_autofree char *link = g_strdup_printf("/proc/%d/cwd", (int)pid);
+
+    return g_file_read_link(link, error);
+}
+
 GStrv process_info_open_files(pid_t pid, GError **error)
 {
     g_autofree char *folder = g_strdup_printf("/proc/%d/fd", (int)pid);

@@ -25,6 +25,9 @@ bool process_info_locked_memory(pid_t pid, uint64_t *ret_bytes, GError **error);
 /* What its open files are called, sorted: "/dev/kvm", "socket:[4711]". */
 GStrv process_info_open_files(pid_t pid, GError **error);
 
+/* Its working directory, for g_free(). */
+char *process_info_directory(pid_t pid, GError **error);
+
 /* The arguments that it was started with. */
 GStrv process_info_arguments(pid_t pid, GError **error);
 

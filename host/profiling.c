@@ -9,6 +9,7 @@
 
 #include "formats/control-protocol.h"
 #include "formats/page-order.h"
+#include "formats/qcow2-state.h"
 #include "formats/ram-image.h"
 #include "host/machine-check.h"
 #include "host/plugin-client.h"
@@ -29,6 +30,7 @@ struct Profiling {
     ProfileTime time;
     char *order_path;
     int snapshot_fd; /* -1: the window has not been open */
+    char *tag;       /* NULL: the snapshot is a file of its own */
     json_t *blocks;
     json_t *vcpu_threads;
     bool is_pc;
@@ -155,26 +157,30 @@ void profiling_free(Profiling *profiling)
         json_decref(profiling->blocks);
         json_decref(profiling->vcpu_threads);
         g_free(profiling->order_path);
+        g_free(profiling->tag);
         g_free(profiling);
     }
 }
 
 bool profiling_start(Profiling *profiling, int snapshot_fd, const char *name,
-                     GError **error)
+                     const char *tag, GError **error)
 {
     profiling->snapshot_fd = fcntl(snapshot_fd, F_DUPFD_CLOEXEC, 0);
-    return rpc_execute_fds(
-        profiling->control, CONTROL_CMD_PROFILE_START,
-        json_pack("{s:s, s:[s], s:s, s:b, s:I, s:I, s:O, s:O}",
-                  CONTROL_KEY_SNAPSHOT, name, CONTROL_KEY_DESCRIPTORS,
-                  CONTROL_KEY_SNAPSHOT, CONTROL_KEY_OUTPUT,
-                  profiling->order_path, CONTROL_KEY_SETTLE,
-                  profiling->time.settle, CONTROL_KEY_MIN_TIME,
-                  (json_int_t)profiling->time.min_ms, CONTROL_KEY_MAX_TIME,
-                  (json_int_t)profiling->time.max_ms, CONTROL_KEY_BLOCKS,
-                  profiling->blocks, CONTROL_KEY_VCPU_THREADS,
-                  profiling->vcpu_threads),
-        &snapshot_fd, 1, NULL, error);
+    profiling->tag = g_strdup(tag);
+    json_t *arguments = json_pack(
+        "{s:s, s:[s], s:s, s:b, s:I, s:I, s:O, s:O}", CONTROL_KEY_SNAPSHOT,
+        name, CONTROL_KEY_DESCRIPTORS, CONTROL_KEY_SNAPSHOT, CONTROL_KEY_OUTPUT,
+        profiling->order_path, CONTROL_KEY_SETTLE, profiling->time.settle,
+        CONTROL_KEY_MIN_TIME, (json_int_t)profiling->time.min_ms,
+        CONTROL_KEY_MAX_TIME, (json_int_t)profiling->time.max_ms,
+        CONTROL_KEY_BLOCKS, profiling->blocks, CONTROL_KEY_VCPU_THREADS,
+        profiling->vcpu_threads);
+
+    if (tag) {
+        json_object_set_new(arguments, CONTROL_KEY_TAG, json_string(tag));
+    }
+    return rpc_execute_fds(profiling->control, CONTROL_CMD_PROFILE_START,
+                           arguments, &snapshot_fd, 1, NULL, error);
 }
 
 /* Source: QEMU, vapic_map_rom_writable() and the reading of rom_state in
@@ -246,8 +252,14 @@ static bool is_open(Profiling *profiling, const Progress *progress,
  * down before. */
 static bool has_order(const Profiling *profiling)
 {
+    ByteSource *source =
+        byte_source_new_fd(profiling->snapshot_fd, "snapshot", NULL);
+
+    if (source && profiling->tag) {
+        source = qcow2_state_open(source, profiling->tag, NULL);
+    }
     g_autoptr(RamImage) image =
-        ram_image_open_fd(profiling->snapshot_fd, "snapshot", 0, NULL);
+        source ? ram_image_open_source(source, 0, NULL) : NULL;
     g_autoptr(PageOrder) order =
         image ? page_order_load(profiling->order_path, NULL) : NULL;
 

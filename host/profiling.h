@@ -48,9 +48,10 @@ void profiling_free(Profiling *profiling);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Profiling, profiling_free)
 
 /* Open the window for the snapshot that was just written to snapshot_fd, which
- * stays the caller's and is called name in messages; the guest stands still. */
+ * stays the caller's and is called name in messages; the guest stands still.
+ * tag: that snapshot of a qcow2; NULL: a file of its own. */
 bool profiling_start(Profiling *profiling, int snapshot_fd, const char *name,
-                     GError **error);
+                     const char *tag, GError **error);
 
 /* A guest that was loaded touches a few pages that one that runs on does not:
  * QEMU looks into the option ROMs of a PC while it loads the devices' state,

@@ -10,6 +10,7 @@
 #include "util/error.h"
 
 #define PLUGIN_FILE "libpreheat-plugin.so"
+#define MAPPED_RAM  "migration.mapped-ram=on"
 
 bool qemu_args_have(char *const *argv, const char *option)
 {
@@ -139,6 +140,20 @@ char **qemu_args_for_load(char *const *argv, const char *plugin, int control_fd,
     return finish(args);
 }
 
+char **qemu_args_with_mapped_ram(char *const *argv)
+{
+    GPtrArray *args = copy_args(argv);
+
+    add(args, "-global", g_strdup(MAPPED_RAM));
+    return finish(args);
+}
+
+static bool is_our_plugin(char *const *argv)
+{
+    return argv[0] && strcmp(argv[0], "-plugin") == 0 && argv[1] &&
+           strstr(argv[1], "/" PLUGIN_FILE);
+}
+
 /* How many arguments from argv[0] on are ours; 0: it is somebody else's. */
 static size_t count_ours(char *const *argv)
 {
@@ -147,8 +162,12 @@ static size_t count_ours(char *const *argv)
     if (!value) {
         return 0;
     }
-    if (strcmp(argv[0], "-plugin") == 0) {
-        return strstr(value, "/" PLUGIN_FILE) ? 2 : 0;
+    if (is_our_plugin(argv)) {
+        return 2;
+    }
+    if (strcmp(argv[0], "-global") == 0) {
+        return strcmp(value, MAPPED_RAM) == 0 && is_our_plugin(argv + 2) ? 2
+                                                                         : 0;
     }
     if (strcmp(argv[0], "-chardev") == 0) {
         return g_str_has_prefix(value, "socket,id=preheat-qmp,") ? 2 : 0;

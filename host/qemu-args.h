@@ -39,6 +39,11 @@ char **qemu_args_for_run(char *const *argv, const char *plugin);
 char **qemu_args_for_load(char *const *argv, const char *plugin, int control_fd,
                           int qmp_fd);
 
+/* argv and what has QEMU take a machine's state in a qcow2 for a mapped-ram
+ * image, with its own loadvm as well; to be given to one of the above.  For
+ * g_strfreev(). */
+char **qemu_args_with_mapped_ram(char *const *argv);
+
 /* What is left of the arguments of a QEMU (without its program) that one of
  * these started.  For g_strfreev(). */
 char **qemu_args_without_ours(char *const *argv);

@@ -161,10 +161,13 @@ static void say_slow(const ReadErrors *errors, const json_t *data, bool waits)
 static void say_changed(const ReadErrors *errors)
 {
     if (errors->handed_over) {
+        g_autofree char *way = way_to_end(errors);
+
         say(errors,
             "%s.  What the guest has may be a mix of two states: it is "
-            "stopped, and is not to run on; end QEMU (QMP quit)",
-            errors->changed);
+            "stopped, and is not to run on.  To end QEMU, which may wait for "
+            "a page that never comes: %s",
+            errors->changed, way);
     }
 }
 
@@ -172,10 +175,13 @@ static void say_changed(const ReadErrors *errors)
 
 static void on_changed(ReadErrors *errors, const json_t *data)
 {
+    const char *file = text_of(data, CONTROL_KEY_FILE);
+    const char *text = text_of(data, CONTROL_KEY_ERROR);
+
     if (!errors->changed) {
-        errors->changed =
-            g_strdup_printf("%s: %s", text_of(data, CONTROL_KEY_FILE),
-                            text_of(data, CONTROL_KEY_ERROR));
+        errors->changed = g_str_has_prefix(text, file)
+                              ? g_strdup(text)
+                              : g_strdup_printf("%s: %s", file, text);
         say_changed(errors);
     }
 }
@@ -297,7 +303,8 @@ void read_errors_set_loaded(ReadErrors *errors)
     errors->slow_waited_for = false;
 }
 
-/* Whether a read is still slow, nobody tells.  But QEMU announces its end as
+/* Whether a read is still slow, or somebody waits for a page of a snapshot
+ * that was changed, nobody tells.  But QEMU announces its end as
  * soon as its main loop gets to it, and then stops its vCPUs. */
 bool read_errors_block_end(const ReadErrors *errors, int64_t since_us)
 {
@@ -305,7 +312,8 @@ bool read_errors_block_end(const ReadErrors *errors, int64_t since_us)
         machine_ends(errors->machine) ? STOP_VCPUS_US : ANNOUNCE_END_US;
 
     return errors->waited_for ||
-           (errors->slow_waited_for && since_us > grace_us);
+           ((errors->slow_waited_for || errors->changed) &&
+            since_us > grace_us);
 }
 
 /* ---- the guest ---- */

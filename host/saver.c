@@ -533,9 +533,9 @@ static void restore_after(Save *save, GError **error)
 static bool open_window(Save *save, GError **error)
 {
     int fd = snapshot_output_open(save->output, error);
-    bool ok =
-        fd >= 0 && profiling_start(save->profiling, fd,
-                                   snapshot_output_name(save->output), error);
+    bool ok = fd >= 0 &&
+              profiling_start(save->profiling, fd,
+                              snapshot_output_name(save->output), NULL, error);
 
     if (fd >= 0) {
         close(fd);

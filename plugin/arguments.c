@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "formats/qcow2-state.h"
 #include "plugin/pager/pager.h"
 
 #define MAX_MS (INT64_C(30) * 24 * 3600 * 1000)
@@ -170,15 +171,21 @@ bool arguments_guest(const json_t *arguments, GArray **ret_ranges,
     return true;
 }
 
-RamImage *arguments_snapshot(const char *path, uint64_t offset,
+RamImage *arguments_snapshot(const SnapshotArguments *given,
                              const Descriptors *descriptors, GError **error)
 {
     static const char *const known[] = {CONTROL_KEY_SNAPSHOT, NULL};
     int fd = descriptors_find(descriptors, CONTROL_KEY_SNAPSHOT);
+    ByteSource *source;
 
     if (!descriptors_check(descriptors, known, error)) {
         return NULL;
     }
-    return fd >= 0 ? ram_image_open_fd(fd, path, offset, error)
-                   : ram_image_open(path, offset, error);
+    source = fd >= 0 ? byte_source_new_fd(fd, given->path, error)
+                     : byte_source_open(given->path, error);
+    if (source && given->tag) {
+        source = qcow2_state_open(source, given->tag, error);
+    }
+    return source ? ram_image_open_source(source, given->off_bytes, error)
+                  : NULL;
 }

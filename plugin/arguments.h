@@ -41,8 +41,15 @@ GArray *arguments_ranges(const json_t *arguments, GError **error);
 bool arguments_guest(const json_t *arguments, GArray **ret_ranges,
                      GArray **ret_threads, GError **error);
 
-/* The snapshot that begins offset bytes into the descriptor "snapshot", the
- * only one that may have come.  Where none has, it is opened by its path, as
- * this process sees it.  Returns NULL with PAGER_ERROR or FORMATS_ERROR. */
-RamImage *arguments_snapshot(const char *path, uint64_t offset,
+/* Which snapshot; strings are borrowed from the arguments. */
+typedef struct SnapshotArguments {
+    const char *path;
+    const char *tag; /* NULL: a file of its own; else a snapshot in a qcow2 */
+    uint64_t off_bytes;
+} SnapshotArguments;
+
+/* The snapshot in the descriptor "snapshot", the only one that may have come.
+ * Where none has, it is opened by its path, as this process sees it.  Returns
+ * NULL with PAGER_ERROR, FORMATS_ERROR or UTIL_ERROR. */
+RamImage *arguments_snapshot(const SnapshotArguments *given,
                              const Descriptors *descriptors, GError **error);

@@ -3,6 +3,7 @@
  */
 #include "plugin/load-request.h"
 
+#include "formats/qcow2-state.h"
 #include "plugin/arguments.h"
 #include "plugin/pager/pager.h"
 #include "util/clock.h"
@@ -26,6 +27,7 @@ void load_request_free(LoadRequest *request)
 /* The paths and the policy, borrowed from the arguments; NULL: not given. */
 typedef struct Given {
     const char *snapshot;
+    const char *tag;
     const char *order;
     const char *policy;
     const char *rest;
@@ -42,6 +44,7 @@ static bool parse(const json_t *arguments, const Descriptors *descriptors,
     json_t *names = NULL;
     const Argument known[] = {
         {CONTROL_KEY_SNAPSHOT, ARGUMENT_STRING, true, &given->snapshot},
+        {CONTROL_KEY_TAG, ARGUMENT_STRING, false, &given->tag},
         {CONTROL_KEY_OFFSET, ARGUMENT_COUNT, false, &request->offset},
         {CONTROL_KEY_MAX_RAM, ARGUMENT_COUNT, false, &request->max_ram_bytes},
         {CONTROL_KEY_ORDER, ARGUMENT_STRING, false, &given->order},
@@ -112,6 +115,10 @@ static bool open_files(const Given *given, const Descriptors *descriptors,
 {
     request->snapshot =
         open_source(descriptors, CONTROL_KEY_SNAPSHOT, given->snapshot, error);
+    if (request->snapshot && given->tag) {
+        request->snapshot = qcow2_state_open(
+            g_steal_pointer(&request->snapshot), given->tag, error);
+    }
     if (!request->snapshot) {
         return false;
     }

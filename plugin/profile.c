@@ -256,9 +256,8 @@ static GArray *order_blocks(const RamImage *snapshot, const GArray *ranges,
 }
 
 typedef struct StartRequest {
-    const char *snapshot; /* borrowed from the arguments */
-    const char *output;
-    uint64_t offset;
+    SnapshotArguments snapshot;
+    const char *output; /* borrowed from the arguments */
     uint64_t min_ms;
     uint64_t max_ms;
     bool settle;
@@ -273,8 +272,10 @@ static bool parse_start(const json_t *arguments, StartRequest *ret_request,
     json_t *settle = NULL;
     json_t *names = NULL;
     const Argument known[] = {
-        {CONTROL_KEY_SNAPSHOT, ARGUMENT_STRING, true, &request.snapshot},
-        {CONTROL_KEY_OFFSET, ARGUMENT_COUNT, false, &request.offset},
+        {CONTROL_KEY_SNAPSHOT, ARGUMENT_STRING, true, &request.snapshot.path},
+        {CONTROL_KEY_TAG, ARGUMENT_STRING, false, &request.snapshot.tag},
+        {CONTROL_KEY_OFFSET, ARGUMENT_COUNT, false,
+         &request.snapshot.off_bytes},
         {CONTROL_KEY_OUTPUT, ARGUMENT_STRING, true, &request.output},
         {CONTROL_KEY_MIN_TIME, ARGUMENT_MS, false, &request.min_ms},
         {CONTROL_KEY_MAX_TIME, ARGUMENT_MS, false, &request.max_ms},
@@ -349,8 +350,7 @@ json_t *profile_start(Profile *profile, const json_t *arguments,
     /* Told before a window of minutes, rather than after it. */
     destination = destination_open(request.output, error);
     snapshot = destination
-                   ? arguments_snapshot(request.snapshot, request.offset,
-                                        descriptors, error)
+                   ? arguments_snapshot(&request.snapshot, descriptors, error)
                    : NULL;
     if (!snapshot) {
         return NULL;

@@ -293,13 +293,13 @@ static json_t *verify_answer(const VerifyResult *result)
 static json_t *execute_verify(Session *session, const json_t *arguments,
                               const Descriptors *descriptors, GError **error)
 {
-    const char *path = NULL;
-    uint64_t offset = 0;
+    SnapshotArguments given = {0};
     json_t *blocks = NULL;
     json_t *names = NULL;
     const Argument known[] = {
-        {CONTROL_KEY_SNAPSHOT, ARGUMENT_STRING, true, &path},
-        {CONTROL_KEY_OFFSET, ARGUMENT_COUNT, false, &offset},
+        {CONTROL_KEY_SNAPSHOT, ARGUMENT_STRING, true, &given.path},
+        {CONTROL_KEY_TAG, ARGUMENT_STRING, false, &given.tag},
+        {CONTROL_KEY_OFFSET, ARGUMENT_COUNT, false, &given.off_bytes},
         {CONTROL_KEY_BLOCKS, ARGUMENT_ANY, true, &blocks},
         {CONTROL_KEY_DESCRIPTORS, ARGUMENT_ANY, false, &names},
         {NULL},
@@ -311,7 +311,7 @@ static json_t *execute_verify(Session *session, const json_t *arguments,
     }
     g_autoptr(GArray) ranges = arguments_ranges(arguments, error);
     g_autoptr(RamImage) snapshot =
-        ranges ? arguments_snapshot(path, offset, descriptors, error) : NULL;
+        ranges ? arguments_snapshot(&given, descriptors, error) : NULL;
     if (!snapshot || !verify_ram(snapshot, (PagerRange *)ranges->data,
                                  ranges->len, &result, error)) {
         return NULL;

@@ -15,7 +15,7 @@
 typedef struct FileSource {
     PageSource base;
     const RamImage *snapshot; /* borrowed */
-    int fd;
+    int fd;                   /* -1: read through snapshot's source */
 } FileSource;
 
 static int read_fully(int fd, uint8_t *buf, uint64_t len, uint64_t off)
@@ -37,6 +37,21 @@ static int read_fully(int fd, uint8_t *buf, uint64_t len, uint64_t off)
         len -= (uint64_t)got;
     }
     return 0;
+}
+
+/* Of an image that is not a file's bytes as they are: it lies in a qcow2. */
+static int read_through(const ByteSource *bytes, uint8_t *buf, uint64_t len,
+                        uint64_t off)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (byte_source_read_at(bytes, buf, len, off, &error)) {
+        return 0;
+    }
+    if (g_error_matches(error, FORMATS_ERROR, FORMATS_ERROR_CHANGED)) {
+        return -ESTALE;
+    }
+    return -EIO;
 }
 
 static uint64_t skip_holes(const RamImageBlock *block, uint64_t page,
@@ -79,8 +94,10 @@ static int file_source_read(PageSource *base, PageRead *read)
         uint64_t len = (stop - page) * block->page_bytes;
         uint8_t *dst = (uint8_t *)read->buf +
                        (page - span->first_page) * block->page_bytes;
-        int rc = read_fully(source->fd, dst, len,
-                            block->pages_off_bytes + page * block->page_bytes);
+        uint64_t off = block->pages_off_bytes + page * block->page_bytes;
+        int rc = source->fd >= 0
+                     ? read_fully(source->fd, dst, len, off)
+                     : read_through(source->snapshot->source, dst, len, off);
 
         if (rc < 0) {
             return rc;
@@ -117,7 +134,9 @@ static void file_source_free(PageSource *base)
 {
     FileSource *source = (FileSource *)base;
 
-    close(source->fd);
+    if (source->fd >= 0) {
+        close(source->fd);
+    }
     g_free(source->base.blocks);
     g_free(source);
 }
@@ -132,20 +151,36 @@ static int open_again(int fd)
     return again >= 0 ? again : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 }
 
-PageSource *page_source_new_file(const RamImage *snapshot, GError **error)
+/* We choose what is read together; the kernel's guesses would only delay the
+ * page that somebody waits for.  ret_fd: -1 where the image is no file. */
+static bool open_for_pages(const RamImage *snapshot, int *ret_fd,
+                           GError **error)
 {
+    *ret_fd = -1;
+    if (snapshot->fd < 0) {
+        byte_source_advise_random(snapshot->source);
+        return true;
+    }
     int fd = open_again(snapshot->fd);
-
     if (fd < 0) {
         g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_IO,
                     "%s: its descriptor cannot be duplicated: %s",
                     snapshot->path, g_strerror(errno));
+        return false;
+    }
+    /* Advice: may fail. */
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+    *ret_fd = fd;
+    return true;
+}
+
+PageSource *page_source_new_file(const RamImage *snapshot, GError **error)
+{
+    int fd;
+
+    if (!open_for_pages(snapshot, &fd, error)) {
         return NULL;
     }
-    /* We choose what is read together; the kernel's guesses would only
-     * delay the page that somebody waits for.  Advice: may fail. */
-    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
-
     FileSource *source = g_new0(FileSource, 1);
     source->base.read = file_source_read;
     source->base.sequence = file_source_sequence;

@@ -79,8 +79,8 @@ struct PageSource {
     void (*free)(PageSource *source);
 };
 
-/* Reads from snapshot, which must outlive it.  Returns NULL with
- * FORMATS_ERROR. */
+/* Reads from snapshot, which must outlive it: from its file or, where it lies
+ * in a qcow2, through its source.  Returns NULL with FORMATS_ERROR. */
 PageSource *page_source_new_file(const RamImage *snapshot, GError **error);
 
 /* NULL is fine. */

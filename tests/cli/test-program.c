@@ -182,7 +182,8 @@ static void a_disk_image_is_told_from_a_snapshot(void **state)
     g_autofree char *tagged = g_strdup_printf("snapshot info --tag x %s", path);
 
     assert_true(g_file_set_contents(path, "QFI\xfb....", 8, NULL));
-    assert_run(plain, 1, "a qcow2 disk image; name the snapshot in it");
+    assert_run(plain, 1,
+               "a qcow2 disk image, not a snapshot; name the snapshot in it");
     assert_run(tagged, 1, "d.qcow2: ");
     remove_directory(directory);
 }
@@ -213,6 +214,9 @@ static void mistakes_in_the_command_line_have_status_2(void **state)
     assert_run("order show a b", 2, "\"b\" is one argument too many");
     assert_run("order show --colour a", 2, "--colour");
     assert_run("savevm --qmp q", 2, "--output");
+    assert_run("savevm --qmp q -o o --tag t", 2, "--output or --tag");
+    assert_run("savevm --qmp q --tag t --disks leave", 2, "--disks");
+    assert_run("prefetch --rate much vm", 2, "--rate");
     assert_run("run", 2, "after \"--\"");
     assert_run("control --qmp q --pid 1 retry", 2, "--qmp or --pid");
     assert_run("control --pid 1 retry []", 2, "no JSON object");
@@ -239,6 +243,9 @@ static void a_load_that_cannot_be_has_status_2(void **state)
                2, "only what is touched");
     assert_run("loadvm --snapshot s --rest-rate fast -- qemu", 2,
                "--rest-rate");
+    assert_run("loadvm s --snapshot s -- qemu", 2, "too many");
+    assert_run("loadvm s --tag t --policy full -- qemu", 2, "-loadvm");
+    assert_run("loadvm s --tag t --offset 1 -- qemu", 2, "--offset");
     assert_run("loadvm --snapshot s -- qemu -incoming x", 2, "-incoming");
     assert_run("loadvm s", 2, "s.json, which does not exist");
     assert_run("loadvm s --set 1=2 -- qemu", 2, "without \"--\"");
@@ -267,6 +274,8 @@ static void failures_have_status_1(void **state)
     assert_run("order show /missing/vm.order", 1, "/missing/vm.order");
     assert_run("snapshot list /missing", 1, "/missing");
     assert_run("snapshot remove /dev/null", 1, "not a snapshot");
+    assert_run("prefetch /missing/vm.snap", 1, "/missing/vm.snap");
+    assert_run("loadvm /missing/vm.snap -- qemu", 1, "/missing/vm.snap");
     assert_run("savevm --qmp /missing/qmp -o o", 1, "/missing/qmp");
     assert_run("loadvm --snapshot /missing/vm.snap -- qemu", 1,
                "/missing/vm.snap");

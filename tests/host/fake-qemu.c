@@ -334,13 +334,17 @@ static void live_after_resuming(void)
         send_slow_read(false);
         send_slow_read(false);
         send_slow_read(true);
-    } else if (behaves("changed")) {
+    } else if (behaves("changed") || behaves("changed-and-blocks")) {
         fake_peer_event(control, CONTROL_EVENT_READ_ERROR,
                         json_pack("{s:s, s:s, s:s}", CONTROL_KEY_FILE,
                                   "vm.snap", CONTROL_KEY_OPERATION,
                                   CONTROL_OPERATION_CHECKING, CONTROL_KEY_ERROR,
                                   "its mtime has changed"));
         fake_peer_await(qmp, "stop", 1);
+        if (behaves("changed-and-blocks")) {
+            kill(launcher, SIGTERM);
+            live_on();
+        }
     } else if (behaves("is-ended-by-a-signal")) {
         kill(launcher, SIGTERM);
         live_on();
@@ -394,7 +398,8 @@ int main(int argc, char **argv)
     log_file = fopen(g_getenv("FAKE_QEMU_LOG"), "w");
     setlinebuf(log_file);
     launcher = getppid();
-    if (behaves("blocks") || behaves("blocks-for-good")) {
+    if (behaves("blocks") || behaves("blocks-for-good") ||
+        behaves("changed-and-blocks")) {
         /* As where the main loop, which would take it, is blocked. */
         signal(SIGTERM, SIG_IGN);
     }

@@ -575,6 +575,15 @@ static void a_guest_whose_snapshot_has_changed_is_stopped_for_good(void **state)
                 "mix of two states");
 }
 
+static void one_that_waits_for_a_changed_snapshot_can_be_ended(void **state)
+{
+    Fixture *fixture = *state;
+
+    assert_int_equal(load_well(fixture, "changed-and-blocks"), 128 + SIGKILL);
+    assert_said("preheat control --pid");
+    assert_told(fixture, "control quit");
+}
+
 static void a_guest_is_not_run_on_pages_that_qemu_has_written(void **state)
 {
     Fixture *fixture = *state;
@@ -719,6 +728,7 @@ int main(void)
         TEST(a_guest_that_waits_for_all_pages_is_told_to_do_so),
         TEST(a_slow_read_is_told_once_and_again_when_somebody_waits),
         TEST(a_guest_whose_snapshot_has_changed_is_stopped_for_good),
+        TEST(one_that_waits_for_a_changed_snapshot_can_be_ended),
         TEST(a_guest_is_not_run_on_pages_that_qemu_has_written),
         TEST(a_qemu_that_waits_itself_is_told_of_and_can_be_ended),
         TEST(one_that_not_even_the_plugin_can_end_is_killed),

@@ -63,13 +63,31 @@ static void what_we_added_is_told_from_what_the_user_gave(void **state)
         qemu_args_for_load(user_argv, "/lib/libpreheat-plugin.so", 5, 6);
     g_auto(GStrv) ran =
         qemu_args_for_run(user_argv, "/lib/libpreheat-plugin.so");
+    g_auto(GStrv) with_mapped_ram = qemu_args_with_mapped_ram(user_argv);
+    g_auto(GStrv) mapped =
+        qemu_args_for_run(with_mapped_ram, "/lib/libpreheat-plugin.so");
+    g_auto(GStrv) from_mapped = qemu_args_without_ours(mapped);
+    g_auto(GStrv) users_own = qemu_args_without_ours(with_mapped_ram);
     g_auto(GStrv) from_load = qemu_args_without_ours(loaded);
     g_auto(GStrv) from_run = qemu_args_without_ours(ran);
     g_autofree char *first = g_strjoinv(" ", from_load);
     g_autofree char *second = g_strjoinv(" ", from_run);
 
+    g_autofree char *third = g_strjoinv(" ", from_mapped);
+
     assert_string_equal(first, user);
     assert_string_equal(second, user);
+    assert_string_equal(third, user);
+    assert_int_equal(g_strv_length(users_own), g_strv_length(with_mapped_ram));
+}
+
+static void mapped_ram_is_set_as_a_property(void **state)
+{
+    g_auto(GStrv) argv = qemu_args_with_mapped_ram(user_argv);
+    g_autofree char *line = g_strjoinv(" ", argv);
+
+    assert_string_equal(line, "qemu-system-x86_64 -m 1G --daemonize -S "
+                              "-global migration.mapped-ram=on");
 }
 
 static void the_environment_names_the_plugin_first(void **state)
@@ -103,6 +121,7 @@ int main(void)
         cmocka_unit_test(a_loads_arguments_follow_the_users),
         cmocka_unit_test(commas_in_the_plugins_path_are_doubled),
         cmocka_unit_test(what_we_added_is_told_from_what_the_user_gave),
+        cmocka_unit_test(mapped_ram_is_set_as_a_property),
         cmocka_unit_test(the_environment_names_the_plugin_first),
         cmocka_unit_test(the_plugins_interface_version_is_handed_over_if_given),
     };

@@ -26,10 +26,10 @@ static _Atomic uint64_t window_takes_us;
 
 uint64_t __real_monotonic_us(void);
 uint64_t __wrap_monotonic_us(void);
-RamImage *__real_arguments_snapshot(const char *path, uint64_t offset,
+RamImage *__real_arguments_snapshot(const SnapshotArguments *given,
                                     const Descriptors *descriptors,
                                     GError **error);
-RamImage *__wrap_arguments_snapshot(const char *path, uint64_t offset,
+RamImage *__wrap_arguments_snapshot(const SnapshotArguments *given,
                                     const Descriptors *descriptors,
                                     GError **error);
 ProfileWindow *__real_profile_window_open(const PagerRange *ranges,
@@ -44,12 +44,12 @@ uint64_t __wrap_monotonic_us(void)
     return __real_monotonic_us() + atomic_load(&ahead_us);
 }
 
-RamImage *__wrap_arguments_snapshot(const char *path, uint64_t offset,
+RamImage *__wrap_arguments_snapshot(const SnapshotArguments *given,
                                     const Descriptors *descriptors,
                                     GError **error)
 {
     atomic_fetch_add(&ahead_us, atomic_load(&snapshot_takes_us));
-    return __real_arguments_snapshot(path, offset, descriptors, error);
+    return __real_arguments_snapshot(given, descriptors, error);
 }
 
 ProfileWindow *__wrap_profile_window_open(const PagerRange *ranges,

@@ -12,6 +12,7 @@ PREHEAT_DEADLINE    seconds that anything may take at most (default: 120)
 import hashlib
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -52,3 +53,9 @@ def guest_fingerprint():
     """Changes with anything that a saved guest depends on."""
     made_from = (GUEST_DIR / "made-from").read_text()
     return hashlib.sha256((made_from + qemu_version()).encode()).hexdigest()
+
+
+def qemu_is_since(major, minor):
+    """Whether the tested QEMU is of that version or a later one."""
+    match = re.search(r"version (\d+)\.(\d+)", qemu_version())
+    return tuple(map(int, match.groups())) >= (major, minor)

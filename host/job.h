@@ -1,0 +1,27 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * QEMU's jobs: what it does in the background, and how that went.
+ *
+ * Source: QEMU, qapi/job.json.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include <glib.h>
+
+#include "host/rpc.h"
+
+typedef enum {
+    JOB_RUNNING,
+    JOB_READY, /* it waits for job-complete */
+    JOB_CONCLUDED,
+} JobState;
+
+/* A job that is over and that nobody has dismissed yet says how it went:
+ * UTIL_ERROR_FAILED has its reason alone.  One that is gone is over. */
+bool job_query(Rpc *qmp, const char *id, JobState *ret_state, GError **error);
+
+/* Wait until it is in that state, or over. */
+bool job_await(Rpc *qmp, const char *id, JobState wanted, GError **error);

@@ -1,0 +1,265 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "tests/util/support.h"
+
+#include <string.h>
+
+#include "host/qmp.h"
+#include "host/tag-saver.h"
+#include "tests/formats/image.h"
+#include "tests/formats/qcow2-image.h"
+#include "tests/host/fake-peer.h"
+
+/* A fake QEMU with one disk, which has the snapshot "warm" all the time. */
+typedef struct World {
+    char *directory;
+    char *disk; /* its file */
+    const char *format;
+    int minor; /* of version 11 */
+    bool runs;
+    bool mapped_ram;
+    bool saved_mapped; /* the job ran with mapped-ram on */
+    bool has_job;
+    const char *job_error; /* NULL: it goes well */
+    json_t *arguments;     /* of snapshot-save */
+    FakePeer *peer;
+    Machine *machine;
+} World;
+
+static GString *said;
+
+static void say(const char *text)
+{
+    g_string_append_printf(said, "%s\n", text);
+}
+
+static json_t *query_block(const World *world)
+{
+    return json_pack("[{s:s, s:{s:s, s:s, s:s, s:b}}]", "device", "d0",
+                     "inserted", "node-name", "#block1", "file", world->disk,
+                     "drv", world->format, "ro", 0);
+}
+
+static json_t *query_jobs(const World *world)
+{
+    json_t *job =
+        json_pack("{s:s, s:s}", "id", "preheat-savevm", "status", "concluded");
+
+    if (!world->has_job) {
+        json_decref(job);
+        return json_array();
+    }
+    if (world->job_error) {
+        json_object_set_new(job, "error", json_string(world->job_error));
+    }
+    return json_pack("[o]", job);
+}
+
+static json_t *snapshot_save(World *world, const json_t *arguments)
+{
+    world->saved_mapped = world->mapped_ram;
+    world->has_job = true;
+    world->arguments = json_deep_copy(arguments);
+    return json_object();
+}
+
+static void set_capabilities(World *world, const json_t *arguments)
+{
+    const json_t *item =
+        json_array_get(json_object_get(arguments, "capabilities"), 0);
+
+    world->mapped_ram = json_is_true(json_object_get(item, "state"));
+}
+
+static json_t *answer(FakePeer *peer, const char *command,
+                      const json_t *arguments, const char **ret_refusal,
+                      void *opaque)
+{
+    World *world = opaque;
+
+    if (strcmp(command, "query-version") == 0) {
+        return json_pack("{s:{s:i, s:i, s:i}}", "qemu", "major", 11, "minor",
+                         world->minor, "micro", 3);
+    } else if (strcmp(command, "query-block") == 0) {
+        return query_block(world);
+    } else if (strcmp(command, "query-status") == 0) {
+        return json_pack("{s:s, s:b}", "status",
+                         world->runs ? "running" : "paused", "running",
+                         (int)world->runs);
+    } else if (strcmp(command, "query-migrate-capabilities") == 0) {
+        return json_pack("[{s:s, s:b}]", "capability", "mapped-ram", "state",
+                         (int)world->mapped_ram);
+    } else if (strcmp(command, "migrate-set-capabilities") == 0) {
+        set_capabilities(world, arguments);
+    } else if (strcmp(command, "query-fdsets") == 0) {
+        return json_array();
+    } else if (strcmp(command, "add-fd") == 0) {
+        return json_pack("{s:i, s:i}", "fdset-id", 1, "fd", 20);
+    } else if (strcmp(command, "snapshot-save") == 0) {
+        return snapshot_save(world, arguments);
+    } else if (strcmp(command, "query-jobs") == 0) {
+        return query_jobs(world);
+    } else if (strcmp(command, "job-dismiss") == 0) {
+        world->has_job = false;
+    }
+    return json_object();
+}
+
+static void write_disk(const World *world)
+{
+    const Image image = image_small();
+    g_autoptr(GBytes) state = image_bytes(&image);
+    g_autoptr(GBytes) disk = qcow2_image_around(state);
+    gsize len_bytes;
+    const char *data = g_bytes_get_data(disk, &len_bytes);
+
+    assert_true(
+        g_file_set_contents(world->disk, data, (gssize)len_bytes, NULL));
+}
+
+static int set_up(void **state)
+{
+    World *world = g_new0(World, 1);
+    int fd;
+
+    world->directory = make_directory();
+    world->disk = g_build_filename(world->directory, "d0.qcow2", NULL);
+    world->format = "qcow2";
+    world->minor = 1;
+    world->runs = true;
+    write_disk(world);
+    world->peer = fake_peer_new_qmp(answer, world, &fd);
+    Rpc *qmp = qmp_new(fd);
+    assert_true(qmp_handshake(qmp, -1, NULL, NULL));
+    world->machine = machine_new(qmp);
+    said = g_string_new(NULL);
+    *state = world;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    World *world = *state;
+
+    machine_free(world->machine);
+    fake_peer_free(world->peer);
+    json_decref(world->arguments);
+    remove_directory(world->directory);
+    g_string_free(said, TRUE);
+    g_free(world->disk);
+    g_free(world);
+    return 0;
+}
+
+static bool save(World *world, const char *tag, SaveResult *ret_result,
+                 GError **error)
+{
+    const TagSaveOptions options = {.tag = tag, .interrupt_fd = -1, .say = say};
+    g_autofree char *disk = NULL;
+    bool ok = tag_saver_run(world->machine, &options, &disk, ret_result, error);
+
+    if (ok) {
+        assert_string_equal(disk, world->disk);
+    }
+    return ok;
+}
+
+static void refuse(World *world, const char *text)
+{
+    g_autofree char *log = NULL;
+    GError *error = NULL;
+    SaveResult result;
+
+    assert_false(save(world, "warm", &result, &error));
+    assert_non_null(strstr(error->message, text));
+    g_error_free(error);
+    assert_false(world->mapped_ram);
+}
+
+static void the_machine_is_saved_with_mapped_ram_on_for_that_time(void **state)
+{
+    World *world = *state;
+    SaveResult result;
+    GError *error = NULL;
+
+    save(world, "warm", &result, &error);
+    assert_no_error(error);
+    assert_true(world->saved_mapped);
+    assert_false(world->mapped_ram);
+    assert_false(world->has_job);
+    assert_true(result.stored_bytes > 0);
+    g_autofree char *log = fake_peer_log(world->peer);
+    assert_null(strstr(log, "stop"));
+    g_autofree char *told =
+        json_dumps(world->arguments, JSON_SORT_KEYS | JSON_COMPACT);
+    assert_string_equal(told, "{\"devices\":[\"#block1\"],"
+                              "\"job-id\":\"preheat-savevm\","
+                              "\"tag\":\"warm\",\"vmstate\":\"#block1\"}");
+}
+
+static void an_older_qemu_is_refused_with_its_version(void **state)
+{
+    World *world = *state;
+
+    world->minor = 0;
+    refuse(world, "needs QEMU 11.1 or newer, and this is 11.0.3");
+    assert_false(world->saved_mapped);
+}
+
+static void a_disk_that_cannot_have_snapshots_is_refused_by_name(void **state)
+{
+    World *world = *state;
+
+    world->format = "raw";
+    refuse(world, "the disk d0 (");
+    assert_false(world->saved_mapped);
+}
+
+static void why_qemu_could_not_save_is_told(void **state)
+{
+    World *world = *state;
+
+    world->job_error = "no room";
+    refuse(world, "QEMU could not save: no room");
+    assert_false(world->has_job);
+}
+
+static void a_state_that_could_not_be_loaded_is_told(void **state)
+{
+    World *world = *state;
+    GError *error = NULL;
+    SaveResult result;
+
+    assert_false(save(world, "cold", &result, &error));
+    assert_non_null(strstr(error->message, "cannot be loaded by preheat"));
+    g_error_free(error);
+}
+
+static void a_guest_that_stands_still_is_saved_and_told_of(void **state)
+{
+    World *world = *state;
+    GError *error = NULL;
+    SaveResult result;
+
+    world->runs = false;
+    save(world, "warm", &result, &error);
+    assert_no_error(error);
+    assert_int_equal(result.stopped_us, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(the_machine_is_saved_with_mapped_ram_on_for_that_time),
+        TEST(an_older_qemu_is_refused_with_its_version),
+        TEST(a_disk_that_cannot_have_snapshots_is_refused_by_name),
+        TEST(why_qemu_could_not_save_is_told),
+        TEST(a_state_that_could_not_be_loaded_is_told),
+        TEST(a_guest_that_stands_still_is_saved_and_told_of),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
