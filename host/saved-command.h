@@ -16,18 +16,9 @@
 #include <glib.h>
 
 #include "formats/manifest.h"
+#include "host/saved-build.h"
 
 typedef struct SavedCommand SavedCommand;
-
-typedef void SavedCommandSay(const char *text);
-
-typedef struct SavedCommandOptions {
-    /* "OLD=NEW": resources to be called NEW, whatever they are; ends with
-     * NULL, or is NULL. */
-    char *const *sets;
-    const char *keep_disks; /* the folder, absolute, to be kept; or NULL */
-    SavedCommandSay *say;   /* where what is placed lies */
-} SavedCommandOptions;
 
 /* Check the disks, make the overlays and the arguments.  Both must outlive it.
  *  UTIL_ERROR_USAGE for a set that names nothing. */
