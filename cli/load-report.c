@@ -228,3 +228,18 @@ void load_report_tell(const LoadNews *news, void *opaque)
         print_json(report, news_to_json(news));
     }
 }
+
+void load_report_placed(const char *kind, const char *saved, const char *now,
+                        void *opaque)
+{
+    const LoadReport *report = opaque;
+    g_autofree char *text =
+        g_strdup_printf("the %s %s is %s", kind, saved, now);
+
+    command_say(text);
+    if (report->json_fd >= 0) {
+        print_json(report, json_pack("{s:s, s:s, s:o, s:o}", "event", "placed",
+                                     "kind", kind, "saved", text_to_json(saved),
+                                     "path", text_to_json(now)));
+    }
+}

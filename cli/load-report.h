@@ -38,5 +38,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(LoadReport, load_report_free)
 /* For LoadOptions.tell; opaque is the report. */
 void load_report_tell(const LoadNews *news, void *opaque);
 
+/* This load has something of its own, for SavedCommandOptions.placed; opaque is
+ * the report. */
+void load_report_placed(const char *kind, const char *saved, const char *now,
+                        void *opaque);
+
 /* The command fails for this reason, which the caller says to the user. */
 void load_report_failed(LoadReport *report, const char *reason);

@@ -4,6 +4,7 @@
 #include "cli/saved-load.h"
 
 #include "cli/command.h"
+#include "cli/load-report.h"
 #include "host/qemu-args.h"
 #include "util/error.h"
 
@@ -75,6 +76,8 @@ bool saved_load_prepare(SavedLoad *load, LoadOptions *options, GError **error)
         .sets = load->sets,
         .keep_disks = load->keep_disks,
         .say = options->say,
+        .placed = load_report_placed,
+        .opaque = options->tell_opaque,
     };
     load->command = saved_command_new(load->manifest, &load->options, error);
     if (!load->command) {

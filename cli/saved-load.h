@@ -46,7 +46,8 @@ bool saved_load_open_beside(SavedLoad *load, const char *snapshot,
 /* The path of the order that the manifest names, for g_free(); NULL: none. */
 char *saved_load_order(const SavedLoad *load, const char *snapshot);
 
-/* Where the command line comes from the manifest, make it, set options to it,
+/* Where the command line comes from the manifest, make it (options->tell_opaque
+ * is a LoadReport, which is told what is placed where), set options to it,
  * and go where it is to be started.  To be called when all other paths are
  * absolute. */
 bool saved_load_prepare(SavedLoad *load, LoadOptions *options, GError **error);

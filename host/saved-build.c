@@ -20,6 +20,12 @@ void saved_build_say(const SavedBuild *build, const char *format, ...)
     build->options->say(text);
 }
 
+void saved_build_tell(const SavedBuild *build, const char *kind,
+                      const char *saved, const char *now)
+{
+    build->options->placed(kind, saved, now, build->options->opaque);
+}
+
 static bool is_daemon(const SavedBuild *build)
 {
     g_autoptr(GArray) options =

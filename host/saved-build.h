@@ -16,7 +16,13 @@ typedef struct SavedCommandOptions {
      * NULL, or is NULL. */
     char *const *sets;
     const char *keep_disks; /* the folder, absolute, to be kept; or NULL */
-    void (*say)(const char *text); /* where what is placed lies */
+    void (*say)(const char *text);
+    /* Tell where this load has something of its own: kind is "disk", or that of
+     * a resource as the manifest has it; saved, what the saved machine calls
+     * it. */
+    void (*placed)(const char *kind, const char *saved, const char *now,
+                   void *opaque);
+    void *opaque;
 } SavedCommandOptions;
 
 typedef struct SavedBuild {
@@ -29,6 +35,10 @@ typedef struct SavedBuild {
 /* Tell the user. */
 void saved_build_say(const SavedBuild *build, const char *format, ...)
     G_GNUC_PRINTF(2, 3);
+
+/* See SavedCommandOptions.placed. */
+void saved_build_tell(const SavedBuild *build, const char *kind,
+                      const char *saved, const char *now);
 
 /* A path in this load's folder, which is made now if it is not there yet, for
  * g_free().  UTIL_ERROR_FAILED also for a daemon, which would outlive it. */

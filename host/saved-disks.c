@@ -86,8 +86,7 @@ static bool add_overlay(SavedBuild *build, const ManifestDisk *disk,
                        manifest_disk_name(disk), disk->file);
         return false;
     }
-    saved_build_say(build, "the disk %s is %s, on %s", manifest_disk_name(disk),
-                    overlay, disk->file);
+    saved_build_tell(build, "disk", manifest_disk_name(disk), overlay);
     return true;
 }
 

@@ -103,13 +103,12 @@ static bool use_own(SavedBuild *build, const ManifestResource *resource,
 {
     g_autofree char *name = g_path_get_basename(resource->value);
     g_autofree char *path = saved_build_place(build, name, error);
-    g_autofree char *what = NULL;
 
     if (!path || !replace(build, resource, path, error)) {
         return false;
     }
-    what = host_resource_describe(resource->kind, resource->value);
-    saved_build_say(build, "the %s is %s", what, path);
+    saved_build_tell(build, manifest_resource_kind_name(resource->kind),
+                     resource->value, path);
     return true;
 }
 

@@ -11,6 +11,7 @@ import subprocess
 
 from harness import config, machine
 from harness.case import Case
+from harness.jsonsocket import Qmp
 from harness.snapshots import digest
 from harness.virtual import READY
 
@@ -192,6 +193,27 @@ class Disks(Case):
         self.assertEqual(loaded.statistics()["policy"], "order")
         self.assert_right(loaded, machine.SMALL, "GET 1")
         self.assertEqual(loaded.quit(), 0)
+
+    def test_programs_are_told_where_a_load_has_what(self):
+        monitor = self.tmp / "own.sock"
+        vm = self.qemu(BARE + [
+            "-drive", f"file={self.make_disk()},format=raw,if=virtio,id=d0",
+            "-qmp", f"unix:{monitor},server=on,wait=off"]).connect()
+        path = self.save(vm)
+        loaded = self.loadvm_saved(path, vm, "--json")
+        loaded.connect().wait_running()
+        folder = self.folder_of(loaded)
+        own = Qmp.connect(str(folder / "own.sock"))
+        own.close()
+        self.assertEqual(loaded.quit(), 0)
+        told = [json.loads(line)
+                for line in loaded.process.stdout.splitlines()]
+        self.assertEqual(told[:2], [
+            {"event": "placed", "kind": "socket", "saved": str(monitor),
+             "path": str(folder / "own.sock")},
+            {"event": "placed", "kind": "disk", "saved": "d0",
+             "path": str(folder / "d0.qcow2")}])
+        self.assertIn("resumed", [event["event"] for event in told])
 
     def test_a_signal_that_ends_a_load_removes_its_disks(self):
         vm = self.start(BARE, disk=self.make_disk())

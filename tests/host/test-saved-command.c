@@ -33,6 +33,12 @@ static void say(const char *text)
     g_string_append_printf(said, "%s\n", text);
 }
 
+static void placed(const char *kind, const char *saved, const char *now,
+                   void *opaque)
+{
+    g_string_append_printf(opaque, "%s %s %s\n", kind, saved, now);
+}
+
 static char *put(const Fixture *fixture, const char *name, const char *text,
                  unsigned mode)
 {
@@ -55,9 +61,11 @@ static int set_up(void **state)
     fixture->manifest->qemu_directory = g_strdup(fixture->directory);
     fixture->manifest->machine_type = g_strdup("none-10.0");
     fixture->options.say = say;
+    fixture->options.placed = placed;
     fixture->options.keep_disks = fixture->kept;
     g_free(put(fixture, "qemu-img", qemu_img, 0755));
     said = g_string_new(NULL);
+    fixture->options.opaque = said;
     *state = fixture;
     return 0;
 }
@@ -167,8 +175,8 @@ what_the_saved_machine_had_alone_is_in_this_loads_folder(void **state)
     assert_arguments(fixture,
                      "-qmp unix:KEPT/q.sock,server=on -pidfile KEPT/q.pid -D "
                      "KEPT/q.log -serial file:KEPT/s.txt -machine none-10.0");
-    assert_non_null(strstr(said->str, "the socket /run/q.sock is "));
-    assert_non_null(strstr(said->str, "the pid file /run/q.pid is "));
+    assert_non_null(strstr(said->str, "socket /run/q.sock /"));
+    assert_non_null(strstr(said->str, "pid-file /run/q.pid /"));
 }
 
 static void what_starts_the_guest_otherwise_is_left_out(void **state)
