@@ -215,6 +215,29 @@ class Disks(Case):
              "path": str(folder / "d0.qcow2")}])
         self.assertIn("resumed", [event["event"] for event in told])
 
+    def test_a_removed_snapshot_takes_no_disk_that_is_needed(self):
+        disk = self.make_disk()
+        vm = self.start(BARE, disk=disk)
+        self.save(vm, name="first.snap")
+        path = self.save(vm, name="second.snap")
+        frozen = pathlib.Path(self.manifest(path)["disks"][0]["file"])
+        listed = json.loads(self.run_preheat("snapshot", "list", "--json",
+                                             self.tmp).stdout)
+        self.assertEqual([(entry["name"], entry["problem"])
+                          for entry in listed],
+                         [("first.snap", None), ("second.snap", None)])
+        removed = json.loads(self.run_preheat(
+            "snapshot", "remove", "--images", "--json", path).stdout)
+        self.assertEqual(removed["removed"], [str(path), f"{path}.json"])
+        self.assertEqual([kept["file"] for kept in removed["kept"]],
+                         [str(frozen)])
+        self.assertEqual(vm.quit(), 0)
+        self.assertTrue(frozen.exists())
+        first = self.tmp / "first.snap"
+        self.run_preheat("snapshot", "remove", "--images", first)
+        self.assertFalse(first.exists())
+        self.assertTrue(disk.exists())
+
     def test_a_signal_that_ends_a_load_removes_its_disks(self):
         vm = self.start(BARE, disk=self.make_disk())
         path = self.save(vm)
