@@ -52,4 +52,4 @@ class Namespaces(Case):
         self.assertEqual(inner_pid(vm.qemu_pid), 1)
         self.assert_right(vm, machine.SMALL, "GET 1")
         self.assertEqual(vm.quit(), 0)
-        self.assertEqual(vm.process.stderr, "")
+        self.assert_says_no_more(vm.process)
