@@ -10,7 +10,8 @@
 static bool stay(GuestLoad *load, Machine *machine, const LoadOptions *options,
                  GError **error)
 {
-    while (!guest_load_is_complete(load) &&
+    /* The page that the guest was stopped for may have been the last. */
+    while ((!guest_load_is_complete(load) || guest_load_holds_guest(load)) &&
            !rpc_is_closed(machine_qmp(machine))) {
         int timeout_ms = guest_load_attend(load);
         g_autoptr(GError) local = NULL;

@@ -596,6 +596,11 @@ bool guest_load_is_complete(const GuestLoad *load)
     return load->loaded;
 }
 
+bool guest_load_holds_guest(const GuestLoad *load)
+{
+    return read_errors_hold_guest(load->read_errors);
+}
+
 static bool load_the_rest(const GuestLoad *load)
 {
     Rpc *control = machine_control(load->machine);

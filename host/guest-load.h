@@ -46,6 +46,10 @@ bool guest_load_has_begun(const GuestLoad *load);
 /* Whether every page is in. */
 bool guest_load_is_complete(const GuestLoad *load);
 
+/* Whether the guest stands still because a page was missing, and is still to be
+ * let go on: by guest_load_attend(). */
+bool guest_load_holds_guest(const GuestLoad *load);
+
 /* Look after what may have come up since.  Returns after how many milliseconds
  * to be called again, -1: when something has come from QEMU or the plugin. */
 int guest_load_attend(GuestLoad *load);

@@ -298,6 +298,11 @@ bool read_errors_check_unchanged(const ReadErrors *errors, GError **error)
     return errors->changed == NULL;
 }
 
+bool read_errors_hold_guest(const ReadErrors *errors)
+{
+    return errors->stop_sent;
+}
+
 void read_errors_set_loaded(ReadErrors *errors)
 {
     errors->slow_waited_for = false;

@@ -55,6 +55,9 @@ int read_errors_attend(ReadErrors *errors);
  * says so. */
 bool read_errors_check_unchanged(const ReadErrors *errors, GError **error);
 
+/* Whether we have stopped the guest, and have not let it go on yet. */
+bool read_errors_hold_guest(const ReadErrors *errors);
+
 /* Every page is in: nothing waits any more. */
 void read_errors_set_loaded(ReadErrors *errors);
 

@@ -46,6 +46,7 @@ typedef struct Save {
     int lock_fd; /* -1: not locked */
     GArray *disks;
     const Disk *disk; /* with the machine's state; of disks */
+    bool cut_short;   /* a save that was killed has left the guest as it is */
     bool was_running;
     MigrationSettings *settings;
     SaveMark *mark;
@@ -186,8 +187,20 @@ static bool wait_for_others(Save *save, const GuestState **ret_state,
     return ok;
 }
 
+/* Whether nobody has touched the migration's settings since a save has left
+ * them. */
+static bool look_at_settings(Save *save, const SaveMark *left, GError **error)
+{
+    g_autoptr(MigrationSettings) now =
+        migration_settings_new(save->qmp, MIGRATION_TO_FILE, error);
+
+    save->cut_short =
+        now && left->was_running && migration_settings_are_set(now);
+    return now != NULL;
+}
+
 /* What a save that was killed has left goes first: its settings would be taken
- * for the user's. */
+ * for the user's, and its job has our name. */
 static bool take_over_left(Save *save, GError **error)
 {
     g_autoptr(SaveMark) left = NULL;
@@ -195,9 +208,24 @@ static bool take_over_left(Save *save, GError **error)
     if (!save_mark_find(save->qmp, &left, error)) {
         return false;
     }
-    return !left ||
-           (migration_settings_restore(left->settings, save->qmp, error) &&
-            save_mark_remove(left, save->qmp, error));
+    if (!left) {
+        return true;
+    }
+    (void)rpc_execute(save->qmp, "job-dismiss",
+                      json_pack("{s:s}", "id", JOB_ID), NULL, NULL);
+    return look_at_settings(save, left, error) &&
+           migration_settings_restore(left->settings, save->qmp, error) &&
+           save_mark_remove(left, save->qmp, error);
+}
+
+/* Where a save of ours was cut short after its "stop", we know that the guest
+ * may run. */
+static bool revive(Save *save, GError **error)
+{
+    save->was_running = true;
+    say(save, "an earlier save was cut short and left the guest stopped; it "
+              "runs again");
+    return rpc_execute(save->qmp, "cont", NULL, NULL, error);
 }
 
 static bool look_at_guest(Save *save, GError **error)
@@ -214,6 +242,9 @@ static bool look_at_guest(Save *save, GError **error)
                                   "saved or migrated; let it run first (QMP "
                                   "cont)");
         return false;
+    }
+    if (save->cut_short && strcmp(state->name, "paused") == 0) {
+        return revive(save, error);
     }
     save->was_running = state->save == SAVE_STOP_AND_GO_ON;
     if (!save->was_running && state->text) {

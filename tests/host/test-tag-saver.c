@@ -5,7 +5,9 @@
 
 #include <string.h>
 
+#include "host/migration-settings.h"
 #include "host/qmp.h"
+#include "host/save-mark.h"
 #include "host/tag-saver.h"
 #include "tests/formats/image.h"
 #include "tests/formats/qcow2-image.h"
@@ -21,6 +23,7 @@ typedef struct World {
     bool mapped_ram;
     bool saved_mapped; /* the job ran with mapped-ram on */
     bool has_job;
+    char *opaque;          /* of the only descriptor set; NULL: there is none */
     const char *job_error; /* NULL: it goes well */
     json_t *arguments;     /* of snapshot-save */
     FakePeer *peer;
@@ -54,6 +57,13 @@ static json_t *query_jobs(const World *world)
         json_object_set_new(job, "error", json_string(world->job_error));
     }
     return json_pack("[o]", job);
+}
+
+static json_t *query_fdsets(const World *world)
+{
+    return world->opaque ? json_pack("[{s:i, s:[{s:i, s:s}]}]", "fdset-id", 1,
+                                     "fds", "fd", 20, "opaque", world->opaque)
+                         : json_array();
 }
 
 static json_t *snapshot_save(World *world, const json_t *arguments)
@@ -93,9 +103,15 @@ static json_t *answer(FakePeer *peer, const char *command,
     } else if (strcmp(command, "migrate-set-capabilities") == 0) {
         set_capabilities(world, arguments);
     } else if (strcmp(command, "query-fdsets") == 0) {
-        return json_array();
+        return query_fdsets(world);
     } else if (strcmp(command, "add-fd") == 0) {
+        world->opaque =
+            g_strdup(json_string_value(json_object_get(arguments, "opaque")));
         return json_pack("{s:i, s:i}", "fdset-id", 1, "fd", 20);
+    } else if (strcmp(command, "remove-fd") == 0) {
+        g_clear_pointer(&world->opaque, g_free);
+    } else if (strcmp(command, "cont") == 0) {
+        world->runs = true;
     } else if (strcmp(command, "snapshot-save") == 0) {
         return snapshot_save(world, arguments);
     } else if (strcmp(command, "query-jobs") == 0) {
@@ -248,6 +264,29 @@ static void a_guest_that_stands_still_is_saved_and_told_of(void **state)
     assert_int_equal(result.stopped_us, 0);
 }
 
+/* As it is after the "stop" of a save that recorded. */
+static void what_a_killed_save_has_left_is_set_right(void **state)
+{
+    World *world = *state;
+    Rpc *qmp = machine_qmp(world->machine);
+    GError *error = NULL;
+    SaveResult result;
+    g_autoptr(MigrationSettings) settings =
+        migration_settings_new(qmp, MIGRATION_TO_FILE, NULL);
+    g_autoptr(SaveMark) mark = save_mark_put(qmp, 0, true, settings, NULL);
+
+    assert_true(migration_settings_apply(settings, qmp, NULL));
+    world->runs = false;
+    world->has_job = true;
+    save(world, "warm", &result, &error);
+    assert_no_error(error);
+    assert_non_null(strstr(said->str, "cut short"));
+    assert_true(world->runs);
+    assert_false(world->mapped_ram);
+    assert_null(world->opaque);
+    assert_true(result.stopped_us > 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -259,6 +298,7 @@ int main(void)
         TEST(why_qemu_could_not_save_is_told),
         TEST(a_state_that_could_not_be_loaded_is_told),
         TEST(a_guest_that_stands_still_is_saved_and_told_of),
+        TEST(what_a_killed_save_has_left_is_set_right),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
