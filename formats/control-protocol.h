@@ -191,6 +191,10 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
  * On an error nothing has been discarded, except where the text says so. */
 #define CONTROL_CMD_ATTACH "attach"
 
+/* Give up a load that has not taken over guest RAM: what was read is freed, and
+ * nothing more is read.  QEMU may load the snapshot itself. */
+#define CONTROL_CMD_ABANDON "abandon"
+
 /* Tell how far QEMU is; some of it is for the statistics only.
  *   name         "qemu-ready"; "device-state" right after QEMU has loaded it;
  *                "resumed", or "paused" where the guest is not to run yet; and

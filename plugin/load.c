@@ -63,6 +63,7 @@ struct Load {
     PageOrder *learn_from; /* what is to be improved */
 
     uint64_t attached_us;     /* set before the pager notes anything */
+    bool is_abandoned;        /* by load_abandon(), for load_attach() */
     GArray *attached;         /* of RamPages; the release thread's, once set */
     _Atomic bool full_loaded; /* policy full: QEMU has loaded it */
     _Atomic bool ending;      /* QEMU ends */
@@ -497,6 +498,11 @@ bool load_attach(Load *load, const GArray *ranges, const GArray *thread_ids,
                     "with policy full QEMU itself loads guest RAM");
         return false;
     }
+    if (load->is_abandoned) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                    "%s: this load was abandoned", load->path);
+        return false;
+    }
     /* The attempt that works counts; one after it is refused. */
     bool first = load->attached_us == 0;
     if (first) {
@@ -512,6 +518,24 @@ bool load_attach(Load *load, const GArray *ranges, const GArray *thread_ids,
         load->attached_us = 0;
     }
     return ok;
+}
+
+bool load_abandon(Load *load, GError **error)
+{
+    if (load->attached_us != 0) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                    "%s: guest RAM was taken over, and only this load can fill "
+                    "it",
+                    load->path);
+        return false;
+    }
+    if (load->pager && !load->is_abandoned) {
+        pager_end_observation(load->pager);
+        pager_release(load->pager);
+        free_sources(load);
+    }
+    load->is_abandoned = true;
+    return true;
 }
 
 /* Those that the plugin finds out by itself are not told. */

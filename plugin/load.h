@@ -42,6 +42,10 @@ Load *load_begin(LoadRequest *request, const LoadHost *host, char **ret_warning,
 bool load_attach(Load *load, const GArray *ranges, const GArray *thread_ids,
                  GError **error);
 
+/* End it before guest RAM was taken over; the same threads as load_attach().
+ * Returns false with PAGER_ERROR_STATE where that is too late. */
+bool load_abandon(Load *load, GError **error);
+
 /* What QEMU has come to.  Returns false with PAGER_ERROR where that is not told
  * from outside, or something is wrong with the guest. */
 bool load_milestone(Load *load, Milestone milestone, uint64_t time_us,

@@ -28,11 +28,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <syslog.h>
+#include <unistd.h>
 
 #include <glib.h>
 
 #include "plugin/control.h"
+#include "plugin/libvirt/restore.h"
 #include "plugin/privilege.h"
 #include "plugin/session.h"
 #include "util/text.h"
@@ -147,10 +150,23 @@ static int choose_version(void)
     return known_versions[i].version;
 }
 
-/* QEMU reads qemu_plugin_version right after dlopen(), which runs this. */
-__attribute__((constructor)) static void set_version(void)
+/* This object's path, as it was loaded. */
+static const char *own_path(void)
+{
+    Dl_info info;
+
+    return dladdr(&qemu_plugin_version, &info) ? info.dli_fname : "";
+}
+
+/* QEMU reads qemu_plugin_version right after dlopen(), which runs this.  Where
+ * we are preloaded, it runs before main(), and in a shell that starts QEMU as
+ * well.  glibc gives a constructor what main() gets. */
+__attribute__((constructor)) static void on_load(int argc, char **argv)
 {
     qemu_plugin_version = choose_version();
+    if (dlsym(RTLD_DEFAULT, "qemu_plugin_register_vcpu_resume_cb")) {
+        restore_prepare(argv, own_path());
+    }
 }
 
 static void warn(const char *text)
@@ -220,6 +236,21 @@ static int add_launcher(Control *control, int fd)
     return rc;
 }
 
+/* A connection to control, or -1. */
+static int connect_within(Control *control)
+{
+    int fds[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
+        return -1;
+    }
+    if (control_add(control, fds[0], NULL) < 0) {
+        close(fds[1]);
+        return -1;
+    }
+    return fds[1];
+}
+
 static int start(int control_fd, bool can_flush)
 {
     const SessionHost host = {
@@ -244,6 +275,9 @@ static int start(int control_fd, bool can_flush)
     }
     if (control_fd < 0) {
         session_without_launcher(session);
+        if (restore_is_wanted()) {
+            restore_start(connect_within(control), warn);
+        }
         return 0;
     }
     return add_launcher(control, control_fd);

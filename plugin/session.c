@@ -189,6 +189,15 @@ static json_t *execute_attach(Session *session, const json_t *arguments,
     return ok ? json_object() : NULL;
 }
 
+static json_t *execute_abandon(Session *session, const json_t *arguments,
+                               const Descriptors *descriptors, GError **error)
+{
+    pthread_mutex_lock(&session->lock);
+    bool ok = load_abandon(begun_load(session), error);
+    pthread_mutex_unlock(&session->lock);
+    return ok ? json_object() : NULL;
+}
+
 static json_t *execute_milestone(Session *session, const json_t *arguments,
                                  const Descriptors *descriptors, GError **error)
 {
@@ -387,6 +396,7 @@ static const struct {
     {CONTROL_CMD_ADOPT, execute_adopt, false},
     {CONTROL_CMD_LOAD, execute_load, false},
     {CONTROL_CMD_ATTACH, execute_attach, true},
+    {CONTROL_CMD_ABANDON, execute_abandon, true},
     {CONTROL_CMD_MILESTONE, execute_milestone, true},
     {CONTROL_CMD_WAIT, execute_wait, true},
     {CONTROL_CMD_QUERY, execute_query, true},

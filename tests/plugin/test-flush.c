@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "plugin/control.h"
+#include "plugin/libvirt/restore.h"
 #include "plugin/privilege.h"
 #include "plugin/session.h"
 
@@ -70,6 +71,19 @@ void session_without_launcher(Session *session)
 }
 
 void session_end(void *opaque)
+{
+}
+
+void restore_prepare(char **argv, const char *plugin)
+{
+}
+
+bool restore_is_wanted(void)
+{
+    return false;
+}
+
+void restore_start(int control_fd, void (*say)(const char *text))
 {
 }
 
