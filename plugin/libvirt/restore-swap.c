@@ -6,6 +6,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -73,20 +75,24 @@ static bool prepare_images(RestoreSwap *swap, const RestoreArgs *args,
 
 /* ---- the monitors ---- */
 
-/* At a name that the kernel chooses. */
+/* At a name that nobody can take before us, and that can be told from others
+ * by who confines QEMU (AppArmor).  *ret_len: the address's length. */
 static int listen_anywhere(struct sockaddr_un *ret_address, socklen_t *ret_len)
 {
-    const struct sockaddr_un any = {.sun_family = AF_UNIX};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int len =
+        snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1,
+                 "preheat-restore-%08x%08x", g_random_int(), g_random_int());
 
-    *ret_len = sizeof(*ret_address);
-    if (fd >= 0 &&
-        (bind(fd, (const struct sockaddr *)&any, sizeof(any.sun_family)) < 0 ||
-         listen(fd, 1) < 0 ||
-         getsockname(fd, (struct sockaddr *)ret_address, ret_len) < 0)) {
+    *ret_len =
+        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len);
+    if (fd >= 0 && (bind(fd, (struct sockaddr *)&address, *ret_len) < 0 ||
+                    listen(fd, 1) < 0)) {
         close(fd);
         return -1;
     }
+    *ret_address = address;
     return fd;
 }
 
