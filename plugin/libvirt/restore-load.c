@@ -128,7 +128,8 @@ static bool send_load(RestoreLoad *load, const RestoreOrder *order,
     };
 
     return load_command_send(load->control, &options,
-                             restore_swap_image(load->swap), ret_id, error);
+                             restore_swap_image(load->swap),
+                             load->image->ram_bytes, ret_id, error);
 }
 
 /* The plugin begins to read the order's pages. */

@@ -80,9 +80,8 @@ static uint64_t stretch_end(const RamImageBlock *block, uint64_t page,
     return last + 1;
 }
 
-static int file_source_read(PageSource *base, PageRead *read)
+static int read_stretches(const FileSource *source, PageRead *read)
 {
-    FileSource *source = (FileSource *)base;
     const PageSpan *span = &read->span;
     const RamImageBlock *block = &source->snapshot->blocks[span->block];
     uint64_t end = span->first_page + span->n_pages;
@@ -106,6 +105,19 @@ static int file_source_read(PageSource *base, PageRead *read)
         page = skip_holes(block, stop, end);
     }
     return 0;
+}
+
+/* What was read of a file that is being overwritten, or was cut off and is
+ * written anew, is not the snapshot: libvirt saves a domain to the file that it
+ * was restored from. */
+static int file_source_read(PageSource *base, PageRead *read)
+{
+    const FileSource *source = (const FileSource *)base;
+    int rc = read_stretches(source, read);
+
+    return rc == 0 && !ram_image_check_unchanged(source->snapshot, NULL)
+               ? -ESTALE
+               : rc;
 }
 
 static void file_source_sequence(const PageSource *base, size_t *ret_blocks)

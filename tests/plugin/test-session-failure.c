@@ -143,6 +143,25 @@ a_snapshot_that_is_written_while_it_is_loaded_is_never_loaded(void **state)
     world_assert_state(world, CONTROL_CMD_QUERY, "failed");
 }
 
+static void
+nothing_that_is_written_to_a_snapshot_meanwhile_reaches_the_guest(void **state)
+{
+    World *world = world_new();
+
+    world_load(world, "demand");
+    world_attach(world);
+    world_touch(world, WORLD_RAM, 0);
+    assert_int_equal(pwrite(world->fd, "", 1, 0), 1);
+    world_do(world, CONTROL_CMD_LOAD_REST, NULL);
+    json_decref(
+        line_client_read_event(world->events, CONTROL_EVENT_READ_ERROR));
+    json_t *stats = world_call(world, CONTROL_CMD_QUERY, NULL);
+    const json_t *pages = json_object_get(stats, "pages");
+    assert_int_equal(number_in(pages, "by-fault"), 1);
+    assert_int_equal(number_in(pages, "by-rest"), 0);
+    json_decref(stats);
+}
+
 static json_t *device_state_arguments(void)
 {
     return json_pack("{s:s, s:I}", CONTROL_KEY_NAME,
@@ -357,6 +376,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         /* They fork, so they come before any thread. */
+        cmocka_unit_test(
+            nothing_that_is_written_to_a_snapshot_meanwhile_reaches_the_guest),
         cmocka_unit_test(
             qemu_ends_when_its_launcher_goes_before_the_guest_runs),
         cmocka_unit_test(qemu_ends_when_told_to_though_it_waits_for_a_page),
