@@ -145,7 +145,7 @@ static void examine_hook(GPtrArray *findings, const char *root)
         doctor_add(findings, "libvirt-hook", DOCTOR_NOTE,
                    g_strdup("libvirt restores domains without preheat: its "
                             "hook is not in " HOOKS),
-                   g_strdup("link preheat's qemu-hook to " HOOKS
+                   g_strdup("copy preheat's qemu-hook to " HOOKS
                             "/preheat (see docs/libvirt.md)"));
     }
 }

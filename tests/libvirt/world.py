@@ -19,7 +19,7 @@ import time
 TEST = pathlib.Path("/test")
 LIBVIRT_CONF = pathlib.Path("/etc/libvirt/qemu.conf")
 HOOK = pathlib.Path("/usr/share/preheat/libvirt/qemu-hook")
-HOOK_LINK = pathlib.Path("/etc/libvirt/hooks/qemu.d/preheat")
+INSTALLED_HOOK = pathlib.Path("/etc/libvirt/hooks/qemu.d/preheat")
 LISTED = pathlib.Path("/etc/preheat/libvirt-domains")
 RULES = pathlib.Path("/usr/lib/udev/rules.d/60-preheat.rules")
 DEVICE = pathlib.Path("/dev/userfaultfd")
@@ -36,7 +36,6 @@ save_image_format = "sparse"
 cgroup_controllers = []
 namespaces = []
 security_driver = "none"
-remember_owner = 0
 stdio_handler = "file"
 """
 
@@ -138,8 +137,8 @@ def set_up():
     allow_userfaultfd()
     with LIBVIRT_CONF.open("a") as conf:
         conf.write(SETTINGS)
-    HOOK_LINK.parent.mkdir(parents=True)
-    HOOK_LINK.symlink_to(HOOK)
+    INSTALLED_HOOK.parent.mkdir(parents=True)
+    shutil.copy(HOOK, INSTALLED_HOOK)
     DAEMON.start()
     (TEST / "vm.xml").write_text(DOMAIN)
     virsh("define", TEST / "vm.xml")
@@ -183,16 +182,21 @@ class Guest:
             log.seek(self.log_start)
             return log.read()
 
-    def ask(self, request):
-        """Have the guest answer, and see that it is right."""
+    def start_asking(self, request):
+        """A client that puts request to the guest, and checks the answer."""
         match = re.search(
             r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)",
             virsh("qemu-monitor-command", "vm", "--hmp", "info usernet"))
-        answer = json.loads(run(
-            TEST / "preheat-guest-client", f"--port={match[1]}",
-            f"--timeout={DEADLINE_S}", f"--store-mib={STORE_MIB}",
-            *(f"--put={key}" for key in self._puts), request))
-        assert answer["right"], f"{request}: {answer}"
+        return subprocess.Popen(
+            [TEST / "preheat-guest-client", f"--port={match[1]}",
+             f"--timeout={DEADLINE_S}", f"--store-mib={STORE_MIB}",
+             *(f"--put={key}" for key in self._puts), request],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def ask(self, request):
+        """Have the guest answer, and see that it is right."""
+        answer = self.start_asking(request).communicate()[0]
+        assert '"right": true' in answer, f"{request}: {answer}"
         if request.startswith("PUT "):
             self._puts.append(request.removeprefix("PUT "))
 
@@ -238,10 +242,10 @@ def end_domain():
         virsh("managedsave-remove", "vm")
 
 
-def as_user(user, *argv, **options):
-    """The same for another user, without any capability."""
-    return run("setpriv", f"--reuid={user}", f"--regid={user}",
-               "--init-groups", *argv, **options)
+def as_nobody(*argv, **options):
+    """run() for a user who may do nothing in particular."""
+    return run("setpriv", "--reuid=nobody", "--regid=nogroup",
+               "--clear-groups", *argv, **options)
 
 
 def forget_orders():
