@@ -62,11 +62,13 @@ struct Load {
     Recorder *unused;
     PageOrder *learn_from; /* what is to be improved */
 
-    uint64_t attached_us;     /* set before the pager notes anything */
-    bool is_abandoned;        /* by load_abandon(), for load_attach() */
-    GArray *attached;         /* of RamPages; the release thread's, once set */
-    _Atomic bool full_loaded; /* policy full: QEMU has loaded it */
-    _Atomic bool ending;      /* QEMU ends */
+    uint64_t attached_us;      /* set before the pager notes anything */
+    _Atomic bool is_abandoned; /* QEMU itself loads.  Relaxed: set and used by
+                                  commands that are not two at once, and else
+                                  nothing is published by it */
+    GArray *attached;          /* of RamPages; the release thread's, once set */
+    _Atomic bool full_loaded;  /* policy full: QEMU has loaded it */
+    _Atomic bool ending;       /* QEMU ends */
 };
 
 /* ---- what the pager calls ---- */
@@ -490,6 +492,11 @@ Load *load_begin(LoadRequest *request, const LoadHost *host, char **ret_warning,
     return load;
 }
 
+static bool is_abandoned(const Load *load)
+{
+    return atomic_load_explicit(&load->is_abandoned, memory_order_relaxed);
+}
+
 bool load_attach(Load *load, const GArray *ranges, const GArray *thread_ids,
                  GError **error)
 {
@@ -498,7 +505,7 @@ bool load_attach(Load *load, const GArray *ranges, const GArray *thread_ids,
                     "with policy full QEMU itself loads guest RAM");
         return false;
     }
-    if (load->is_abandoned) {
+    if (is_abandoned(load)) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
                     "%s: this load was abandoned", load->path);
         return false;
@@ -529,12 +536,12 @@ bool load_abandon(Load *load, GError **error)
                     load->path);
         return false;
     }
-    if (load->pager && !load->is_abandoned) {
+    if (load->pager && !is_abandoned(load)) {
         pager_end_observation(load->pager);
         pager_release(load->pager);
         free_sources(load);
     }
-    load->is_abandoned = true;
+    atomic_store_explicit(&load->is_abandoned, true, memory_order_relaxed);
     return true;
 }
 
@@ -573,6 +580,12 @@ bool load_is_failed(const Load *load, bool *ret_waited_for)
 {
     *ret_waited_for = load_stats_failed_waited_for(load->stats) > 0;
     return load->pager && pager_state(load->pager) == LOAD_STATE_FAILED;
+}
+
+bool load_is_under_way(const Load *load)
+{
+    return load->pager && !is_abandoned(load) &&
+           pager_state(load->pager) != LOAD_STATE_LOADED;
 }
 
 Pager *load_pager(const Load *load)

@@ -54,6 +54,9 @@ bool load_milestone(Load *load, Milestone milestone, uint64_t time_us,
 /* A page cannot be had.  *ret_waited_for: somebody waits for such a page. */
 bool load_is_failed(const Load *load, bool *ret_waited_for);
 
+/* Pages are missing that only it can bring. */
+bool load_is_under_way(const Load *load);
+
 /* The statistics; a new reference. */
 json_t *load_query(Load *load);
 

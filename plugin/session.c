@@ -345,8 +345,7 @@ static json_t *execute_profile_start(Session *session, const json_t *arguments,
 {
     Load *load = begun_load(session);
 
-    if (load && load_pager(load) &&
-        pager_state(load_pager(load)) != LOAD_STATE_LOADED) {
+    if (load && load_is_under_way(load)) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
                     "%s is still being loaded; first load-rest, and wait for "
                     "all",

@@ -129,8 +129,9 @@ typedef enum {
 
 struct Pager {
     PagerConfig
-        config;      /* constant, but max_staged_bytes and rest: under lock */
-    size_t n_blocks; /* constant: the source's */
+        config; /* constant, but max_staged_bytes and rest: under lock */
+    char *name; /* constant: the source's, for who waits though it has gone */
+    size_t n_blocks;    /* constant: the source's */
     PagerBlock *blocks; /* one for each of the source's; constant but for
                            the bits and what pager_attach() sets */
     PagerBlock **attached_blocks; /* by address; set by pager_attach() before

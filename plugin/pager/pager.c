@@ -160,6 +160,7 @@ Pager *pager_new(const PagerConfig *config, GError **error)
     Pager *pager = g_new0(Pager, 1);
 
     pager->config = *config;
+    pager->name = g_strdup(config->source->name);
     pager->uffd = -1;
     pager->gate_due_us = UINT64_MAX;
     pager->parked = parked_new();
@@ -206,7 +207,7 @@ bool pager_wait(Pager *pager, LoadGoal goal, GError **error)
                             changed_text);
     } else if (!reached) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
-                    "loading %s has been given up", pager->config.source->name);
+                    "loading %s has been given up", pager->name);
     }
     return reached;
 }
@@ -368,5 +369,6 @@ void pager_free(Pager *pager)
     parked_free(pager->parked);
     rest_gate_free(pager->rest_gate);
     g_free(pager->changed_text);
+    g_free(pager->name);
     g_free(pager);
 }

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -480,10 +481,81 @@ memory_that_does_not_fit_is_refused_and_the_right_one_taken(void **state)
     world_assert_loads(world);
 }
 
+/* ---- abandoned loads ---- */
+
+/* Begun as the options say, with an attach that failed. */
+static void abandon(const World *world, json_t *arguments)
+{
+    json_decref(world_call(world, CONTROL_CMD_LOAD, arguments));
+    refuse_attach(world, "length", json_integer(4096), "vga.vram");
+    world_do(world, CONTROL_CMD_ABANDON, NULL);
+    world_do(world, CONTROL_CMD_ABANDON, NULL);
+}
+
+static void a_load_that_is_abandoned_leaves_ram_alone(void **state)
+{
+    World *world = world_new();
+
+    world_fill(world);
+    abandon(world, world_load_arguments(world, "sequential"));
+    world_assert_state(world, CONTROL_CMD_QUERY, "idle");
+    world_assert_equal(world);
+    world_refuse(world, CONTROL_CMD_ATTACH, world_attach_arguments(world),
+                 "abandoned");
+    world_refuse(world, CONTROL_CMD_WAIT,
+                 json_pack("{s:s}", CONTROL_KEY_FOR, "all"), world->path);
+    session_end(world->session);
+}
+
+static void after_a_load_that_was_abandoned_a_profile_is_taken(void **state)
+{
+    World *world = world_new();
+    g_autofree char *path = world_file(world, "profiled.order");
+    g_autoptr(GError) error = NULL;
+
+    world_fill(world);
+    abandon(world, world_load_arguments(world, "demand"));
+    json_t *arguments = world_profile_arguments(world, path);
+    json_t *answer = session_execute(world->session, CONTROL_CMD_PROFILE_START,
+                                     arguments, NULL, &error);
+    json_decref(arguments);
+    if (!answer) {
+        /* Not every kernel can. */
+        assert_null(strstr(error->message, "is still being loaded"));
+        skip();
+    }
+    json_decref(answer);
+    json_decref(world_call(world, CONTROL_CMD_PROFILE_STOP, NULL));
+}
+
+static void a_recording_that_is_abandoned_writes_nothing(void **state)
+{
+    World *world = world_new();
+    g_autofree char *path = world_file(world, "abandoned.order");
+
+    abandon(world, world_load_arguments_with(world, "order", "record", path));
+    session_end(world->session);
+    assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
+}
+
+static void a_load_that_has_taken_over_ram_is_not_abandoned(void **state)
+{
+    World *world = world_new();
+
+    world_load(world, "demand");
+    world_attach(world);
+    world_refuse(world, CONTROL_CMD_ABANDON, NULL, "only this load");
+    world_touch(world, WORLD_RAM, 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_is_the_snapshot_s_once_all_is_loaded),
+        cmocka_unit_test(a_load_that_is_abandoned_leaves_ram_alone),
+        cmocka_unit_test(after_a_load_that_was_abandoned_a_profile_is_taken),
+        cmocka_unit_test(a_recording_that_is_abandoned_writes_nothing),
+        cmocka_unit_test(a_load_that_has_taken_over_ram_is_not_abandoned),
         cmocka_unit_test(only_touched_pages_are_loaded_with_policy_demand),
         cmocka_unit_test(verifying_a_guest_that_is_loading_loads_it),
         cmocka_unit_test(the_rest_is_loaded_when_asked_for),
