@@ -3,7 +3,8 @@
  */
 #include "plugin/libvirt/restore-order.h"
 
-#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #include "formats/page-order.h"
 #include "util/file.h"
@@ -35,20 +36,42 @@ static char *find_path(const char *image_path, const char *folder,
     return NULL;
 }
 
-/* Make the order that is there, if any, the image's. */
-static bool adopt(const char *path, const char *identity, GError **error)
+/* Make the order at path the image's. */
+static bool adopt(PageOrder *order, const char *path, const char *identity,
+                  GError **error)
 {
-    g_autoptr(PageOrder) order = page_order_load(path, error);
-
-    if (!order) {
-        return false;
-    }
     if (g_strcmp0(order->identity, identity) == 0) {
         return true;
     }
     g_free(order->identity);
     order->identity = g_strdup(identity);
     return page_order_save(order, path, error);
+}
+
+static bool is_old(const char *path)
+{
+    struct stat file;
+
+    return stat(path, &file) == 0 &&
+           time(NULL) - file.st_mtim.tv_sec >= RESTORE_ORDER_LEARN_S;
+}
+
+/* There is something at the order's path. */
+static void look_at(RestoreOrder *order, const char *identity)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(PageOrder) found = page_order_load(order->path, &error);
+
+    if (!found) {
+        order->warning = g_strdup_printf(
+            "%s; a new order is recorded in its place", error->message);
+        return;
+    }
+    order->is_there = true;
+    if (is_old(order->path)) {
+        order->learns = adopt(found, order->path, identity, &error);
+        order->warning = error ? g_strdup(error->message) : NULL;
+    }
 }
 
 void restore_order_find(const char *image_path, const char *folder,
@@ -61,11 +84,7 @@ void restore_order_find(const char *image_path, const char *folder,
         order.warning =
             g_strdup_printf("no order is used or recorded: %s", error->message);
     } else if (g_file_test(order.path, G_FILE_TEST_EXISTS)) {
-        order.is_there = adopt(order.path, identity, &error);
-        if (!order.is_there) {
-            order.warning = g_strdup_printf(
-                "%s; a new order is recorded in its place", error->message);
-        }
+        look_at(&order, identity);
     }
     *ret_order = order;
 }

@@ -16,16 +16,21 @@
 
 typedef struct RestoreOrder {
     char *path;    /* NULL: there is no place for it */
-    bool is_there; /* to be used and improved; else: to be recorded */
+    bool is_there; /* to be used; else: to be recorded */
+    bool learns;   /* … and to be improved by this load */
     char *warning; /* or NULL */
 } RestoreOrder;
+
+/* A load that learns holds some of the order's pages back, to see who needs
+ * them: so not all of them do.  An order that is younger stays as it is. */
+#define RESTORE_ORDER_LEARN_S 3600
 
 /*
  * Find it.  folder: an absolute path, or NULL.  identity is the image's.
  *
  * An order that belongs to another image of this name, one that the domain was
- * saved to before, is made this one's: most of what the guest needs lies where
- * it was, and learning does the rest.
+ * saved to before, is used as well, since most of what the guest needs lies
+ * where it was; and is made this one's where something is to be learned.
  */
 void restore_order_find(const char *image_path, const char *folder,
                         const char *identity, RestoreOrder *ret_order);

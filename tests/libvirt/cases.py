@@ -6,6 +6,7 @@
 """
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -82,15 +83,21 @@ class Restore(unittest.TestCase):
         self.assertFalse([name for name in guest.files()
                           if str(path) in name or "userfaultfd" in name])
 
-    def first_restore(self, path, request=REQUEST):
-        """Restore, record an order; returns the number of faults."""
+    def restore_with(self, path, request):
+        """Restore, and have all loaded; returns the number of faults."""
         guest = restore(path)
-        self.assertEqual(guest.statistics()["state"], "recording")
+        self.assert_lazy(guest)
         guest.ask(request)
         guest.load_rest()
         faults = guest.statistics()["demand-faults"]
+        guest.ask("SUM")
         virsh("destroy", "vm")
         return faults
+
+    def first_restore(self, path, request=REQUEST):
+        """The same of an image that has no order yet."""
+        self.assertFalse(world.order_of(path).exists())
+        return self.restore_with(path, request)
 
     def test_the_first_restore_records_an_order(self):
         path = image("first.save")
@@ -107,25 +114,28 @@ class Restore(unittest.TestCase):
     def test_the_second_restore_follows_it(self):
         path = image("second.save")
         recorded = self.first_restore(path)
-        guest = restore(path)
-        self.assert_lazy(guest)
-        guest.ask(REQUEST)
-        guest.load_rest()
-        faults = guest.statistics()["demand-faults"]
-        guest.ask("SUM")
         self.assertGreater(recorded, 100)
-        self.assertLessEqual(faults, recorded / 10)
-        self.assert_out_of_the_way(guest, path)
+        self.assertLessEqual(self.restore_with(path, REQUEST), recorded / 10)
 
-    def test_an_order_goes_on_to_the_next_image_of_that_name(self):
+    def test_an_order_that_is_old_is_improved(self):
+        path = image("old.save")
+        self.first_restore(path)
+        order = world.order_of(path)
+        self.assertNotIn("learned", run("preheat", "order", "stat", order))
+        os.utime(order, (0, 0))
+        self.restore_with(path, "GET 2")
+        self.assertIn("learned", run("preheat", "order", "stat", order))
+
+    def test_an_order_serves_the_next_image_of_that_name(self):
         path = image("next.save")
         recorded = self.first_restore(path)
         guest = restore(path)
         guest.ask("PUT 7")
+        guest.load_rest()
         virsh("save", "vm", path)
         again = restore(path)
         again.has_put(guest)
-        self.assert_lazy(again)
+        self.assertIn("recorded for another snapshot", again.log)
         again.ask(REQUEST)
         again.load_rest()
         self.assertLess(again.statistics()["demand-faults"], recorded / 2)
@@ -240,11 +250,18 @@ class Restore(unittest.TestCase):
         (TEST / "changed.xml").write_text(xml)
         return restore(path, "--xml", TEST / "changed.xml")
 
-    def test_memory_in_an_ordinary_file_is_restored_in_full(self):
+    def test_a_device_that_shares_guest_ram_is_restored_in_full(self):
+        # What counts is that QEMU has a file of that name open.
+        device = pathlib.Path("/dev/udmabuf")
+        device.touch()
+        device.chmod(0o666)
+        self.addCleanup(device.unlink)
         guest = self.with_xml(lambda xml: xml.replace(
-            "</vcpu>",
-            "</vcpu><memoryBacking><source type='file'/></memoryBacking>"))
-        self.assert_in_full(guest, "RAM block pc.ram")
+            "</qemu:commandline>",
+            "<qemu:arg value='-chardev'/>"
+            "<qemu:arg value='file,id=open,path=/dev/udmabuf'/>"
+            "</qemu:commandline>"))
+        self.assert_in_full(guest, "QEMU's open file /dev/udmabuf")
         guest.ask("SUM")
 
     def test_a_domain_that_does_not_ask_is_left_alone(self):
