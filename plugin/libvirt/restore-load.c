@@ -38,7 +38,7 @@ struct RestoreLoad {
     bool has_run;     /* … by now */
     bool has_devices; /* QEMU has loaded the skeleton */
     bool is_loaded;   /* every page is in */
-    bool page_fails;  /* that somebody waits for */
+    bool page_fails;  /* so that the guest is to stand still */
     bool is_resumed;  /* the guest was let run again after that */
     bool ends;        /* QEMU does */
 
@@ -59,6 +59,17 @@ static void free_load(RestoreLoad *load)
 
 /* ---- events ---- */
 
+/* Whether the guest is to stand still for what a read error is about: somebody
+ * waits for the page, or no page comes any more. */
+static bool is_to_stop(const json_t *data)
+{
+    const char *operation =
+        json_string_value(json_object_get(data, CONTROL_KEY_OPERATION));
+
+    return json_is_true(json_object_get(data, CONTROL_KEY_WAITED_FOR)) ||
+           g_strcmp0(operation, CONTROL_OPERATION_CHECKING) == 0;
+}
+
 static void on_plugin_event(const char *name, const json_t *data, void *opaque)
 {
     RestoreLoad *load = opaque;
@@ -66,8 +77,7 @@ static void on_plugin_event(const char *name, const json_t *data, void *opaque)
     if (strcmp(name, CONTROL_EVENT_LOADED) == 0) {
         load->is_loaded = true;
     } else if (strcmp(name, CONTROL_EVENT_READ_ERROR) == 0) {
-        load->page_fails |=
-            json_is_true(json_object_get(data, CONTROL_KEY_WAITED_FOR));
+        load->page_fails |= is_to_stop(data);
     }
 }
 

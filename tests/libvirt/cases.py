@@ -281,6 +281,19 @@ class Restore(unittest.TestCase):
         self.assert_lazy(guest)
         guest.ask("SUM")
 
+    def test_it_is_restored_when_the_package_is_gone(self):
+        guest = restore(image("gone.save"))
+        self.assert_lazy(guest)
+        path = TEST / "again.save"
+        virsh("save", "vm", path)
+        plugin, = pathlib.Path("/usr/lib").glob(
+            "*/preheat/libpreheat-plugin.so")
+        away = plugin.rename(TEST / "plugin")
+        self.addCleanup(away.rename, plugin)
+        guest = restore(path)
+        self.assertNotIn("-plugin", guest.log)
+        guest.ask("SUM")
+
     def test_an_image_that_is_not_sparse_is_restored_as_ever(self):
         restore(image("sparse.save"))
         virsh("save", "vm", TEST / "raw.save", "--image-format", "raw")
@@ -294,6 +307,8 @@ class Restore(unittest.TestCase):
         arguments = "".join(f"<qemu:arg value='{value}'/>" for value in (
             "-plugin", plugin, "-chardev", "null,id=preheat-monitor", "-qmp",
             "chardev:preheat-monitor"))
+        away = world.INSTALLED_HOOK.rename(TEST / "hook")
+        self.addCleanup(away.rename, world.INSTALLED_HOOK)
         guest = self.with_xml(lambda xml: xml.replace(
             "</qemu:commandline>", f"{arguments}<qemu:env "
             "name='PREHEAT_LIBVIRT' value='1'/></qemu:commandline>"))
