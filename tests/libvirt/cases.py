@@ -301,6 +301,26 @@ class Restore(unittest.TestCase):
         self.assert_in_full(guest, "no sparse image")
         guest.ask("SUM")
 
+    def test_a_users_own_libvirt_restores_lazily(self):
+        session = world.Session()
+        self.addCleanup(session.end)
+        world.until("libvirtd answers", lambda: "Running hypervisor" in
+                    session.virsh("version", check=False))
+        session.virsh("define", session.home / "vm.xml")
+        session.virsh("start", "vm")
+        world.until("the guest is up", lambda: "preheat-guest: ready" in
+                    session.serial.read_text(errors="replace"))
+        path = session.home / "vm.save"
+        session.virsh("save", "vm", path)
+        session.virsh("restore", path)
+        self.assertNotIn("preheat:", session.log())
+        control = ("preheat", "control", f"--pid={session.pid()}")
+        self.assertEqual(json.loads(run(*control, "query-preheat"))["state"],
+                         "recording")
+        run(*control, "load-rest")
+        run(*control, "wait", '{"for": "all"}')
+        self.assertTrue(pathlib.Path(f"{path}.order").exists())
+
     def test_without_preloading_it_is_restored_in_full(self):
         plugin, = pathlib.Path("/usr/lib").glob(
             "*/preheat/libpreheat-plugin.so")

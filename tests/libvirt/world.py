@@ -248,5 +248,51 @@ def as_nobody(*argv, **options):
                "--clear-groups", *argv, **options)
 
 
+class Session:
+    """The libvirt of an ordinary user, who may open what KVM's users may."""
+
+    def __init__(self):
+        run("useradd", "--create-home", "--groups", "kvm", "tester")
+        self.home = pathlib.Path("/home/tester")
+        self._env = {"HOME": str(self.home), "PATH": os.environ["PATH"],
+                     "XDG_RUNTIME_DIR": str(self.home / "run")}
+        self.serial = self.home / "serial"
+        config = self.home / ".config"
+        hooks = config / "libvirt" / "hooks" / "qemu.d"
+        hooks.mkdir(parents=True)
+        (self.home / "run").mkdir()
+        shutil.copy(HOOK, hooks / "preheat")
+        (config / "libvirt" / "qemu.conf").write_text(SETTINGS)
+        (config / "preheat").mkdir()
+        (config / "preheat" / "libvirt-domains").write_text("*\n")
+        (self.home / "vm.xml").write_text(
+            DOMAIN.replace(str(SERIAL), str(self.serial)))
+        run("chown", "-R", "tester:", self.home)
+        self._daemon = subprocess.Popen(
+            [*self._become(), "libvirtd"], env=self._env,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def _become(self):
+        return ["setpriv", "--reuid=tester", "--regid=tester",
+                "--init-groups"]
+
+    def virsh(self, *argv, **options):
+        return run(*self._become(), "virsh", "-c", "qemu:///session", *argv,
+                   env=self._env, **options)
+
+    def log(self):
+        return (self.home / ".cache/libvirt/qemu/log/vm.log").read_text()
+
+    def pid(self):
+        return int((self.home / "run/libvirt/qemu/run/vm.pid").read_text())
+
+    def end(self):
+        self.virsh("destroy", "vm", check=False)
+        self._daemon.terminate()
+        self._daemon.wait(DEADLINE_S)
+        run("userdel", "tester")
+        shutil.rmtree(self.home)
+
+
 def forget_orders():
     shutil.rmtree(ORDERS, ignore_errors=True)
