@@ -85,6 +85,11 @@ static const char *const advice[N_FILE_KINDS][N_FILE_KINDS] = {
         {
             [FILE_KIND_ORDER] = "it needs no import",
         },
+    [FILE_KIND_QCOW2] =
+        {
+            [FILE_KIND_SNAPSHOT] = "take it without --tag",
+            [FILE_KIND_DISK] = "only a qcow2 file has snapshots inside",
+        },
     [FILE_KIND_MANIFEST] =
         {
             [FILE_KIND_EMPTY] = "save the guest again",

@@ -84,6 +84,9 @@ WITHOUT_QEMU = {
         "run qemu-system-x86_64 -m 1G", 2, ['"--" is missing']),
     "a command mistyped": (
         "lodavm {snapshot} -- qemu", 2, ['did you mean "loadvm"?']),
+    "a tag of a snapshot that is no disk": (
+        "loadvm {snapshot} --tag t -- qemu", 1,
+        ["this is a snapshot, not a qcow2 disk image", "without --tag"]),
     "a policy that there is not": (
         "loadvm {snapshot} --policy fast -- qemu", 2,
         ["order, sequential, demand and full"]),
