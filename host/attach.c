@@ -7,8 +7,8 @@
 #include "host/machine.h"
 #include "util/error.h"
 
-static bool stay(GuestLoad *load, Machine *machine, const LoadOptions *options,
-                 GError **error)
+/* Until all is loaded.  False: interrupted. */
+static bool watch_over(GuestLoad *load, Machine *machine, GError **error)
 {
     /* The page that the guest was stopped for may have been the last. */
     while ((!guest_load_is_complete(load) || guest_load_holds_guest(load)) &&
@@ -22,12 +22,21 @@ static bool stay(GuestLoad *load, Machine *machine, const LoadOptions *options,
             return false;
         }
     }
-    if (!guest_load_is_complete(load)) {
+    return true;
+}
+
+static bool stay(GuestLoad *load, Machine *machine, const LoadOptions *options,
+                 GError **error)
+{
+    bool ok = watch_over(load, machine, error);
+
+    guest_load_let_go(load);
+    if (ok && !guest_load_is_complete(load)) {
         load_tell(options, (LoadNews){.kind = LOAD_NEWS_ENDED,
                                       .pid = machine_pid(machine),
                                       .status = -1});
     }
-    return true;
+    return ok;
 }
 
 static void end(Machine *machine, GError **error)

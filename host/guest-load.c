@@ -621,10 +621,12 @@ static void load_at_once(GuestLoad *load, const char *found)
 
     say(load, "warning: %s.  The guest stands still until the rest is loaded",
         found);
+    machine_ignore_interrupts(load->machine, true);
     if ((!was_running || rpc_execute(qmp, "stop", NULL, NULL, NULL)) &&
         load_the_rest(load) && was_running) {
         rpc_execute(qmp, "cont", NULL, NULL, NULL);
     }
+    machine_ignore_interrupts(load->machine, false);
 }
 
 static void look_who_came(GuestLoad *load)
@@ -648,6 +650,11 @@ int guest_load_attend(GuestLoad *load)
         timeout_ms = WATCH_POLL_MS;
     }
     return timeout_ms;
+}
+
+void guest_load_let_go(GuestLoad *load)
+{
+    read_errors_let_go(load->read_errors);
 }
 
 bool guest_load_blocks_end(const GuestLoad *load, int64_t since_us)

@@ -54,6 +54,9 @@ bool guest_load_holds_guest(const GuestLoad *load);
  * to be called again, -1: when something has come from QEMU or the plugin. */
 int guest_load_attend(GuestLoad *load);
 
+/* We leave, and QEMU goes on: see read_errors_let_go(). */
+void guest_load_let_go(GuestLoad *load);
+
 /* Whether QEMU, asked to end since_us ago, cannot: see read_errors_block_end().
  */
 bool guest_load_blocks_end(const GuestLoad *load, int64_t since_us);

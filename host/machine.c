@@ -291,9 +291,11 @@ pid_t machine_pid(const Machine *machine)
     return machine->pid;
 }
 
-bool machine_is_adopted(const Machine *machine)
+void machine_ignore_interrupts(Machine *machine, bool ignore)
 {
-    return machine->is_adopted;
+    if (machine->is_adopted) {
+        wait_with(machine, ignore ? -1 : machine->interrupt_fd);
+    }
 }
 
 bool machine_is_daemon(const Machine *machine)

@@ -92,8 +92,9 @@ bool machine_await(Machine *machine, GError **error);
 /* QEMU's process, also when it has become a daemon; 0: not known yet. */
 pid_t machine_pid(const Machine *machine);
 
-/* Whether somebody else has started it. */
-bool machine_is_adopted(const Machine *machine);
+/* Of one that is adopted: wait on, or again no more, whatever the interrupt fd
+ * says. */
+void machine_ignore_interrupts(Machine *machine, bool ignore);
 
 /* Whether it goes on when its first process has ended (-daemonize). */
 bool machine_is_daemon(const Machine *machine);

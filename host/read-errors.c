@@ -15,6 +15,9 @@
 /* A QEMU that has not stopped the guest after this time waits itself. */
 #define STOP_TIMEOUT_US INT64_C(3000000)
 
+/* How long a QEMU that goes on may take to answer when we leave. */
+#define LET_GO_TIMEOUT_MS 3000
+
 /* Many reads may be slow at a time: one of them is told. */
 #define SLOW_AGAIN_US INT64_C(60000000)
 
@@ -36,6 +39,7 @@ struct ReadErrors {
     bool waited_for; /* a page that cannot be read */
     char *changed;   /* why the snapshot is not what it was; NULL: it is */
 
+    bool ever_stopped;    /* a "stop" was sent */
     bool stop_sent;       /* and not taken back */
     int64_t stop_sent_us; /* monotonic */
     bool stopped;         /* it has had its effect */
@@ -343,6 +347,7 @@ static void keep_stopped(ReadErrors *errors)
         }
         send(errors, "stop");
         errors->stop_sent = true;
+        errors->ever_stopped = true;
         errors->stop_sent_us = now_us;
     }
     errors->stopped |= !machine_runs(errors->machine);
@@ -361,6 +366,26 @@ static void go_on(ReadErrors *errors)
     errors->stop_sent = false;
     errors->stopped = false;
     errors->said_blocked = false;
+}
+
+/* QEMU forgets what it has not come to when its client hangs up.  Commands are
+ * carried out in sequence: one that is answered comes after "cont". */
+void read_errors_let_go(ReadErrors *errors)
+{
+    Rpc *qmp = machine_qmp(errors->machine);
+
+    if (!errors->ever_stopped || errors->changed ||
+        machine_ends(errors->machine)) {
+        return;
+    }
+    go_on(errors);
+    rpc_set_interrupt_fd(qmp, -1);
+    rpc_set_answer_timeout(qmp, LET_GO_TIMEOUT_MS);
+    if (!rpc_execute(qmp, "query-status", NULL, NULL, NULL)) {
+        say(errors, "QEMU waits for the missing page and does not answer: the "
+                    "guest is stopped when that page is there; QMP cont lets "
+                    "it run");
+    }
 }
 
 /* What the plugin says of it now. */

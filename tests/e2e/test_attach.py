@@ -200,6 +200,21 @@ class Attach(Case):
         self.assertEqual(process.wait(), 0)
         self.assert_answers(client)
 
+    def test_one_who_leaves_a_blocked_qemu_tells_how_it_goes_on(self):
+        file = self.faulty()
+        vm = self.warm().connect()
+        process = self.preheat("loadvm", file.path, "--qmp", vm.qmp_path,
+                               "--stay")
+        process.wait_for_text("The guest runs on until it needs that page")
+        client = vm.start_request("SUM", TESTED.store_mib)
+        process.wait_for_text("The guest needs that page and is stopped")
+        process.kill(signal.SIGTERM)
+        self.assertEqual(process.wait(), 128 + signal.SIGTERM)
+        self.assertIn("QMP cont lets it run", process.stderr)
+        self.mend(vm, file)
+        vm.qmp.execute("cont")
+        self.assert_answers(client)
+
     def test_one_who_stays_and_is_interrupted_leaves_the_guest_running(self):
         file = self.faulty()
         vm = self.warm().connect()
