@@ -110,13 +110,16 @@ static void *pass_signals(void *opaque)
     int signal;
 
     while (sigwait(&launcher->signals, &signal) == 0 && signal != SIGRTMIN) {
+        /* First, so that whoever sees the child end by it knows why. */
+        if (asks_to_end(signal)) {
+            atomic_store_explicit(&launcher->interrupt, signal,
+                                  memory_order_relaxed);
+            eventfd_write(launcher->interrupt_fd, 1);
+        }
         launcher_signal(launcher, signal);
         if (asks_to_end(signal)) {
             /* One that is stopped could not. */
             launcher_signal(launcher, SIGCONT);
-            atomic_store_explicit(&launcher->interrupt, signal,
-                                  memory_order_relaxed);
-            eventfd_write(launcher->interrupt_fd, 1);
         }
     }
     return NULL;

@@ -101,10 +101,8 @@ static int end_of_ended(Loader *loader)
 }
 
 /* The signal was passed on to QEMU.  No command is: see hand_over(). */
-static int end_of_interrupted(Loader *loader)
+static int end_of_interrupted(Loader *loader, int signal)
 {
-    int signal = machine_take_interrupt(loader->machine);
-
     if (!machine_has_gone(loader->machine)) {
         machine_end_blocked(loader->machine);
     }
@@ -115,9 +113,11 @@ static int end_of_interrupted(Loader *loader)
 static bool end(Loader *loader, GError *reason, int *ret_status, GError **error)
 {
     bool is_closed = g_error_matches(reason, UTIL_ERROR, UTIL_ERROR_CLOSED);
+    /* QEMU may have ended by the signal before we looked for one. */
+    int signal = machine_take_interrupt(loader->machine);
 
-    if (g_error_matches(reason, UTIL_ERROR, UTIL_ERROR_INTERRUPTED)) {
-        *ret_status = end_of_interrupted(loader);
+    if (signal != 0) {
+        *ret_status = end_of_interrupted(loader, signal);
     } else if (is_closed && machine_has_gone(loader->machine)) {
         *ret_status = end_of_ended(loader);
     } else {
