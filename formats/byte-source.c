@@ -107,6 +107,10 @@ static char *format_time(const struct timespec *time)
 static bool set_written(const ByteSource *source, const struct stat *then,
                         const struct stat *now, GError **error)
 {
+    if (!error) {
+        /* Each read asks, and not for a text. */
+        return false;
+    }
     g_autofree char *before = format_time(&then->st_mtim);
     g_autofree char *after = format_time(&now->st_mtim);
     g_autofree char *length =
@@ -132,6 +136,9 @@ static bool check_ctime(const ByteSource *source, const struct stat *then,
         then->st_nlink != now->st_nlink || then->st_mode != now->st_mode ||
         then->st_uid != now->st_uid || then->st_gid != now->st_gid) {
         return true;
+    }
+    if (!error) {
+        return false;
     }
     g_autofree char *before = format_time(&then->st_ctim);
     g_autofree char *after = format_time(&now->st_ctim);

@@ -109,15 +109,17 @@ static int read_stretches(const FileSource *source, PageRead *read)
 
 /* What was read of a file that is being overwritten, or was cut off and is
  * written anew, is not the snapshot: libvirt saves a domain to the file that it
- * was restored from. */
+ * was restored from.  A source without a file of its own sees to that when it
+ * is read. */
 static int file_source_read(PageSource *base, PageRead *read)
 {
     const FileSource *source = (const FileSource *)base;
     int rc = read_stretches(source, read);
 
-    return rc == 0 && !ram_image_check_unchanged(source->snapshot, NULL)
-               ? -ESTALE
-               : rc;
+    bool has_changed = rc == 0 && source->fd >= 0 &&
+                       !ram_image_check_unchanged(source->snapshot, NULL);
+
+    return has_changed ? -ESTALE : rc;
 }
 
 static void file_source_sequence(const PageSource *base, size_t *ret_blocks)

@@ -377,8 +377,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         /* They fork, so they come before any thread. */
         cmocka_unit_test(
-            nothing_that_is_written_to_a_snapshot_meanwhile_reaches_the_guest),
-        cmocka_unit_test(
             qemu_ends_when_its_launcher_goes_before_the_guest_runs),
         cmocka_unit_test(qemu_ends_when_told_to_though_it_waits_for_a_page),
         cmocka_unit_test(qemu_ends_when_who_adopted_it_goes_too_early),
@@ -394,6 +392,8 @@ int main(void)
             a_snapshot_that_is_cut_while_it_is_loaded_fails_for_good),
         cmocka_unit_test(
             a_snapshot_that_is_written_while_it_is_loaded_is_never_loaded),
+        cmocka_unit_test(
+            nothing_that_is_written_to_a_snapshot_meanwhile_reaches_the_guest),
         cmocka_unit_test(a_qemu_that_writes_zeroes_to_ram_is_noticed),
         cmocka_unit_test(a_snapshot_cut_meanwhile_cannot_be_verified),
     };
