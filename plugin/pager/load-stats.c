@@ -342,7 +342,7 @@ json_t *load_stats_to_json(LoadStats *stats, LoadPolicy policy, LoadState state)
         latency_locked(stats), "latency-dist", latency_dist_locked(stats),
         "pages", pages_locked(stats), "bytes-read", counter(&stats->bytes_read),
         "slow-reads", counter(&stats->slow_reads), "failed-pages",
-        counter(&stats->failed_pages), "failed-pages-waited-for",
+        counter(&stats->failed_pages), CONTROL_KEY_FAILED_WAITED_FOR,
         counter(&stats->failed_waited_for), "huge-pages",
         (json_int_t)stats->huge_pages, "qemu-ready-ms",
         milestone_of(stats, MILESTONE_QEMU_READY), "device-state-ms",

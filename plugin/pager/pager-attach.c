@@ -16,6 +16,8 @@
 #include "plugin/pager/registration.h"
 #include "util/clock.h"
 
+#define OTHERWISE "load with --policy full"
+
 /* What is unregistered in one call: the kernel holds a lock meanwhile, which
  * the guest's faults may need. */
 #define UNREGISTER_BYTES (UINT64_C(1) << 30)
@@ -100,17 +102,17 @@ static bool check_range(Pager *pager, const PagerRange *range,
     }
     *ret_block = block;
     return ram_range_check(range->name, range->host, range->len_bytes,
-                           &block->kind, error) &&
+                           OTHERWISE, &block->kind, error) &&
            ram_range_check_unlocked(range->name, range->host, range->len_bytes,
-                                    error);
+                                    OTHERWISE, error);
 }
 
 static bool open_uffd(Pager *pager, GError **error)
 {
     UffdCaps caps;
 
-    return ram_range_open_uffd_with_removals(&pager->uffd, &caps,
-                                             "load with --policy full", error);
+    return ram_range_open_uffd_with_removals(&pager->uffd, &caps, OTHERWISE,
+                                             error);
 }
 
 static int compare_hosts(const void *a, const void *b)
@@ -158,8 +160,7 @@ static bool start_fault_threads(Pager *pager, GError **error)
 
     if (rc < 0) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
-                    "no fault threads: %s; load with --policy full",
-                    g_strerror(-rc));
+                    "no fault threads: %s; " OTHERWISE, g_strerror(-rc));
     }
     return rc == 0;
 }

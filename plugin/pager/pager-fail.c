@@ -163,6 +163,15 @@ bool pager_check_source(Pager *pager)
 
 /* ---- telling ---- */
 
+/* Only another process can fill a page that is registered and missing. */
+static const char *reason_of(const ParkedPage *page)
+{
+    return page->error == EEXIST
+               ? "another process that maps this shared RAM has filled the "
+                 "page; load again without that process, or with --policy full"
+               : g_strerror(page->error);
+}
+
 static void tell_page(Pager *pager, const ParkedPage *page)
 {
     const PagerCallbacks *callbacks = &pager->config.callbacks;
@@ -175,7 +184,7 @@ static void tell_page(Pager *pager, const ParkedPage *page)
         .off_bytes = place.off_bytes,
         .what = page->what,
         .error = page->error,
-        .reason = g_strerror(page->error),
+        .reason = reason_of(page),
         .waited_for = page->waited_for,
     };
     if (callbacks->failed) {

@@ -351,7 +351,7 @@ static bool prepare_range(WatchedRange *range, const PagerRange *from,
     range->name = g_strdup(from->name);
     range->host = from->host;
     range->len_bytes = from->len_bytes;
-    if (!ram_range_check(range->name, range->host, range->len_bytes,
+    if (!ram_range_check(range->name, range->host, range->len_bytes, OTHERWISE,
                          &range->kind, error)) {
         return false;
     }

@@ -22,8 +22,6 @@ GQuark pager_error_quark(void)
 #define MADV_POPULATE_WRITE 23
 #endif
 
-#define WAY_OUT "or load with --policy full"
-
 void ram_range_prepare(void)
 {
     kernel_files_prepare();
@@ -51,26 +49,32 @@ static char *read_kernel_file(KernelFile file, GError **error)
     return text;
 }
 
-static bool refuse(GError **error, const char *name, const char *what)
+/* What messages name: the RAM block, and what to do without it. */
+typedef struct Subject {
+    const char *name;
+    const char *otherwise;
+} Subject;
+
+static bool refuse(GError **error, const Subject *subject, const char *what)
 {
-    g_set_error(error, PAGER_ERROR, PAGER_ERROR_RAM,
-                "RAM block %s %s, " WAY_OUT, name, what);
+    g_set_error(error, PAGER_ERROR, PAGER_ERROR_RAM, "RAM block %s %s, or %s",
+                subject->name, what, subject->otherwise);
     return false;
 }
 
 /* ---- of what kind it is ---- */
 
-static bool classify_file(const char *name, const Mapping *mapping,
+static bool classify_file(const Subject *subject, const Mapping *mapping,
                           const MappingFileSystem *on, GError **error)
 {
     if (g_strcmp0(on->type, "hugetlbfs") == 0) {
-        return refuse(error, name,
+        return refuse(error, subject,
                       "is made of reserved huge pages (hugetlb), which are "
-                      "not loaded lazily; use memory-backend-ram, or "
+                      "not watched; use memory-backend-ram, or "
                       "memory-backend-memfd without hugetlb=on");
     }
     if (mapping->perms[3] != 's') {
-        return refuse(error, name,
+        return refuse(error, subject,
                       "is a private mapping of a file, whose own contents "
                       "would show through; use memory-backend-ram, or "
                       "share=on on tmpfs");
@@ -82,15 +86,15 @@ static bool classify_file(const char *name, const Mapping *mapping,
         "is mapped from the ordinary file %s (%s); use memory-backend-memfd, "
         "or a file on tmpfs such as /dev/shm",
         mapping->path, on->type ? on->type : "on a file system not seen here");
-    return refuse(error, name, what);
+    return refuse(error, subject, what);
 }
 
-static bool classify(const char *name, const Mapping *mapping,
+static bool classify(const Subject *subject, const Mapping *mapping,
                      RamKind *ret_kind, GError **error)
 {
     if (mapping->perms[0] != 'r' || mapping->perms[1] != 'w') {
-        return refuse(error, name,
-                      "is not writable memory; take its device off");
+        return refuse(error, subject,
+                      "is not writable memory; remove its device");
     }
     if (mapping->inode == 0 && mapping->perms[3] != 's') {
         *ret_kind = RAM_ANONYMOUS;
@@ -98,7 +102,7 @@ static bool classify(const char *name, const Mapping *mapping,
     }
     MappingFileSystem on;
     mapping_file_system(mapping, &on);
-    bool ok = classify_file(name, mapping, &on, error);
+    bool ok = classify_file(subject, mapping, &on, error);
     mapping_file_system_clear(&on);
     if (ok) {
         *ret_kind = RAM_SHARED;
@@ -108,7 +112,7 @@ static bool classify(const char *name, const Mapping *mapping,
 
 /* Go through the mappings that make up the range: all must be of one kind and
  * follow each other without a gap. */
-static bool check_mappings(char *maps, const char *name, uint64_t start,
+static bool check_mappings(char *maps, const Subject *subject, uint64_t start,
                            uint64_t end, RamKind *ret_kind, GError **error)
 {
     uint64_t at = start;
@@ -124,11 +128,11 @@ static bool check_mappings(char *maps, const char *name, uint64_t start,
         if (mapping.start > at) {
             break;
         }
-        if (!classify(name, &mapping, &kind, error)) {
+        if (!classify(subject, &mapping, &kind, error)) {
             return false;
         }
         if (at > start && kind != *ret_kind) {
-            return refuse(error, name, "is a mixture of kinds of memory");
+            return refuse(error, subject, "is a mixture of kinds of memory");
         }
         *ret_kind = kind;
         at = mapping.end;
@@ -137,7 +141,7 @@ static bool check_mappings(char *maps, const char *name, uint64_t start,
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_RAM,
                     "RAM block %s: nothing is mapped at 0x%" PRIx64
                     "; is its address this QEMU's?",
-                    name, at);
+                    subject->name, at);
         return false;
     }
     return true;
@@ -171,8 +175,9 @@ static bool has_locked_mapping(char *smaps, uint64_t start, uint64_t end)
 }
 
 bool ram_range_check(const char *name, uint64_t start, uint64_t len_bytes,
-                     RamKind *ret_kind, GError **error)
+                     const char *otherwise, RamKind *ret_kind, GError **error)
 {
+    const Subject subject = {name, otherwise};
     RamKind kind = RAM_ANONYMOUS;
 
     if (start > UINT64_MAX - len_bytes) {
@@ -183,8 +188,8 @@ bool ram_range_check(const char *name, uint64_t start, uint64_t len_bytes,
         return false;
     }
     g_autofree char *maps = read_kernel_file(KERNEL_FILE_MAPS, error);
-    if (!maps ||
-        !check_mappings(maps, name, start, start + len_bytes, &kind, error)) {
+    if (!maps || !check_mappings(maps, &subject, start, start + len_bytes,
+                                 &kind, error)) {
         return false;
     }
     *ret_kind = kind;
@@ -193,8 +198,10 @@ bool ram_range_check(const char *name, uint64_t start, uint64_t len_bytes,
 
 /* Asked of the slow file only where something is locked at all. */
 bool ram_range_check_unlocked(const char *name, uint64_t start,
-                              uint64_t len_bytes, GError **error)
+                              uint64_t len_bytes, const char *otherwise,
+                              GError **error)
 {
+    const Subject subject = {name, otherwise};
     g_autofree char *status = read_kernel_file(KERNEL_FILE_STATUS, error);
 
     if (!status || !has_locked_memory(status)) {
@@ -205,7 +212,7 @@ bool ram_range_check_unlocked(const char *name, uint64_t start,
         return false;
     }
     return !has_locked_mapping(smaps, start, start + len_bytes) ||
-           refuse(error, name,
+           refuse(error, &subject,
                   "is locked (-overcommit mem-lock=on?), so that it cannot be "
                   "given back to be loaded; start QEMU without");
 }

@@ -48,18 +48,20 @@ void ram_range_prepare(void);
 void ram_range_unprepare(void);
 
 /*
- * Find out by /proc/self/maps what the len_bytes from start on are.
- * name, the RAM block's, is for messages.
- * Returns false with PAGER_ERROR_RAM for anything that cannot be loaded
- * lazily without a risk, with the reason and the way out.
+ * Find out from /proc/self/maps what kind of memory the len_bytes from start
+ * on are.  For messages: name, the RAM block's; otherwise, what to do without
+ * it, as "load with --policy full".
+ * Returns false with PAGER_ERROR_RAM, the reason and the way out, for anything
+ * that it would not be safe to watch with userfaultfd.
  */
 bool ram_range_check(const char *name, uint64_t start, uint64_t len_bytes,
-                     RamKind *ret_kind, GError **error);
+                     const char *otherwise, RamKind *ret_kind, GError **error);
 
-/* The same for a part of it being locked, which ram_range_discard() cannot give
- * back. */
+/* The same where a part of the range is locked: ram_range_discard() cannot
+ * give that back. */
 bool ram_range_check_unlocked(const char *name, uint64_t start,
-                              uint64_t len_bytes, GError **error);
+                              uint64_t len_bytes, const char *otherwise,
+                              GError **error);
 
 /* Give the range's pages back to the kernel, so that each is missing.
  * Returns 0 or -errno. */
@@ -77,8 +79,8 @@ void ram_range_keep_together(RamKind kind, uint64_t start, uint64_t page_bytes);
 void ram_range_keep_holes(RamKind kind, uint64_t start, uint64_t len_bytes);
 void ram_range_release_holes(RamKind kind, uint64_t start, uint64_t len_bytes);
 
-/* uffd_open() with PAGER_ERROR_SYSTEM, which says what it takes, or else what
- * to do without it: otherwise, as "load with --policy full". */
+/* uffd_open() with PAGER_ERROR_SYSTEM, which says what is needed, or what to
+ * do without it (otherwise, as above). */
 bool ram_range_open_uffd(int *ret_fd, UffdCaps *ret_caps, const char *otherwise,
                          GError **error);
 

@@ -20,8 +20,9 @@
 #include "plugin/pager/uffd.h"
 #include "tests/pager/pager-world.h"
 
-/* Placing at this address fails with ENOMEM; 0: none does. */
+/* Placing at this address fails; 0: none does. */
 static _Atomic uint64_t unplaceable;
+static int unplaceable_rc = -ENOMEM;
 
 /* Placing at this address lets go on a first time only once a demand fault has
  * come for World watched; 0: none. */
@@ -52,10 +53,10 @@ int __wrap_uffd_copy(int fd, uint64_t dst, const void *src, uint64_t len,
     }
     *ret_done = 0;
     if (bad == dst) {
-        return -ENOMEM;
+        return unplaceable_rc;
     }
     int rc = __real_uffd_copy(fd, dst, src, bad - dst, ret_done);
-    return rc == 0 ? -ENOMEM : rc;
+    return rc == 0 ? unplaceable_rc : rc;
 }
 
 int __wrap_uffd_zero(int fd, uint64_t start, uint64_t len)
@@ -364,6 +365,24 @@ static void a_page_that_cannot_be_placed_holds_up_no_other(void **state)
     world_free(world);
 }
 
+static void a_page_that_another_process_has_filled_is_told_as_such(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 8);
+
+    unplaceable_rc = UFFD_EXISTS;
+    atomic_store(&unplaceable, address_of(world, 0, 130));
+    world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
+    world_attach(world);
+    world_await_failures(world, 1);
+    assert_non_null(strstr(world_failure(world).reason, "another process"));
+    assert_non_null(strstr(world_failure(world).reason, "--policy full"));
+    atomic_store(&unplaceable, 0);
+    unplaceable_rc = -ENOMEM;
+    pager_retry(world->pager);
+    world_await(world, LOAD_GOAL_ALL);
+    world_free(world);
+}
+
 static void who_waits_for_a_page_placed_before_a_bad_one_is_woken(void **state)
 {
     World *world = world_new(ram_kind_of(state), 8);
@@ -550,6 +569,7 @@ int main(void)
         FOR_BOTH_KINDS(a_pager_with_bad_pages_can_be_freed),
         FOR_BOTH_KINDS(bad_pages_of_an_asynchronous_source_are_parked_too),
         FOR_BOTH_KINDS(a_page_that_cannot_be_placed_holds_up_no_other),
+        FOR_BOTH_KINDS(a_page_that_another_process_has_filled_is_told_as_such),
         FOR_BOTH_KINDS(who_waits_for_a_page_placed_before_a_bad_one_is_woken),
         FOR_BOTH_KINDS(who_waits_for_a_page_that_could_not_be_placed_gets_it),
         FOR_BOTH_KINDS(a_zero_page_that_cannot_be_placed_is_parked_too),

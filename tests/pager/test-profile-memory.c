@@ -443,6 +443,25 @@ static void the_shadow_is_neither_dumped_nor_forked_nor_filled(void **state)
     world_free(world);
 }
 
+static void
+memory_that_cannot_be_watched_is_refused_with_the_way_out(void **state)
+{
+    const uint64_t len = 64 * PAGE_BYTES;
+    int fd = memfd_create("test", MFD_CLOEXEC);
+
+    assert_int_equal(ftruncate(fd, (off_t)len), 0);
+    void *memory = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    assert_ptr_not_equal(memory, MAP_FAILED);
+    World world = {.memory = memory, .len_bytes = len};
+    g_autoptr(GError) error = world_try_open(&world);
+
+    munmap(memory, len);
+    close(fd);
+    assert_true(g_error_matches(error, PAGER_ERROR, PAGER_ERROR_RAM));
+    assert_non_null(strstr(error->message, "save without --profile"));
+    assert_null(strstr(error->message, "--policy"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -459,6 +478,8 @@ int main(void)
         FOR_ANONYMOUS(memory_made_read_only_in_a_window_can_be_read),
         FOR_ANONYMOUS(memory_unplugged_in_a_window_does_not_hold_up_its_close),
         FOR_ANONYMOUS(what_lies_where_memory_was_unplugged_is_left_alone),
+        cmocka_unit_test(
+            memory_that_cannot_be_watched_is_refused_with_the_way_out),
         FOR_ANONYMOUS(the_shadow_is_neither_dumped_nor_forked_nor_filled),
     };
 

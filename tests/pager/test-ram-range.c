@@ -22,6 +22,8 @@
 
 #include "plugin/pager/ram-range.h"
 
+#define OTHERWISE "load with --policy full"
+
 /* What opening one gives, unless it is this. */
 #define OPEN_REALLY 1
 static int open_rc = OPEN_REALLY;
@@ -46,8 +48,8 @@ static void memory_mapped_from_an_ordinary_file_is_refused(void **state)
     assert_int_equal(ftruncate(fd, 65536), 0);
     void *memory = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     assert_ptr_not_equal(memory, MAP_FAILED);
-    bool ok =
-        ram_range_check("pc.ram", (uintptr_t)memory, 65536, &kind, &error);
+    bool ok = ram_range_check("pc.ram", (uintptr_t)memory, 65536, OTHERWISE,
+                              &kind, &error);
     munmap(memory, 65536);
     close(fd);
     unlink(path);
@@ -66,8 +68,8 @@ static void private_memory_of_a_memfd_is_refused(void **state)
     assert_int_equal(ftruncate(fd, 65536), 0);
     void *memory =
         mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
-    bool ok =
-        ram_range_check("pc.ram", (uintptr_t)memory, 65536, &kind, &error);
+    bool ok = ram_range_check("pc.ram", (uintptr_t)memory, 65536, OTHERWISE,
+                              &kind, &error);
     munmap(memory, 65536);
     close(fd);
     assert_false(ok);
@@ -90,7 +92,8 @@ static void huge_pages_of_a_memfd_are_refused(void **state)
     void *memory = mmap(NULL, len, PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_NORESERVE, fd, 0);
     assert_ptr_not_equal(memory, MAP_FAILED);
-    bool ok = ram_range_check("pc.ram", (uintptr_t)memory, len, &kind, &error);
+    bool ok = ram_range_check("pc.ram", (uintptr_t)memory, len, OTHERWISE,
+                              &kind, &error);
     munmap(memory, len);
     close(fd);
     assert_false(ok);
@@ -115,7 +118,8 @@ static bool check_file(const char *path, uint64_t len, GError **error)
     /* As QEMU does with files of its own. */
     unlink(path);
     close(fd);
-    bool ok = ram_range_check("pc.ram", (uintptr_t)memory, len, &kind, error);
+    bool ok = ram_range_check("pc.ram", (uintptr_t)memory, len, OTHERWISE,
+                              &kind, error);
     munmap(memory, len);
     assert_true(!ok || kind == RAM_SHARED);
     return ok;
@@ -205,7 +209,8 @@ static bool check_anonymous(GError **error)
     void *memory = mmap(NULL, 65536, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    return ram_range_check("pc.ram", (uintptr_t)memory, 65536, &kind, error);
+    return ram_range_check("pc.ram", (uintptr_t)memory, 65536, OTHERWISE, &kind,
+                           error);
 }
 
 /* The new root is a folder that is nowhere any more. */
@@ -235,7 +240,8 @@ static void check_prepared(void)
     ram_range_prepare();
     give_up_root();
     require(check_anonymous(&error), 1, "anonymous: ", error);
-    require(ram_range_check("mem", (uintptr_t)shared, 65536, &kind, &error) &&
+    require(ram_range_check("mem", (uintptr_t)shared, 65536, OTHERWISE, &kind,
+                            &error) &&
                 kind == RAM_SHARED,
             1, "shared: ", error);
     require(ram_range_open_uffd(&uffd, &caps, "do without", &error), 1,
@@ -286,12 +292,14 @@ static void memory_that_is_locked_is_refused(void **state)
         print_message("skipped: memory cannot be locked here\n");
         skip();
     }
-    assert_false(ram_range_check_unlocked("pc.ram", start, 3 * 65536, &error));
+    assert_false(ram_range_check_unlocked("pc.ram", start, 3 * 65536, OTHERWISE,
+                                          &error));
     assert_true(g_error_matches(error, PAGER_ERROR, PAGER_ERROR_RAM));
     assert_non_null(strstr(error->message, "locked"));
     g_clear_error(&error);
     /* What is locked elsewhere does not matter. */
-    assert_true(ram_range_check_unlocked("pc.ram", start, 2 * 65536, &error));
+    assert_true(ram_range_check_unlocked("pc.ram", start, 2 * 65536, OTHERWISE,
+                                         &error));
     munmap(memory, 4 * 65536);
 }
 
@@ -303,8 +311,8 @@ static void memory_that_is_not_there_is_refused(void **state)
                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     munmap(memory + 65536, 65536);
-    assert_false(
-        ram_range_check("pc.ram", (uintptr_t)memory, 3 * 65536, &kind, &error));
+    assert_false(ram_range_check("pc.ram", (uintptr_t)memory, 3 * 65536,
+                                 OTHERWISE, &kind, &error));
     munmap(memory, 3 * 65536);
     assert_true(g_error_matches(error, PAGER_ERROR, PAGER_ERROR_RAM));
 }
