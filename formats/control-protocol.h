@@ -4,7 +4,7 @@
  * The control protocol between the preheat program and its plugin inside
  * QEMU: JSON objects, one a line, in QMP's manner.
  *
- *   greeting  {"preheat": {"version": "0.1.0", "pid": 4711}}
+ *   greeting  {"preheat": {"version": "0.2.0", "pid": 4711}}
  *   command   {"execute": NAME, "arguments": {…}, "id": any}
  *   answer    {"return": {…}, "id": …}
  *         or  {"error": {"class": "GenericError", "desc": TEXT}, "id": …}
