@@ -43,10 +43,9 @@ static bool check_early(GError **error)
 {
     if (!__libc_single_threaded) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "the plugin was not in QEMU from its start on; is "
-                    "LD_PRELOAD set for it, to the path that -plugin has, and "
-                    "does nothing (SELinux, file capabilities) keep the "
-                    "loader from heeding it?");
+                    "the plugin was not preloaded into QEMU; set LD_PRELOAD "
+                    "to the path that -plugin has (SELinux and file "
+                    "capabilities make the loader ignore it)");
     }
     return __libc_single_threaded;
 }
@@ -57,7 +56,7 @@ static bool prepare(char **argv, const char *plugin, GError **error)
 
     if (!restore_args_have_plugin(argv, plugin)) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "QEMU's -plugin is not %s, as LD_PRELOAD is", plugin);
+                    "QEMU's -plugin is not %s, unlike LD_PRELOAD", plugin);
         return false;
     }
     if (!check_early(error) || !restore_args_find(argv, &args, error) ||

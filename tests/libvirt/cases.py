@@ -332,7 +332,7 @@ class Restore(unittest.TestCase):
         guest = self.with_xml(lambda xml: xml.replace(
             "</qemu:commandline>", f"{arguments}<qemu:env "
             "name='PREHEAT_LIBVIRT' value='1'/></qemu:commandline>"))
-        self.assert_in_full(guest, "from its start on")
+        self.assert_in_full(guest, "was not preloaded")
         guest.ask("SUM")
 
 
