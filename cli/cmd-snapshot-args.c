@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "cli/manifest-command.h"
 #include "formats/manifest.h"
 
 static void print_quoted(const char *text)
@@ -38,27 +39,15 @@ static int print_command(const Manifest *manifest)
     return command_flush();
 }
 
-static int cmd_snapshot_args_run(int argc, char **argv)
+static int print(const Manifest *manifest, bool json)
 {
-    gboolean json = FALSE;
-    const GOptionEntry entries[] = {
-        COMMAND_JSON_OPTION(&json),
-        {NULL},
-    };
-    GError *error = NULL;
-    int status;
-
-    if (!command_parse(&cmd_snapshot_args, entries, 1, 1, &argc, &argv,
-                       &status)) {
-        return status;
-    }
-    g_autofree char *path = manifest_path(argv[1]);
-    g_autoptr(Manifest) manifest = manifest_load(path, &error);
-    if (!manifest) {
-        return command_fail(error);
-    }
     return json ? command_print_json(to_json(manifest))
                 : print_command(manifest);
+}
+
+static int cmd_snapshot_args_run(int argc, char **argv)
+{
+    return manifest_command_run(&cmd_snapshot_args, argc, argv, print);
 }
 
 const Command cmd_snapshot_args = {

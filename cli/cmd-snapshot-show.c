@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "cli/commands.h"
+#include "cli/manifest-command.h"
 #include "formats/manifest.h"
 #include "util/units.h"
 
@@ -54,25 +55,8 @@ static void print_resources(const Manifest *manifest)
     }
 }
 
-static int cmd_snapshot_show_run(int argc, char **argv)
+static int print(const Manifest *manifest, bool json)
 {
-    gboolean json = FALSE;
-    const GOptionEntry entries[] = {
-        COMMAND_JSON_OPTION(&json),
-        {NULL},
-    };
-    GError *error = NULL;
-    int status;
-
-    if (!command_parse(&cmd_snapshot_show, entries, 1, 1, &argc, &argv,
-                       &status)) {
-        return status;
-    }
-    g_autofree char *path = manifest_path(argv[1]);
-    g_autoptr(Manifest) manifest = manifest_load(path, &error);
-    if (!manifest) {
-        return command_fail(error);
-    }
     if (json) {
         g_autofree char *text = manifest_to_text(manifest);
 
@@ -84,6 +68,11 @@ static int cmd_snapshot_show_run(int argc, char **argv)
     print_disks(manifest);
     print_resources(manifest);
     return command_flush();
+}
+
+static int cmd_snapshot_show_run(int argc, char **argv)
+{
+    return manifest_command_run(&cmd_snapshot_show, argc, argv, print);
 }
 
 const Command cmd_snapshot_show = {

@@ -5,6 +5,7 @@ to share with another one."""
 
 import json
 import pathlib
+import shlex
 import signal
 import socket
 import subprocess
@@ -60,6 +61,20 @@ class Disks(Case):
         process = self.run_preheat("loadvm", path, *options, status=1)
         for text in texts:
             self.assertIn(text, process.stderr)
+
+    def test_what_the_manifest_has_is_printed(self):
+        disk = self.make_disk()
+        path = self.save(self.boot(disk))
+        manifest = self.manifest(path)
+        command = self.run_preheat("snapshot", "args", path).stdout
+        self.assertEqual(shlex.split(command)[1:],
+                         manifest["qemu"]["arguments"])
+        # The manifest itself is as good.
+        for name in (path, f"{path}.json"):
+            shown = self.run_preheat("snapshot", "show", name).stdout
+            self.assertIn(str(disk), shown)
+            self.assertEqual(json.loads(self.run_preheat(
+                "snapshot", "show", "--json", name).stdout), manifest)
 
     def test_two_loads_beside_the_saved_guest_have_disks_of_their_own(self):
         disk = self.make_disk()
