@@ -568,6 +568,10 @@ bool load_milestone(Load *load, Milestone milestone, uint64_t time_us,
         }
         pager_heed_removals(load->pager);
     }
+    if ((milestone == MILESTONE_RESUMED || milestone == MILESTONE_PAUSED) &&
+        load->pager) {
+        pager_release_rest(load->pager);
+    }
     load_stats_milestone(load->stats, milestone, time_us);
     if (milestone == MILESTONE_LOADED) {
         /* Relaxed: nothing else is published by it. */

@@ -251,6 +251,9 @@ static json_t *execute_wait(Session *session, const json_t *arguments,
         return NULL;
     }
     Pager *pager = load_pager(begun_load(session));
+    if (pager && goal == LOAD_GOAL_ALL) {
+        pager_release_rest(pager);
+    }
     return !pager || pager_wait(pager, goal, error) ? json_object() : NULL;
 }
 

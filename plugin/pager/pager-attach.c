@@ -334,6 +334,9 @@ static void make_rest_gate_locked(Pager *pager, const uint32_t *thread_ids,
         pager->rest_gate = rest_gate_new(
             thread_ids, n_threads, config->n_processors,
             waits ? config->rest_patience_us : 0, config->rest_bytes_per_s);
+        if (pager->rest_is_released) {
+            rest_gate_release(pager->rest_gate);
+        }
     }
 }
 

@@ -161,15 +161,16 @@ struct Pager {
     PagerStage stage;
     bool attached;
     bool quit;
-    bool finished;        /* loaded, and all fault threads have ended … */
-    bool ended;           /* … and callbacks.loaded() has returned, unless the
-                             snapshot was changed */
-    bool released;        /* what only loading needs is being freed */
-    unsigned n_checks;    /* threads that look at it, which that waits for */
-    bool plan_is_out;     /* the stage has nothing more to claim */
-    RestGate *rest_gate;  /* NULL: the rest waits for nothing */
-    uint64_t gate_due_us; /* when to ask it again, where it is closed; else
-                             UINT64_MAX */
+    bool finished;       /* loaded, and all fault threads have ended … */
+    bool ended;          /* … and callbacks.loaded() has returned, unless the
+                            snapshot was changed */
+    bool released;       /* what only loading needs is being freed */
+    unsigned n_checks;   /* threads that look at it, which that waits for */
+    bool plan_is_out;    /* the stage has nothing more to claim */
+    RestGate *rest_gate; /* NULL: the rest waits for nothing */
+    bool rest_is_released;     /* see pager_release_rest() */
+    uint64_t gate_due_us;      /* when to ask it again, where it is closed; else
+                                  UINT64_MAX */
     uint64_t observe_until_us; /* once attached */
     GQueue held; /* of Piece, claimed and without a buffer: held back until
                     the observation is over; constant while it is on */

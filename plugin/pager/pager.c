@@ -247,6 +247,16 @@ void pager_end_observation(Pager *pager)
     pager_observe_end(pager);
 }
 
+void pager_release_rest(Pager *pager)
+{
+    pthread_mutex_lock(&pager->lock);
+    pager->rest_is_released = true;
+    if (pager->rest_gate) {
+        rest_gate_release(pager->rest_gate);
+    }
+    pthread_mutex_unlock(&pager->lock);
+}
+
 void pager_load_rest(Pager *pager)
 {
     pager_observe_end(pager);

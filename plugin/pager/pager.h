@@ -39,6 +39,10 @@ void pager_retry(Pager *pager);
 bool pager_await_retry(Pager *pager, uint64_t max_us, uint64_t *ret_missing,
                        GError **error);
 
+/* The guest runs, or somebody waits for all before it does: the rest need not
+ * leave QEMU alone any more. */
+void pager_release_rest(Pager *pager);
+
 /* Load everything now, whatever the policy is; ends the observation. */
 void pager_load_rest(Pager *pager);
 

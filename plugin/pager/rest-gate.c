@@ -25,6 +25,7 @@ struct RestGate {
     uint64_t patience_us;
     uint64_t max_bytes_per_s; /* 0: no limit */
     uint64_t next_read_us;    /* … by which nothing is read before this */
+    bool is_released;
     bool is_open;
     uint64_t begin_us;  /* when it was asked first; 0: not yet */
     uint64_t window_us; /* when the window began … */
@@ -76,6 +77,11 @@ void rest_gate_free(RestGate *gate)
     }
 }
 
+void rest_gate_release(RestGate *gate)
+{
+    gate->is_released = true;
+}
+
 /* A vCPU that was unplugged uses nothing any more. */
 static uint64_t used_ns(const RestGate *gate)
 {
@@ -117,6 +123,10 @@ static bool guest_permits(RestGate *gate, uint64_t now_us,
     }
     if (now_us - gate->begin_us >= gate->patience_us) {
         return true;
+    }
+    if (!gate->is_released) {
+        *ret_again_us = now_us + WINDOW_US;
+        return false;
     }
     if (now_us - gate->window_us >= WINDOW_US) {
         uint64_t now_ns = used_ns(gate);

@@ -6,6 +6,9 @@
  * them.  (A low priority does not help: copying shares memory and caches with
  * the guest, and pages that are being placed are held.)
  *
+ * Before the guest runs at all, what it waits for is QEMU, which needs the
+ * processors for the device state: the gate is shut until it is released.
+ *
  * Not for ever: a guest that never rests gets the rest as well, after a time.
  *
  * And where only so much may be read in a second, not before its time.
@@ -28,6 +31,9 @@ RestGate *rest_gate_new(const uint32_t *thread_ids, size_t n_threads,
 
 /* NULL is fine. */
 void rest_gate_free(RestGate *gate);
+
+/* The guest runs, or nobody waits for it to. */
+void rest_gate_release(RestGate *gate);
 
 /* For one thread at a time.  now_us: CLOCK_MONOTONIC.  False: ask again at
  * *ret_again_us. */

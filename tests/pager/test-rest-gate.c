@@ -49,7 +49,11 @@ static RestGate *gate_of(size_t n_vcpus, unsigned n_processors,
 {
     static const uint32_t thread_ids[] = {11, 12, 13, 14};
 
-    return rest_gate_new(thread_ids, n_vcpus, n_processors, patience_us, 0);
+    RestGate *gate =
+        rest_gate_new(thread_ids, n_vcpus, n_processors, patience_us, 0);
+
+    rest_gate_release(gate);
+    return gate;
 }
 
 /* Whether the gate is open after a window in which each vCPU has used so many
@@ -82,6 +86,23 @@ static void it_is_closed_until_it_has_seen_the_guest(void **state)
     assert_false(rest_gate_is_open(gate, 100, &again_us));
     assert_true(again_us > 100 && again_us <= 100 + WINDOW_US);
     assert_true(rest_gate_is_open(gate, again_us, &again_us));
+    rest_gate_free(gate);
+}
+
+static void it_is_shut_until_the_guest_runs_but_not_for_ever(void **state)
+{
+    RestGate *gate = rest_gate_new(NULL, 0, 2, 5 * WINDOW_US, 0);
+    uint64_t now_us = 1;
+
+    (void)state;
+    assert_false(is_open_after(gate, &now_us, 0));
+    rest_gate_release(gate);
+    assert_true(is_open_after(gate, &now_us, 0));
+    rest_gate_free(gate);
+
+    gate = rest_gate_new(NULL, 0, 2, 2 * WINDOW_US, 0);
+    assert_false(is_open_after(gate, &now_us, 0));
+    assert_true(is_open_after(gate, &now_us, 0));
     rest_gate_free(gate);
 }
 
@@ -165,6 +186,7 @@ static void a_threads_own_time_is_what_counts(void **state)
 
     (void)state;
     vcpu.is_real = true;
+    rest_gate_release(gate);
     (void)rest_gate_is_open(gate, 1, &again_us);
     begin_us = own_time_us();
     while (own_time_us() - begin_us < WINDOW_US) {
@@ -200,6 +222,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(it_is_closed_until_it_has_seen_the_guest),
+        TEST(it_is_shut_until_the_guest_runs_but_not_for_ever),
         TEST(a_guest_that_computes_closes_it_and_one_that_rests_opens_it),
         TEST(processors_that_the_guest_leaves_free_open_it),
         TEST(a_single_processor_is_enough_for_a_guest_that_rests),
