@@ -60,6 +60,15 @@ def data_pieces(fd, max_bytes):
             position += length
 
 
+def lacks_direct(path):
+    """Why the file cannot be read past the page cache, or None."""
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_DIRECT))
+    except OSError as error:
+        return f"no direct I/O where the snapshot lies: {error.strerror}"
+    return None
+
+
 def cached_share(path, stored_bytes):
     """The part of stored_bytes, a file's contents, that is in the page
     cache, 0 to 1."""

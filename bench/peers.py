@@ -34,8 +34,8 @@ class Peer:
     def __init__(self, title):
         self.title = title
 
-    def lacks(self):
-        """Why this host, or this QEMU, cannot do it; None: it can."""
+    def lacks(self, guest):
+        """Why it cannot be done with this Saved here; None: it can."""
         return None
 
     def finish(self, attempt):
@@ -58,7 +58,7 @@ class Preheat(Peer):
         self._order = order
         self._loads_all = loads_all
 
-    def lacks(self):
+    def lacks(self, guest):
         return host.lacks_userfaultfd()
 
     def load(self, attempt):
@@ -90,6 +90,11 @@ class Full(Peer):
         self._parameters = parameters
         self._warm_up = warm_up
 
+    def lacks(self, guest):
+        if self._parameters.get("direct_io"):
+            return caches.lacks_direct(guest.snapshot)
+        return None
+
     def load(self, attempt):
         if self._warm_up:
             attempt.help([config.PREHEAT, "prefetch",
@@ -107,7 +112,7 @@ class Full(Peer):
 class QemuFast(Peer):
     """Fast snapshot load, by a QEMU that has it."""
 
-    def lacks(self):
+    def lacks(self, guest):
         if not config.qemu_is_since(11, 2):
             return f"{config.qemu_version()}: has no fast snapshot load"
         return None
@@ -134,7 +139,7 @@ class Preloaded(Peer):
         self._order = order
         self._tells_end = tells_end
 
-    def lacks(self):
+    def lacks(self, guest):
         return host.lacks_userfaultfd()
 
     def _environment(self, attempt, listener):
@@ -203,6 +208,9 @@ class Raw(Peer):
     has_usage = False
     N_THREADS = 4
     PIECE_BYTES = 1 << 20
+
+    def lacks(self, guest):
+        return caches.lacks_direct(guest.snapshot)
 
     def load(self, attempt):
         before_s = time.process_time()

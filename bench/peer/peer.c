@@ -16,6 +16,7 @@
  */
 #include "bench/peer/peer.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -171,13 +172,19 @@ static const PeerWay *find_way(const char *name)
     peer_die(name, EINVAL);
 }
 
+/* QEMU may be started by a script: then the shell has this object, too. */
+static bool is_in_qemu(void)
+{
+    return dlsym(RTLD_DEFAULT, "qemu_plugin_register_atexit_cb") != NULL;
+}
+
 __attribute__((constructor)) static void begin(void)
 {
-    g_autofree char *name = take_variable("PREHEAT_BENCH_WAY");
+    g_autofree char *name = NULL;
     Start *start;
     pthread_t thread;
 
-    if (!name) {
+    if (!is_in_qemu() || (name = take_variable("PREHEAT_BENCH_WAY")) == NULL) {
         return;
     }
     start = g_new0(Start, 1);
