@@ -4,13 +4,11 @@
 
 import dataclasses
 
+import apps
+from answers import WrongAnswer
 from harness import machine
 
 MIB_A_KEY = 22  # tests/guest/store.h
-
-
-class WrongAnswer(RuntimeError):
-    """A guest said something that is not right: the load is no load."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +18,10 @@ class Store:
     title: str
     machine: machine.Machine
     n_keys: int = 1
+
+    def lacks(self):
+        """Why the guest cannot be made here, or None."""
+        return None
 
     def prepare(self, vm):
         """Called once, before the guest is saved."""
@@ -49,4 +51,5 @@ SCATTERED = store(4, store_mib=2560, n_keys=8, name="scattered")
 TINY = store(1, store_mib=32, name="tiny")
 
 WORKLOADS = {workload.name: workload
-             for workload in (DEMO, SCATTERED, TINY)}
+             for workload in (DEMO, SCATTERED, apps.REDIS, apps.WEB,
+                              apps.SQLITE, TINY)}
