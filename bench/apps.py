@@ -153,4 +153,4 @@ HELD = f"{items.N_ITEMS * items.ITEM_BYTES >> 20} MiB of data"
 
 REDIS = Redis("redis", f"redis, {HELD}, {items.N_OF_A_KEY} GETs")
 WEB = Web("web", f"a web service in Python, {HELD}, one request")
-SQLITE = Web("sqlite", f"the same with sqlite, {HELD}, one request")
+SQLITE = Web("sqlite", f"a web service with sqlite, {HELD}, one request")

@@ -13,17 +13,25 @@
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "profiler/orders/replay.h"
 #include "util/thread.h"
 
 #define MAX_PAGES 256 /* in one call: 1 MiB */
 
-static void populate(const Peer *peer, const PageSpan *span)
+/* Read before it is mapped: a fault on what is not in the page cache would
+ * read around it, and so more than the order has. */
+static void populate(const Peer *peer, const PageSpan *span, void *buffer)
 {
-    uint64_t start =
-        peer->blocks[span->block].start + span->first_page * PEER_PAGE_BYTES;
+    const PeerBlock *block = &peer->blocks[span->block];
+    uint64_t off_bytes = span->first_page * PEER_PAGE_BYTES;
+    uint64_t start = block->start + off_bytes;
 
+    if (pread(peer->image->fd, buffer, span->n_pages * PEER_PAGE_BYTES,
+              (off_t)(block->image->pages_off_bytes + off_bytes)) < 0) {
+        peer_die("reading the snapshot", errno);
+    }
     if (madvise((void *)start, span->n_pages * PEER_PAGE_BYTES,
                 MADV_POPULATE_READ) < 0) {
         peer_die("MADV_POPULATE_READ", errno);
@@ -47,10 +55,11 @@ static void *map_ahead(void *argument)
 {
     const Peer *peer = argument;
     g_autoptr(Replay) replay = make_replay(peer);
+    g_autofree void *buffer = g_malloc(MAX_PAGES * PEER_PAGE_BYTES);
     PageSpan span;
 
     while (replay_next(replay, MAX_PAGES, &span)) {
-        populate(peer, &span);
+        populate(peer, &span, buffer);
     }
     return NULL;
 }
