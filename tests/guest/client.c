@@ -1,9 +1,10 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Puts one request to the test guest's service as soon as that answers at
- * all, checks the answer against tests/guest/store.h and prints a line of
- * JSON.  Exit status: 0 right or not to be checked, 1 wrong or none, 2 usage.
+ * Puts requests, one after the other, to the test guest's service as soon as
+ * that answers at all, checks the answers against tests/guest/store.h and
+ * prints a line of JSON: the last answer, or the first wrong one.  Exit status:
+ * 0 right or not to be checked, 1 wrong or none, 2 usage.
  *
  * QEMU accepts connections also while the guest cannot answer, and its
  * user-mode network may then leave them without an answer for seconds.  Hence
@@ -41,7 +42,7 @@ static int option_port;
 static int option_timeout_s = 60;
 static int option_store_mib = 256;
 static char **option_puts;
-static char **option_request;
+static char **option_requests;
 
 static const GOptionEntry option_entries[] = {
     {"port", 'p', 0, G_OPTION_ARG_INT, &option_port,
@@ -52,8 +53,8 @@ static const GOptionEntry option_entries[] = {
      "Size of the guest's store (256)", "MIB"},
     {"put", 0, 0, G_OPTION_ARG_STRING_ARRAY, &option_puts,
      "A key that was PUT before; once for each time", "KEY"},
-    {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &option_request, NULL,
-     "REQUEST"},
+    {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &option_requests,
+     NULL, "REQUEST..."},
     {NULL},
 };
 
@@ -234,13 +235,18 @@ static char *expect_answer(const char *request)
 }
 
 /* Returns false if the connection broke or the time is up. */
-static bool ask(FILE *stream, const char *request, char *ret_answer)
+static bool greet(FILE *stream)
 {
     char greeting[LINE_BYTES];
 
-    if (fgets(greeting, sizeof(greeting), stream) == NULL ||
-        !g_str_has_prefix(greeting, STORE_GREETING) ||
-        fprintf(stream, "%s\n", request) < 0 || fflush(stream) != 0 ||
+    return fgets(greeting, sizeof(greeting), stream) != NULL &&
+           g_str_has_prefix(greeting, STORE_GREETING);
+}
+
+/* As above.  ret_answer: LINE_BYTES. */
+static bool ask(FILE *stream, const char *request, char *ret_answer)
+{
+    if (fprintf(stream, "%s\n", request) < 0 || fflush(stream) != 0 ||
         fgets(ret_answer, LINE_BYTES, stream) == NULL) {
         return false;
     }
@@ -248,38 +254,67 @@ static bool ask(FILE *stream, const char *request, char *ret_answer)
     return true;
 }
 
-static int run(const char *request)
+static bool is_right(const char *request, const char *answer)
+{
+    g_autofree char *expected = expect_answer(request);
+
+    return expected != NULL ? strcmp(answer, expected) == 0
+                            : g_str_has_prefix(answer, "OK");
+}
+
+/* The first request whose answer is wrong, or else the last one.  Called when
+ * the time has been taken, since knowing what is right takes a while. */
+static size_t find_wrong(char *const *requests, size_t n_requests,
+                         char (*answers)[LINE_BYTES])
+{
+    size_t i = 0;
+
+    while (i + 1 < n_requests && is_right(requests[i], answers[i])) {
+        i++;
+    }
+    return i;
+}
+
+static int print_answer(char *const *requests, char (*answers)[LINE_BYTES],
+                        int64_t start_us, int64_t answered_us)
+{
+    size_t i = find_wrong(requests, g_strv_length((char **)requests), answers);
+    bool right = is_right(requests[i], answers[i]);
+
+    printf("{\"answer\": \"%s\", \"right\": %s, \"ms\": %.3f, "
+           "\"answered-us\": %" PRId64 "}\n",
+           answers[i], right ? "true" : "false",
+           (double)(answered_us - start_us) / 1000, answered_us);
+    return right ? 0 : 1;
+}
+
+static int run(char *const *requests)
 {
     int64_t start_us = g_get_monotonic_time();
     int64_t deadline_us = start_us + option_timeout_s * G_USEC_PER_SEC;
-    g_autofree char *expected = NULL;
     int fd = connect_to_guest(option_port, deadline_us);
-    char answer[LINE_BYTES];
-    int64_t answered_us;
+    g_autofree char(*answers)[LINE_BYTES] =
+        g_malloc0_n(g_strv_length((char **)requests), LINE_BYTES);
     FILE *stream;
-    bool answered, right;
+    bool answered;
 
     if (fd < 0) {
         fprintf(stderr, "no connection within %d s\n", option_timeout_s);
         return 1;
     }
     stream = stream_new(fd, deadline_us);
-    answered = ask(stream, request, answer);
-    answered_us = g_get_monotonic_time();
+    answered = greet(stream);
+    for (size_t i = 0; answered && requests[i] != NULL; i++) {
+        answered = ask(stream, requests[i], answers[i]);
+    }
+    int64_t answered_us = g_get_monotonic_time();
     fclose(stream);
     if (!answered) {
         fprintf(stderr, "the connection broke, or no answer within %d s\n",
                 option_timeout_s);
         return 1;
     }
-    expected = expect_answer(request);
-    right = expected != NULL ? strcmp(answer, expected) == 0
-                             : g_str_has_prefix(answer, "OK");
-    printf("{\"answer\": \"%s\", \"right\": %s, \"ms\": %.3f, "
-           "\"answered-us\": %" PRId64 "}\n",
-           answer, right ? "true" : "false",
-           (double)(answered_us - start_us) / 1000, answered_us);
-    return right ? 0 : 1;
+    return print_answer(requests, answers, start_us, answered_us);
 }
 
 int main(int argc, char **argv)
@@ -290,17 +325,16 @@ int main(int argc, char **argv)
     g_option_context_add_main_entries(context, option_entries, NULL);
     g_option_context_set_summary(
         context, "REQUEST is PING, GET KEY, PUT KEY, SUM, POKE OFFSET, "
-                 "WHERE OFFSET, USE MIB, WRITE NUMBER or READ, as one "
+                 "WHERE OFFSET, USE MIB, WRITE NUMBER or READ, each as one "
                  "argument.");
     if (!g_option_context_parse(context, &argc, &argv, &error)) {
         fprintf(stderr, "%s\n", error->message);
         return 2;
     }
     if (option_port <= 0 || option_port > UINT16_MAX || option_timeout_s <= 0 ||
-        option_store_mib <= 0 || option_request == NULL ||
-        option_request[1] != NULL) {
-        fprintf(stderr, "usage: preheat-guest-client --port=PORT REQUEST\n");
+        option_store_mib <= 0 || option_requests == NULL) {
+        fprintf(stderr, "usage: preheat-guest-client --port=PORT REQUEST...\n");
         return 2;
     }
-    return run(option_request[0]);
+    return run(option_requests);
 }

@@ -177,18 +177,19 @@ class Virtual:
             self._port = int(match.group(1))
         return self._port
 
-    def start_request(self, request, store_mib, puts=()):
-        """A client process that puts request to the running guest."""
+    def start_request(self, request, store_mib, puts=(), then=()):
+        """A client process that puts request to the running guest, then
+        others on the same connection."""
         return subprocess.Popen(
             [config.GUEST_CLIENT, f"--port={self.port()}",
              f"--timeout={config.DEADLINE_S:.0f}",
              f"--store-mib={store_mib}", *(f"--put={key}" for key in puts),
-             request],
+             request, *then],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def ask(self, request, store_mib, puts=()):
+    def ask(self, request, store_mib, puts=(), then=()):
         """The client's verdict on the answer (see tests/guest/client.c)."""
-        client = self.start_request(request, store_mib, puts)
+        client = self.start_request(request, store_mib, puts, then)
         out, err = client.communicate()
         if not out:
             raise ConnectionLost(f"{request}: {err}{self.process.describe()}")
@@ -201,14 +202,18 @@ class Virtual:
         while self.qmp.execute("query-balloon")["actual"] != mib << 20:
             deadline.left(f"a balloon that leaves {mib} MiB")
 
+    def ram_blocks(self):
+        """Name -> (host address, used length) of each RAM block."""
+        blocks = {}
+        for line in self.qmp.hmp("info ramblock").splitlines()[1:]:
+            # Name, page size with its unit, offset, used, total, address.
+            words = line.split()
+            blocks[words[0]] = int(words[6], 16), int(words[4], 16)
+        return blocks
+
     def memory_kib(self, block, field="Rss"):
         """What /proc/PID/smaps says of a RAM block's memory."""
-        line = next(line for line in
-                    self.qmp.hmp("info ramblock").splitlines()
-                    if line.split()[:1] == [block])
-        # Name, page size with its unit, offset, used, total, address.
-        used, host = (int(word, 16) for word in
-                      (line.split()[4], line.split()[6]))
+        host, used = self.ram_blocks()[block]
         total = 0
         inside = False
         for line in pathlib.Path(
@@ -262,11 +267,19 @@ class Virtual:
         if self.qmp.wait_migration() != "completed":
             raise RuntimeError(f"saving: {self.qmp.execute('query-migrate')}")
 
-    def load(self, path):
-        """Load, by QEMU's own means, into one started with
-        `-incoming defer`."""
-        self.qmp.execute("migrate-set-capabilities", capabilities=MAPPED_RAM)
+    def begin_load(self, path, capabilities=(), **parameters):
+        """Have a QEMU that was started with `-incoming defer` begin to load,
+        with further capabilities and parameters of its migration."""
+        self.qmp.execute("migrate-set-capabilities", capabilities=[
+            *MAPPED_RAM, *({"capability": name, "state": True}
+                           for name in capabilities)])
+        if parameters:
+            self.qmp.execute("migrate-set-parameters", **parameters)
         self.qmp.execute("migrate-incoming", uri=f"file:{path}")
+
+    def load(self, path, capabilities=(), **parameters):
+        """The same to its end."""
+        self.begin_load(path, capabilities, **parameters)
         if self.qmp.wait_migration() != "completed":
             raise RuntimeError(f"loading: {self.qmp.execute('query-migrate')}")
 
