@@ -220,7 +220,7 @@ static bool look_again_locked(StateSource *source, Look *look, GError **error)
         }
     }
     g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_IO,
-                "%s: the image's table of snapshots changes all the time",
+                "%s: the image's table of snapshots keeps changing",
                 source->base.name);
     return false;
 }
@@ -285,7 +285,7 @@ static bool check_tables(const StateSource *source, const Look *look,
 
     if (extents && !extents_equal(extents, source->extents)) {
         g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_CHANGED,
-                    "%s was changed while it was in use: its tables lead to "
+                    "%s was changed while it was in use: its tables point to "
                     "other clusters",
                     source->base.name);
         return false;

@@ -12,7 +12,7 @@ static char *about_tpm(const char *value)
 {
     return qemu_values_have(value, "emulator")
                ? g_strdup("the TPM's state is in the snapshot, but each load "
-                          "needs a swtpm of its own, which runs before it")
+                          "needs its own swtpm, started before it")
                : g_strdup("the host's TPM is not part of the snapshot: the "
                           "guest finds it as it is at the load");
 }

@@ -89,7 +89,7 @@ WITHOUT_QEMU = {
         ["this is a snapshot, not a qcow2 disk image", "without --tag"]),
     "a policy that there is not": (
         "loadvm {snapshot} --policy fast -- qemu", 2,
-        ["order, sequential, demand and full"]),
+        ["order, sequential, demand or full"]),
     "an order without its policy": (
         "loadvm {snapshot} --policy order -- qemu", 2, ["--order FILE"]),
     "QEMU's name mistyped": (
@@ -111,7 +111,7 @@ WITHOUT_QEMU = {
         ["process {self}: no preheat plugin answers", "preheat run"]),
     "both kinds of QEMU at once": (
         "loadvm {snapshot} --qmp {tmp}/qmp -- qemu", 2,
-        ["either --qmp SOCKET"]),
+        ["--qmp SOCKET, for"]),
 }
 
 

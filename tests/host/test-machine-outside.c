@@ -21,7 +21,7 @@ static void assert_about(const char *option, const char *value,
 
 static void what_no_snapshot_has_is_told_by_name(void **state)
 {
-    assert_about("-tpmdev", "emulator,id=t,chardev=c", "a swtpm of its own");
+    assert_about("-tpmdev", "emulator,id=t,chardev=c", "its own swtpm");
     assert_about("-tpmdev", "passthrough,id=t", "the host's TPM");
     assert_about("-fsdev", "local,id=f,path=/srv,security_model=none", "/srv");
     assert_about("-virtfs", "local,path=/srv,mount_tag=t", "/srv");
