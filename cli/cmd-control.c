@@ -44,7 +44,7 @@ static bool is_prompt(const char *command)
     return g_strv_contains(commands, command);
 }
 
-/* Steals arguments.  A QEMU that ends says no more. */
+/* Steals arguments.  A QEMU that ends does not answer. */
 static bool execute_quit(Rpc *control, json_t *arguments, json_t **ret_answer,
                          GError **error)
 {

@@ -158,7 +158,7 @@ LoadFolder *load_folder_new(const char *kept, GError **error)
     LoadFolder *folder = g_new0(LoadFolder, 1);
     folder->path = path;
     /* Without the lock somebody else's next load may remove a folder that is in
-     * use; where none can be had, TMPDIR is on a file system without. */
+     * use; if that is impossible, TMPDIR is on a file system without. */
     folder->fd = lock_folder(path);
     folder->stays = kept != NULL;
     folder->places =

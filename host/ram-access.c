@@ -251,7 +251,7 @@ static bool check_block_nodes(Search *search, GError **error)
 /* ---- network backends ---- */
 
 /* They are no QOM objects, and no query of QMP's lists them.  passt's says
- * "type=passt,vhost-user,connected to pid 4711" where it is such a one. */
+ * "type=passt,vhost-user,connected to pid 4711" if it is one. */
 static void check_network_list(Search *search, const char *text)
 {
     g_autoptr(GRegex) regex =

@@ -542,7 +542,7 @@ static bool open_window(Save *save, GError **error)
     return ok;
 }
 
-/* The guest still stands still.  A profile that cannot be had is told at the
+/* The guest is still stopped.  A profile that cannot be made is reported at the
  * end: the save is worth more. */
 static void start_profiling(Save *save, GError **ret_error)
 {

@@ -446,7 +446,8 @@ static bool open_window(Save *save, GError **error)
     return ok;
 }
 
-/* A profile that cannot be had is told at the end: the save is worth more. */
+/* A profile that cannot be made is reported at the end: the save matters more.
+ */
 static void start_profiling(Save *save, GError **ret_error)
 {
     int64_t begin_us = g_get_monotonic_time();
