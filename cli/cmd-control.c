@@ -26,7 +26,7 @@ static bool parse_arguments(const char *text, json_t **ret_arguments,
     arguments = json_loads(text, JSON_REJECT_DUPLICATES, &json_error);
     if (!json_is_object(arguments)) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                    "the arguments are no JSON object: %s",
+                    "the arguments are not a JSON object: %s",
                     arguments ? text : json_error.text);
         json_decref(arguments);
         return false;
@@ -44,7 +44,7 @@ static bool is_prompt(const char *command)
     return g_strv_contains(commands, command);
 }
 
-/* Steals arguments.  A QEMU that ends says no more. */
+/* Steals arguments.  A QEMU that ends does not answer. */
 static bool execute_quit(Rpc *control, json_t *arguments, json_t **ret_answer,
                          GError **error)
 {
@@ -60,9 +60,9 @@ static bool execute_quit(Rpc *control, json_t *arguments, json_t **ret_answer,
     }
     g_propagate_error(error, g_steal_pointer(&local));
     if (g_error_matches(*error, UTIL_ERROR, UTIL_ERROR_TIMEOUT)) {
-        g_prefix_error(error, "QEMU was killed and has not ended yet: the "
-                              "kernel ends it when the storage that it waits "
-                              "for answers, or gives up: ");
+        g_prefix_error(
+            error, "QEMU was killed but has not ended yet; the kernel ends it "
+                   "when the storage that it waits for answers or fails: ");
     }
     return false;
 }
@@ -119,7 +119,7 @@ static int cmd_control_run(int argc, char **argv)
         return status;
     }
     if ((socket_path != NULL) == (pid > 0)) {
-        return command_usage_error("either --qmp or --pid is needed");
+        return command_usage_error("--qmp or --pid is required");
     }
     if (!g_utf8_validate(argv[1], -1, NULL)) {
         return command_usage_error("the command is not UTF-8");

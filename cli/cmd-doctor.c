@@ -61,7 +61,7 @@ static int cmd_doctor_run(int argc, char **argv)
     gboolean json = FALSE;
     const GOptionEntry entries[] = {
         {"qemu", 0, 0, G_OPTION_ARG_FILENAME, &qemu,
-         "The QEMU to examine (default: qemu-system-x86_64)", "PROGRAM"},
+         "The QEMU to check (default: qemu-system-x86_64)", "PROGRAM"},
         COMMAND_JSON_OPTION(&json),
         {NULL},
     };
@@ -80,6 +80,6 @@ static int cmd_doctor_run(int argc, char **argv)
 const Command cmd_doctor = {
     .name = "doctor",
     .synopsis = "",
-    .summary = "Examine what this machine can do for preheat",
+    .summary = "Check what this host can do for preheat",
     .run = cmd_doctor_run,
 };

@@ -95,15 +95,15 @@ static bool parse_policy(const Given *given, LoadOptions *options,
         given->order ? LOAD_POLICY_ORDER : LOAD_POLICY_SEQUENTIAL;
 
     if (given->policy && !load_policy_from_name(given->policy, &policy)) {
-        return usage(error, "--policy is one of order, sequential, demand "
-                            "and full");
+        return usage(error,
+                     "--policy must be order, sequential, demand or full");
     }
     if (policy == LOAD_POLICY_ORDER && !given->order) {
         return usage(error, "--policy order needs --order FILE");
     }
     if (policy == LOAD_POLICY_FULL && given->record) {
-        return usage(error, "--policy full takes no --record: QEMU touches "
-                            "all pages itself");
+        return usage(error, "--policy full cannot be used with --record: QEMU "
+                            "touches all pages itself");
     }
     options->policy = policy;
     return true;
@@ -112,11 +112,11 @@ static bool parse_policy(const Given *given, LoadOptions *options,
 static bool parse_rest(const Given *given, LoadOptions *options, GError **error)
 {
     if (given->rest && !load_rest_from_name(given->rest, &options->rest)) {
-        return usage(error, "--rest is one of idle, eager and demand");
+        return usage(error, "--rest must be idle, eager or demand");
     }
     if (given->rest && options->policy != LOAD_POLICY_ORDER) {
-        return usage(error, "--rest is what the order does not have: it needs "
-                            "an order");
+        return usage(error, "--rest needs an order: it is about the pages that "
+                            "the order does not have");
     }
     if (given->rest_rate &&
         !units_parse_size(given->rest_rate, &options->rest_bytes_per_s,
@@ -141,20 +141,20 @@ static bool parse_wait(const Given *given, LoadOptions *options, GError **error)
         wait++;
     }
     if (wait == G_N_ELEMENTS(waits)) {
-        return usage(error, "--wait is one of none, hot and all");
+        return usage(error, "--wait must be none, hot or all");
     }
     options->wait = (LoadWait)wait;
     if (wait != LOAD_WAIT_NONE && given->record) {
-        return usage(error, "--record needs the running guest: it goes with "
-                            "--wait none only");
+        return usage(error,
+                     "--record needs the running guest: use --wait none");
     }
     if (wait == LOAD_WAIT_HOT && options->policy != LOAD_POLICY_ORDER) {
         return usage(error, "--wait hot needs an order");
     }
     if (wait == LOAD_WAIT_ALL && (options->policy == LOAD_POLICY_DEMAND ||
                                   options->rest == LOAD_REST_DEMAND)) {
-        return usage(error, "with demand only what is touched is loaded: "
-                            "--wait all would wait for ever");
+        return usage(error, "with demand only pages that the guest touches are "
+                            "loaded: --wait all would wait forever");
     }
     return true;
 }
@@ -163,15 +163,17 @@ static bool parse_record(const Given *given, LoadOptions *options,
                          GError **error)
 {
     if (!(given->record_s > 0 && given->record_s <= MAX_RECORD_S)) {
-        return usage(error, "--record-for takes seconds, up to 86400");
+        return usage(error,
+                     "--record-for must be a number of seconds up to 86400");
     }
     if (given->learn && given->record) {
-        return usage(error, "--learn and --record do not go together: "
-                            "recording begins anew");
+        return usage(
+            error,
+            "--learn cannot be used with --record, which begins a new order");
     }
     if (given->learn && options->policy != LOAD_POLICY_ORDER) {
-        return usage(error, "--learn needs the order that it is to improve: "
-                            "--order FILE, with --policy order");
+        return usage(error, "--learn needs the order to improve: --order FILE, "
+                            "with --policy order");
     }
     options->learn = given->learn;
     options->record = given->record;
@@ -182,18 +184,19 @@ static bool parse_record(const Given *given, LoadOptions *options,
 static bool parse_tag(const Given *given, GError **error)
 {
     if (given->tag && g_strcmp0(given->policy, "full") == 0) {
-        return usage(error, "--policy full does not go with --tag: there QEMU "
-                            "loads all by itself, as with preheat run -- "
-                            "QEMU … -loadvm NAME");
+        return usage(error, "--policy full cannot be used with --tag: to have "
+                            "QEMU load everything "
+                            "itself, use preheat run -- QEMU … -loadvm NAME");
     }
     if (given->tag && (given->saved.sets || given->saved.keep_disks)) {
-        return usage(error, "--set and --keep-disks are for a load that takes "
-                            "QEMU's arguments from the manifest, and with "
-                            "--tag there is none");
+        return usage(
+            error,
+            "--set and --keep-disks are only for a load that takes QEMU's "
+            "arguments from the manifest, and with --tag there is none");
     }
     if (given->tag && given->offset) {
-        return usage(error, "--tag and --offset do not go together: the "
-                            "qcow2 says where the snapshot lies");
+        return usage(error, "--tag cannot be used with --offset: the qcow2 "
+                            "says where the snapshot is");
     }
     return true;
 }
@@ -225,7 +228,7 @@ static bool check_replaceable(const char *path, FileKind kind, GError **error)
 static bool parse_qemu(const Given *given, LoadOptions *options, GError **error)
 {
     if (given->resume && given->paused) {
-        return usage(error, "either --resume or --paused");
+        return usage(error, "--resume cannot be used with --paused");
     }
     options->resume = given->resume;
     options->paused = given->paused;
@@ -233,18 +236,21 @@ static bool parse_qemu(const Given *given, LoadOptions *options, GError **error)
     options->stay = given->stay;
     if (!given->qmp) {
         return given->stay
-                   ? usage(error, "--stay goes with --qmp: with a QEMU that it "
-                                  "starts, loadvm always stays")
+                   ? usage(error, "--stay needs --qmp: loadvm always stays "
+                                  "with a QEMU that it has started")
                    : !options->qemu_argv ||
                          qemu_args_check_loadable(options->qemu_argv, error);
     }
     if (options->qemu_argv) {
-        return usage(error, "either --qmp SOCKET, for a QEMU that runs, or "
-                            "-- and the command line of one to start");
+        return usage(
+            error,
+            "--qmp SOCKET, for a QEMU that is running, cannot be used with "
+            "\"--\" and the command line of a QEMU to start");
     }
     if (given->plugin_api != 0) {
-        return usage(error, "--plugin-api is for a QEMU that is started; give "
-                            "it to preheat run");
+        return usage(
+            error,
+            "--plugin-api is for a QEMU to start; give it to preheat run");
     }
     return true;
 }
@@ -409,7 +415,7 @@ static int cmd_loadvm_run(int argc, char **argv)
         {"snapshot", 0, 0, G_OPTION_ARG_FILENAME, &given.snapshot,
          "Snapshot to load, the same as FILE", "FILE"},
         {"tag", 0, 0, G_OPTION_ARG_STRING, &given.tag,
-         "FILE is a qcow2 disk of the guest: take its disks back to this "
+         "FILE is a qcow2 disk of the guest: revert its disks to this "
          "snapshot, and load the machine from it",
          "NAME"},
         IMAGE_OFFSET_OPTION(&given.offset),
@@ -420,37 +426,38 @@ static int cmd_loadvm_run(int argc, char **argv)
          "sequential)",
          "POLICY"},
         {"wait", 0, 0, G_OPTION_ARG_STRING, &given.wait,
-         "Resume the guest when none, the hot or all pages are in (none)",
+         "Resume the guest when none, the hot or all pages are loaded (none)",
          "none|hot|all"},
         {"rest", 0, 0, G_OPTION_ARG_STRING, &given.rest,
-         "When to load what the order does not have: while the guest leaves "
-         "processors free, at once, or when it is touched (idle)",
+         "When to load the pages that are not in the order: while the guest "
+         "leaves CPUs free, at once, or when it touches them (idle)",
          "idle|eager|demand"},
         {"rest-rate", 0, 0, G_OPTION_ARG_STRING, &given.rest_rate,
-         "How much of it to read in a second", "BYTES"},
+         "How much of the rest to read per second", "BYTES"},
         {"resume", 0, 0, G_OPTION_ARG_NONE, &given.resume,
          "Resume the guest even if it was paused when it was saved", NULL},
         {"paused", 0, 0, G_OPTION_ARG_NONE, &given.paused,
-         "Load the guest, and do not resume it", NULL},
+         "Load the guest and do not resume it", NULL},
         {"qmp", 0, 0, G_OPTION_ARG_FILENAME, &given.qmp,
-         "Load into the QEMU that listens on this QMP socket, and waits "
-         "(-incoming defer)",
+         "Load into the waiting QEMU (-incoming defer) that listens on this "
+         "QMP socket",
          "SOCKET"},
         {"stay", 0, 0, G_OPTION_ARG_NONE, &given.stay,
-         "With --qmp: stay until all is loaded", NULL},
+         "With --qmp: stay until all pages are loaded", NULL},
         {"record", 0, 0, G_OPTION_ARG_FILENAME, &given.record,
          "Record the order of this guest's first touches", "FILE"},
         {"record-for", 0, 0, G_OPTION_ARG_DOUBLE, &given.record_s,
          "How long to record or to learn (10)", "SECONDS"},
         {"learn", 0, 0, G_OPTION_ARG_NONE, &given.learn,
-         "Improve the order by what this load shows; a missing one is begun",
+         "Improve the order by what this load shows; create it if it is "
+         "missing",
          NULL},
         {"ready-fd", 0, 0, G_OPTION_ARG_INT, &given.ready_fd,
-         "Write a line into this descriptor when the guest runs", "N"},
+         "Write a line to this descriptor when the guest runs", "N"},
         {"json", 0, 0, G_OPTION_ARG_NONE, &given.json,
-         "Tell what happens as JSON, an object a line", NULL},
+         "Print events as JSON, one object per line", NULL},
         {"stats", 0, 0, G_OPTION_ARG_FILENAME, &given.stats,
-         "Write the load's statistics, as JSON", "FILE"},
+         "Write the statistics of the load as JSON", "FILE"},
         SAVED_LOAD_OPTIONS(&given.saved),
         PLUGIN_API_OPTION(&given.plugin_api),
         {NULL},
@@ -462,10 +469,10 @@ static int cmd_loadvm_run(int argc, char **argv)
     options.qemu_argv = command_split(&argc, argv);
     if (command_check_split(argc, argv, &status) &&
         command_parse(&cmd_loadvm, entries, 0, 1, &argc, &argv, &status)) {
-        status = argc > 1 && given.snapshot
-                     ? command_usage_error("\"%s\" is one argument too many",
-                                           argv[1])
-                     : load_given(&given, argv[1], &options);
+        status =
+            argc > 1 && given.snapshot
+                ? command_usage_error("unexpected argument \"%s\"", argv[1])
+                : load_given(&given, argv[1], &options);
     }
     clear_given(&given);
     return status;

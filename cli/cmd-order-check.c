@@ -43,7 +43,7 @@ static int print_result(const char *path, const PageOrder *order,
         }
         return command_print_json(result);
     }
-    printf("%s: a valid order of %u extents\n", path, order->extents->len);
+    printf("%s: valid order with %u extents\n", path, order->extents->len);
     if (fit) {
         printf("%s: fits the snapshot; %" PRIu64 " of its %" PRIu64
                " pages are in the snapshot's file, the others are zero\n",

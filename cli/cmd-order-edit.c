@@ -56,14 +56,15 @@ static bool begin(Edit *edit, GError **error)
 static int end_unchanged(const Edit *edit)
 {
     unlink(edit->temporary);
-    printf("%s is left as it was\n", edit->path);
+    printf("%s is unchanged\n", edit->path);
     return command_flush();
 }
 
 static int end_kept(const Edit *edit, GError *error)
 {
-    g_prefix_error(&error, "%s is left as it was, the edited text is in %s: ",
-                   edit->path, edit->temporary);
+    g_prefix_error(&error,
+                   "%s is unchanged, the edited text is in %s: ", edit->path,
+                   edit->temporary);
     return command_fail(error);
 }
 
@@ -122,7 +123,7 @@ static bool changed_meanwhile(const Edit *edit, GError **error)
         return !now;
     }
     g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                "somebody else has changed the file meanwhile");
+                "another program has changed the file meanwhile");
     return true;
 }
 

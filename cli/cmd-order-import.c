@@ -82,7 +82,7 @@ static int cmd_order_import_run(int argc, char **argv)
         return status;
     }
     if (!output) {
-        return command_usage_error("--output is needed");
+        return command_usage_error("--output is required");
     }
     order = read_json(argc > 1 ? argv[1] : "-", &error);
     if (!order || !page_order_save(order, output, &error)) {

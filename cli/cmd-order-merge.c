@@ -22,13 +22,13 @@ static bool find_min_orders(const MergeOptions *options, size_t n,
 
     if (options->intersection && has_at_least) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                    "--intersection and --at-least exclude each other");
+                    "--intersection cannot be used with --at-least");
         return false;
     }
     if (has_at_least &&
         (options->at_least < 1 || (guint64)options->at_least > n)) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                    "--at-least: of %zu orders, 1 to %zu can have a page", n,
+                    "--at-least: with %zu orders, it must be from 1 to %zu", n,
                     n);
         return false;
     }

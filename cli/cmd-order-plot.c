@@ -87,7 +87,7 @@ static int cmd_order_plot_run(int argc, char **argv)
         {"output", 'o', 0, G_OPTION_ARG_FILENAME, &options.output,
          "Write the picture here; the name ends in .svg or .png", "FILE"},
         {"stats", 0, 0, G_OPTION_ARG_FILENAME, &options.stats_path,
-         "Also show how the pages of this load arrived", "FILE"},
+         "Also show how this load got the pages, from its --stats", "FILE"},
         {"size", 0, 0, G_OPTION_ARG_STRING, &options.size,
          "Size of the picture in pixels (default: 1200x800)", "WIDTHxHEIGHT"},
         {"force", 'f', 0, G_OPTION_ARG_NONE, &options.force,
@@ -101,8 +101,8 @@ static int cmd_order_plot_run(int argc, char **argv)
         return status;
     }
     if (!options.output) {
-        return command_usage_error("say where to write the picture: "
-                                   "-o map.svg or -o map.png");
+        return command_usage_error("-o is required: where to write the "
+                                   "picture, as in -o map.svg or -o map.png");
     }
     if (!plot(argv + 1, (size_t)argc - 1, &options, &error)) {
         return command_fail(error);

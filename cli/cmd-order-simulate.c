@@ -102,10 +102,10 @@ static bool parse_policies(char **names, Task *task, GError **error)
         LoadPolicy policy;
 
         if (!load_policy_from_name(names[i], &policy)) {
-            g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                        "--policy: \"%s\" is none of order, sequential, "
-                        "demand and full",
-                        names[i]);
+            g_set_error(
+                error, UTIL_ERROR, UTIL_ERROR_USAGE,
+                "--policy: \"%s\" is not order, sequential, demand or full",
+                names[i]);
             return false;
         }
         if (!seen[policy]) {
@@ -210,8 +210,8 @@ static int print_table(const Task *task)
     printf("trace    %" PRIu64 " touches, %.3f s without its faults\n\n",
            first->touches, (double)first->compute_ns / 1e9);
     printf("%-11s %12s %10s %12s %12s %12s %12s %12s\n", "policy",
-           "working set", "faults", "blocked", "longest", "read", "order in",
-           "all loaded");
+           "working set", "faults", "blocked", "longest", "read",
+           "order loaded", "all loaded");
     for (size_t i = 0; i < task->n_policies; i++) {
         print_row(task->policies[i], &task->results[i]);
     }

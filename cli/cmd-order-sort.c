@@ -27,7 +27,7 @@ static bool parse_key(const char *text, OrderSortKey *ret_key, GError **error)
         }
     }
     g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                "say what to sort by: --by time, address or phase");
+                "--by is required: time, address or phase");
     return false;
 }
 

@@ -241,9 +241,9 @@ static int cmd_order_stat_run(int argc, char **argv)
     g_auto(PhaseOptions) phase = {0};
     const GOptionEntry entries[] = {
         {"snapshot", 0, 0, G_OPTION_ARG_FILENAME, &snapshot_path,
-         "Tell also what share of this snapshot it covers", "FILE"},
+         "Also show what share of this snapshot it covers", "FILE"},
         {"force", 'f', 0, G_OPTION_ARG_NONE, &force,
-         "Even if the snapshot is not the one it was recorded for", NULL},
+         "Accept a snapshot that it was not recorded for", NULL},
         PHASE_OPTIONS(&phase),
         COMMAND_JSON_OPTION(&json),
         {NULL},

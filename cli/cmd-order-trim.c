@@ -33,14 +33,14 @@ static bool parse_limits(const TrimOptions *options, PhaseOptions *phase,
 
     if (!options->bytes && !options->time && !has_pages && !has_phases) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                    "say how much to keep: --bytes, --pages, --time "
-                    "or --phases");
+                    "--bytes, --pages, --time or --phases is required: how "
+                    "much to keep");
         return false;
     }
     if ((has_pages && options->n_pages < 0) ||
         (has_phases && options->n_phases < 0)) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                    "--pages and --phases take a number from 0");
+                    "--pages and --phases must be numbers from 0");
         return false;
     }
     if (!phase_options_parse(phase, error) ||

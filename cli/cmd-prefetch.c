@@ -82,9 +82,9 @@ static bool prefetch(const char *path, const Given *given,
     }
     if (order && order->identity &&
         strcmp(order->identity, image->identity) != 0) {
-        command_warn("%s: recorded for another snapshot than %s; it may not "
-                     "help",
-                     given->order, path);
+        command_warn(
+            "%s was recorded for another snapshot than %s; it may not help",
+            given->order, path);
     }
     return prefetch_run(image, order, rate, progress_bar_progress(bar),
                         ret_result, error);
@@ -99,7 +99,7 @@ static int cmd_prefetch_run(int argc, char **argv)
          "Read the pages of this page-access order only, in its sequence",
          "FILE"},
         {"rate", 0, 0, G_OPTION_ARG_STRING, &given.rate,
-         "Read no more than that a second", "BYTES"},
+         "Read at most this much per second", "BYTES"},
         IMAGE_OFFSET_OPTION(&given.offset),
         IMAGE_TAG_OPTION(&given.tag),
         COMMAND_JSON_OPTION(&json),
@@ -120,6 +120,6 @@ static int cmd_prefetch_run(int argc, char **argv)
 const Command cmd_prefetch = {
     .name = "prefetch",
     .synopsis = "FILE [--order FILE] [--rate BYTES]",
-    .summary = "Bring a snapshot's pages into the page cache",
+    .summary = "Read a snapshot's pages into the page cache",
     .run = cmd_prefetch_run,
 };

@@ -33,7 +33,7 @@ static int run_command(const Command *command, const char *control_command,
         return status;
     }
     if (!socket_path) {
-        return command_usage_error("--qmp is needed");
+        return command_usage_error("--qmp is required");
     }
     return execute(socket_path, control_command);
 }
@@ -55,14 +55,14 @@ static int run_stop(int argc, char **argv)
 static const Command cmd_profile_status = {
     .name = "status",
     .synopsis = "--qmp SOCKET",
-    .summary = "Tell how profiling goes, as JSON",
+    .summary = "Print the progress of profiling as JSON",
     .run = run_status,
 };
 
 static const Command cmd_profile_stop = {
     .name = "stop",
     .synopsis = "--qmp SOCKET",
-    .summary = "End profiling now, and tell how it went, as JSON",
+    .summary = "End profiling now, and print the result as JSON",
     .run = run_stop,
 };
 

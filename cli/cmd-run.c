@@ -53,6 +53,6 @@ static int cmd_run_run(int argc, char **argv)
 const Command cmd_run = {
     .name = "run",
     .synopsis = "-- QEMU ARGUMENTS…",
-    .summary = "Start a fresh guest with the plugin in it",
+    .summary = "Start QEMU with the plugin",
     .run = cmd_run_run,
 };

@@ -21,9 +21,10 @@ static json_int_t profile_number(const SaveResult *result, const char *name)
 
 static void print_profile(const SaveResult *result)
 {
-    printf("%s: %" JSON_INTEGER_FORMAT " first touches recorded in %.2f s; "
-           "that cost the guest %.1f ms to begin, %.1f ms to end, and "
-           "%" JSON_INTEGER_FORMAT " ms of waiting\n",
+    printf("%s: %" JSON_INTEGER_FORMAT
+           " first touches recorded in %.2f s; this cost the guest %.1f ms to "
+           "begin, %.1f ms to end, and %" JSON_INTEGER_FORMAT
+           " ms of waiting\n",
            json_string_value(json_object_get(result->profile, "output")),
            profile_number(result, "first-touches"),
            (double)profile_number(result, "window-ms") / 1000,
@@ -42,7 +43,7 @@ static int print_result(const char *output, const SaveResult *result)
 {
     g_autofree char *size = units_format_size(result->stored_bytes);
 
-    printf("%s: %s saved in %.2f s; the guest stood still for %.2f s\n", output,
+    printf("%s: %s saved in %.2f s; the guest was stopped for %.2f s\n", output,
            size, (double)result->total_us / G_USEC_PER_SEC,
            (double)result->stopped_us / G_USEC_PER_SEC);
     if (result->profile) {
@@ -79,7 +80,7 @@ static bool parse_disks(const char *text, SaveDisks *ret_disks, GError **error)
         }
     }
     g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                "--disks is one of snapshot, leave and refuse");
+                "--disks must be snapshot, leave or refuse");
     return false;
 }
 
@@ -197,19 +198,19 @@ static int cmd_savevm_run(int argc, char **argv)
         {"qmp", 0, 0, G_OPTION_ARG_FILENAME, &given.socket_path,
          "QMP socket of the QEMU that runs the guest", "SOCKET"},
         {"output", 'o', 0, G_OPTION_ARG_FILENAME, &given.output,
-         "Where to save to; replaced when the save is complete", "FILE"},
+         "The file to save to; replaced when the save is complete", "FILE"},
         {"tag", 0, 0, G_OPTION_ARG_STRING, &given.tag,
          "Save into the guest's own qcow2 disks, as an internal snapshot of "
          "this name (QEMU 11.1)",
          "NAME"},
         {"disks", 0, 0, G_OPTION_ARG_STRING, &given.disks,
-         "What becomes of writable disks: the guest goes on in overlays "
-         "(default), they are left to you, or the save is refused",
+         "What to do with writable disks: let the guest go on in overlays "
+         "(default), leave them to you, or refuse the save",
          "snapshot|leave|refuse"},
         {"profile", 0, G_OPTION_FLAG_OPTIONAL_ARG, G_OPTION_ARG_CALLBACK,
          (gpointer)parse_profile,
-         "Then record in which order the guest touches its pages, as "
-         "FILE.order or DISK.NAME.order (until it has settled, at most 30 s)",
+         "Then record in which order the guest touches its pages, in "
+         "FILE.order or DISK.NAME.order (until that settles, at most 30 s)",
          "SECONDS"},
         COMMAND_JSON_OPTION(&json),
         {NULL},
@@ -220,10 +221,10 @@ static int cmd_savevm_run(int argc, char **argv)
         return status;
     }
     if (!given.socket_path || !given.output == !given.tag) {
-        return command_usage_error("--qmp is needed, and --output or --tag");
+        return command_usage_error("--qmp is required, and --output or --tag");
     }
     if (given.tag && given.disks) {
-        return command_usage_error("--disks is for --output: with --tag, all "
+        return command_usage_error("--disks needs --output: with --tag, all "
                                    "writable disks get the snapshot");
     }
     return save(&given, profile_option.given ? &profile_option.time : NULL,

@@ -107,6 +107,6 @@ static int cmd_snapshot_list_run(int argc, char **argv)
 const Command cmd_snapshot_list = {
     .name = "list",
     .synopsis = "[DIR]",
-    .summary = "List the snapshots in a folder",
+    .summary = "List the snapshots in a directory",
     .run = cmd_snapshot_list_run,
 };

@@ -56,7 +56,7 @@ static int cmd_snapshot_remove_run(int argc, char **argv)
     gboolean json = FALSE;
     const GOptionEntry entries[] = {
         {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &dry_run,
-         "Only show what would be removed", NULL},
+         "Only print what would be removed", NULL},
         {"images", 0, 0, G_OPTION_ARG_NONE, &images,
          "Also remove images of disks that nothing needs", NULL},
         COMMAND_JSON_OPTION(&json),
@@ -81,6 +81,6 @@ static int cmd_snapshot_remove_run(int argc, char **argv)
 const Command cmd_snapshot_remove = {
     .name = "remove",
     .synopsis = "FILE",
-    .summary = "Remove a snapshot with what belongs to it alone",
+    .summary = "Remove a snapshot and the files that only it needs",
     .run = cmd_snapshot_remove_run,
 };

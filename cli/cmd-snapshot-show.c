@@ -78,6 +78,6 @@ static int cmd_snapshot_show_run(int argc, char **argv)
 const Command cmd_snapshot_show = {
     .name = "show",
     .synopsis = "FILE",
-    .summary = "Print the machine that a snapshot is of",
+    .summary = "Print the machine that was saved",
     .run = cmd_snapshot_show_run,
 };

@@ -36,7 +36,7 @@ static bool check_paused(Rpc *qmp, GError **error)
         return true;
     }
     g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                "the guest runs, and changes its RAM meanwhile; pause it "
+                "the guest is running and changes its RAM meanwhile; pause it "
                 "first (QMP stop)");
     return false;
 }
@@ -182,7 +182,7 @@ static int cmd_snapshot_verify_run(int argc, char **argv)
         return status;
     }
     if (!socket_path) {
-        return command_usage_error("--qmp is needed");
+        return command_usage_error("--qmp is required");
     }
     if (!image_offset_parse(offset, &off_bytes, &error)) {
         return command_fail(error);

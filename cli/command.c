@@ -41,10 +41,10 @@ static int unknown_command(const Command *const *table, const char *name)
         g_ptr_array_add(names, (gpointer)table[i]->name);
     }
     meant = suggest(name, (const char *const *)names->pdata, names->len);
-    return meant ? command_usage_error("there is no command \"%s\"; did you "
-                                       "mean \"%s\"?",
-                                       name, meant)
-                 : command_usage_error("there is no command \"%s\"", name);
+    return meant ? command_usage_error(
+                       "unknown command \"%s\"; did you mean \"%s\"?", name,
+                       meant)
+                 : command_usage_error("unknown command \"%s\"", name);
 }
 
 /* "help" alone is "--help"; "help NAME…" is "NAME… --help". */
@@ -145,7 +145,7 @@ bool command_parse(const Command *command, const GOptionEntry *entries,
         return false;
     }
     if (n_max >= 0 && n_left > n_max) {
-        *ret_status = command_usage_error("\"%s\" is one argument too many",
+        *ret_status = command_usage_error("unexpected argument \"%s\"",
                                           (*argv)[n_max + 1]);
         return false;
     }
@@ -237,8 +237,8 @@ char *command_absolute_path(const char *path, GError **error)
         g_autofree char *shown = g_filename_display_name(path);
 
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                    "%s: the path is not UTF-8, which QEMU's monitor cannot "
-                    "carry; rename it",
+                    "%s: the path is not UTF-8, which QEMU's monitor requires; "
+                    "rename the file",
                     shown);
         return NULL;
     }

@@ -46,8 +46,7 @@ static bool check_ready_fd(int fd, GError **error)
 
     if (fd <= STDERR_FILENO || flags < 0 || (flags & O_ACCMODE) == O_RDONLY) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                    "--ready-fd %d: not an open descriptor, from 3 on, that "
-                    "can be written to",
+                    "--ready-fd %d: must be 3 or larger, open and writable",
                     fd);
         return false;
     }
@@ -186,9 +185,9 @@ static char *loaded_text(const json_t *stats)
         json_integer_value(json_object_get(stats, "blocktime-ms"));
 
     return stats ? g_strdup_printf(
-                       "; the guest had to wait for %" JSON_INTEGER_FORMAT
-                       " pages, and stood still for "
-                       "%" JSON_INTEGER_FORMAT " ms in all",
+                       "; the guest waited for %" JSON_INTEGER_FORMAT
+                       " pages and was blocked for %" JSON_INTEGER_FORMAT
+                       " ms in total",
                        n_faults, blocked_ms)
                  : g_strdup("");
 }
@@ -199,16 +198,16 @@ static void say_news(const LoadReport *report, const LoadNews *news)
     g_autofree char *text = NULL;
 
     if (news->kind == LOAD_NEWS_RESUMED) {
-        text = g_strdup_printf("%s: the guest runs, after %.3f s",
+        text = g_strdup_printf("%s: the guest runs after %.3f s",
                                report->snapshot, after_s);
     } else if (news->kind == LOAD_NEWS_PAUSED) {
-        text = g_strdup_printf("%s: the guest could run, after %.3f s, and "
-                               "stays paused",
-                               report->snapshot, after_s);
+        text = g_strdup_printf(
+            "%s: the guest is loaded after %.3f s, and stays paused",
+            report->snapshot, after_s);
     } else if (news->kind == LOAD_NEWS_LOADED) {
         g_autofree char *stats = loaded_text(news->stats);
 
-        text = g_strdup_printf("%s: all is loaded, after %.3f s%s",
+        text = g_strdup_printf("%s: all pages are loaded after %.3f s%s",
                                report->snapshot, after_s, stats);
     }
     if (text) {

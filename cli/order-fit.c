@@ -15,10 +15,10 @@ static bool check_identity(const PageOrder *order, const RamImage *snapshot,
     if (!order->identity || strcmp(order->identity, snapshot->identity) == 0) {
         return true;
     }
-    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                "recorded for snapshot %.16s…, but this is %.16s…: it may "
-                "help little",
-                order->identity, snapshot->identity);
+    g_set_error(
+        error, UTIL_ERROR, UTIL_ERROR_FAILED,
+        "recorded for snapshot %.16s…, but this is %.16s…: it may not help",
+        order->identity, snapshot->identity);
     return false;
 }
 

@@ -19,13 +19,13 @@ bool order_output_check(const OrderOutput *to, GError **error)
 {
     if (to->path != NULL && to->in_place) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                    "--output and --in-place exclude each other");
+                    "--output cannot be used with --in-place");
         return false;
     }
     if (to->path == NULL && !to->in_place) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                    "say where to write the changed order: --output FILE or "
-                    "--in-place");
+                    "--output FILE or --in-place is required: where to write "
+                    "the changed order");
         return false;
     }
     return true;
@@ -44,14 +44,14 @@ static bool keep_backup(const char *path, GError **error)
             return true;
         }
         util_error_set_errno(error, errno,
-                             "cannot keep %s as %s, so it is left as it was",
-                             path, backup);
+                             "cannot keep %s as %s, so it is unchanged", path,
+                             backup);
         return false;
     }
     if (rename(temporary, backup) != 0) {
         util_error_set_errno(error, errno,
-                             "cannot keep %s as %s, so it is left as it was",
-                             path, backup);
+                             "cannot keep %s as %s, so it is unchanged", path,
+                             backup);
         unlink(temporary);
         return false;
     }

@@ -128,7 +128,7 @@ static bool add_machine(const char *name, MachineType type,
 
     if (main_ram < 0) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "the map of %s is known for a machine whose memory is "
+                    "the map of %s is only known for a machine whose memory is "
                     "the block \"" MAIN_RAM "\", which this order lacks; "
                     "give --map BLOCK:FIRST-LAST@ADDRESS",
                     name);
@@ -219,7 +219,7 @@ GArray *range_options_resolve(const RangeOptions *options,
 
     if (options->ranges == NULL && options->guest_ranges == NULL) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                    "say which pages: --range or --guest-range");
+                    "--range or --guest-range is required: which pages");
         return NULL;
     }
     for (size_t i = 0; options->ranges && options->ranges[i] != NULL; i++) {

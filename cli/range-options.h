@@ -28,7 +28,7 @@ typedef struct RangeOptions {
      "The pages at these guest-physical addresses (may be repeated)",        \
      "FIRST-LAST"},                                                          \
     {"map", 'm', 0, G_OPTION_ARG_FILENAME_ARRAY, &(options)->maps,           \
-     "What --guest-range goes by: pc, q35, or where a block is (may be "     \
+     "The memory map for --guest-range: pc, q35, or where a block is (may be "     \
      "repeated)",                                                            \
      "MACHINE|BLOCK[:FIRST-LAST]@ADDRESS"}
 /* clang-format on */

@@ -49,7 +49,7 @@ bool saved_load_open(SavedLoad *load, const char *snapshot, char *const *argv,
     if (!g_file_test(path, G_FILE_TEST_EXISTS)) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
                     "QEMU's command line is missing: write it after \"--\".  "
-                    "(It would come from %s, which does not exist)",
+                    "(There is no manifest %s to take it from)",
                     path);
         return false;
     }

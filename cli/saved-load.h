@@ -17,10 +17,10 @@
 /* clang-format off */
 #define SAVED_LOAD_OPTIONS(load)                                              \
     {"set", 0, 0, G_OPTION_ARG_STRING_ARRAY, &(load)->sets,                   \
-     "Give a socket, port or file of the saved machine another name",         \
+     "Replace a socket, port or file of the saved machine",         \
      "OLD=NEW"},                                                              \
     {"keep-disks", 0, 0, G_OPTION_ARG_FILENAME, &(load)->keep_disks,          \
-     "Keep this load's disks, in this new folder", "DIR"}
+     "Keep this load's disks, in this new directory", "DIR"}
 /* clang-format on */
 
 typedef struct SavedLoad {

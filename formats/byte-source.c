@@ -116,7 +116,7 @@ static bool set_written(const ByteSource *source, const struct stat *then,
     g_autofree char *length =
         then->st_size == now->st_size
             ? g_strdup("")
-            : g_strdup_printf("its length changed from %lld to %lld bytes, ",
+            : g_strdup_printf("its length changed from %lld to %lld bytes and ",
                               (long long)then->st_size,
                               (long long)now->st_size);
 
@@ -145,8 +145,8 @@ static bool check_ctime(const ByteSource *source, const struct stat *then,
 
     g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_CHANGED,
                 "%s may have been written to while it was in use (its ctime "
-                "changed from %s to %s; so it does when a file is renamed, or "
-                "gets other attributes)",
+                "changed from %s to %s, which also happens when a file is "
+                "renamed or its attributes change)",
                 source->name, before, after);
     return false;
 }
@@ -158,7 +158,7 @@ static bool check_file_unchanged(const ByteSource *source, GError **error)
     struct stat now;
 
     if (fstat(source->fd, &now) < 0) {
-        util_error_set_errno(error, errno, "%s: cannot look at it",
+        util_error_set_errno(error, errno, "%s: cannot examine it",
                              source->name);
         return false;
     }

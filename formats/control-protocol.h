@@ -52,7 +52,7 @@ typedef enum {
     LOAD_STATE_IDLE, /* guest RAM has not been taken over */
     LOAD_STATE_LOADING,
     LOAD_STATE_RECORDING, /* prefetching is held off */
-    LOAD_STATE_FAILED,    /* pages are missing that cannot be had */
+    LOAD_STATE_FAILED,    /* pages are missing that cannot be loaded */
     LOAD_STATE_LOADED,
 } LoadState;
 
@@ -200,22 +200,21 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
  *                "resumed", or "paused" where the guest is not to run yet; and
  *                with policy full "loaded"
  *   time-us      CLOCK_MONOTONIC in microseconds
- * "device-state" is an error where QEMU has written to pages that it was not
- * given: the guest must not run then.  With "resumed" or "paused" the launcher
- * hands the load over: see "When something fails". */
+ * "device-state" is an error if QEMU has written to pages that are not in the
+ * skeleton: the guest must not run then.  With "resumed" or "paused" the
+ * launcher hands the load over: see "When something fails". */
 #define CONTROL_CMD_MILESTONE "milestone"
 
-/* Answer when it is so: for = "hot" (the order is in), "all" (everything is)
- * or "recording" (the recording, or learning, has ended and is written).  An
- * error when that can no more come to be. */
+/* Answer when something is reached: for = "hot" (the order is loaded), "all"
+ * (everything is) or "recording" (the recording, or learning, has ended and is
+ * written).  An error if it cannot be reached any more. */
 #define CONTROL_CMD_WAIT "wait"
 
 /* The statistics, as in docs/statistics.md. */
 #define CONTROL_CMD_QUERY "query-preheat"
 
-/* Try again now to have the pages that could not be had.  Answers after the
- * attempt, or after a few seconds of it: {"missing-pages": how many still
- * cannot be had}. */
+/* Try all failed pages again now.  Answers after the attempt, or after a few
+ * seconds of it: {"missing-pages": how many are still missing}. */
 #define CONTROL_CMD_RETRY "retry"
 
 /* End QEMU at once, whatever it is blocked on: what can be written within a few
@@ -224,8 +223,8 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
 #define CONTROL_CMD_QUIT "quit"
 
 /* Load the rest now, at full speed, whatever the policy is and even while a
- * recording is under way (which ends); does nothing where nothing is loading.
- * "wait" for "all" tells when it is done. */
+ * recording is under way (which ends); does nothing if nothing is loading.
+ * Use "wait" for "all" to learn when it is done. */
 #define CONTROL_CMD_LOAD_REST "load-rest"
 
 /* Compare guest RAM with a snapshot, page by page; the guest must be paused.
@@ -246,7 +245,7 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
  *   min-time     milliseconds (optional, 0): but not before */
 #define CONTROL_CMD_PROFILE_START "profile-start"
 
-/* Close the window now; or wait until it is closed; or just look.
+/* Close the window now; wait until it is closed; only query it.
  * profile-stop takes
  *   discard      true (optional): write no order
  * Each returns {"state": "none", "profiling", "closing" or "done",
@@ -261,30 +260,30 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
 /*
  * When something fails
  *
- * A page that cannot be had, after several tries, is put aside: everything else
- * goes on, and whoever touches that page stays blocked.  The state is "failed"
- * as long as there is such a page.  "retry" tries all of them again.
+ * A page that cannot be loaded, after several tries, is put aside: everything
+ * else goes on, and whoever touches that page stays blocked.  The state is
+ * "failed" as long as there is such a page.  "retry" tries all of them again.
  *
- * Who started QEMU speaks over control-fd, and who has adopted it over the
- * socket that it handed in.  When that connection ends before
- * "resumed" or "paused" was told, the plugin ends QEMU, as by "quit".  After
- * that the load goes on alone; and when then a page is missing that somebody
- * waits for, the plugin says so on QEMU's standard error and in the system's
- * log.
+ * The launcher uses control-fd, or the socket that it passed with "adopt".  If
+ * that connection ends before the milestone "resumed" or "paused", the plugin
+ * ends QEMU like "quit".  After that the load goes on alone: if a page is
+ * missing then and somebody waits for it, the plugin says so on QEMU's standard
+ * error and in the system's log.
  *
- * Events go to every connection.  One that does not read them is cut off.
+ * Events go to every connection.  The plugin closes one that does not read
+ * them.
  */
 
-/* A page cannot be had.  Sent of the first such page, and of each that somebody
- * waits for; again after "retry".
+/* A page cannot be loaded.  Sent for the first such page, for each one that
+ * somebody waits for, and again after "retry".
  *   file, offset (bytes), error (text)
  *   operation    "reading", "placing" or CONTROL_OPERATION_CHECKING
- *   waited-for   whether a thread of QEMU is blocked on it: a vCPU, or all of
- *                QEMU where it is the main loop, which then answers nobody */
+ *   waited-for   whether a thread of QEMU is blocked on it: if it is
+ *                the main loop, the monitor does not answer any more */
 #define CONTROL_EVENT_READ_ERROR "PREHEAT_READ_ERROR"
 
-/* The snapshot was written to while it was loaded: what the guest has may be a
- * mix of two states, and no "retry" mends that. */
+/* The snapshot was written to while it was loaded: the guest may have a
+ * mixture of two states, and "retry" cannot fix that. */
 #define CONTROL_OPERATION_CHECKING "checking"
 
 /* A read takes long, and is still under way.  Sent again every minute.

@@ -60,25 +60,24 @@ static const char *const names[] = {
 static const char *const advice[N_FILE_KINDS][N_FILE_KINDS] = {
     [FILE_KIND_SNAPSHOT] =
         {
-            [FILE_KIND_EMPTY] = "the save has not ended, or was interrupted",
+            [FILE_KIND_EMPTY] = "the save is not complete, or was interrupted",
             [FILE_KIND_ORDER] = "give it to --order",
-            [FILE_KIND_ORDER_JSON] = "make an order of it with preheat order "
-                                     "import, and give that to --order",
+            [FILE_KIND_ORDER_JSON] = "convert it with preheat order import, "
+                                     "and give the result to --order",
             [FILE_KIND_MANIFEST] =
-                "give the snapshot that it stands beside, without \".json\"",
+                "give the snapshot beside it, without \".json\"",
             [FILE_KIND_QCOW2] = "name the snapshot in it with --tag (qemu-img "
                                 "snapshot -l lists them)",
-            [FILE_KIND_DISK] = "a disk belongs into QEMU's own arguments "
-                               "(-drive), behind \"--\"",
-            [FILE_KIND_ELF] = "QEMU and what it runs belong behind \"--\"",
+            [FILE_KIND_DISK] =
+                "a disk belongs in QEMU's own arguments (-drive), after \"--\"",
+            [FILE_KIND_ELF] = "QEMU and its arguments belong after \"--\"",
         },
     [FILE_KIND_ORDER] =
         {
-            [FILE_KIND_EMPTY] = "a missing one is begun by --learn",
-            [FILE_KIND_SNAPSHOT] = "its order is recorded by loadvm --record, "
-                                   "or by savevm --profile",
-            [FILE_KIND_ORDER_JSON] =
-                "make an order of it with preheat order import",
+            [FILE_KIND_EMPTY] = "--learn creates a missing one",
+            [FILE_KIND_SNAPSHOT] =
+                "record its order with loadvm --record or savevm --profile",
+            [FILE_KIND_ORDER_JSON] = "convert it with preheat order import",
             [FILE_KIND_MANIFEST] = "the order is the file that it names",
         },
     [FILE_KIND_ORDER_JSON] =
@@ -87,13 +86,13 @@ static const char *const advice[N_FILE_KINDS][N_FILE_KINDS] = {
         },
     [FILE_KIND_QCOW2] =
         {
-            [FILE_KIND_SNAPSHOT] = "take it without --tag",
-            [FILE_KIND_DISK] = "only a qcow2 file has snapshots inside",
+            [FILE_KIND_SNAPSHOT] = "load it without --tag",
+            [FILE_KIND_DISK] = "only a qcow2 file contains snapshots",
         },
     [FILE_KIND_MANIFEST] =
         {
             [FILE_KIND_EMPTY] = "save the guest again",
-            [FILE_KIND_SNAPSHOT] = "preheat snapshot info says what is in it",
+            [FILE_KIND_SNAPSHOT] = "preheat snapshot info shows what is in it",
         },
 };
 
@@ -163,8 +162,8 @@ bool file_kind_check_replaceable(const char *path, FileKind wanted,
         return true;
     }
     g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_NOT_THIS,
-                "%s: there is %s, which would be lost; give another name, or "
-                "remove it before",
+                "%s: this is %s, which would be lost; choose another name, or "
+                "remove it first",
                 path, names[is]);
     return false;
 }

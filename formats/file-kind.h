@@ -1,8 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What kind of file a file is, by how it begins: for who was given another one
- * than he asked for.
+ * What kind of file a file is, by how it begins: for messages about a file that
+ * is not what was expected.
  */
 #pragma once
 

@@ -54,7 +54,7 @@ static bool check_magic(const ByteSource *source, const uint8_t *header,
     }
     return memcmp(header, MAGIC, MAGIC_BYTES) == 0 ||
            fail(source, FORMATS_ERROR_NOT_THIS, error,
-                "not an image that libvirt has saved");
+                "not an image saved by libvirt");
 }
 
 static bool check_format(const ByteSource *source, uint32_t format,
@@ -91,7 +91,7 @@ bool libvirt_image_find(const ByteSource *source, uint64_t *ret_off_bytes,
 
     if (source->len_bytes < sizeof(header)) {
         return fail(source, FORMATS_ERROR_NOT_THIS, error,
-                    "not an image that libvirt has saved");
+                    "not an image saved by libvirt");
     }
     if (!byte_source_read_at(source, header, sizeof(header), 0, error)) {
         g_prefix_error(error, "%s: ", source->name);
@@ -102,8 +102,8 @@ bool libvirt_image_find(const ByteSource *source, uint64_t *ret_off_bytes,
     }
     if (number_at(header, OFF_VERSION) != KNOWN_VERSION) {
         return fail(source, FORMATS_ERROR_VERSION, error,
-                    "libvirt has saved it in a version of its format that is "
-                    "not known here");
+                    "libvirt has saved it in a format version that preheat "
+                    "does not know");
     }
     if (!check_format(source, number_at(header, OFF_FORMAT), error)) {
         return false;
@@ -111,7 +111,7 @@ bool libvirt_image_find(const ByteSource *source, uint64_t *ret_off_bytes,
     off_bytes = HEADER_BYTES + (uint64_t)number_at(header, OFF_DATA_BYTES);
     if (off_bytes >= source->len_bytes) {
         return fail(source, FORMATS_ERROR_MALFORMED, error,
-                    "it ends before the image that its header tells of");
+                    "it ends before the image that its header describes");
     }
     *ret_off_bytes = off_bytes;
     return true;

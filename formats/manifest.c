@@ -550,7 +550,7 @@ static Manifest *load(const ByteSource *source, GError **error)
 
     if (source->len_bytes == 0 || source->len_bytes > MAX_LEN_BYTES) {
         g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_NOT_THIS,
-                    "not the manifest of a snapshot: its size is not one");
+                    "not the manifest of a snapshot: it is empty or too large");
         return NULL;
     }
     text = g_malloc(source->len_bytes);
@@ -592,8 +592,7 @@ static bool check_utf8(const char *what, const char *text, GError **error)
     }
     g_autofree char *shown = g_filename_display_name(text);
     g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_UNSUPPORTED,
-                "%s \"%s\" is not UTF-8, which a manifest cannot hold; rename "
-                "it",
+                "%s \"%s\" is not UTF-8, which a manifest requires; rename it",
                 what, shown);
     return false;
 }

@@ -236,9 +236,9 @@ static bool check_digest(Reader *reader, GError **error)
     reader->len_bytes -= DIGEST_BYTES;
     digest(reader->data, reader->len_bytes, hash);
     if (memcmp(&reader->data[reader->len_bytes], hash, DIGEST_BYTES) != 0) {
-        return reader_fail_at(reader->len_bytes, error, FORMATS_ERROR_CHECKSUM,
-                              "the checksum does not match: not what was "
-                              "written");
+        return reader_fail_at(
+            reader->len_bytes, error, FORMATS_ERROR_CHECKSUM,
+            "the checksum does not match: the file is damaged");
     }
     return true;
 }

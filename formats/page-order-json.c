@@ -90,7 +90,7 @@ static bool read_extent_block(const Fields *fields, GHashTable *indices,
     }
     if (!g_hash_table_lookup_extended(indices, name, NULL, &index)) {
         return fields_fail(fields, "block", FORMATS_ERROR_MALFORMED, error,
-                           "\"%s\" is none of blocks", name);
+                           "\"%s\" is not in blocks", name);
     }
     extent->span.block = GPOINTER_TO_UINT(index);
     return true;
@@ -109,7 +109,7 @@ static bool read_access(const Fields *fields, PageExtent *extent,
     }
     if (!page_access_from_name(name, &extent->access)) {
         return fields_fail(fields, "access", FORMATS_ERROR_MALFORMED, error,
-                           "\"%s\" is none of read, write, unknown", name);
+                           "\"%s\" is not read, write or unknown", name);
     }
     return true;
 }
@@ -216,7 +216,7 @@ static bool read_scalars(const Fields *root, PageOrder *order, GError **error)
     }
     if (!page_order_origin_from_name(origin, &order->origin)) {
         return fields_fail(root, "origin", FORMATS_ERROR_MALFORMED, error,
-                           "\"%s\" is none of save, load, learned, unknown",
+                           "\"%s\" is not save, load, learned or unknown",
                            origin);
     }
     order->n_runs = (uint32_t)n_runs;

@@ -156,7 +156,7 @@ static bool check_identity(const PageOrder *order, GError **error)
         return malformed(error, "runs: must be at least 1");
     }
     if (!page_order_origin_name(order->origin)) {
-        return malformed(error, "origin: %d is none", (int)order->origin);
+        return malformed(error, "origin: %d is unknown", (int)order->origin);
     }
     return true;
 }
@@ -192,14 +192,15 @@ static bool check_block(const PageOrderBlock *block, size_t i, GError **error)
     if (page_bytes < MIN_PAGE_BYTES || (page_bytes & (page_bytes - 1)) != 0) {
         return malformed(error,
                          "blocks[%zu].page-size: %" G_GUINT64_FORMAT
-                         " is no power of two from %" G_GUINT64_FORMAT,
+                         " is not a power of two from %" G_GUINT64_FORMAT,
                          i, page_bytes, MIN_PAGE_BYTES);
     }
     if (block->len_bytes == 0 || block->len_bytes % page_bytes != 0) {
-        return malformed(error,
-                         "blocks[%zu].length: %" G_GUINT64_FORMAT
-                         " is no multiple of the page size %" G_GUINT64_FORMAT,
-                         i, block->len_bytes, page_bytes);
+        return malformed(
+            error,
+            "blocks[%zu].length: %" G_GUINT64_FORMAT
+            " is not a multiple of the page size %" G_GUINT64_FORMAT,
+            i, block->len_bytes, page_bytes);
     }
     if (block->len_bytes > INT64_MAX) {
         return malformed(error,
@@ -220,8 +221,8 @@ static bool check_blocks(const PageOrder *order, GError **error)
             return false;
         }
         if (!g_hash_table_add(names, block->name)) {
-            return malformed(error, "blocks[%zu].name: \"%s\" is there twice",
-                             i, block->name);
+            return malformed(error, "blocks[%zu].name: \"%s\" occurs twice", i,
+                             block->name);
         }
     }
     return true;
@@ -261,7 +262,7 @@ static bool check_extent(const PageOrder *order, size_t i, GError **error)
                          i, extent->time_us);
     }
     if (!page_access_name(extent->access)) {
-        return malformed(error, "extents[%zu].access: %d is none", i,
+        return malformed(error, "extents[%zu].access: %d is unknown", i,
                          (int)extent->access);
     }
     return true;

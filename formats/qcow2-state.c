@@ -28,7 +28,7 @@ typedef struct StateSource {
     uint8_t head[QCOW2_SNAPSHOTS_LEN_BYTES];
     uint64_t entry_off_bytes;
     GBytes *entry;
-    bool is_gone; /* a read has found that it is there no more */
+    bool is_gone; /* a read has found that it no longer exists */
 } StateSource;
 
 /* ---- where the bytes lie ---- */
@@ -54,7 +54,7 @@ static const Qcow2Extent *find_extent(const GArray *extents, uint64_t off_bytes,
     return low > 0 ? &g_array_index(extents, Qcow2Extent, low - 1) : NULL;
 }
 
-/* How many bytes from off_bytes on can be had in one piece, and where they lie
+/* How many bytes from off_bytes on can be read in one piece, and where they are
  * in the image; 0: in a hole, which is so long. */
 static uint64_t find_piece(const GArray *extents, uint64_t off_bytes,
                            uint64_t max_bytes, uint64_t *ret_file_off_bytes)
@@ -220,7 +220,7 @@ static bool look_again_locked(StateSource *source, Look *look, GError **error)
         }
     }
     g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_IO,
-                "%s: the image's table of snapshots changes all the time",
+                "%s: the image's table of snapshots keeps changing",
                 source->base.name);
     return false;
 }
@@ -285,7 +285,7 @@ static bool check_tables(const StateSource *source, const Look *look,
 
     if (extents && !extents_equal(extents, source->extents)) {
         g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_CHANGED,
-                    "%s was changed while it was in use: its tables lead to "
+                    "%s was changed while it was in use: its tables point to "
                     "other clusters",
                     source->base.name);
         return false;

@@ -142,8 +142,7 @@ static bool check_header(const Qcow2 *qcow2, const Header *header,
 {
     if (header->version < 2 || header->version > 3) {
         g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_VERSION,
-                    "a qcow2 image of version %u, which is not known",
-                    header->version);
+                    "qcow2 version %u, which is not known", header->version);
         return false;
     }
     if (!check_features(header->incompatible, error)) {
@@ -156,11 +155,11 @@ static bool check_header(const Qcow2 *qcow2, const Header *header,
     if (qcow2->cluster_bits < MIN_CLUSTER_BITS ||
         qcow2->cluster_bits > MAX_CLUSTER_BITS) {
         return refuse(error, FORMATS_ERROR_MALFORMED,
-                      "its cluster size is not one");
+                      "its cluster size is not valid");
     }
     if (qcow2->disk_len_bytes > INT64_MAX / 2) {
         return refuse(error, FORMATS_ERROR_MALFORMED,
-                      "its disk is larger than any can be");
+                      "its disk size is not valid");
     }
     return header->n_snapshots <= QCOW2_MAX_SNAPSHOTS ||
            refuse(error, FORMATS_ERROR_TOO_LARGE, "too many snapshots");
@@ -422,8 +421,8 @@ static bool take_offset(const Walk *walk, const char *what, uint64_t entry,
     if (off_bytes % walk->cluster_bytes != 0 ||
         off_bytes >= walk->qcow2->source->len_bytes) {
         g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_MALFORMED,
-                    "%s lies at offset %" G_GUINT64_FORMAT
-                    ", which is not a cluster of the image",
+                    "%s is at offset %" G_GUINT64_FORMAT
+                    ", which is not the start of a cluster in the image",
                     what, off_bytes);
         return false;
     }
@@ -438,8 +437,8 @@ static bool walk_entry(Walk *walk, uint64_t entry, uint64_t state_off_bytes,
 
     if (entry & L2_COMPRESSED) {
         return refuse(error, FORMATS_ERROR_UNSUPPORTED,
-                      "the machine's state lies in compressed clusters, which "
-                      "are not supported");
+                      "the machine state is in compressed clusters, which are "
+                      "not supported");
     }
     if ((entry & OFFSET_MASK) == 0 || (entry & L2_READS_ZERO)) {
         return true;
@@ -450,7 +449,7 @@ static bool walk_entry(Walk *walk, uint64_t entry, uint64_t state_off_bytes,
     add_cluster(walk, state_off_bytes, off_bytes);
     return walk->extents->len <= QCOW2_MAX_EXTENTS ||
            refuse(error, FORMATS_ERROR_TOO_LARGE,
-                  "the machine's state lies in too many pieces");
+                  "the machine state is in too many pieces");
 }
 
 static bool walk_l2(Walk *walk, uint64_t l1_entry, uint64_t state_off_bytes,
@@ -464,7 +463,7 @@ static bool walk_l2(Walk *walk, uint64_t l1_entry, uint64_t state_off_bytes,
     walk->l2_bytes += walk->cluster_bytes;
     if (walk->l2_bytes > QCOW2_MAX_L2_BYTES) {
         return refuse(error, FORMATS_ERROR_TOO_LARGE,
-                      "the tables of the machine's state are too large");
+                      "the tables of the machine state are too large");
     }
     if (!take_offset(walk, "an L2 table", l1_entry, &off_bytes, error)) {
         return false;
@@ -531,7 +530,7 @@ GArray *qcow2_state_extents(const Qcow2 *qcow2, const Qcow2Snapshot *snapshot,
 
     if (ok && extents->len == 0) {
         ok = refuse(error, FORMATS_ERROR_UNSUPPORTED,
-                    "it has no machine's state: only disks were saved");
+                    "it has no machine state: only disks were saved");
     }
     if (!ok) {
         g_prefix_error(error, "%s, snapshot %s: ", qcow2->source->name,

@@ -39,8 +39,8 @@ static bool read_file_header(Reader *reader, GError **error)
     if (magic != STREAM_MAGIC) {
         return reader_fail_at(
             off_bytes, error, FORMATS_ERROR_NOT_THIS,
-            "no QEMU migration stream begins here (0x%08x instead of "
-            "0x%08x); if the image lies further in, give its offset",
+            "no QEMU migration stream begins here (0x%08x instead of 0x%08x); "
+            "if the image begins later in the file, give its offset",
             magic, STREAM_MAGIC);
     }
     if (!reader_be32(reader, "the stream version", &version, error)) {
@@ -140,7 +140,7 @@ static bool read_subsection(Reader *reader, Configuration *config,
     }
     if (*seen & 1u << i) {
         return reader_fail_at(off_bytes, error, FORMATS_ERROR_MALFORMED,
-                              "subsection \"%s\" is there twice", name);
+                              "subsection \"%s\" occurs twice", name);
     }
     *seen |= 1u << i;
     return subsections[i].read(reader, config, error);
@@ -281,7 +281,7 @@ static bool read_ram_length(Reader *reader, uint64_t *ret_ram_bytes,
     }
     if (value == RAM_FLAG_MEM_SIZE) {
         return reader_fail_at(off_bytes, error, FORMATS_ERROR_MALFORMED,
-                              "there is no RAM in it");
+                              "it contains no RAM");
     }
     *ret_ram_bytes = value - RAM_FLAG_MEM_SIZE;
     return true;
@@ -309,7 +309,7 @@ static bool check_lengths(const RamImageBlock *block, uint64_t off_bytes,
     if (page_bytes == 0 || (page_bytes & (page_bytes - 1)) != 0) {
         return reader_fail_at(off_bytes, error, FORMATS_ERROR_MALFORMED,
                               "block \"%s\": page size %" G_GUINT64_FORMAT
-                              " is no power of two",
+                              " is not a power of two",
                               block->name, page_bytes);
     }
     if (page_bytes < MIN_PAGE_BYTES || page_bytes > MAX_PAGE_BYTES) {
@@ -323,7 +323,7 @@ static bool check_lengths(const RamImageBlock *block, uint64_t off_bytes,
         return reader_fail_at(
             off_bytes, error, FORMATS_ERROR_MALFORMED,
             "block \"%s\": length %" G_GUINT64_FORMAT
-            " is no multiple of its page size %" G_GUINT64_FORMAT,
+            " is not a multiple of its page size %" G_GUINT64_FORMAT,
             block->name, block->len_bytes, page_bytes);
     }
     return true;

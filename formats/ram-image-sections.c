@@ -181,7 +181,7 @@ static bool skip_commands(const ByteSource *source, uint64_t *off_bytes,
         *off_bytes = reader_off_bytes(&reader) + (command & 0xffff);
     }
     return reader_fail_at(*off_bytes, error, FORMATS_ERROR_MALFORMED,
-                          "nothing but commands where RAM should begin");
+                          "only commands where RAM should begin");
 }
 
 bool ram_image_find_ram(const ByteSource *source, uint64_t off_bytes,

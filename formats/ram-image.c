@@ -79,7 +79,7 @@ static bool check_block(const Walk *walk, const RamImageBlock *block,
 {
     if (g_hash_table_contains(walk->names, block->name)) {
         return reader_fail_at(walk->off_bytes, error, FORMATS_ERROR_MALFORMED,
-                              "block \"%s\" is there twice", block->name);
+                              "block \"%s\" occurs twice", block->name);
     }
     if (block->len_bytes > walk->ram_left_bytes) {
         return reader_fail_at(

@@ -45,10 +45,10 @@ static void end(Machine *machine, GError **error)
 
     machine_end(machine);
     if (!g_error_matches(*error, UTIL_ERROR, UTIL_ERROR_INTERRUPTED)) {
-        g_prefix_error(error,
-                       "QEMU (process %d) has been ended, since it had "
-                       "begun to load: ",
-                       (int)pid);
+        g_prefix_error(
+            error,
+            "QEMU (process %d) was ended, because it had begun to load: ",
+            (int)pid);
     }
 }
 

@@ -34,12 +34,11 @@ static bool refuse(const ManifestDisk *disk, GError **error, const char *format,
     va_start(args, format);
     why = g_strdup_vprintf(format, args);
     va_end(args);
-    g_set_error(
-        error, UTIL_ERROR, UTIL_ERROR_FAILED,
-        "disk %s: QEMU's arguments cannot be changed to open an overlay "
-        "of %s: %s.  Make one (qemu-img create -b), and give QEMU's "
-        "arguments after \"--\"",
-        manifest_disk_name(disk), disk->file, why);
+    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                "disk %s: cannot change QEMU's arguments to open an overlay of "
+                "%s: %s.  Create one (qemu-img create -b), and give QEMU's "
+                "arguments after \"--\"",
+                manifest_disk_name(disk), disk->file, why);
     return false;
 }
 
@@ -119,11 +118,12 @@ static bool set_format(char **argument, const char *key,
 
     if (bound) {
         return refuse(disk, error,
-                      "\"%s\" has %s, which is for that image only", *argument,
-                      bound);
+                      "\"%s\" has %s, which applies to that image only",
+                      *argument, bound);
     }
     if (driver && !g_strv_contains(formats, driver)) {
-        return refuse(disk, error, "\"%s\" is not for an image but for \"%s\"",
+        return refuse(disk, error,
+                      "\"%s\" is not about an image but about \"%s\"",
                       *argument, driver);
     }
     set(argument, key, "qcow2");
@@ -183,13 +183,13 @@ static bool set_two_nodes(char **argv, const ManifestDisk *disk,
     g_autofree char *bound = find_bound_key(*argument);
 
     if (!above) {
-        return refuse(disk, error, "\"%s\" has no node of a format above it",
+        return refuse(disk, error, "\"%s\" has no format node above it",
                       *argument);
     }
     if (bound) {
         return refuse(disk, error,
-                      "\"%s\" has %s, which is for that image only", *argument,
-                      bound);
+                      "\"%s\" has %s, which applies to that image only",
+                      *argument, bound);
     }
     if (!set_format(above, "driver", disk, error)) {
         return false;
@@ -221,9 +221,8 @@ bool disk_argument_check(const ManifestDisk *disk, GError **error)
         return true;
     }
     g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                "disk %s: the saved QEMU's arguments do not name %s: it was "
-                "plugged in while the guest ran.  Give QEMU's arguments after "
-                "\"--\"",
+                "disk %s: the saved QEMU's arguments do not name %s, because "
+                "it was plugged in later.  Give QEMU's arguments after \"--\"",
                 manifest_disk_name(disk), disk->file);
     return false;
 }

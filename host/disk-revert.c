@@ -52,7 +52,7 @@ static bool find_name(Revert *revert, const char *tag, int disk_fd,
     }
     revert->name = g_strdup(snapshot->name);
     if (fstat(disk_fd, &revert->disk_stat) < 0) {
-        util_error_set_errno(error, errno, "%s: cannot look at it",
+        util_error_set_errno(error, errno, "%s: cannot examine it",
                              revert->disk);
         return false;
     }
@@ -67,8 +67,8 @@ static bool check_kind(const Disk *disk, const char *name, GError **error)
         return true;
     }
     g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                "the disk %s (%s) is writable, but no qcow2 file (%s), and so "
-                "cannot be taken back to the snapshot %s; QEMU's own loadvm "
+                "the disk %s (%s) is writable but not a qcow2 file (%s), so it "
+                "cannot be reverted to the snapshot %s; QEMU's own loadvm "
                 "refuses that as well",
                 disk_name(disk), disk->shown, disk->format, name);
     return false;
@@ -90,11 +90,11 @@ static bool check_unused(const Disk *disk, int fd, GError **error)
     if (!is_locked(fd, LOCK_WRITES) && !is_locked(fd, LOCK_LETS_NONE_WRITE)) {
         return true;
     }
-    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                "the disk %s (%s) is in use by another program, as by a QEMU "
-                "whose guest runs on it; end that first, for the disk is to "
-                "be taken back to the snapshot",
-                disk_name(disk), disk->file);
+    g_set_error(
+        error, UTIL_ERROR, UTIL_ERROR_FAILED,
+        "the disk %s (%s) is in use by another program, probably a QEMU; end "
+        "that first, because the disk is reverted to the snapshot",
+        disk_name(disk), disk->file);
     return false;
 }
 
@@ -167,8 +167,8 @@ static char *find_qemu_img(const char *qemu, GError **error)
 
     if (!program) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "qemu-img, which takes a disk back to a snapshot, is not "
-                    "there; install it (Debian: qemu-utils)");
+                    "qemu-img, which reverts a disk to a snapshot, is not "
+                    "installed (Debian: qemu-utils)");
     }
     return program;
 }
@@ -190,7 +190,7 @@ static bool revert_disk(const char *qemu_img, const Disk *disk, const char *id,
         return true;
     }
     g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                "the disk %s (%s) cannot be taken back to the snapshot: %s",
+                "the disk %s (%s) cannot be reverted to the snapshot: %s",
                 disk_name(disk), disk->file, g_strstrip(said));
     return false;
 }

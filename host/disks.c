@@ -151,9 +151,8 @@ static bool check_file(const Disk *disk, GError **error)
         return true;
     }
     g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                "the disk %s (%s) is not a file of this host, so that it "
-                "cannot be kept by an overlay beside it; use --disks leave "
-                "and keep it yourself",
+                "the disk %s (%s) is not a file of this host, so it cannot get "
+                "an overlay; use --disks leave and keep a copy yourself",
                 disk_name(disk), disk->shown);
     return false;
 }
@@ -246,7 +245,7 @@ bool disks_add_overlays(Rpc *qmp, GArray *disks, const char *tag,
     }
     bool ok = execute_actions(qmp, disks, actions, error);
     if (!ok) {
-        g_prefix_error(error, "QEMU cannot give the disks overlays: ");
+        g_prefix_error(error, "QEMU cannot create overlays for the disks: ");
     }
     json_decref(actions);
     return ok;

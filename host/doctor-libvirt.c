@@ -44,7 +44,7 @@ static void examine_format(GPtrArray *findings, const char *root)
     if (!text) {
         doctor_add(findings, "libvirt-save-format", DOCTOR_NOTE,
                    g_strdup(QEMU_CONF " cannot be read by this user"),
-                   g_strdup("run preheat doctor as root to see it"));
+                   g_strdup("run preheat doctor as root to check it"));
     } else if (g_strcmp0(format, "sparse") == 0) {
         doctor_add(findings, "libvirt-save-format", DOCTOR_OK,
                    g_strdup("virsh save writes sparse images, which load "

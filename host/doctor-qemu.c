@@ -139,10 +139,11 @@ void doctor_examine_qemu(GPtrArray *findings, const char *qemu,
         return;
     }
     if (trial.major < 9) {
-        doctor_add(findings, "qemu", DOCTOR_FAILED,
-                   g_strdup_printf("%s is QEMU %d.%d, which has no mapped-ram",
-                                   qemu, trial.major, trial.minor),
-                   g_strdup("use QEMU 9.0 or later"));
+        doctor_add(
+            findings, "qemu", DOCTOR_FAILED,
+            g_strdup_printf("%s is QEMU %d.%d, which does not have mapped-ram",
+                            qemu, trial.major, trial.minor),
+            g_strdup("use QEMU 9.0 or later"));
         return;
     }
     doctor_add(

@@ -207,7 +207,7 @@ static bool is_forgiven(const GuestLoad *load, GError **error)
     if (!load->full || is_over) {
         return false;
     }
-    say(load, "warning: %s; QEMU itself will judge it", (*error)->message);
+    say(load, "warning: %s; QEMU itself will check it", (*error)->message);
     g_clear_error(error);
     return true;
 }
@@ -487,10 +487,12 @@ static bool wait_for_pages(GuestLoad *load, GError **error)
         LoadGoal goal;
         const char *until;
     } waits[] = {
-        [LOAD_WAIT_HOT] = {LOAD_GOAL_HOT, "with --wait hot, the guest begins "
-                                          "when the order's pages are there"},
-        [LOAD_WAIT_ALL] = {LOAD_GOAL_ALL, "with --wait all, the guest begins "
-                                          "when that page is there"},
+        [LOAD_WAIT_HOT] = {LOAD_GOAL_HOT,
+                           "with --wait hot, the guest runs when the pages of "
+                           "the order are loaded"},
+        [LOAD_WAIT_ALL] =
+            {LOAD_GOAL_ALL,
+             "with --wait all, the guest runs when that page is loaded"},
     };
     LoadWait wait = load->options->wait;
     bool ok;
@@ -520,8 +522,8 @@ static bool is_to_run(const GuestLoad *load)
         return true;
     }
     say(load,
-        "%s: the guest did not run when it was saved (%s), and does not run "
-        "now: QMP cont lets it; loadvm --resume does so at once",
+        "%s: the guest was not running when it was saved (%s), and is not "
+        "running now: resume it with QMP cont, or load it with --resume",
         load->options->given_snapshot, saved);
     return false;
 }
@@ -619,7 +621,7 @@ static void load_at_once(GuestLoad *load, const char *found)
     Rpc *qmp = machine_qmp(load->machine);
     bool was_running = machine_runs(load->machine);
 
-    say(load, "warning: %s.  The guest stands still until the rest is loaded",
+    say(load, "warning: %s.  The guest is stopped until the rest is loaded",
         found);
     machine_ignore_interrupts(load->machine, true);
     if ((!was_running || rpc_execute(qmp, "stop", NULL, NULL, NULL)) &&

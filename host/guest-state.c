@@ -21,48 +21,49 @@
 static const GuestState states[] = {
     {"running", SAVE_STOP_AND_GO_ON, NULL},
     {"paused", SAVE_AS_IT_STANDS,
-     "the guest is paused and stays so; QEMU calls that \"postmigrate\" from "
-     "now on, and saves it again only when it has run (QMP cont)"},
+     "the guest is paused and stays paused; QEMU calls this \"postmigrate\" "
+     "from now on, and saves the guest again only after it has run (QMP cont)"},
     {"prelaunch", SAVE_AS_IT_STANDS,
-     "the guest has not run yet (-S) and does not run now; QEMU calls that "
+     "the guest has not run yet (-S) and is not running now; QEMU calls this "
      "\"postmigrate\" from now on"},
     {"io-error", SAVE_AS_IT_STANDS,
-     "warning: the guest stands still because of a disk error, and is saved "
-     "so: QMP cont lets it try again, here and where it is loaded"},
+     "warning: the guest is stopped because of a disk error, and is saved in "
+     "that state: QMP cont lets it try again, here and after a load"},
     {"watchdog", SAVE_AS_IT_STANDS,
-     "warning: the guest stands still because its watchdog has expired, and "
-     "is saved so"},
+     "warning: the guest is stopped because its watchdog has expired, and is "
+     "saved in that state"},
     {"guest-panicked", SAVE_AS_IT_STANDS,
-     "warning: the guest has crashed (guest-panicked), and is saved so"},
+     "warning: the guest has crashed (guest-panicked), and is saved in that "
+     "state"},
     {"finish-migrate", SAVE_WAIT, NULL},
     {"save-vm", SAVE_WAIT, NULL},
     {"postmigrate", SAVE_REVIVE, NULL},
     {"suspended", SAVE_REFUSE,
-     "the guest sleeps (S3), and QEMU cannot wake one up any more that it has "
-     "saved: wake it up before (QMP system_wakeup)"},
+     "the guest is suspended (S3), and QEMU cannot wake up a guest that it has "
+     "saved: wake it up first (QMP system_wakeup)"},
     {"inmigrate", SAVE_REFUSE,
-     "this QEMU still waits for an incoming migration: there is no guest to "
-     "save yet"},
+     "this QEMU is still waiting for an incoming migration: there is no guest "
+     "to save yet"},
     {"restore-vm", SAVE_REFUSE,
-     "QEMU is loading an internal snapshot, or has failed to: there is no "
-     "guest to save"},
+     "QEMU is loading an internal snapshot, or has failed to load it: there is "
+     "no guest to save"},
     {"shutdown", SAVE_REFUSE,
-     "the guest has shut down: there is nothing to save that could run on"},
+     "the guest has shut down: it could not run after a load"},
     {"internal-error", SAVE_REFUSE,
-     "QEMU has stopped the guest because of an internal error: it cannot run "
-     "on before a reset (QMP system_reset)"},
+     "QEMU has stopped the guest because of an internal error: reset it first "
+     "(QMP system_reset)"},
     {"debug", SAVE_REFUSE,
-     "a debugger has stopped the guest: let it go on there before"},
+     "a debugger has stopped the guest: continue it there first"},
     {"colo", SAVE_REFUSE,
-     "the guest is being replicated (COLO): end that before"},
+     "the guest is being replicated (COLO): end that first"},
 };
 
 const GuestState *guest_state_find(const char *name)
 {
     static const GuestState unknown = {
         "", SAVE_REFUSE,
-        "the guest is in a state that this preheat does not know (QMP "
-        "query-status): let it run, or pause it, before"};
+        "the guest is in a state that preheat does not know (QMP "
+        "query-status): resume it or pause it first"};
 
     for (size_t i = 0; i < G_N_ELEMENTS(states); i++) {
         if (strcmp(name, states[i].name) == 0) {

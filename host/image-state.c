@@ -144,14 +144,14 @@ static bool check_unused(const ManifestDisk *disk, GError **error)
               : g_strdup("another process");
     if (disk->handling == MANIFEST_DISK_LEFT) {
         return refuse(disk, error,
-                      "is written to by %s: the guest was saved with --disks "
-                      "leave, and it, or another one, still runs on this "
+                      "is being written to by %s: the guest was saved with "
+                      "--disks leave, and it or another guest still uses this "
                       "image; end that first",
                       who);
     }
     return refuse(disk, error,
-                  "is written to by %s: a guest still runs on it, not on an "
-                  "overlay; end that first",
+                  "is being written to by %s: a guest uses it directly, not "
+                  "through an overlay; end that first",
                   who);
 }
 
@@ -159,12 +159,12 @@ static bool check_unused(const ManifestDisk *disk, GError **error)
 static const char *advice(const ManifestDisk *disk)
 {
     return disk->handling == MANIFEST_DISK_LEFT
-               ? "The guest was saved with --disks leave: put the image back "
+               ? "The guest was saved with --disks leave: restore the image "
                  "that you kept at the save, with its time (cp -p), or give "
                  "QEMU's arguments after \"--\""
-               : "RAM and disk do not fit together any more; put the image of "
-                 "that moment back, with its time (cp -p), or give QEMU's "
-                 "arguments after \"--\"";
+               : "RAM and disk no longer match; restore the image of that "
+                 "moment, with its time (cp -p), or give QEMU's arguments "
+                 "after \"--\"";
 }
 
 static bool look(const ManifestDisk *disk, struct stat *ret_stat,
@@ -175,9 +175,9 @@ static bool look(const ManifestDisk *disk, struct stat *ret_stat,
     }
     return errno == ENOENT
                ? refuse(disk, error,
-                        "is missing; it belongs to the snapshot: put it back, "
+                        "is missing; it belongs to the snapshot: restore it, "
                         "or give QEMU's arguments after \"--\"")
-               : refuse(disk, error, "cannot be looked at: %s",
+               : refuse(disk, error, "cannot be examined: %s",
                         g_strerror(errno));
 }
 

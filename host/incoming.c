@@ -47,14 +47,14 @@ int incoming_make_skeleton(const RamImage *image, const bool *lazy,
 static bool refuse(const char *what, GError **error)
 {
     g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                "%s; start a QEMU with -incoming defer to load into", what);
+                "%s; to load into a QEMU, start it with -incoming defer", what);
     return false;
 }
 
 static bool refuse_state(const char *state, GError **error)
 {
     g_autofree char *what = g_strdup_printf(
-        "this QEMU does not wait for a guest, it has one (%s)", state);
+        "this QEMU is not waiting for a guest, it has one (%s)", state);
 
     return refuse(what, error);
 }
@@ -80,8 +80,8 @@ bool incoming_check_deferred(Machine *machine, GError **error)
         return refuse("an incoming migration of this QEMU has failed before",
                       error);
     default:
-        return refuse("this QEMU waits for a migration from elsewhere, or has "
-                      "begun one",
+        return refuse("this QEMU is waiting for a migration from elsewhere, or "
+                      "one has begun",
                       error);
     }
 }

@@ -104,7 +104,7 @@ static bool send_all(int fd, const char *data, size_t len, const int *fds,
         }
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
             g_set_error(error, UTIL_ERROR, UTIL_ERROR_TIMEOUT,
-                        "takes nothing that is sent to it");
+                        "does not read what is sent to it");
             return false;
         }
         if (n < 0) {
@@ -218,7 +218,7 @@ static json_t *parse_object(const char *text, size_t len, GError **error)
 
     if (!message) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_PROTOCOL,
-                    "received what is not JSON: %s", json_error.text);
+                    "received invalid JSON: %s", json_error.text);
         return NULL;
     }
     if (!json_is_object(message)) {

@@ -115,8 +115,8 @@ static char *make_temporary(GError **error)
     remove_left_behind(absolute);
     if (!mkdtemp(path)) {
         util_error_set_errno(error, errno,
-                             "%s: cannot make a folder for this load (set "
-                             "TMPDIR for another place)",
+                             "%s: cannot create a directory for this load (set "
+                             "TMPDIR to use another place)",
                              absolute);
         g_free(path);
         return NULL;
@@ -134,13 +134,14 @@ static bool is_empty(const char *path)
 static char *make_kept(const char *kept, GError **error)
 {
     if (mkdir(kept, 0700) < 0 && errno != EEXIST) {
-        util_error_set_errno(error, errno, "%s: cannot make this folder", kept);
+        util_error_set_errno(error, errno, "%s: cannot create this directory",
+                             kept);
         return NULL;
     }
     if (!is_empty(kept)) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "%s: not an empty folder; each load that keeps its disks "
-                    "needs one of its own",
+                    "%s: not an empty directory; each load that keeps its "
+                    "disks needs a directory of its own",
                     kept);
         return NULL;
     }
@@ -157,7 +158,7 @@ LoadFolder *load_folder_new(const char *kept, GError **error)
     LoadFolder *folder = g_new0(LoadFolder, 1);
     folder->path = path;
     /* Without the lock somebody else's next load may remove a folder that is in
-     * use; where none can be had, TMPDIR is on a file system without. */
+     * use; if that is impossible, TMPDIR is on a file system without. */
     folder->fd = lock_folder(path);
     folder->stays = kept != NULL;
     folder->places =

@@ -74,7 +74,7 @@ static bool check_length(const RamImage *snapshot, const RamImageBlock *saved,
     if (fits && policy == LOAD_POLICY_FULL) {
         if (warnings) {
             g_ptr_array_add(warnings,
-                            g_strdup_printf("%s, which QEMU does not mind; %s",
+                            g_strdup_printf("%s, which QEMU itself accepts; %s",
                                             lengths, advice));
         }
         return true;
@@ -99,8 +99,8 @@ static bool check_page_size(const RamImage *snapshot,
     saved_size = units_format_size(saved->page_bytes);
     host_size = units_format_size(host_page_bytes);
     g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                "%s: RAM block %s has pages of %s, and this host has pages of "
-                "%s: it cannot be loaded lazily; " WAY_OUT,
+                "%s: RAM block %s has pages of %s and this host has pages of "
+                "%s, so it cannot be loaded lazily; " WAY_OUT,
                 snapshot->path, saved->name, saved_size, host_size);
     return false;
 }

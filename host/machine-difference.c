@@ -222,13 +222,12 @@ void machine_difference_arguments(const Manifest *saved, char *const *argv,
         } else {
             g_ptr_array_add(
                 differences,
-                g_strdup_printf("%s when saved, is missing now", text));
+                g_strdup_printf("%s when saved, missing now", text));
         }
     }
     for (guint i = 0; i < now->len; i++) {
         g_ptr_array_add(differences,
-                        g_strdup_printf("%s is new: it was not there when "
-                                        "saved",
+                        g_strdup_printf("%s now, missing when saved",
                                         (char *)now->pdata[i]));
     }
 }
@@ -272,8 +271,8 @@ static bool check_manifest(const LoadOptions *options, const char *identity,
         return true;
     }
     g_autofree char *text = g_strdup_printf(
-        "%s" MANIFEST_SUFFIX " is of another snapshot: the file was replaced "
-        "since",
+        "%s" MANIFEST_SUFFIX
+        " belongs to another snapshot: the file was replaced since",
         options->given_snapshot);
     if (options->argv_is_saved) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,

@@ -50,7 +50,7 @@ static char **read_cmdline(pid_t pid, GError **error)
     }
     if (len_bytes == 0 || len_bytes > MAX_CMDLINE_BYTES) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "%s: no command line is there", path);
+                    "%s: there is no command line", path);
         return NULL;
     }
     for (gsize at = 0; at < len_bytes; at += strlen(&text[at]) + 1) {
@@ -111,7 +111,7 @@ static char *query_type(Rpc *qmp, const char *path, GError **error)
     json_decref(value);
     if (!type) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_PROTOCOL,
-                    "QEMU does not tell the type of %s", path);
+                    "QEMU does not report the type of %s", path);
     }
     return type;
 }

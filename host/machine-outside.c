@@ -12,7 +12,7 @@ static char *about_tpm(const char *value)
 {
     return qemu_values_have(value, "emulator")
                ? g_strdup("the TPM's state is in the snapshot, but each load "
-                          "needs a swtpm of its own, which runs before it")
+                          "needs its own swtpm, started before it")
                : g_strdup("the host's TPM is not part of the snapshot: the "
                           "guest finds it as it is at the load");
 }
@@ -22,7 +22,7 @@ static char *about_folder(const char *value)
     g_autofree char *path = qemu_values_get(value, "path");
 
     return path ? g_strdup_printf(
-                      "the folder %s that the guest shares (9p) is not part "
+                      "the directory %s that the guest shares (9p) is not part "
                       "of the snapshot: the guest finds what is in it at the "
                       "load",
                       path)
@@ -45,7 +45,7 @@ static char *about_device(const char *value)
 
     if (driver && g_str_has_prefix(driver, "vhost-user-fs")) {
         return g_strdup_printf(
-            "the folder that the guest shares (%s) is not part of the "
+            "the directory that the guest shares (%s) is not part of the "
             "snapshot: the guest finds what is in it at the load",
             driver);
     }

@@ -72,10 +72,11 @@ bool machine_watch_look(MachineWatch *watch, Rpc *qmp, char **ret_found,
         !ram_access_find(qmp, watch->pid, watch->lazy, NULL, &access, error)) {
         return false;
     }
-    *ret_found = access.who ? g_strdup_printf("%s has come while guest RAM is "
-                                              "being loaded: %s",
-                                              access.who, access.why)
-                            : NULL;
+    *ret_found =
+        access.who ? g_strdup_printf(
+                         "%s has appeared while guest RAM is being loaded: %s",
+                         access.who, access.why)
+                   : NULL;
     g_free(access.who);
     return true;
 }

@@ -63,9 +63,9 @@ Machine *machine_prepare(GError **error);
 /* The plugin's connection, owned by machine; NULL: not ours. */
 Rpc *machine_control(const Machine *machine);
 
-/* A second connection to the plugin, for rpc_free(); NULL where there is none
- * to be had: QEMU may be in another network namespace.  While it waits, what
- * comes over the first one is taken in. */
+/* A second connection to the plugin, for rpc_free(); NULL if that is
+ * impossible: QEMU may be in another network namespace.  While it waits, what
+ * comes over the first one is read, too. */
 Rpc *machine_second_control(const Machine *machine);
 
 /* Start argv with the plugin in it, to wait for an incoming migration.  A
@@ -78,8 +78,8 @@ bool machine_start(Machine *machine, char *const *argv, const char *plugin,
 /*
  * Adopt the QEMU that listens on the QMP socket at path: somebody else has
  * started it, with the plugin in it.  We are now the launcher of the load to
- * come: once that has begun, QEMU ends when we do, up to the guest that runs.
- * It is not ours otherwise, and gets no signal.
+ * come: once that has begun, and until the guest runs, QEMU ends when we do.
+ * Otherwise it is not ours, and gets no signal.
  *
  * interrupt_fd (borrowed): what waits here ends with UTIL_ERROR_INTERRUPTED
  * while it is readable.
@@ -92,8 +92,7 @@ bool machine_await(Machine *machine, GError **error);
 /* QEMU's process, also when it has become a daemon; 0: not known yet. */
 pid_t machine_pid(const Machine *machine);
 
-/* Of one that is adopted: wait on, or again no more, whatever the interrupt fd
- * says. */
+/* For an adopted one: whether waiting ignores the interrupt fd. */
 void machine_ignore_interrupts(Machine *machine, bool ignore);
 
 /* Whether it goes on when its first process has ended (-daemonize). */

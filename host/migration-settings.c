@@ -100,8 +100,8 @@ static bool plan_capabilities(MigrationSettings *settings, Rpc *qmp,
     if (!find_capability(list, "mapped-ram", &on)) {
         json_decref(list);
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "this QEMU has no mapped-ram snapshots; it takes QEMU 9.0 "
-                    "or later");
+                    "this QEMU does not have mapped-ram snapshots; use QEMU "
+                    "9.0 or later");
         return false;
     }
     json_decref(list);

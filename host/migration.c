@@ -135,9 +135,9 @@ bool migration_complete(Machine *machine, MigrationProgress *progress,
     if (state == MIGRATION_COMPLETED) {
         return true;
     }
-    reason = told ? told : "QEMU's own message says why";
+    reason = told ? told : "see QEMU's own message";
     if (state == MIGRATION_CANCELLED) {
-        reason = "somebody cancelled it";
+        reason = "it was cancelled";
     }
     g_set_error_literal(error, UTIL_ERROR, UTIL_ERROR_FAILED, reason);
     return false;

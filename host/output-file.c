@@ -33,8 +33,8 @@ static bool check_replaceable(const OutputFile *file, GError **error)
         return true;
     }
     g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                "%s: there is something that is not a regular file, which "
-                "would be lost; give another name",
+                "%s: this is not a regular file, and would be lost; choose "
+                "another name",
                 file->path);
     return false;
 }
@@ -44,8 +44,8 @@ static bool remove_unheld(const OutputFile *file, int fd, GError **error)
 {
     if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "%s: another preheat is writing it; wait until it is "
-                    "done",
+                    "%s: another preheat is writing this file; wait until it "
+                    "has finished",
                     file->temporary_path);
         return false;
     }
@@ -102,7 +102,7 @@ static bool open_folder(OutputFile *file, GError **error)
 
     file->folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (file->folder_fd < 0) {
-        util_error_set_errno(error, errno, "%s: cannot open its folder",
+        util_error_set_errno(error, errno, "%s: cannot open its directory",
                              file->path);
     }
     return file->folder_fd >= 0;
@@ -175,8 +175,8 @@ static bool check_name(const OutputFile *file, const struct stat *ours,
         return true;
     }
     g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                "%s: somebody has removed or replaced it meanwhile; save to "
-                "a folder that only you may write to",
+                "%s: another program has removed or replaced it meanwhile; "
+                "save to a directory to which only you may write",
                 file->temporary_path);
     return false;
 }
@@ -202,7 +202,7 @@ bool output_file_publish(OutputFile *file, uint64_t *ret_stored_bytes,
     }
     file->exists = false;
     if (fsync(file->folder_fd) < 0) {
-        util_error_set_errno(error, errno, "%s: cannot sync its folder",
+        util_error_set_errno(error, errno, "%s: cannot sync its directory",
                              file->path);
         return false;
     }

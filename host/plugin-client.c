@@ -58,7 +58,7 @@ static bool check_listener(int fd, pid_t pid, uid_t owner, GError **error)
     }
     if (peer.pid != pid) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "process %d listens in its place", (int)peer.pid);
+                    "process %d is listening instead", (int)peer.pid);
         return false;
     }
     trusted = geteuid() == 0 || peer.uid == geteuid() || peer.uid == 0 ||
@@ -74,8 +74,8 @@ static bool check_listener(int fd, pid_t pid, uid_t owner, GError **error)
 static void explain_hanging_up(const Rpc *control, GError **error)
 {
     if (rpc_is_closed(control)) {
-        g_prefix_error(error, "only root and the user that QEMU runs as are "
-                              "answered, or QEMU has ended: ");
+        g_prefix_error(error, "the plugin answers only root and the user that "
+                              "QEMU runs as, or QEMU has ended: ");
     }
 }
 
@@ -120,11 +120,11 @@ Rpc *plugin_client_connect(pid_t pid, uid_t owner, GError **error)
     int fd;
 
     if (!unix_socket_connect_abstract(name, &fd, error)) {
-        g_prefix_error(error,
-                       "process %d: no preheat plugin answers; start QEMU by "
-                       "\"preheat run --\", or with -plugin "
-                       "…/libpreheat-plugin.so: ",
-                       (int)pid);
+        g_prefix_error(
+            error,
+            "process %d: no preheat plugin answers; start QEMU with \"preheat "
+            "run --\", or with -plugin …/libpreheat-plugin.so: ",
+            (int)pid);
         return NULL;
     }
     control = plugin_client_new(fd);

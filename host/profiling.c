@@ -45,10 +45,10 @@ bool profile_time_parse(const char *text, ProfileTime *ret_time, GError **error)
     if (text) {
         seconds = g_ascii_strtod(text, &end);
         if (end == text || *end != '\0' || !(seconds > 0 && seconds <= 3600)) {
-            g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                        "--profile takes a number of seconds up to 3600, not "
-                        "%s",
-                        text);
+            g_set_error(
+                error, UTIL_ERROR, UTIL_ERROR_USAGE,
+                "--profile must be a number of seconds up to 3600, not %s",
+                text);
             return false;
         }
         time = (ProfileTime){false, 0, (int64_t)(seconds * 1000)};
@@ -79,9 +79,9 @@ bool profiling_make_quiet(Rpc *control, GError **error)
     }
     if (known && state == LOAD_STATE_FAILED) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "this guest is still being loaded, and what it is loaded "
-                    "from cannot be read: when that is mended, go on with "
-                    "preheat control retry, and save it then");
+                    "this guest is still being loaded, and its snapshot cannot "
+                    "be read: fix that, run preheat control retry, and then "
+                    "save the guest");
         return false;
     }
     return rpc_execute(control, CONTROL_CMD_LOAD_REST, NULL, NULL, error) &&

@@ -42,8 +42,7 @@ bool qemu_args_check_loadable(char *const *argv, GError **error)
     for (size_t i = 0; i < G_N_ELEMENTS(ours); i++) {
         if (qemu_args_have(argv, ours[i])) {
             g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                        "leave %s away: the guest comes from --snapshot",
-                        ours[i]);
+                        "omit %s: the guest comes from the snapshot", ours[i]);
             return false;
         }
     }

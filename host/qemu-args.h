@@ -14,7 +14,7 @@
 /* clang-format off */
 #define PLUGIN_API_OPTION(version)                          \
     {"plugin-api", 0, 0, G_OPTION_ARG_INT, version,         \
-     "Version of QEMU's plugin interface to claim", "N"}
+     "Version of QEMU's plugin API to claim", "N"}
 /* clang-format on */
 
 /* Refuse an argv that is NULL or empty.  UTIL_ERROR_USAGE. */

@@ -57,18 +57,18 @@ Rpc *qmp_connect(const char *path, QmpVersion *ret_version, GError **error)
         return g_steal_pointer(&qmp);
     }
     if (g_error_matches(local, UTIL_ERROR, UTIL_ERROR_TIMEOUT)) {
-        g_set_error(error, UTIL_ERROR, UTIL_ERROR_TIMEOUT,
-                    "%s: no QMP greeting within %d s; a monitor serves one "
-                    "client at a time: close the other one, or give QEMU a "
-                    "second -qmp",
-                    path, GREETING_TIMEOUT_MS / 1000);
+        g_set_error(
+            error, UTIL_ERROR, UTIL_ERROR_TIMEOUT,
+            "%s: no QMP greeting within %d s; a monitor serves one client at a "
+            "time: disconnect the other one, or give QEMU a second -qmp",
+            path, GREETING_TIMEOUT_MS / 1000);
         g_error_free(local);
     } else if (g_error_matches(local, UTIL_ERROR, UTIL_ERROR_PROTOCOL)) {
-        g_propagate_prefixed_error(error, local,
-                                   "%s: this is no QMP socket (a human "
-                                   "monitor, perhaps): give that of QEMU's "
-                                   "-qmp: ",
-                                   path);
+        g_propagate_prefixed_error(
+            error, local,
+            "%s: this is not a QMP socket (perhaps a human monitor): use the "
+            "socket of QEMU's -qmp: ",
+            path);
     } else {
         g_propagate_prefixed_error(error, local, "%s: ", path);
     }
@@ -100,7 +100,7 @@ bool qmp_human(Rpc *qmp, const char *line, char **ret_text, GError **error)
         *ret_text = g_strdup(json_string_value(value));
     } else {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_PROTOCOL,
-                    "QEMU answered no text to %s", line);
+                    "QEMU did not answer %s with a text", line);
     }
     json_decref(value);
     return ok;

@@ -11,16 +11,16 @@
 #include "util/units.h"
 
 #define SHARES(whose)                                                          \
-    whose " maps guest RAM too, and would see pages that are not "             \
-          "loaded yet as zeroes"
+    whose " maps guest RAM too, and would see zeroes in pages that are "       \
+          "not loaded yet"
 #define NETWORK_LIST "info network"
 #define PINS         "it pins guest RAM for the hardware"
 #define BYPASSES                                                               \
-    "its other end reaches guest RAM past QEMU, and would see pages that are " \
-    "not loaded yet as zeroes"
+    "its other end accesses guest RAM without QEMU, and would see zeroes in "  \
+    "pages that are not loaded yet"
 #define BLOBS                                                                  \
-    "the host's graphics use its blobs where they lie in guest RAM "           \
-    "(udmabuf), and would see pages that are not loaded yet as zeroes"
+    "the host's graphics access its blobs in guest RAM (udmabuf), and would "  \
+    "see zeroes in pages that are not loaded yet"
 
 /* One search.  A check returns false on an error; who it finds, it notes in
  * access. */
@@ -46,8 +46,8 @@ static const Kind device_kinds[] = {
     {"x-pci-proxy-dev", NULL, SHARES("its remote process")},
     {"x-vfio-user-server", NULL, SHARES("its client")},
     {"ivshmem-", NULL,
-     "other processes map its memory too, and would see pages that are not "
-     "loaded yet as zeroes"},
+     "other processes map its memory too, and would see zeroes in pages "
+     "that are not loaded yet"},
     {"vhost-vdpa-", NULL, PINS},
     {"vfio-", NULL, PINS},
     {"pvrdma", NULL, PINS},
@@ -97,11 +97,11 @@ static void note(Search *search, char *who, const char *why)
 static void cannot_look(Search *search, const char *what, GError *error)
 {
     if (search->warnings) {
-        g_ptr_array_add(search->warnings,
-                        g_strdup_printf("cannot look at QEMU's %s: %s; a "
-                                        "device that reaches guest RAM past "
-                                        "QEMU may go unnoticed",
-                                        what, error->message));
+        g_ptr_array_add(
+            search->warnings,
+            g_strdup_printf("cannot examine QEMU's %s: %s; a device that "
+                            "accesses guest RAM without QEMU may go unnoticed",
+                            what, error->message));
     }
     g_error_free(error);
 }
@@ -251,7 +251,7 @@ static bool check_block_nodes(Search *search, GError **error)
 /* ---- network backends ---- */
 
 /* They are no QOM objects, and no query of QMP's lists them.  passt's says
- * "type=passt,vhost-user,connected to pid 4711" where it is such a one. */
+ * "type=passt,vhost-user,connected to pid 4711" if it is one. */
 static void check_network_list(Search *search, const char *text)
 {
     g_autoptr(GRegex) regex =
@@ -430,7 +430,7 @@ static bool check_shared_block(Search *search, const RamBlock *block)
         note(search,
              g_strdup_printf("process %d (%s), which maps RAM block %s",
                              (int)other, name, block->name),
-             "it would see pages that are not loaded yet as zeroes");
+             "it would see zeroes in pages that are not loaded yet");
     }
     return true;
 }

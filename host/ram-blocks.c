@@ -84,10 +84,10 @@ GArray *ram_blocks_parse(const char *text, GError **error)
             continue;
         }
         if (!parse_line(regex, lines[i], &block)) {
-            g_set_error(error, UTIL_ERROR, UTIL_ERROR_PROTOCOL,
-                        "cannot read this line of QEMU's list of RAM blocks: "
-                        "%s",
-                        lines[i]);
+            g_set_error(
+                error, UTIL_ERROR, UTIL_ERROR_PROTOCOL,
+                "cannot parse this line of QEMU's list of RAM blocks: %s",
+                lines[i]);
             return NULL;
         }
         g_array_append_val(blocks, block);
@@ -110,7 +110,7 @@ static bool query_text(Rpc *qmp, char **ret_text, GError **error)
         *ret_text = g_strdup(text);
     } else {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_REFUSED,
-                    "QEMU answered no text to x-query-ramblock");
+                    "QEMU did not answer x-query-ramblock with a text");
     }
     json_decref(value);
     return text != NULL;

@@ -96,20 +96,21 @@ static char *outlook(const ReadErrors *errors)
                               "wait for that page once it needs it.");
     }
     if (errors->waiting) {
-        return g_strdup_printf("All else is loaded; %s.", errors->waiting);
+        return g_strdup_printf("All other pages are loaded; %s.",
+                               errors->waiting);
     }
-    return g_strdup("All else is loaded; the guest will run until it needs "
-                    "that page.");
+    return g_strdup("All other pages are loaded; the guest will run until it "
+                    "needs that page.");
 }
 
 static const char *standstill(const ReadErrors *errors)
 {
     if (machine_runs(errors->machine)) {
-        return "The guest needs that page and is stopped; nothing wrong has "
+        return "The guest needs that page and is stopped; no wrong data has "
                "reached it.";
     }
     return errors->handed_over || errors->waiting
-               ? "QEMU waits for that page; the guest does not run."
+               ? "QEMU waits for that page; the guest is not running."
                : "QEMU needs that page to load the guest's devices, and waits "
                  "for it.";
 }
@@ -120,8 +121,9 @@ static void say_failed(const ReadErrors *errors, const json_t *data)
         errors->waited_for ? g_strdup(standstill(errors)) : outlook(errors);
 
     say(errors,
-        "%s: %s at offset %" JSON_INTEGER_FORMAT " failed: %s.  %s  When the "
-        "cause is mended: preheat control --pid %d retry",
+        "%s: %s at offset %" JSON_INTEGER_FORMAT
+        " failed: %s.  %s  When you have fixed the cause: preheat control "
+        "--pid %d retry",
         text_of(data, CONTROL_KEY_FILE), text_of(data, CONTROL_KEY_OPERATION),
         json_integer_value(json_object_get(data, CONTROL_KEY_OFFSET)),
         text_of(data, CONTROL_KEY_ERROR), so,
@@ -141,8 +143,8 @@ static void say_blocked(const ReadErrors *errors)
     g_autofree char *way = way_to_end(errors);
 
     say(errors,
-        "%s: QEMU itself waits for what cannot be read: its monitors answer "
-        "nobody until it is there.  To end QEMU: %s",
+        "%s: QEMU itself waits for a page that cannot be read: its monitors do "
+        "not answer until it is loaded.  To end QEMU: %s",
         errors->file, way);
 }
 
@@ -156,8 +158,8 @@ static void say_slow(const ReadErrors *errors, const json_t *data, bool waits)
         text_of(data, CONTROL_KEY_FILE),
         json_integer_value(json_object_get(data, CONTROL_KEY_OFFSET)),
         json_integer_value(json_object_get(data, CONTROL_KEY_SECONDS)),
-        waits ? ", and QEMU waits for it: its monitors may answer nobody until "
-                "it is there.  To end QEMU: "
+        waits ? ", and QEMU waits for it: its monitors may not answer until "
+                "then.  To end QEMU: "
               : "",
         waits ? way : "");
 }
@@ -168,9 +170,9 @@ static void say_changed(const ReadErrors *errors)
         g_autofree char *way = way_to_end(errors);
 
         say(errors,
-            "%s.  What the guest has may be a mix of two states: it is "
-            "stopped, and is not to run on.  To end QEMU, which may wait for "
-            "a page that never comes: %s",
+            "%s.  The guest may have a mixture of two states: it is stopped, "
+            "and must not continue.  To end QEMU, which may wait for a page "
+            "that never comes: %s",
             errors->changed, way);
     }
 }
@@ -383,8 +385,8 @@ void read_errors_let_go(ReadErrors *errors)
     rpc_set_answer_timeout(qmp, LET_GO_TIMEOUT_MS);
     if (!rpc_execute(qmp, "query-status", NULL, NULL, NULL)) {
         say(errors, "QEMU waits for the missing page and does not answer: the "
-                    "guest is stopped when that page is there; QMP cont lets "
-                    "it run");
+                    "guest will be stopped when that page is loaded; resume it "
+                    "with QMP cont");
     }
 }
 
@@ -422,8 +424,8 @@ static void look_whether_mended(ReadErrors *errors)
         waited_for = false;
     } else if (errors->stop_sent && !waited_for) {
         say(errors,
-            "%s: what the guest waited for is there, and it runs on; other "
-            "pages cannot be read yet",
+            "%s: the pages that the guest waited for are loaded, and it runs "
+            "on; other pages still cannot be read",
             errors->file);
     }
     errors->waited_for = waited_for;

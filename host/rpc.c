@@ -202,7 +202,7 @@ static json_t *next_message(Rpc *rpc, int64_t deadline_us, GError **error)
         }
         if (timeout_ms == 0) {
             g_set_error(error, UTIL_ERROR, UTIL_ERROR_TIMEOUT,
-                        "%s: nothing heard in time", rpc->peer);
+                        "%s: no answer in time", rpc->peer);
             return NULL;
         }
         if (!rpc_pump(rpc, timeout_ms, error)) {
@@ -260,8 +260,7 @@ bool rpc_greeting(Rpc *rpc, const char *key, int timeout_ms, json_t **ret_value,
     }
     if (!value) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_PROTOCOL,
-                    "%s: does not greet with \"%s\"; is this the right "
-                    "socket?",
+                    "%s: no greeting with \"%s\"; is this the right socket?",
                     rpc->peer, key);
         return false;
     }
@@ -349,8 +348,7 @@ static json_t *next_answer(Rpc *rpc, uint64_t id, GError **error)
         if (answered == 0) {
             json_decref(message);
             g_set_error(error, UTIL_ERROR, UTIL_ERROR_PROTOCOL,
-                        "%s: said what answers nothing that was asked",
-                        rpc->peer);
+                        "%s: unexpected answer", rpc->peer);
             return NULL;
         }
         keep_answer(rpc, answered, message);
@@ -372,7 +370,8 @@ static bool unpack_answer(const Rpc *rpc, const json_t *message,
     }
     if (!value) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_PROTOCOL,
-                    "%s: answered neither \"return\" nor \"error\"", rpc->peer);
+                    "%s: the answer has neither \"return\" nor \"error\"",
+                    rpc->peer);
         return false;
     }
     if (ret_value) {

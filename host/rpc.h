@@ -42,19 +42,19 @@ bool rpc_is_closed(const Rpc *rpc);
  * send commands, but not wait. */
 void rpc_on_event(Rpc *rpc, RpcEventFunc func, void *opaque);
 
-/* While rpc waits, take in what companion says as well (NULL: no more), so
- * that its events are not held up.  Not owned. */
+/* While rpc waits, also read what companion sends (NULL: stop that), so
+ * that its events are not delayed.  Not owned. */
 void rpc_set_companion(Rpc *rpc, Rpc *companion);
 
 /* While rpc waits, end with UTIL_ERROR_INTERRUPTED when fd becomes readable
- * (-1: no more).  Not owned. */
+ * (-1: stop that).  Not owned. */
 void rpc_set_interrupt_fd(Rpc *rpc, int fd);
 
 /* How long rpc_receive() waits for an answer before it is UTIL_ERROR_TIMEOUT
- * (-1: for ever, which is how it begins). */
+ * (-1: forever, the default). */
 void rpc_set_answer_timeout(Rpc *rpc, int timeout_ms);
 
-/* Take in what has come; wait for it at most timeout_ms (-1: for ever).
+/* Read what has come; wait for it at most timeout_ms (-1: forever).
  * Returns false with the reason when the connection has ended. */
 bool rpc_pump(Rpc *rpc, int timeout_ms, GError **error);
 
@@ -62,8 +62,8 @@ bool rpc_pump(Rpc *rpc, int timeout_ms, GError **error);
 bool rpc_greeting(Rpc *rpc, const char *key, int timeout_ms, json_t **ret_value,
                   GError **error);
 
-/* Send a command; steals arguments, which may be NULL.  The answer, if
- * anybody wants it, is had by rpc_receive() in the sequence of sending. */
+/* Send a command; steals arguments, which may be NULL.  If you want
+ * the answer, rpc_receive() returns answers in the sequence of sending. */
 bool rpc_send(Rpc *rpc, const char *command, json_t *arguments,
               uint64_t *ret_id, GError **error);
 

@@ -92,9 +92,10 @@ SaveMark *save_mark_put(Rpc *qmp, int fd, bool was_running,
     int64_t set;
 
     if (!qmp_add_fd(qmp, fd, opaque, &set, error)) {
-        g_prefix_error(error, "cannot hand QEMU the file (is the socket "
-                              "QEMU's own, and no relay?  Does AppArmor or "
-                              "SELinux keep it away?): ");
+        g_prefix_error(
+            error,
+            "cannot pass the file to QEMU (is the socket QEMU's own, and not a "
+            "relay's?  Does AppArmor or SELinux forbid it?): ");
         return NULL;
     }
     mark = g_new0(SaveMark, 1);

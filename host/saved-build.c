@@ -46,11 +46,10 @@ static bool make_folder(SavedBuild *build, GError **error)
     const char *kept = build->options->keep_disks;
 
     if (!kept && is_daemon(build)) {
-        g_set_error(
-            error, UTIL_ERROR, UTIL_ERROR_FAILED,
-            "QEMU becomes a daemon (-daemonize), so that nobody removes "
-            "its overlays and sockets when it ends: name a folder for "
-            "them with --keep-disks DIR");
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                    "QEMU becomes a daemon (-daemonize), so nobody removes its "
+                    "overlays and sockets when it ends: choose a directory for "
+                    "them with --keep-disks DIR");
         return false;
     }
     build->folder = load_folder_new(kept, error);

@@ -44,9 +44,9 @@ static bool check_descriptors(const SavedCommand *command, GError **error)
     for (size_t i = 0; arguments[i]; i++) {
         if (has_descriptor(arguments[i])) {
             g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                        "the saved QEMU had a descriptor from the program that "
-                        "started it (\"%s\"): load with that program, or give "
-                        "QEMU's arguments after \"--\"",
+                        "the saved QEMU inherited a descriptor from the "
+                        "program that started it (\"%s\"): load with that "
+                        "program, or give QEMU's arguments after \"--\"",
                         arguments[i]);
             return false;
         }
@@ -64,15 +64,15 @@ static bool find_program(SavedCommand *command, GError **error)
     command->program =
         is_there ? g_strdup(saved) : g_find_program_in_path(name);
     if (!command->program) {
-        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "%s, which ran the guest, is gone, and there is no %s in "
-                    "PATH: install it, or give QEMU's command line after "
-                    "\"--\"",
-                    saved, name);
+        g_set_error(
+            error, UTIL_ERROR, UTIL_ERROR_FAILED,
+            "%s, which ran the guest, does not exist any more, and there is no "
+            "%s in PATH: install it, or give QEMU's command line after \"--\"",
+            saved, name);
         return false;
     }
     if (!is_there) {
-        saved_build_say(&command->build, "%s is gone; %s takes its place",
+        saved_build_say(&command->build, "%s does not exist any more; using %s",
                         saved, command->program);
     }
     return true;
@@ -152,8 +152,8 @@ void saved_command_enter(const SavedCommand *command)
     if (chdir(directory) < 0) {
         saved_build_say(
             &command->build,
-            "warning: %s, where QEMU ran, cannot be entered (%s): relative "
-            "paths in its arguments count from here",
+            "warning: cannot enter %s, where QEMU ran (%s): relative paths in "
+            "its arguments are relative to the current directory",
             directory, g_strerror(errno));
     }
 }
@@ -166,8 +166,7 @@ static void say_what_stays(const SavedCommand *command)
     if (saved) {
         saved_build_say(
             &command->build,
-            "%s stays: a snapshot that was saved of this guest has its disks "
-            "there",
+            "%s is kept: a snapshot of this guest has its disks there",
             load_folder_path(command->build.folder));
     }
 }

@@ -29,7 +29,7 @@ static char *find_qemu_img(const Manifest *manifest, GError **error)
     char *found = g_find_program_in_path("qemu-img");
     if (!found) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "qemu-img, which makes the overlays of the disks, is "
+                    "qemu-img, which creates the overlays of the disks, is "
                     "neither in %s nor in PATH (Debian: qemu-utils)",
                     directory);
     }
@@ -82,7 +82,7 @@ static bool add_overlay(SavedBuild *build, const ManifestDisk *disk,
         return false;
     }
     if (!run_qemu_img(qemu_img, disk, overlay, error)) {
-        g_prefix_error(error, "disk %s: cannot make an overlay of %s: ",
+        g_prefix_error(error, "disk %s: cannot create an overlay of %s: ",
                        manifest_disk_name(disk), disk->file);
         return false;
     }
@@ -128,7 +128,7 @@ void saved_disks_warn(const SavedBuild *build)
             saved_build_say(
                 build,
                 "warning: the saved QEMU's arguments name %s, which was no "
-                "disk of the guest any more when it was saved",
+                "longer a disk of the guest when it was saved",
                 path);
         }
     }

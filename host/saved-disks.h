@@ -18,5 +18,5 @@ bool saved_disks_check(const SavedBuild *build, GError **error);
 /* Have each disk that the guest can write to open a new overlay. */
 bool saved_disks_add_overlays(SavedBuild *build, GError **error);
 
-/* Tell of disks that the arguments name and that the guest had no more. */
+/* Warn of disks that the arguments name and the guest no longer had. */
 void saved_disks_warn(const SavedBuild *build);

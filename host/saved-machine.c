@@ -61,24 +61,23 @@ static bool check_disk(const SavedMachine *machine, Disk *disk, GError **error)
         return true;
     }
     if (machine->mode == SAVE_DISKS_REFUSE) {
-        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "the disk %s (%s) is writable; use --disks snapshot to "
-                    "keep it as it is at the save, or --disks leave to look "
-                    "after it yourself",
-                    disk_name(disk), disk->shown);
+        g_set_error(
+            error, UTIL_ERROR, UTIL_ERROR_FAILED,
+            "the disk %s (%s) is writable; use --disks snapshot to keep it as "
+            "it is at the save, or --disks leave to keep a copy yourself",
+            disk_name(disk), disk->shown);
         return false;
     }
     if (is_temporary(disk)) {
         say(machine,
             "warning: what the guest has written to the disk %s is in a "
-            "temporary file of QEMU's (-snapshot), and not part of the "
-            "snapshot",
+            "temporary file of QEMU (-snapshot), and not in the snapshot",
             disk_name(disk));
         disk->read_only = true;
     } else if (machine->mode == SAVE_DISKS_LEAVE) {
         say(machine,
-            "warning: the disk %s (%s) is writable and not part of the "
-            "snapshot: keep it as it is at this moment yourself",
+            "warning: the disk %s (%s) is writable and not in the snapshot: "
+            "keep a copy of it as it is now",
             disk_name(disk), disk->shown);
     }
     return true;
@@ -172,8 +171,8 @@ bool saved_machine_freeze(SavedMachine *machine, GError **error)
 
     if (machine->mode == SAVE_DISKS_SNAPSHOT &&
         !disks_add_overlays(machine->qmp, machine->disks, tag, error)) {
-        g_prefix_error(error, "the disks cannot be kept as they are (--disks "
-                              "leave saves without them): ");
+        g_prefix_error(error, "the disks cannot get overlays (to save without "
+                              "them, use --disks leave): ");
         return false;
     }
     /* The RAM is worth more: without a manifest it can still be loaded. */
@@ -229,8 +228,8 @@ void saved_machine_publish(SavedMachine *machine, const char *path,
     say_where_disks_go_on(machine);
     if (!write_manifest(machine, path, image, run_state, order, &error)) {
         say(machine,
-            "warning: the snapshot has no manifest, so that loadvm needs "
-            "QEMU's arguments: %s",
+            "warning: the snapshot has no manifest, so loadvm needs QEMU's "
+            "arguments: %s",
             error->message);
     }
 }

@@ -47,7 +47,7 @@ bool saved_machine_thaw(SavedMachine *machine, GError **error);
 
 /* The save is in place at path: say where the disks go on, and write the
  * manifest.  run_state: QMP's, that the user had; order: file name beside it,
- * or NULL.  A manifest that cannot be written is said, and no more. */
+ * or NULL.  A manifest that cannot be written is only a warning. */
 void saved_machine_publish(SavedMachine *machine, const char *path,
                            const RamImage *image, const char *run_state,
                            const char *order);

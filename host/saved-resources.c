@@ -123,7 +123,7 @@ static bool use_served(const SavedBuild *build, const Resource *resource,
            strstr(resource->option->value, "reconnect") ||
            strstr(resource->option->value, "abstract=on") ||
            refuse(resource->saved, resource->saved->value, error,
-                  "does not exist, and QEMU is to connect to it");
+                  "does not exist, but QEMU would connect to it");
 }
 
 /* A file that is neither log nor the like: whoever writes to it is not alone.
@@ -139,11 +139,11 @@ static bool use_file(SavedBuild *build, const Resource *resource,
     if (is_ram) {
         return !g_file_test(path, G_FILE_TEST_IS_REGULAR) ||
                refuse(resource->saved, value, error,
-                      "has the RAM of the machine that was saved");
+                      "contains the RAM of the machine that was saved");
     }
     if (strstr(resource->option->value, "pipe")) {
         return refuse(resource->saved, value, error,
-                      "is a pipe, which the machine that was saved may have");
+                      "is a pipe, which the saved machine may still use");
     }
     return g_str_has_prefix(path, "/dev/") ||
            use_own(build, resource->saved, error);
@@ -236,8 +236,8 @@ bool saved_resources_check_sets(const SavedBuild *build, GError **error)
             g_autofree char *list = list_resources(build);
 
             g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                        "--set %s: not OLD=NEW with something that the saved "
-                        "QEMU's arguments name; there is %s",
+                        "--set %s: must be OLD=NEW, where OLD is something "
+                        "that the saved QEMU's arguments name: %s",
                         sets[i], list[0] ? list : "nothing");
             return false;
         }

@@ -76,8 +76,8 @@ static void await_second_interrupt(Save *save)
 {
     struct signalfd_siginfo first;
 
-    say(save, "interrupted: waiting for QEMU to let the guest be what it was; "
-              "a second signal does not wait");
+    say(save, "interrupted: waiting for QEMU to restore the guest's state; a "
+              "second signal does not wait");
     (void)!read(save->options->interrupt_fd, &first, sizeof first);
     save->is_interrupted = true;
 }
@@ -99,9 +99,9 @@ static bool patiently(Save *save, bool (*step)(Save *, GError **),
     if (is_interruption(local)) {
         g_clear_error(&local);
         g_set_error(&local, UTIL_ERROR, UTIL_ERROR_INTERRUPTED,
-                    "QEMU does not answer: if the guest stays stopped, QMP "
-                    "cont lets it run; QEMU's migration settings are set back "
-                    "by the next preheat savevm");
+                    "QEMU does not answer: if the guest stays stopped, resume "
+                    "it with QMP cont; the next preheat savevm restores QEMU's "
+                    "migration settings");
     }
     if (local) {
         g_propagate_error(error, local);
@@ -180,8 +180,8 @@ static bool look_for_left(Save *save, GError **error)
 static void revive(Save *save)
 {
     if (!save->was_running) {
-        say(save, "an earlier save was cut short and left the guest stopped; "
-                  "it will run after this one");
+        say(save, "an earlier save was killed and left the guest stopped; it "
+                  "will run after this one");
     }
     save->was_running = true;
 }
@@ -193,8 +193,8 @@ static bool look_at_migrated_guest(Save *save, GError **error)
     if (!save->cut_short) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                     "this guest has not run since it was last saved or "
-                    "migrated, and QEMU cannot save it again before it does; "
-                    "let it run first (QMP cont)");
+                    "migrated, and QEMU cannot save it again before that; "
+                    "resume it first (QMP cont)");
         return false;
     }
     revive(save);
@@ -232,7 +232,7 @@ static bool look_at_guest(Save *save, GError **error)
     }
     g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED, "%s",
                 save->state->text ? save->state->text
-                                  : "somebody else saves this guest just now");
+                                  : "another program is saving this guest");
     return false;
 }
 
@@ -259,7 +259,7 @@ static bool prepare_plugin(Save *save, GError **error)
     }
     if (save->options->profile) {
         if (!save->was_running) {
-            say(save, "warning: the guest stands still: there is nothing to "
+            say(save, "warning: the guest is stopped: there is nothing to "
                       "record until it runs (QMP cont)");
         }
         save->profiling =
@@ -327,9 +327,9 @@ static bool check_awake(const Save *save, GError **error)
         return true;
     }
     g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                "the guest was paused while it slept (S3), and QEMU cannot "
-                "wake one up any more that it has saved: let it go on and wake "
-                "it up before (QMP cont, system_wakeup)");
+                "the guest was paused while it was suspended (S3), and QEMU "
+                "cannot wake up a guest that it has saved: resume it and wake "
+                "it up first (QMP cont, system_wakeup)");
     return false;
 }
 
@@ -364,8 +364,8 @@ static bool stop_guest(Save *save, GError **error)
     if (!rpc_execute(save->qmp, "stop", NULL, NULL, error)) {
         g_prefix_error(error, "%s",
                        is_interruption(*error)
-                           ? "QEMU has not answered \"stop\" yet (does a vCPU "
-                             "wait for a disk, or for memory?): "
+                           ? "QEMU has not answered \"stop\" yet (is a vCPU "
+                             "waiting for a disk, or for memory?): "
                            : "");
         return false;
     }
@@ -419,8 +419,7 @@ static bool restore_settings(Save *save, GError **error)
     }
     if (save->is_changed &&
         !migration_settings_restore(save->settings, save->qmp, error)) {
-        g_prefix_error(error, "QEMU's migration settings stay as the save "
-                              "needed them: ");
+        g_prefix_error(error, "cannot restore QEMU's migration settings: ");
         return false;
     }
     save->is_changed = false;
@@ -543,7 +542,7 @@ static bool open_window(Save *save, GError **error)
     return ok;
 }
 
-/* The guest still stands still.  A profile that cannot be had is told at the
+/* The guest is still stopped.  A profile that cannot be made is reported at the
  * end: the save is worth more. */
 static void start_profiling(Save *save, GError **ret_error)
 {
@@ -569,8 +568,8 @@ static void say_recording(const Save *save)
     const ProfileTime *time = save->options->profile;
     g_autofree char *text = g_strdup_printf(
         "recording which pages the guest touches, %s%.0f s: use the guest as "
-        "it will be used when it has been loaded.  Ctrl-C, or preheat profile "
-        "stop, ends that before",
+        "it will be used after a load.  Ctrl-C, or preheat profile stop, ends "
+        "this earlier",
         time->settle ? "until that dies down, at most " : "for ",
         (double)time->max_ms / 1000);
 
@@ -604,8 +603,9 @@ static bool finish_profiling(Save *save, const GError *start_error,
         ok = await_profile(save, ret_profile, error);
     }
     if (!ok) {
-        g_prefix_error(error, "the snapshot is whole and in place, but it "
-                              "has no order: ");
+        g_prefix_error(
+            error,
+            "the snapshot is complete and in place, but it has no order: ");
     }
     return ok;
 }
@@ -682,9 +682,9 @@ static bool run(Save *save, SaveResult *ret_result, GError **error)
         return false;
     }
     if (!is_restored) {
-        g_propagate_prefixed_error(error, g_steal_pointer(&restore_error),
-                                   "the snapshot is whole and in place, "
-                                   "but: ");
+        g_propagate_prefixed_error(
+            error, g_steal_pointer(&restore_error),
+            "the snapshot is complete and in place, but: ");
         return false;
     }
     return finish_profiling(save, profile_error, &ret_result->profile, error);

@@ -73,7 +73,7 @@ static bool look_at_manifest(ListedSnapshot *snapshot)
         note(snapshot, error->message);
     } else if (snapshot->image && strcmp(snapshot->manifest->identity,
                                          snapshot->image->identity) != 0) {
-        note(snapshot, "the manifest is of another snapshot");
+        note(snapshot, "the manifest belongs to another snapshot");
     }
     return snapshot->manifest != NULL;
 }

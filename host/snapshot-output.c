@@ -101,7 +101,7 @@ bool snapshot_output_finish(SnapshotOutput *output, bool was_running,
         source ? ram_image_open_source(source, 0, error) : NULL;
 
     if (!image) {
-        g_prefix_error(error, "QEMU wrote what cannot be read again: ");
+        g_prefix_error(error, "cannot read back what QEMU wrote: ");
         return false;
     }
     return !was_running || write_running(output, image, error);

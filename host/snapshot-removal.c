@@ -84,18 +84,17 @@ static bool lies_on(const char *path, const char *image, char **ret_reason)
     g_autofree char *below = NULL;
 
     if (!source || !qcow2_backing_read(source, &name, &error)) {
-        *ret_reason = g_strdup_printf("what it is needed for cannot be told: "
-                                      "%s",
+        *ret_reason = g_strdup_printf("what needs it cannot be determined: %s",
                                       error->message);
         return true;
     }
     below = name ? disks_absolute_path(name, folder) : NULL;
     if (below && is_same_file(below, image)) {
-        *ret_reason = g_strdup_printf("%s lies on it", path);
+        *ret_reason = g_strdup_printf("%s is based on it", path);
         return true;
     }
     if (name && g_str_has_prefix(name, "json:") && !below) {
-        *ret_reason = g_strdup_printf("%s may lie on it (%s)", path, name);
+        *ret_reason = g_strdup_printf("%s may be based on it (%s)", path, name);
         return true;
     }
     return false;
@@ -165,7 +164,7 @@ static char *why_image_stays(const char *image, const char *own,
     char *reason = NULL;
 
     if (!saved_machine_is_overlay(image)) {
-        return g_strdup("no save has made it");
+        return g_strdup("it was not made by a save");
     }
     if (folder_needs_image(folder, own, image, &reason) ||
         (strcmp(folder, own_folder) != 0 &&
@@ -173,8 +172,9 @@ static char *why_image_stays(const char *image, const char *own,
         is_open(image, &reason)) {
         return reason;
     }
-    return with_images ? NULL
-                       : g_strdup("nothing here needs it; --images removes it");
+    return with_images
+               ? NULL
+               : g_strdup("nothing here needs it; use --images to remove it");
 }
 
 static void add_images(SnapshotRemoval *removal, const Manifest *manifest,
@@ -246,8 +246,8 @@ static bool check_manifest(const ListedSnapshot *snapshot, const char *manifest,
         return true;
     }
     g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                "%s: what belongs to it cannot be told: %s", snapshot->path,
-                snapshot->problem);
+                "%s: what belongs to it cannot be determined: %s",
+                snapshot->path, snapshot->problem);
     return false;
 }
 

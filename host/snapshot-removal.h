@@ -1,13 +1,14 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Removing a snapshot, with what belongs to it alone.
+ * Removing a snapshot and the files that only it needs.
  *
- * The RAM image, its order and its manifest go.  Of the disks only such images
- * can go as a save has made: the image that the user began with is his.  And of
- * these only what nothing needs, as far as can be seen: no other manifest and
- * no image in the folders of snapshot and image, and no process.  An overlay
- * somewhere else is not seen; so images go only when that is asked for.
+ * The RAM image, its order and its manifest are removed.  Of the disk images,
+ * only those that a save has made can be removed: the image that the user began
+ * with is the user's.  And of these only those that nothing needs: no other
+ * manifest and no image in the directories of snapshot and image, and no
+ * process.  Overlays elsewhere are not found, so images are removed only on
+ * request.
  */
 #pragma once
 

@@ -34,8 +34,8 @@ char *start_failure_explain(char *const *argv, const char *plugin,
     g_autofree char *taken = host_resource_find_taken(argv + 1);
 
     if (taken) {
-        return g_strdup_printf("The %s is taken: end who has it, or use "
-                               "another one",
+        return g_strdup_printf("The %s is taken: end the program that uses it, "
+                               "or choose another one",
                                taken);
     }
     if (plugin_answered) {
@@ -46,5 +46,5 @@ char *start_failure_explain(char *const *argv, const char *plugin,
     }
     return g_strdup("If it refused the plugin: the plugin knows the versions 2 "
                     "(QEMU 9.0 to 10.2) and 7 (QEMU 11.1) of QEMU's plugin "
-                    "interface; try another with --plugin-api N");
+                    "API; try another one with --plugin-api N");
 }

@@ -90,8 +90,8 @@ static bool check_version(const Save *save, GError **error)
         return true;
     }
     g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                "--tag needs QEMU %d.%d or newer, and this is %d.%d.%d, which "
-                "cannot write such a state into a disk; use savevm --output",
+                "--tag needs QEMU %d.%d or newer, and this is %d.%d.%d; use "
+                "savevm --output",
                 MIN_MAJOR, MIN_MINOR, major, minor, micro);
     return false;
 }
@@ -114,8 +114,8 @@ static bool check_disk(const Disk *disk, GError **error)
 {
     if (!disk->file || g_strcmp0(disk->format, "qcow2") != 0) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "the disk %s (%s) is writable, but no qcow2 file (%s), and "
-                    "so cannot have a snapshot; use savevm --output",
+                    "the disk %s (%s) is writable but not a qcow2 file (%s), "
+                    "so it cannot have a snapshot; use savevm --output",
                     disk_name(disk), disk->shown, disk->format);
         return false;
     }
@@ -146,8 +146,8 @@ static bool look_at_disks(Save *save, GError **error)
     }
     if (save->disks && !save->disk) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "this machine has no writable disk that could take its "
-                    "state; use savevm --output");
+                    "this machine has no writable disk for its state; use "
+                    "savevm --output");
     }
     return save->disk != NULL;
 }
@@ -223,8 +223,8 @@ static bool take_over_left(Save *save, GError **error)
 static bool revive(Save *save, GError **error)
 {
     save->was_running = true;
-    say(save, "an earlier save was cut short and left the guest stopped; it "
-              "runs again");
+    say(save,
+        "an earlier save was killed and left the guest stopped; it runs again");
     return rpc_execute(save->qmp, "cont", NULL, NULL, error);
 }
 
@@ -237,10 +237,10 @@ static bool look_at_guest(Save *save, GError **error)
     }
     if (state->save == SAVE_REFUSE || state->save == SAVE_REVIVE) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED, "%s",
-                    state->text ? state->text
-                                : "this guest has not run since it was last "
-                                  "saved or migrated; let it run first (QMP "
-                                  "cont)");
+                    state->text
+                        ? state->text
+                        : "this guest has not run since it was last saved or "
+                          "migrated; resume it first (QMP cont)");
         return false;
     }
     if (save->cut_short && strcmp(state->name, "paused") == 0) {
@@ -259,8 +259,8 @@ static bool prepare_profile(Save *save, Rpc *control, GError **error)
     g_autofree char *path = snapshot_path(save);
 
     if (!save->was_running) {
-        say(save, "warning: the guest stands still: there is nothing to "
-                  "record until it runs (QMP cont)");
+        say(save, "warning: the guest is stopped: there is nothing to record "
+                  "until it runs (QMP cont)");
     }
     save->profiling =
         profiling_new(save->qmp, control, save->options->profile, path, error);
@@ -365,8 +365,8 @@ static bool await_job(Save *save, GError **error)
 
     if (!ok && g_error_matches(local, UTIL_ERROR, UTIL_ERROR_INTERRUPTED)) {
         g_clear_error(&local);
-        say(save, "interrupted: waiting for QEMU to let the guest be what it "
-                  "was; a second signal does not wait");
+        say(save, "interrupted: waiting for QEMU to restore the guest's state; "
+                  "a second signal does not wait");
         (void)!read(save->options->interrupt_fd, &first, sizeof first);
         ok = job_await(save->qmp, JOB_ID, JOB_CONCLUDED, &local);
     }
@@ -403,8 +403,7 @@ static bool restore_settings(Save *save, GError **error)
 {
     if (save->is_changed &&
         !migration_settings_restore(save->settings, save->qmp, error)) {
-        g_prefix_error(error, "QEMU's migration settings are not what they "
-                              "were: ");
+        g_prefix_error(error, "cannot restore QEMU's migration settings: ");
         return false;
     }
     save->is_changed = false;
@@ -447,7 +446,8 @@ static bool open_window(Save *save, GError **error)
     return ok;
 }
 
-/* A profile that cannot be had is told at the end: the save is worth more. */
+/* A profile that cannot be made is reported at the end: the save matters more.
+ */
 static void start_profiling(Save *save, GError **ret_error)
 {
     int64_t begin_us = g_get_monotonic_time();
@@ -475,8 +475,9 @@ static bool finish_profiling(Save *save, GError *start_error,
                               ret_profile, error);
     }
     if (!ok) {
-        g_prefix_error(error, "the snapshot is whole and in place, but it has "
-                              "no order: ");
+        g_prefix_error(
+            error,
+            "the snapshot is complete and in place, but it has no order: ");
     }
     return ok;
 }
@@ -494,8 +495,8 @@ static bool check_saved(const Save *save, uint64_t *ret_stored_bytes,
         state ? ram_image_open_source(state, 0, error) : NULL;
 
     if (!image) {
-        g_prefix_error(error, "the snapshot is in place, but cannot be loaded "
-                              "by preheat: ");
+        g_prefix_error(
+            error, "the snapshot is in place, but preheat cannot load it: ");
         return false;
     }
     *ret_stored_bytes = image->source->stored_bytes;

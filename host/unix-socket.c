@@ -33,10 +33,10 @@ bool unix_socket_connect(const char *path, int *ret_fd, GError **error)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
     if (strlen(path) >= sizeof(address.sun_path)) {
-        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "%s: longer than the %zu bytes that a socket's path may "
-                    "have",
-                    path, sizeof(address.sun_path) - 1);
+        g_set_error(
+            error, UTIL_ERROR, UTIL_ERROR_FAILED,
+            "%s: longer than the %zu bytes that the path of a socket may have",
+            path, sizeof(address.sun_path) - 1);
         return false;
     }
     g_strlcpy(address.sun_path, path, sizeof(address.sun_path));
@@ -64,8 +64,9 @@ bool unix_socket_peer(int fd, struct ucred *ret_peer, GError **error)
     socklen_t len = sizeof(peer);
 
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0) {
-        util_error_set_errno(error, errno,
-                             "cannot tell who is at the socket's other end");
+        util_error_set_errno(
+            error, errno,
+            "cannot determine which process is at the other end of the socket");
         return false;
     }
     *ret_peer = peer;

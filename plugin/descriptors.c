@@ -28,7 +28,7 @@ static bool take_names(GPtrArray *taken, const json_t *names, GError **error)
             return bad(error, "not a list of names");
         }
         if (g_ptr_array_find_with_equal_func(taken, name, g_str_equal, NULL)) {
-            return bad(error, "a name is there twice");
+            return bad(error, "a name occurs twice");
         }
         g_ptr_array_add(taken, (char *)name);
     }
@@ -45,7 +45,7 @@ Descriptors *descriptors_take(const json_t *arguments, GArray *arrived,
         return NULL;
     }
     if (names->len > arrived->len) {
-        bad(error, "more names than descriptors came with the command");
+        bad(error, "more names than descriptors that came with the command");
         return NULL;
     }
     Descriptors *descriptors = g_new0(Descriptors, 1);

@@ -100,7 +100,7 @@ static void await_written(Ending *ending)
 _Noreturn void ending_now(Ending *ending, const char *text)
 {
     g_autofree char *why =
-        g_strdup_printf("%s: QEMU (process %d) is ended", text, (int)getpid());
+        g_strdup_printf("%s: ending QEMU (process %d)", text, (int)getpid());
 
     if (atomic_exchange_explicit(&ending->is_ending, true,
                                  memory_order_relaxed)) {
@@ -140,8 +140,8 @@ static void act(Ending *ending, const EndingTrouble *trouble)
 {
     int pid = (int)getpid();
     g_autofree char *retry =
-        g_strdup_printf("When the cause is mended, go on with \"preheat "
-                        "control --pid %d retry\"; or end",
+        g_strdup_printf("When you have fixed the cause, run \"preheat control "
+                        "--pid %d retry\"; or end",
                         pid);
     g_autofree char *text = NULL;
 
@@ -154,8 +154,8 @@ static void act(Ending *ending, const EndingTrouble *trouble)
         return;
     }
     text = g_strdup_printf(
-        "%s%s.  preheat has left QEMU (process %d) alone.  "
-        "%s it with \"preheat control --pid %d quit\"",
+        "%s%s.  preheat no longer watches over QEMU (process %d).  %s it with "
+        "\"preheat control --pid %d quit\"",
         trouble->text,
         trouble->is_waited_for ? ", and QEMU waits for that page" : "", pid,
         trouble->can_retry ? retry : "End", pid);
@@ -211,7 +211,7 @@ void ending_launcher_gone(Ending *ending, bool is_failed, bool is_waited_for)
     bool can_retry = ending->can_retry;
     pthread_mutex_unlock(&ending->lock);
     if (!handed_over) {
-        ending_now(ending, "preheat has gone before the guest was resumed");
+        ending_now(ending, "preheat has ended before the guest was resumed");
     }
     if (is_failed && missing) {
         act(ending, &(EndingTrouble){missing, is_waited_for, can_retry});

@@ -42,14 +42,14 @@ void ending_handed_over(Ending *ending);
 typedef struct EndingTrouble {
     const char *text;   /* which page, and why, without a full stop */
     bool is_waited_for; /* a thread of QEMU is blocked on that page */
-    bool can_retry;     /* it can be had once the cause is mended */
+    bool can_retry;     /* it can be loaded once the cause is fixed */
 } EndingTrouble;
 
-/* A page cannot be had, or what was had is not to be relied on.  Does not
+/* A page cannot be loaded, or what was loaded is not to be relied on.  Does not
  * block. */
 void ending_page_missing(Ending *ending, const EndingTrouble *trouble);
 
-/* A page takes long to be had.  Does not block. */
+/* A page takes long to load.  Does not block. */
 void ending_page_slow(Ending *ending, const char *text);
 
 /* The launcher has gone.  is_failed: what ending_page_missing() was told is

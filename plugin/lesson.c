@@ -22,7 +22,7 @@ static PageOrder *read_again(const char *identity,
     order = page_order_load_source(source, limits, error);
     if (order && g_strcmp0(order->identity, identity) != 0) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
-                    "%s: no order of this snapshot any more",
+                    "%s: no longer an order of this snapshot",
                     destination_path(output));
         return NULL;
     }

@@ -70,20 +70,21 @@ static bool check(const Given *given, LoadRequest *request, GError **error)
 {
     if (given->policy &&
         !load_policy_from_name(given->policy, &request->policy)) {
-        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
-                    "no policy is called %s: order, sequential, demand, full",
-                    given->policy);
+        g_set_error(
+            error, PAGER_ERROR, PAGER_ERROR_STATE,
+            "unknown policy %s: it must be order, sequential, demand or full",
+            given->policy);
         return false;
     }
     if (given->rest && !load_rest_from_name(given->rest, &request->rest)) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
-                    "the rest cannot be loaded %s: idle, eager, demand",
+                    "unknown rest %s: it must be idle, eager or demand",
                     given->rest);
         return false;
     }
     if (given->learn && given->record) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
-                    "either record or learn, not both");
+                    "record cannot be used with learn");
         return false;
     }
     return true;

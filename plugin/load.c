@@ -258,17 +258,17 @@ static PageOrder *load_order(const Load *load, const LoadRequest *request,
         page_order_load_source(request->order, &hint_limits, &error);
 
     if (g_error_matches(error, FORMATS_ERROR, FORMATS_ERROR_TOO_LARGE)) {
-        *ret_warning = g_strdup_printf(
-            "%s; too large to load by (preheat order trim makes it smaller); "
-            "loading without an order",
-            error->message);
+        *ret_warning =
+            g_strdup_printf("%s; too large for a load (preheat order trim "
+                            "makes it smaller); loading without an order",
+                            error->message);
     } else if (!order) {
         *ret_warning =
             g_strdup_printf("%s; loading without an order", error->message);
     } else if (order->identity &&
                strcmp(order->identity, load->snapshot->identity) != 0) {
         *ret_warning = g_strdup_printf(
-            "%s: recorded for another snapshot than %s; it may not help",
+            "%s was recorded for another snapshot than %s; it may not help",
             request->order->name, load->path);
     }
     return g_steal_pointer(&order);
@@ -300,11 +300,11 @@ static void prepare_learning(Load *load, const PageOrder *order,
     if (!load->learn_from) {
         g_autofree char *before = *ret_warning;
 
-        *ret_warning = g_strdup_printf(
-            "%s: not an order of this snapshot, and left as it is: nothing "
-            "will be learned%s%s",
-            destination_path(request->learn), before ? "; " : "",
-            before ? before : "");
+        *ret_warning =
+            g_strdup_printf("%s: not an order of this snapshot, so it is "
+                            "unchanged and nothing is learned%s%s",
+                            destination_path(request->learn),
+                            before ? "; " : "", before ? before : "");
         return;
     }
     load->learn_output = g_steal_pointer(&request->learn);
@@ -531,8 +531,7 @@ bool load_abandon(Load *load, GError **error)
 {
     if (load->attached_us != 0) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
-                    "%s: guest RAM was taken over, and only this load can fill "
-                    "it",
+                    "%s: guest RAM is attached, and only this load can fill it",
                     load->path);
         return false;
     }
@@ -557,8 +556,8 @@ bool load_milestone(Load *load, Milestone milestone, uint64_t time_us,
 {
     if (!is_told(load, milestone)) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
-                    "the milestone %s is not told to the plugin, except for "
-                    "loaded with policy full",
+                    "the milestone %s is not one to report, except for loaded "
+                    "with policy full",
                     milestone_name(milestone));
         return false;
     }

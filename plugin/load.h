@@ -51,7 +51,7 @@ bool load_abandon(Load *load, GError **error);
 bool load_milestone(Load *load, Milestone milestone, uint64_t time_us,
                     GError **error);
 
-/* A page cannot be had.  *ret_waited_for: somebody waits for such a page. */
+/* A page cannot be loaded.  *ret_waited_for: somebody waits for such a page. */
 bool load_is_failed(const Load *load, bool *ret_waited_for);
 
 /* Pages are missing that only it can bring. */

@@ -211,8 +211,8 @@ static int parse_control_fd(int argc, char **argv)
                                         INT32_MAX, &number, NULL) ||
             fcntl((int)number, F_SETFD, FD_CLOEXEC) < 0) {
             fprintf(stderr,
-                    "preheat: plugin option %s: the only one is "
-                    "control-fd=N, N an open socket\n",
+                    "preheat: unknown plugin option %s: the only one is "
+                    "control-fd=N, where N is an open socket\n",
                     argv[i]);
             return -2;
         }
@@ -267,10 +267,10 @@ static int start(int control_fd, bool can_flush)
     int rc = control_listen(control);
 
     if (rc < 0) {
-        g_autofree char *text = g_strdup_printf(
-            "no control socket: %s; commands other than the one that started "
-            "this QEMU will not find it",
-            g_strerror(-rc));
+        g_autofree char *text =
+            g_strdup_printf("no control socket: %s; only the command that "
+                            "started this QEMU can reach the plugin",
+                            g_strerror(-rc));
         warn(text);
     }
     if (control_fd < 0) {

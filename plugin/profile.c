@@ -138,7 +138,7 @@ static bool write_order(const Profile *profile, GError **error)
 {
     if (profile->discard) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
-                    "%s: not written, as was asked for", profile->output);
+                    "%s: not written, as requested", profile->output);
         return false;
     }
     g_autoptr(PageOrder) all = recorder_to_order(
@@ -245,7 +245,7 @@ static GArray *order_blocks(const RamImage *snapshot, const GArray *ranges,
         }
         if (has_block(blocks, found->name)) {
             g_set_error(error, PAGER_ERROR, PAGER_ERROR_RAM,
-                        "RAM block %s is given twice", range->name);
+                        "RAM block %s occurs twice", range->name);
             return NULL;
         }
         const PageOrderBlock block = {found->name, found->len_bytes,

@@ -67,7 +67,8 @@ static void set_opened(Session *session)
 static bool refuse_second(const Load *before, GError **error)
 {
     g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
-                "%s is being loaded, or was, in this QEMU, which loads once",
+                "%s is being loaded, or was loaded, in this QEMU, which loads "
+                "only once",
                 load_snapshot_path(before));
     return false;
 }
@@ -122,7 +123,7 @@ static bool adopt_locked(Session *session, int fd, GError **error)
     if (atomic_exchange_explicit(&session->has_launcher, true,
                                  memory_order_relaxed)) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
-                    "somebody else is about to load into this QEMU");
+                    "another launcher is about to load into this QEMU");
         return false;
     }
     ending_adopted(session->ending);
@@ -144,7 +145,7 @@ static json_t *execute_adopt(Session *session, const json_t *arguments,
     }
     if (fd < 0) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
-                    "the descriptor control is missing");
+                    "the descriptor \"control\" is missing");
         return NULL;
     }
     pthread_mutex_lock(&session->lock);
@@ -217,8 +218,8 @@ static json_t *execute_milestone(Session *session, const json_t *arguments,
     privilege_settle();
     if (!milestone_from_name(name, &milestone)) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
-                    "no milestone is called %s: qemu-ready, device-state, "
-                    "resumed, paused, and with policy full loaded",
+                    "unknown milestone %s: it must be qemu-ready, "
+                    "device-state, resumed, paused, or with policy full loaded",
                     name);
         return NULL;
     }
@@ -247,7 +248,7 @@ static json_t *execute_wait(Session *session, const json_t *arguments,
     }
     if (!load_goal_from_name(name, &goal)) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
-                    "nothing called %s to wait for: hot, all, recording", name);
+                    "unknown goal %s: it must be hot, all or recording", name);
         return NULL;
     }
     Pager *pager = load_pager(begun_load(session));
@@ -281,7 +282,7 @@ static json_t *execute_retry(Session *session, const json_t *arguments,
 static json_t *execute_quit(Session *session, const json_t *arguments,
                             const Descriptors *descriptors, GError **error)
 {
-    ending_now(session->ending, "\"quit\" was asked for");
+    ending_now(session->ending, "\"quit\" was requested");
 }
 
 static json_t *verify_answer(const VerifyResult *result)
@@ -349,10 +350,10 @@ static json_t *execute_profile_start(Session *session, const json_t *arguments,
     Load *load = begun_load(session);
 
     if (load && load_is_under_way(load)) {
-        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
-                    "%s is still being loaded; first load-rest, and wait for "
-                    "all",
-                    load_snapshot_path(load));
+        g_set_error(
+            error, PAGER_ERROR, PAGER_ERROR_STATE,
+            "%s is still being loaded; send load-rest and wait for all first",
+            load_snapshot_path(load));
         return NULL;
     }
     privilege_settle();
@@ -431,8 +432,8 @@ static json_t *carry_out(Session *session, const char *command,
         }
         return commands[i].execute(session, arguments, descriptors, error);
     }
-    g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
-                "no command is called %s", command);
+    g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE, "unknown command %s",
+                command);
     return NULL;
 }
 

@@ -24,12 +24,12 @@ bool file_stat_regular(int fd, struct stat *ret_stat, GError **error)
     struct stat st;
 
     if (fstat(fd, &st) < 0) {
-        util_error_set_errno(error, errno, "cannot look at it");
+        util_error_set_errno(error, errno, "cannot examine it");
         return false;
     }
     if (!S_ISREG(st.st_mode)) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "not a regular file; copy it into one first");
+                    "not a regular file; copy it to one first");
         return false;
     }
     *ret_stat = st;
@@ -134,12 +134,12 @@ static bool go_to(FilePlace *place, const char *path, GError **error)
     g_autofree char *folder = g_path_get_dirname(path);
 
     if (path[0] == 0 || g_str_has_suffix(path, "/")) {
-        return fail(error, "that is the name of a folder");
+        return fail(error, "this is a directory");
     }
     int fd =
         openat(place->folder_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
-        return fail_errno(error, "cannot open its folder");
+        return fail_errno(error, "cannot open its directory");
     }
     if (place->folder_fd >= 0) {
         close(place->folder_fd);
@@ -156,8 +156,8 @@ static bool follow_link(FilePlace *place, const struct stat *link,
     char target[PATH_MAX];
 
     if (link->st_uid != geteuid() && link->st_uid != 0) {
-        return fail(error, "there is a symbolic link of another user, which is "
-                           "not followed; give the path that it leads to");
+        return fail(error, "this is a symbolic link of another user, which is "
+                           "not followed; give the path of its target");
     }
     ssize_t len =
         readlinkat(place->folder_fd, place->name, target, sizeof(target) - 1);
@@ -170,8 +170,9 @@ static bool follow_link(FilePlace *place, const struct stat *link,
 
 static bool fail_not_regular(GError **error)
 {
-    return fail(error, "there is something that is not a regular file, which "
-                       "would be lost; give another name");
+    return fail(
+        error,
+        "this is not a regular file, and would be lost; choose another name");
 }
 
 /* Go on to what links lead to: a regular file, or a name that is free. */
@@ -183,7 +184,7 @@ static bool follow_links(FilePlace *place, GError **error)
         if (fstatat(place->folder_fd, place->name, &st, AT_SYMLINK_NOFOLLOW) <
             0) {
             return errno == ENOENT ||
-                   fail_errno(error, "cannot look at what is there");
+                   fail_errno(error, "cannot examine what is there");
         }
         if (!S_ISLNK(st.st_mode)) {
             return S_ISREG(st.st_mode) || fail_not_regular(error);
@@ -205,7 +206,7 @@ FilePlace *file_place_open(const char *path, GError **error)
         return NULL;
     }
     if (faccessat(place->folder_fd, ".", W_OK | X_OK, AT_EACCESS) < 0) {
-        fail_errno(error, "cannot write in its folder");
+        fail_errno(error, "cannot write to its directory");
         return NULL;
     }
     return g_steal_pointer(&place);
@@ -245,7 +246,7 @@ static int create_temporary(const FilePlace *place, char **ret_name,
             break;
         }
     }
-    fail_errno(error, "cannot create a file in its folder");
+    fail_errno(error, "cannot create a file in its directory");
     return -1;
 }
 
@@ -281,7 +282,7 @@ static bool look_before(const FilePlace *place, struct stat *ret_before,
     if (fstatat(place->folder_fd, place->name, &before, AT_SYMLINK_NOFOLLOW) <
             0 &&
         errno != ENOENT) {
-        return fail_errno(error, "cannot look at what is there");
+        return fail_errno(error, "cannot examine what is there");
     }
     if (before.st_nlink > 0 && !S_ISREG(before.st_mode)) {
         return fail_not_regular(error);
@@ -305,7 +306,7 @@ static bool publish(const FilePlace *place, const char *temporary,
     }
     /* EINVAL: a file system that cannot. */
     return fsync(place->folder_fd) == 0 || errno == EINVAL ||
-           fail_errno(error, "cannot sync its folder");
+           fail_errno(error, "cannot sync its directory");
 }
 
 bool file_place_write(const FilePlace *place, const void *data,
@@ -361,9 +362,10 @@ bool file_place_lock(const FilePlace *place, unsigned timeout_ms,
             return true;
         }
         if (g_get_monotonic_time() >= until_us) {
-            g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                        "somebody has had its folder locked for %u ms",
-                        timeout_ms);
+            g_set_error(
+                error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                "another program has had its directory locked for %u ms",
+                timeout_ms);
             return false;
         }
         g_usleep(LOCK_POLL_US);

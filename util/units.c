@@ -38,15 +38,15 @@ bool units_parse_size(const char *text, uint64_t *ret_bytes, GError **error)
     number = g_ascii_strtoull(text, &end, 10);
     power = suffix_power(end);
     if (!g_ascii_isdigit(text[0]) || power < 0) {
-        g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                    "\"%s\" is no size; write bytes, or a number with K, M, "
-                    "G or T",
-                    text);
+        g_set_error(
+            error, UTIL_ERROR, UTIL_ERROR_USAGE,
+            "\"%s\" is not a size; write bytes, or a number with K, M, G or T",
+            text);
         return false;
     }
     if (errno == ERANGE || number > UINT64_MAX >> (10 * power)) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                    "\"%s\" is larger than any size can be", text);
+                    "\"%s\" is too large for a size", text);
         return false;
     }
     *ret_bytes = number << (10 * power);
@@ -71,7 +71,7 @@ bool units_parse_time(const char *text, uint64_t *ret_us, GError **error)
         }
     }
     g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                "\"%s\" is no time; write a number with s, ms or us", text);
+                "\"%s\" is not a time; write a number with s, ms or us", text);
     return false;
 }
 

@@ -104,7 +104,7 @@ static const char *what_is_missing(const RestoreArgs *args)
                "\"sparse\" in libvirt's qemu.conf, libvirt 11.2 or later)";
     }
     if (args->listener_fd < 0) {
-        return "libvirt's monitor is no socket that QEMU inherits";
+        return "libvirt's monitor is not an inherited socket";
     }
     return args->monitor_index == 0
                ? "QEMU's arguments have no -chardev null,id=" RESTORE_MONITOR

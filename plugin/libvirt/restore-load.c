@@ -323,7 +323,7 @@ static void attend_failure(RestoreLoad *load)
 static void load_at_once(RestoreLoad *load, const char *found)
 {
     g_autofree char *text = g_strdup_printf(
-        "%s.  The guest stands still until the rest is loaded", found);
+        "%s.  The guest is stopped until the rest is loaded", found);
     bool was_running = load->runs;
 
     load->job->say(text);

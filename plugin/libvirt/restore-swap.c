@@ -67,7 +67,8 @@ static bool prepare_images(RestoreSwap *swap, const RestoreArgs *args,
         swap->n_images++;
         swap->substitutes[i] = open_substitute(swap->skeleton, image);
         if (swap->substitutes[i] < 0) {
-            return fail(error, "cannot open the memfd as the image is open");
+            return fail(error,
+                        "cannot open the memfd in the mode of the image");
         }
     }
     return true;
@@ -276,7 +277,7 @@ bool restore_swap_give_back_image(RestoreSwap *swap, GError **error)
         }
     }
     if (!ok) {
-        fail(error, "cannot give QEMU the image back");
+        fail(error, "cannot return the image to QEMU");
     }
     if (folder) {
         closedir(folder);

@@ -39,8 +39,8 @@ int restore_swap_steal_monitor(RestoreSwap *swap);
 int restore_swap_image(const RestoreSwap *swap);
 int restore_swap_skeleton(const RestoreSwap *swap);
 
-/* Wait until QEMU has accepted our connection.  From then on it looks at the
- * listener no more until that ends, and does nothing with the image until
+/* Wait until QEMU has accepted our connection.  From then on it ignores the
+ * listener until that connection ends, and does nothing with the image until
  * somebody tells it to: a thread may put both back.  QEMU's main thread need
  * not wait. */
 void restore_swap_await_qemu(const RestoreSwap *swap);

@@ -139,7 +139,7 @@ static bool start_thread(const RestoreJob *job, GError **error)
 
     if (rc < 0) {
         g_free(own);
-        util_error_set_errno(error, -rc, "no thread to load the image with");
+        util_error_set_errno(error, -rc, "no thread for loading the image");
         return false;
     }
     pthread_detach(thread);
@@ -157,7 +157,7 @@ static bool begin(const RestoreJob *job, GError **error)
 {
     if (job->control_fd < 0) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "no connection to load the image by");
+                    "no connection for loading the image");
         return false;
     }
     return start_thread(job, error);

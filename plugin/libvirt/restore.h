@@ -32,5 +32,5 @@ void restore_prepare(char **argv, const char *plugin);
 bool restore_is_wanted(void);
 
 /* The plugin is up: begin.  control_fd, taken over: a connection to it; -1:
- * there is none to be had.  say: to whoever looks at QEMU's error output. */
+ * there is none.  say: to whoever looks at QEMU's error output. */
 void restore_start(int control_fd, void (*say)(const char *text));

@@ -114,7 +114,7 @@ void load_stats_learned(LoadStats *stats, uint64_t held_back, uint64_t unused)
     pthread_mutex_unlock(&stats->lock);
 }
 
-/* A vCPU waits, or does no more: keep account of the time in which all do. */
+/* A vCPU waits, or no longer does: keep account of the time in which all do. */
 static void count_waiting_locked(LoadStats *stats, int change, uint64_t now_us)
 {
     if (change < 0 && stats->n_threads_waiting == stats->n_threads) {

@@ -65,7 +65,7 @@ void load_stats_read(LoadStats *stats, uint64_t bytes);
 /* A read takes long. */
 void load_stats_slow_read(LoadStats *stats);
 
-/* So many pages cannot be had just now, and so many of these are waited
+/* So many pages cannot be loaded just now, and so many of these are waited
  * for. */
 void load_stats_set_failed(LoadStats *stats, uint64_t pages,
                            uint64_t waited_for);

@@ -96,7 +96,7 @@ static bool check_range(Pager *pager, const PagerRange *range,
         is_lazy(block) || overlaps(pager, range)) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_RAM,
                     "RAM block %s: its address 0x%" G_GINT64_MODIFIER
-                    "x is not one, or there is another block",
+                    "x is not valid, or another block is there",
                     range->name, range->host);
         return false;
     }
@@ -211,8 +211,8 @@ static bool discard_all(Pager *pager, GError **error)
                                    block->layout->len_bytes);
         if (rc < 0) {
             return fail(error, PAGER_ERROR_RAM, rc,
-                        "its memory cannot be given back; memory of other "
-                        "blocks may be lost already; load with --policy full",
+                        "its memory cannot be discarded; memory of other "
+                        "blocks may already be lost; load with --policy full",
                         block->layout->name);
         }
     }
@@ -348,13 +348,13 @@ bool pager_attach(Pager *pager, const PagerRange *ranges, size_t n_ranges,
     pthread_mutex_unlock(&pager->lock);
     if (again) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
-                    "guest RAM was taken over before");
+                    "guest RAM is already attached");
         return false;
     }
     if (pager->discarded) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
-                    "guest RAM was lost when taking it over failed; start "
-                    "QEMU again, with --policy full");
+                    "guest RAM was lost when attaching it failed; start QEMU "
+                    "again, with --policy full");
         return false;
     }
     load_stats_set_vcpus(pager->config.stats, thread_ids, n_threads);

@@ -64,9 +64,9 @@ static bool check_block(Pager *pager, size_t index, GError **error)
             !may_be_zero(pager, index, page)) {
             g_set_error(error, PAGER_ERROR, PAGER_ERROR_RAM,
                         "RAM block %s: page %" G_GUINT64_FORMAT
-                        " was overwritten with zeroes while this QEMU loaded "
-                        "the device state, which it must leave alone for a "
-                        "lazy load; load with --policy full",
+                        " was overwritten with zeroes when this QEMU loaded "
+                        "the device state; a lazy load needs a QEMU that does "
+                        "not touch it; load with --policy full",
                         block->layout->name, page);
             return false;
         }

@@ -16,7 +16,7 @@
 
 typedef struct Pager Pager;
 
-/* A page that cannot be had.  Strings are borrowed for the call. */
+/* A page that cannot be loaded.  Strings are borrowed for the call. */
 typedef struct PagerFailure {
     const char *path; /* of the source */
     uint64_t off_bytes;
@@ -38,14 +38,14 @@ typedef struct PagerSlowRead {
 /* Called from the pager's threads, without a lock held; never from one that
  * serves faults. */
 typedef struct PagerCallbacks {
-    /* A page cannot be had, after several tries; whoever needs it is blocked
+    /* A page cannot be loaded, after several tries; whoever needs it is blocked
      * until pager_retry(), and all else goes on.  Told of the first such page,
      * and of each that somebody waits for; again after each pager_retry(). */
     void (*failed)(void *opaque, const PagerFailure *failure);
     /* For each read that takes longer than slow_read_us; again from time to
      * time while it goes on. */
     void (*slow)(void *opaque, const PagerSlowRead *slow);
-    /* The observation is over; the recorders get no more notes. */
+    /* The observation is over; nothing more is recorded. */
     void (*observed)(void *opaque);
     /* Every page is in and the memory is ordinary memory again. */
     void (*loaded)(void *opaque);

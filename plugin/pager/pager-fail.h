@@ -12,7 +12,7 @@
 #include "plugin/pager/pager-config.h"
 #include "plugin/pager/piece.h"
 
-/* The page, one of the piece's, cannot be had: see to it that it is tried
+/* The page, one of the piece's, cannot be loaded: see to it that it is tried
  * again, unless somebody else has placed it meanwhile.  what: a constant. */
 void pager_park(Pager *pager, const Piece *piece, uint64_t page,
                 const char *what, int error);

@@ -8,7 +8,7 @@
  * not are dropped: they are zero from now on, and are not loaded any more, or
  * the memory would be full again of what nobody wants.
  *
- * Whoever gives back goes on as soon as his removal has been read, before the
+ * Whoever gives back goes on as soon as the removal has been read, before the
  * pages are dropped.  So a fault may come first, and bring the page from the
  * snapshot; and a thread that had taken the right to place the page before
  * may place it after the memory was taken away.  Then the page has its old

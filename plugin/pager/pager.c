@@ -207,7 +207,7 @@ bool pager_wait(Pager *pager, LoadGoal goal, GError **error)
                             changed_text);
     } else if (!reached) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
-                    "loading %s has been given up", pager->name);
+                    "loading %s was abandoned", pager->name);
     }
     return reached;
 }

@@ -34,27 +34,27 @@ bool pager_wait(Pager *pager, LoadGoal goal, GError **error);
 void pager_retry(Pager *pager);
 
 /* After that: wait, at most max_us, until each of these pages is in place or
- * has failed again.  *ret_missing: how many cannot be had.  Returns false with
- * PAGER_ERROR_SNAPSHOT once the snapshot was changed. */
+ * has failed again.  *ret_missing: how many still cannot be loaded.  Returns
+ * false with PAGER_ERROR_SNAPSHOT once the snapshot was changed. */
 bool pager_await_retry(Pager *pager, uint64_t max_us, uint64_t *ret_missing,
                        GError **error);
 
-/* The guest runs, or somebody waits for all before it does: the rest need not
- * leave QEMU alone any more. */
+/* The guest runs, or somebody waits for all pages before it does: the rest may
+ * use the CPUs from now on. */
 void pager_release_rest(Pager *pager);
 
 /* Load everything now, whatever the policy is; ends the observation. */
 void pager_load_rest(Pager *pager);
 
-/* End the observation before its time; does nothing where none is under way.
+/* End the observation before its time; does nothing if none is under way.
  * callbacks.observed() has been called when this returns. */
 void pager_end_observation(Pager *pager);
 
-/* LOAD_STATE_FAILED from when a page has failed until none is missing for
- * that; for good once the snapshot was changed. */
+/* LOAD_STATE_FAILED from the first failed page until none of these is missing;
+ * permanently once the snapshot was changed. */
 LoadState pager_state(Pager *pager);
 
-/* Once every page is in: join the threads, and free all that only loading
+/* Once all pages are loaded: join the threads, and free all that only loading
  * needs.  Other threads may still ask for the state, or wait. */
 void pager_release(Pager *pager);
 

@@ -324,8 +324,8 @@ static bool check_kernel_for(RamKind kind, UffdCaps caps, GError **error)
     for (size_t i = 0; i < need->n_features; i++) {
         if (!kernel_feature_is_safe(need->features[i])) {
             g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
-                        "this kernel's %s has known faults, which %s does "
-                        "not have any more: " RECORD_INSTEAD,
+                        "this kernel's %s has known bugs, which %s has "
+                        "fixed: " RECORD_INSTEAD,
                         need->name,
                         kernel_feature_safe_since(need->features[i]));
             return false;
@@ -415,7 +415,7 @@ static bool take_away(ProfileWindow *window, WatchedRange *range,
 
     if (rc != 0) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_RAM,
-                    "RAM block %s: its pages cannot be taken away "
+                    "RAM block %s: its pages cannot be moved away "
                     "(%s); " RECORD_INSTEAD,
                     range->name,
                     rc == -EINVAL  ? "locked by -overcommit mem-lock=on?"

@@ -140,7 +140,7 @@ static bool check_mappings(char *maps, const Subject *subject, uint64_t start,
     if (at < end) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_RAM,
                     "RAM block %s: nothing is mapped at 0x%" PRIx64
-                    "; is its address this QEMU's?",
+                    "; is the address this QEMU's?",
                     subject->name, at);
         return false;
     }
@@ -183,7 +183,7 @@ bool ram_range_check(const char *name, uint64_t start, uint64_t len_bytes,
     if (start > UINT64_MAX - len_bytes) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_RAM,
                     "RAM block %s: no memory at 0x%" PRIx64
-                    " can be so long; is its address this QEMU's?",
+                    " can be that long; is the address this QEMU's?",
                     name, start);
         return false;
     }
@@ -213,8 +213,8 @@ bool ram_range_check_unlocked(const char *name, uint64_t start,
     }
     return !has_locked_mapping(smaps, start, start + len_bytes) ||
            refuse(error, &subject,
-                  "is locked (-overcommit mem-lock=on?), so that it cannot be "
-                  "given back to be loaded; start QEMU without");
+                  "is locked (-overcommit mem-lock=on?), so it cannot be "
+                  "discarded; start QEMU without that");
 }
 
 int ram_range_discard(RamKind kind, uint64_t start, uint64_t len_bytes)
@@ -262,14 +262,14 @@ static bool report_uffd(int rc, const char *otherwise, GError **error)
 {
     if (rc == -EPERM || rc == -EACCES) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
-                    "userfaultfd is not allowed here: give this user access "
-                    "to /dev/userfaultfd, or CAP_SYS_PTRACE, or set the "
-                    "sysctl vm.unprivileged_userfaultfd=1, or %s",
+                    "userfaultfd is not permitted: give this user access to "
+                    "/dev/userfaultfd, or CAP_SYS_PTRACE, or set the sysctl "
+                    "vm.unprivileged_userfaultfd=1, or %s",
                     otherwise);
     } else if (rc < 0) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
                     "userfaultfd is not available: %s; it needs Linux 4.14 or "
-                    "later with CONFIG_USERFAULTFD; else %s",
+                    "later with CONFIG_USERFAULTFD; otherwise %s",
                     g_strerror(-rc), otherwise);
     }
     return rc >= 0;

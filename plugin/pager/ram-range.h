@@ -20,7 +20,7 @@ typedef enum {
     PAGER_ERROR_RAM,      /* memory that cannot be loaded lazily */
     PAGER_ERROR_SYSTEM,   /* a system call failed */
     PAGER_ERROR_SNAPSHOT, /* the snapshot and the machine do not fit */
-    PAGER_ERROR_STATE,    /* not now, or no more */
+    PAGER_ERROR_STATE,    /* not now, or not any more */
 } PagerError;
 
 GQuark pager_error_quark(void);
@@ -69,7 +69,7 @@ int ram_range_discard(RamKind kind, uint64_t start, uint64_t len_bytes);
 
 /* Before parts of the range are registered: see that its mappings become one
  * again when they are not any more.  page_bytes: the host's page size.  Without
- * it, or before Linux 5.14, the kernel keeps mappings for good that have had
+ * it, or before Linux 5.14, the kernel never merges mappings that have had
  * private pages of their own before they were one. */
 void ram_range_keep_together(RamKind kind, uint64_t start, uint64_t page_bytes);
 

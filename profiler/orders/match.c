@@ -86,7 +86,7 @@ uint32_t *order_join_blocks(PageOrder *joined, const PageOrder *order,
             g_set_error(error, PROFILER_ERROR, PROFILER_ERROR_MISMATCH,
                         "RAM block \"%s\" has pages of %" G_GUINT64_FORMAT
                         " bytes in one order and of %" G_GUINT64_FORMAT
-                        " in another: such orders cannot be joined",
+                        " in another: such orders cannot be combined",
                         block->name, present->page_bytes, block->page_bytes);
             return NULL;
         }

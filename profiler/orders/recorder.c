@@ -210,7 +210,7 @@ PageOrder *recorder_to_order(Recorder *recorder, const GArray *blocks,
     order->identity = g_strdup(identity);
     order->origin = origin;
     if (!page_order_check(order, error)) {
-        g_prefix_error(error, "what was recorded makes no order: ");
+        g_prefix_error(error, "the recording is not a valid order: ");
         return NULL;
     }
     return order_normalise(order);

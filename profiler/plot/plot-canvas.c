@@ -210,9 +210,7 @@ static const PlotFormat *find_format(const char *path, GError **error)
         }
     }
     g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                "%s: the kind of picture is told by the ending of its name: "
-                "give one that ends in .svg or .png",
-                path);
+                "%s: the name of the picture must end in .svg or .png", path);
     return NULL;
 }
 

@@ -98,7 +98,7 @@ static void draw_waste(cairo_t *cr, const PlotData *data,
                   missed);
     } else if (!plot_stats_has_learned(stats)) {
         plot_set_colour(cr, plot_dim);
-        draw_line(cr, box, y, "never used: not known; loadvm --learn tells");
+        draw_line(cr, box, y, "never used: not known; loadvm --learn shows it");
     } else {
         draw_line(cr, box, y,
                   "estimate: %.0f of %.0f pages held back were unused",
@@ -119,7 +119,7 @@ void plot_draw_stats(cairo_t *cr, const PlotData *data, const PlotStats *stats,
         {plot_black, "wasted: read ahead, never used", unused, !learned},
         {plot_green, "held back to learn, and used",
          plot_stats_held_and_used(stats), !learned},
-        {plot_vermilion, "late: the guest was there first", stats->late},
+        {plot_vermilion, "late: the guest touched it first", stats->late},
         {plot_orange, "not foreseen: demand faults",
          plot_stats_not_foreseen(stats)},
         {plot_sky, "with the rest of the load", stats->by_rest},
@@ -144,7 +144,7 @@ void plot_draw_stats(cairo_t *cr, const PlotData *data, const PlotStats *stats,
         }
     }
     y += 6;
-    draw_line(cr, box, &y, "%s demand faults, blocked for %.0f ms in all",
+    draw_line(cr, box, &y, "%s demand faults, blocked for %.0f ms in total",
               faults, stats->blocktime_ms);
     draw_line(cr, box, &y, "median %.2f, 99th percentile %.2f, longest %.2f ms",
               stats->p50_us / 1000, stats->p99_us / 1000, stats->max_us / 1000);

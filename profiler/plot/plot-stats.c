@@ -63,8 +63,8 @@ static bool read_number(const json_t *root, const StatsField *field,
 
     if (!json_is_number(value) || json_number_value(value) < 0) {
         g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_MALFORMED,
-                    "%s%s%s is missing or no number from 0; are these the "
-                    "statistics that preheat loadvm --stats writes?",
+                    "%s%s%s is missing or not a number from 0; is this a file "
+                    "of preheat loadvm --stats?",
                     field->group ? field->group : "", field->group ? "." : "",
                     field->name);
         return false;

@@ -80,8 +80,8 @@ static char *describe_overlap(const PlotData *data)
                  (double)data->shared_bytes[PLOT_HAS_B];
 
     return g_strdup_printf(
-        "In both %s, only in A %s, only in B %s: they share %.1f %% of all "
-        "that either has",
+        "In both %s, only in A %s, only in B %s: %.1f %% of all pages are in "
+        "both",
         both, a, b,
         all > 0 ? 100 * (double)data->shared_bytes[PLOT_HAS_BOTH] / all : 100);
 }

@@ -164,7 +164,7 @@ static bool mark_blocks(SimImage *image, const PageOrder *trace,
         if (!file || file->len_bytes != from->len_bytes) {
             g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_UNSUPPORTED,
                         "%s has no RAM block %s of %" G_GUINT64_FORMAT
-                        " bytes, but the trace has; was it recorded on "
+                        " bytes, but the trace does; was it recorded on "
                         "another machine?",
                         snapshot->path, from->name, from->len_bytes);
             return false;

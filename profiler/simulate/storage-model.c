@@ -53,8 +53,8 @@ bool storage_time_parse(const char *name, const char *text, uint64_t *ret_ns,
 
     if (!parse_quantity(text, time_units, &seconds) || seconds > MAX_TIME_S) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "%s: \"%s\" is not a time up to an hour; give a number "
-                    "and its unit, as in 150us, 1.5ms or 2s",
+                    "%s: \"%s\" is not a time up to an hour; write a number "
+                    "with its unit, as in 150us, 1.5ms or 2s",
                     name, text);
         return false;
     }
@@ -120,10 +120,9 @@ static bool parse_pair(const char *pair, StorageSpec *spec, GError **error)
             return spec_keys[i].parse(equals + 1, spec, error);
         }
     }
-    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                "storage: \"%s\" is none of bandwidth=RATE, latency=TIME "
-                "and queue=N",
-                pair);
+    g_set_error(
+        error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+        "storage: \"%s\" is not bandwidth=RATE, latency=TIME or queue=N", pair);
     return false;
 }
 
@@ -139,8 +138,8 @@ bool storage_spec_parse(const char *text, StorageSpec *ret_spec, GError **error)
     }
     if (spec.bandwidth_bytes_s == 0) {
         g_set_error_literal(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                            "storage: the bandwidth is missing; give it as "
-                            "in bandwidth=400M,latency=1ms,queue=8");
+                            "storage: the bandwidth is missing; write it as in "
+                            "bandwidth=400M,latency=1ms,queue=8");
         return false;
     }
     *ret_spec = spec;

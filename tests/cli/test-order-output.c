@@ -71,7 +71,7 @@ static void one_place_to_write_is_needed(void **state)
     assert_true(order_output_check(&to, &error));
     to.path = (char *)"x";
     assert_false(order_output_check(&to, &error));
-    assert_util_error(error, UTIL_ERROR_USAGE, "exclude");
+    assert_util_error(error, UTIL_ERROR_USAGE, "cannot be used with");
     error = NULL;
     to.in_place = FALSE;
     assert_true(order_output_check(&to, &error));
@@ -148,7 +148,7 @@ static void without_its_backup_the_file_is_left_alone(void **state)
 
     assert_int_equal(g_mkdir_with_parents(backup, 0700), 0);
     assert_false(order_output_write(&to, f->changed, f->path, &error));
-    assert_util_error(error, UTIL_ERROR_FAILED, "left as it was");
+    assert_util_error(error, UTIL_ERROR_FAILED, "is unchanged");
     assert_file(f, "a.order", f->old);
     assert_files(f, "a.order a.order~");
     assert_int_equal(g_rmdir(backup), 0);

@@ -112,7 +112,7 @@ static void ranges_come_in_the_sequence_they_were_given(void **state)
 
 static void mistakes_are_told(void **state)
 {
-    assert_fails(NULL, NULL, NULL, UTIL_ERROR_USAGE, "say which pages");
+    assert_fails(NULL, NULL, NULL, UTIL_ERROR_USAGE, "which pages");
     assert_fails("nope", NULL, NULL, UTIL_ERROR_FAILED, "\"nope\"");
     assert_fails("nope:1-2", NULL, NULL, UTIL_ERROR_FAILED, "\"nope\"");
     assert_fails("pc.ram:1", NULL, NULL, UTIL_ERROR_USAGE, "FIRST-LAST");

@@ -122,13 +122,13 @@ class Attach(Case):
     def test_a_qemu_that_waits_for_another_is_refused(self):
         vm = self.warm(extra=["-incoming",
                               f"unix:{self.tmp / 'incoming'}"]).connect()
-        self.assert_refused(vm, "waits for a migration from elsewhere",
+        self.assert_refused(vm, "is waiting for a migration from elsewhere",
                             "-incoming defer")
 
     def test_a_qemu_that_has_loaded_is_refused(self):
         vm = self.warm().connect()
         self.attach(vm)
-        self.assert_refused(vm, str(snapshot(TESTED)), "loads once")
+        self.assert_refused(vm, str(snapshot(TESTED)), "loads only once")
         self.assert_right(vm, TESTED, "SUM")
 
     def test_another_machine_is_refused_and_goes_on_waiting(self):
@@ -210,7 +210,7 @@ class Attach(Case):
         process.wait_for_text("The guest needs that page and is stopped")
         process.kill(signal.SIGTERM)
         self.assertEqual(process.wait(), 128 + signal.SIGTERM)
-        self.assertIn("QMP cont lets it run", process.stderr)
+        self.assertIn("resume it with QMP cont", process.stderr)
         self.mend(vm, file)
         vm.qmp.execute("cont")
         self.assert_answers(client)
@@ -233,14 +233,14 @@ class Attach(Case):
         """A load that waits for a page that cannot be read."""
         process = self.preheat("loadvm", self.faulty().path, "--qmp",
                                vm.qmp_path, "--wait", "all")
-        process.wait_for_text("with --wait all, the guest begins")
+        process.wait_for_text("with --wait all, the guest runs")
         return process
 
     def test_a_load_that_fails_half_way_ends_qemu(self):
         # The same RAM, but one processor less.
         vm = self.warm().connect()
         pid = vm.qemu_pid
-        self.assert_refused(vm, f"process {pid}", "has been ended",
+        self.assert_refused(vm, f"process {pid}", "was ended",
                             "device state", tested=machine.TWO_CPUS)
         wait_for_end(pid, "QEMU")
 
@@ -250,7 +250,7 @@ class Attach(Case):
         process.kill(signal.SIGKILL)
         process.wait()
         wait_for_end(vm.qemu_pid, "QEMU")
-        self.assertIn("preheat has gone before the guest was resumed",
+        self.assertIn("preheat has ended before the guest was resumed",
                       vm.process.stderr)
 
     def test_a_load_that_is_interrupted_half_way_ends_qemu(self):

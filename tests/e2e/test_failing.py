@@ -23,7 +23,7 @@ N_STORE_PAGES = (TESTED.store_mib << 20) // PAGE_BYTES
 
 FAILED = "failed: Input/output error"
 STOPPED = "The guest needs that page and is stopped"
-BLOCKED = "QEMU itself waits for what cannot be read"
+BLOCKED = "QEMU itself waits for a page that cannot be read"
 
 
 def mix(x):

@@ -27,18 +27,18 @@ class Feedback(Case):
 
     def test_a_load_says_when_the_guest_runs_and_when_all_is_loaded(self):
         vm = self.loadvm(TESTED).connect().wait_running()
-        vm.process.wait_for_text("all is loaded, after")
-        vm.process.wait_for_text("the guest runs, after")
+        vm.process.wait_for_text("all pages are loaded after")
+        vm.process.wait_for_text("the guest runs after")
         self.assertEqual(vm.quit(), 0)
         # All may be loaded before the guest runs.
         loaded, runs = sorted(vm.process.stderr.splitlines())
-        self.assertIn(f"{snapshot(TESTED)}: the guest runs, after", runs)
-        self.assertIn("the guest had to wait for", loaded)
+        self.assertIn(f"{snapshot(TESTED)}: the guest runs after", runs)
+        self.assertIn("the guest waited for", loaded)
 
     def test_programs_are_told_an_object_a_line(self):
         self.skip_if(host.lacks_userfaultfd())
         vm = self.loadvm_json().connect().wait_running()
-        vm.process.wait_for_text("all is loaded")
+        vm.process.wait_for_text("all pages are loaded")
         self.assertEqual(vm.quit(), 0)
         *first, ended = self.objects(vm.process)
         loaded, resumed = sorted(first, key=lambda told: told["event"])

@@ -293,7 +293,7 @@ class Disks(Case):
         subprocess.run(["qemu-img", "convert", "-O", "raw",
                         kept / "d0.qcow2", raw], check=True)
         self.assertEqual(raw.read_bytes()[:8], (7).to_bytes(8, "little"))
-        self.assert_refused(path, "not an empty folder",
+        self.assert_refused(path, "not an empty directory",
                             options=("--keep-disks", kept))
 
     def test_a_disk_that_has_moved_on_is_refused_by_name(self):
@@ -312,7 +312,7 @@ class Disks(Case):
         vm = self.start(BARE, disk=disk)
         path = self.save(vm, "--disks", "leave")
         self.assert_refused(
-            path, f"disk d0: {disk} is written to by process {vm.qemu_pid} ",
+            path, f"disk d0: {disk} is being written to by process {vm.qemu_pid} ",
             "--disks leave")
         vm.quit()
         loaded = self.loadvm_saved(path, vm)

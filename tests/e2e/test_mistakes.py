@@ -66,16 +66,16 @@ WITHOUT_QEMU = {
         ["this is a page-access order, not a snapshot"]),
     "a recording over a snapshot": (
         "loadvm {snapshot} --record {tmp}/vm.snap -- qemu", 1,
-        ["there is a snapshot, which would be lost"]),
+        ["this is a snapshot, which would be lost"]),
     "an order written over a snapshot": (
         "order trim --bytes 1M {tmp}/vm.order -o {tmp}/vm.snap", 1,
-        ["there is a snapshot, which would be lost"]),
+        ["this is a snapshot, which would be lost"]),
     "a folder where the order is to go": (
         "loadvm {snapshot} --record {tmp} -- qemu", 1,
         ["cannot write it", "not a regular file"]),
     "a save over a disk": (
         "savevm --qmp {tmp}/qmp --output {tmp}/disk.qcow2", 1,
-        ["disk.qcow2: there is a qcow2 disk image, which would be lost"]),
+        ["disk.qcow2: this is a qcow2 disk image, which would be lost"]),
     "the -- forgotten": (
         "loadvm {snapshot} qemu-system-x86_64 -m 1G", 2,
         ['"--" is missing before QEMU\'s command line',
@@ -89,7 +89,7 @@ WITHOUT_QEMU = {
         ["this is a snapshot, not a qcow2 disk image", "without --tag"]),
     "a policy that there is not": (
         "loadvm {snapshot} --policy fast -- qemu", 2,
-        ["order, sequential, demand and full"]),
+        ["order, sequential, demand or full"]),
     "an order without its policy": (
         "loadvm {snapshot} --policy order -- qemu", 2, ["--order FILE"]),
     "QEMU's name mistyped": (
@@ -111,7 +111,7 @@ WITHOUT_QEMU = {
         ["process {self}: no preheat plugin answers", "preheat run"]),
     "both kinds of QEMU at once": (
         "loadvm {snapshot} --qmp {tmp}/qmp -- qemu", 2,
-        ["either --qmp SOCKET"]),
+        ["--qmp SOCKET, for"]),
 }
 
 

@@ -90,7 +90,7 @@ class Order(Case):
         vm = self.loadvm(machine.SMALL, "--order", other)
         vm.connect().wait_running()
         self.assert_right(vm, machine.SMALL, "SUM")
-        self.assertIn(f"{other}: recorded for another snapshot",
+        self.assertIn(f"{other} was recorded for another snapshot",
                       vm.process.stderr)
 
     def test_a_torn_order_is_spoken_of_and_costs_no_correctness(self):

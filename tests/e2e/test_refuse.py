@@ -115,7 +115,7 @@ class Refuse(Case):
         # With this policy only preheat has the rest loaded.
         vm.wait_loaded()
         self.assert_right(vm, machine.MEMFD, "SUM")
-        self.assertIn("vhost-net (vhost-user) has come while",
+        self.assertIn("vhost-net (vhost-user) has appeared while",
                       vm.process.stderr)
         self.assertEqual(vm.quit(), 0)
 

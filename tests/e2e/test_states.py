@@ -113,7 +113,7 @@ class States(Case):
         vm = self.started(SLEEPS)
         vm.qmp.wait_event("SUSPEND")
         vm.qmp.execute("stop")
-        self.assert_refused(vm, "paused while it slept")
+        self.assert_refused(vm, "paused while it was suspended")
         vm.qmp.execute("cont")
         self.assertEqual(self.status(vm), "suspended")
         vm.qmp.execute("system_wakeup")
@@ -144,7 +144,7 @@ class States(Case):
             "-device", "ide-hd,drive=disk,werror=stop")
         vm.qmp.wait_event("STOP")
         self.assertEqual(self.status(vm), "io-error")
-        self.assertIn("warning: the guest stands still because of a disk",
+        self.assertIn("warning: the guest is stopped because of a disk",
                       self.save(vm).stderr)
         self.assertEqual(run_state(self.path), ("io-error", False))
         vm.qmp.execute("cont")

@@ -131,7 +131,7 @@ static void a_file_of_another_kind_is_not_replaced(void **state)
     assert_true(g_file_set_contents(path, "QEVM", 4, NULL));
     assert_replaceable(path, FILE_KIND_SNAPSHOT, NULL);
     assert_replaceable(path, FILE_KIND_ORDER,
-                       "f: there is a snapshot, which would be lost");
+                       "f: this is a snapshot, which would be lost");
     assert_replaceable(path, FILE_KIND_UNKNOWN, "which would be lost");
     assert_int_equal(g_unlink(path), 0);
     assert_int_equal(g_rmdir(folder), 0);

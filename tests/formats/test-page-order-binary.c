@@ -262,7 +262,7 @@ static void sealed_bodies_that_make_no_order_are_refused(void **state)
         {"00 00 01  01 01 72 3e 02  00", FORMATS_ERROR_MALFORMED,
          "number of pages is 2"},
         {"00 00 01  02 01 72 0c 01 01 72 0c 01  00", FORMATS_ERROR_MALFORMED,
-         "\"r\" is there twice"},
+         "\"r\" occurs twice"},
         {"00 00 01  00  01 00 00 00", FORMATS_ERROR_MALFORMED,
          "block is 0 of 0"},
         {ONE_BLOCK "ff ff ff ff ff ff ff ff 7f", FORMATS_ERROR_TOO_LARGE,

@@ -127,7 +127,7 @@ static void a_bad_head_is_named(void **state)
            "version: must be a whole number, is a string");
     refuse("{\"format\": \"preheat-page-order\", \"version\": 1, "
            "\"origin\": \"dream\", \"runs\": 1}",
-           FORMATS_ERROR_MALFORMED, "origin: \"dream\" is none of save, load");
+           FORMATS_ERROR_MALFORMED, "origin: \"dream\" is not save, load");
     refuse("{\"format\": \"preheat-page-order\", \"version\": 1, "
            "\"origin\": \"load\", \"runs\": 4294967296}",
            FORMATS_ERROR_MALFORMED, "runs: 4294967296 is not from 0");
@@ -162,7 +162,7 @@ static void a_bad_extent_is_named(void **state)
                   "extents[1].block: missing");
     refuse_extent("{\"block\": \"rom\", \"page\": 0, \"count\": 1, "
                   "\"time-us\": 0}",
-                  "extents[1].block: \"rom\" is none of blocks");
+                  "extents[1].block: \"rom\" is not in blocks");
     refuse_extent("{\"block\": \"ram\", \"page\": 1.5, \"count\": 1, "
                   "\"time-us\": 0}",
                   "extents[1].page: must be a whole number, is a decimal");
@@ -171,7 +171,7 @@ static void a_bad_extent_is_named(void **state)
                   "extents[1].count: 2, but block \"ram\" has 1 pages");
     refuse_extent("{\"block\": \"ram\", \"page\": 0, \"count\": 1, "
                   "\"time-us\": 0, \"access\": \"execute\"}",
-                  "extents[1].access: \"execute\" is none of read");
+                  "extents[1].access: \"execute\" is not read");
     refuse_extent("{\"block\": \"ram\", \"page\": 0, \"count\": 1, "
                   "\"time-us\": 0, \"idle-loads\": true}",
                   "extents[1].idle-loads: must be a whole number, is true");

@@ -234,7 +234,7 @@ static void each_broken_invariant_is_named(void **state)
         {access_of_no_name, "extents[0].access"},
         {empty_name, "blocks[1].name"},
         {name_that_is_not_utf8, "blocks[1].name"},
-        {name_there_twice, "blocks[2].name: \"pc.ram\" is there twice"},
+        {name_there_twice, "blocks[2].name: \"pc.ram\" occurs twice"},
         {page_size_no_power_of_two, "blocks[0].page-size: 4095"},
         {page_size_too_small, "blocks[1].page-size: 256"},
         {length_no_multiple, "blocks[1].length"},

@@ -201,7 +201,8 @@ static void tables_that_lead_out_of_the_image_are_refused(void **state)
                     4); /* clusters of 1 KiB: offsets no longer fit */
     qcow2_image_put(odd, 24, 0, 8);
     qcow2_image_put(odd, TABLE_AT * CLUSTER + 48, 0, 8);
-    assert_state_refused(odd, FORMATS_ERROR_MALFORMED, "not a cluster");
+    assert_state_refused(odd, FORMATS_ERROR_MALFORMED,
+                         "not the start of a cluster");
 }
 
 /* A table L1 behind the image's end, each entry of which leads to the same
@@ -228,7 +229,7 @@ static void tables_without_end_are_refused(void **state)
         bool has_data;
         const char *text;
     } cases[] = {
-        {false, "tables of the machine's state are too large"},
+        {false, "tables of the machine state are too large"},
         {true, "too many pieces"},
     };
 
@@ -252,8 +253,7 @@ static void a_snapshot_of_disks_alone_is_told_as_that(void **state)
     g_autofree Qcow2Image *image = qcow2_image_new();
 
     qcow2_image_put_l1(image, FIRST_L1, 0);
-    assert_state_refused(image, FORMATS_ERROR_UNSUPPORTED,
-                         "no machine's state");
+    assert_state_refused(image, FORMATS_ERROR_UNSUPPORTED, "no machine state");
 }
 
 int main(void)

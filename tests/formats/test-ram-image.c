@@ -256,7 +256,7 @@ static void bad_configurations_are_refused(void **state)
 
     Image twice = image_valid();
     twice.subsection = (ImageSubsection){"configuration/capabilities", 1, 4};
-    refuse(&twice, FORMATS_ERROR_MALFORMED, "is there twice");
+    refuse(&twice, FORMATS_ERROR_MALFORMED, "occurs twice");
 
     Image many = image_valid();
     many.n_capabilities_error = 1u << 31;
@@ -287,15 +287,15 @@ static void lengths_that_contradict_each_other_are_refused(void **state)
 
     Image none = image_valid();
     none.n_blocks = 0;
-    refuse(&none, FORMATS_ERROR_MALFORMED, "there is no RAM in it");
+    refuse(&none, FORMATS_ERROR_MALFORMED, "it contains no RAM");
 
     Image part = image_valid();
     part.blocks[0].len_bytes -= 1024;
-    refuse(&part, FORMATS_ERROR_MALFORMED, "no multiple of its page size");
+    refuse(&part, FORMATS_ERROR_MALFORMED, "not a multiple of its page size");
 
     Image empty = image_valid();
     empty.blocks[0].len_bytes = 0;
-    refuse(&empty, FORMATS_ERROR_MALFORMED, "no multiple of its page size");
+    refuse(&empty, FORMATS_ERROR_MALFORMED, "not a multiple of its page size");
 }
 
 static Image image_of_page_size(uint64_t page_bytes)
@@ -314,7 +314,7 @@ static void page_sizes_that_are_no_power_of_two_are_refused(void **state)
 
     for (size_t i = 0; i < G_N_ELEMENTS(sizes_bytes); i++) {
         const Image image = image_of_page_size(sizes_bytes[i]);
-        refuse(&image, FORMATS_ERROR_MALFORMED, "is no power of two");
+        refuse(&image, FORMATS_ERROR_MALFORMED, "is not a power of two");
     }
 }
 
@@ -384,7 +384,7 @@ static void block_names_are_unique_and_printable(void **state)
 {
     Image twice = image_valid();
     twice.blocks[2].name = "pc.ram";
-    refuse(&twice, FORMATS_ERROR_MALFORMED, "\"pc.ram\" is there twice");
+    refuse(&twice, FORMATS_ERROR_MALFORMED, "\"pc.ram\" occurs twice");
 
     Image empty = image_valid();
     empty.blocks[1].name = "";
@@ -644,7 +644,7 @@ static void nothing_but_commands_is_refused(void **state)
     g_byte_array_set_size(before, 5 << 20);
     memset(before->data, 8, before->len);
     const Image image = image_with_before_ram(before);
-    refuse(&image, FORMATS_ERROR_MALFORMED, "nothing but commands");
+    refuse(&image, FORMATS_ERROR_MALFORMED, "only commands");
 }
 
 /* ---- images that claim more than they hold ---- */

@@ -90,18 +90,18 @@ static void a_block_device_of_two_nodes_opens_its_overlay(void **state)
 static void options_of_one_image_are_refused(void **state)
 {
     assert_refused("-drive", "file=/d,driver=raw,offset=512",
-                   "disk d0: QEMU's arguments cannot be changed");
+                   "disk d0: cannot change QEMU's arguments");
     assert_refused("-drive", "file=/d,encrypt.key-secret=s", "encrypt.");
     assert_refused("-blockdev",
                    "{\"driver\": \"qcow2\", \"backing\": \"base\", \"file\": "
                    "{\"driver\": \"file\", \"filename\": \"/d\"}}",
                    "has backing");
     assert_refused("-blockdev", "driver=file,node-name=f,filename=/d",
-                   "no node of a format");
+                   "no format node");
     assert_refused("-blockdev",
                    "driver=throttle,throttle-group=g,file.driver=file,"
                    "file.filename=/d",
-                   "for \"throttle\"");
+                   "about \"throttle\"");
 }
 
 static void a_disk_that_was_plugged_in_later_is_refused(void **state)

@@ -112,7 +112,7 @@ static void a_qemu_without_mapped_ram_is_too_old(void **state)
     g_autoptr(GPtrArray) findings = doctor_findings_new();
 
     doctor_examine_qemu(findings, qemu, "/p.so");
-    assert_finding(findings, "qemu", DOCTOR_FAILED, "no mapped-ram");
+    assert_finding(findings, "qemu", DOCTOR_FAILED, "does not have mapped-ram");
     assert_null(find(findings, "qemu-plugin"));
     remove_directory(directory);
 }

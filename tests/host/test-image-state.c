@@ -154,7 +154,7 @@ static void a_guest_that_still_runs_on_it_is_told_with_its_process(void **state)
     const Fixture *fixture = *state;
     pid_t pid = hold(fixture->disk.file, O_RDWR, WRITE_BYTE);
     g_autofree char *who =
-        g_strdup_printf("is written to by process %d (", (int)pid);
+        g_strdup_printf("is being written to by process %d (", (int)pid);
 
     assert_refused(fixture, who);
     end(pid);

@@ -173,7 +173,7 @@ static void garbage_is_an_error(void **state)
 
     other_says(pair, "HTTP/1.1 400 Bad Request\n");
     fill(pair);
-    assert_take_fails(pair, "not JSON");
+    assert_take_fails(pair, "invalid JSON");
 }
 
 static void json_that_is_no_object_is_an_error(void **state)

@@ -112,7 +112,7 @@ static void a_folder_with_somebodys_files_is_not_taken(void **state)
     GError *error = NULL;
 
     assert_null(load_folder_new(fixture->parent, &error));
-    assert_util_error(error, UTIL_ERROR_FAILED, "not an empty folder");
+    assert_util_error(error, UTIL_ERROR_FAILED, "not an empty directory");
     assert_int_equal(unlink(file), 0);
 }
 

@@ -365,7 +365,7 @@ static void with_policy_full_qemu_judges_what_we_do_not_understand(void **state)
     load_well(fixture, "full");
     assert_told(fixture, "incoming whole");
     assert_told(fixture, "qmp cont");
-    assert_non_null(strstr(said->str, "QEMU itself will judge it"));
+    assert_non_null(strstr(said->str, "QEMU itself will check it"));
 }
 
 static void an_order_that_cannot_be_used_is_warned_of(void **state)
@@ -441,7 +441,7 @@ static void a_guest_that_its_user_had_paused_stays_paused(void **state)
     load_well(fixture, "");
     assert_told(fixture, "\"paused\"");
     assert_false(was_told(fixture, "qmp cont"));
-    assert_said("did not run when it was saved (paused)");
+    assert_said("was not running when it was saved (paused)");
     assert_said("--resume");
 }
 
@@ -499,9 +499,9 @@ static void the_guest_goes_on_when_the_page_it_waited_for_is_there(void **state)
     const char *partly, *wholly;
 
     load_well(fixture, "read-error-of-two");
-    assert_said("what the guest waited for is there, and it runs on; other "
-                "pages cannot be read yet");
-    partly = strstr(said->str, "what the guest waited for");
+    assert_said("the pages that the guest waited for are loaded, and it runs "
+                "on; other pages still cannot be read");
+    partly = strstr(said->str, "the pages that the guest waited for");
     wholly = strstr(said->str, "reading goes on");
     assert_non_null(wholly);
     assert_true(partly < wholly);
@@ -547,7 +547,7 @@ static void a_guest_that_waits_for_all_pages_is_told_to_do_so(void **state)
 
     fixture->options.wait = LOAD_WAIT_ALL;
     load_well(fixture, "read-error-while-waiting");
-    assert_said("with --wait all, the guest begins when that page is there");
+    assert_said("with --wait all, the guest runs when that page is loaded");
     assert_null(strstr(said->str, "stopped"));
     assert_told(fixture, "qmp cont");
 }
@@ -573,8 +573,8 @@ static void a_guest_whose_snapshot_has_changed_is_stopped_for_good(void **state)
     Fixture *fixture = *state;
 
     load_well(fixture, "changed");
-    assert_said("vm.snap: its mtime has changed.  What the guest has may be a "
-                "mix of two states");
+    assert_said("vm.snap: its mtime has changed.  The guest may have a "
+                "mixture of two states");
 }
 
 static void one_that_waits_for_a_changed_snapshot_can_be_ended(void **state)
@@ -601,7 +601,7 @@ static void a_guest_is_not_run_on_pages_that_qemu_has_written(void **state)
 static void send_term(const char *text)
 {
     say(text);
-    if (strstr(text, "answer nobody")) {
+    if (strstr(text, "do not answer")) {
         kill(getpid(), SIGTERM);
     }
 }
@@ -612,7 +612,7 @@ static void a_qemu_that_waits_itself_is_told_of_and_can_be_ended(void **state)
 
     fixture->options.say = send_term;
     assert_int_equal(load_well(fixture, "blocks"), 128 + SIGKILL);
-    assert_said("QEMU itself waits for what cannot be read");
+    assert_said("QEMU itself waits for a page that cannot be read");
     assert_said("quit");
     assert_told(fixture, "control quit");
 }

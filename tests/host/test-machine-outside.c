@@ -21,12 +21,12 @@ static void assert_about(const char *option, const char *value,
 
 static void what_no_snapshot_has_is_told_by_name(void **state)
 {
-    assert_about("-tpmdev", "emulator,id=t,chardev=c", "a swtpm of its own");
+    assert_about("-tpmdev", "emulator,id=t,chardev=c", "its own swtpm");
     assert_about("-tpmdev", "passthrough,id=t", "the host's TPM");
     assert_about("-fsdev", "local,id=f,path=/srv,security_model=none", "/srv");
     assert_about("-virtfs", "local,path=/srv,mount_tag=t", "/srv");
     assert_about("-device", "vhost-user-fs-pci,chardev=c,tag=t",
-                 "folder that the guest shares");
+                 "directory that the guest shares");
     assert_about("-device", "vfio-pci,host=01:00.0", "(vfio-pci)");
     assert_about("-device", "{\"driver\": \"usb-host\"}", "(usb-host)");
 }

@@ -116,7 +116,7 @@ static void a_device_that_comes_is_found_by_what_it_opens(void **state)
     found = look(world);
     assert_non_null(found);
     assert_non_null(strstr(found, "/machine/peripheral/it "
-                                  "(vhost-user-blk-pci) has come while"));
+                                  "(vhost-user-blk-pci) has appeared while"));
     close(fds[0]);
     close(fds[1]);
     world_free(world);

@@ -186,7 +186,7 @@ static void one_that_somebody_cancelled_is_told_as_such(void **state)
     World *world = *state;
 
     world->statuses = statuses;
-    complete_badly(world, UTIL_ERROR_FAILED, "somebody cancelled it");
+    complete_badly(world, UTIL_ERROR_FAILED, "it was cancelled");
 }
 
 static void one_that_never_began_is_not_waited_for(void **state)

@@ -30,7 +30,7 @@ static void options_that_say_what_to_load_are_refused(void **state)
     GError *error = NULL;
 
     assert_false(qemu_args_check_loadable(argv, &error));
-    assert_util_error(error, UTIL_ERROR_USAGE, "leave -incoming away");
+    assert_util_error(error, UTIL_ERROR_USAGE, "omit -incoming");
     error = NULL;
     assert_true(qemu_args_check_loadable(user_argv, &error));
     assert_no_error(error);

@@ -251,7 +251,7 @@ static void a_set_that_names_nothing_is_told_what_there_is(void **state)
     set_arguments(fixture, "-netdev user,id=n,hostfwd=tcp::2222-:22");
     add_resource(fixture, 1, MANIFEST_PORT, "2222");
     fixture->options.sets = sets;
-    assert_refused(fixture, UTIL_ERROR_USAGE, "there is host port 2222");
+    assert_refused(fixture, UTIL_ERROR_USAGE, "arguments name: host port 2222");
     sets[0] = (char *)"2222=ssh";
     assert_refused(fixture, UTIL_ERROR_USAGE, "a port is a number");
 }
@@ -329,7 +329,8 @@ static void the_ram_of_the_saved_machine_is_not_shared(void **state)
 
     set_arguments(fixture, arguments);
     add_resource(fixture, 1, MANIFEST_FILE, ram);
-    assert_refused(fixture, UTIL_ERROR_FAILED, "has the RAM of the machine");
+    assert_refused(fixture, UTIL_ERROR_FAILED,
+                   "contains the RAM of the machine");
 }
 
 static void a_daemon_needs_a_folder_that_stays(void **state)
@@ -360,7 +361,7 @@ static void a_disk_that_was_taken_out_is_warned_of(void **state)
     set_arguments(fixture, "-cdrom gone.iso -drive file=nbd:far:1");
     assert_arguments(fixture, "-cdrom gone.iso -drive file=nbd:far:1 -machine "
                               "none-10.0");
-    assert_non_null(strstr(said->str, "/gone.iso, which was no disk"));
+    assert_non_null(strstr(said->str, "/gone.iso, which was no longer a disk"));
     assert_null(strstr(said->str, "nbd"));
 }
 
@@ -369,10 +370,10 @@ static void what_another_program_handed_over_is_refused(void **state)
     Fixture *fixture = *state;
 
     set_arguments(fixture, "-netdev tap,id=n,fd=20");
-    assert_refused(fixture, UTIL_ERROR_FAILED, "had a descriptor");
+    assert_refused(fixture, UTIL_ERROR_FAILED, "inherited a descriptor");
     g_strfreev(fixture->manifest->qemu_arguments);
     set_arguments(fixture, "-chardev file,id=c,path=/dev/fdset/1");
-    assert_refused(fixture, UTIL_ERROR_FAILED, "had a descriptor");
+    assert_refused(fixture, UTIL_ERROR_FAILED, "inherited a descriptor");
 }
 
 static void a_program_that_is_gone_is_told(void **state)

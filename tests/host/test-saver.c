@@ -151,7 +151,7 @@ static void a_guest_that_was_paused_in_its_sleep_is_refused(void **state)
 
     fixture->qemu.was_suspended = true;
     fixture->qemu.run_state = "paused";
-    save_badly(fixture, UTIL_ERROR_FAILED, "paused while it slept");
+    save_badly(fixture, UTIL_ERROR_FAILED, "paused while it was suspended");
     assert_false(log_has(fixture, " migrate "));
     assert_settings_are_back(fixture);
     assert_null(fixture->qemu.opaque);
@@ -194,7 +194,7 @@ static void a_socket_that_passes_no_descriptors_is_told_of(void **state)
     Fixture *fixture = *state;
 
     fixture->qemu.takes_no_fd = true;
-    save_badly(fixture, UTIL_ERROR_REFUSED, "no relay");
+    save_badly(fixture, UTIL_ERROR_REFUSED, "not a relay's");
     assert_false(log_has(fixture, "stop"));
     assert_files(fixture, "");
 }
@@ -280,8 +280,8 @@ static void a_qemu_that_does_not_stop_is_given_up_at_the_second(void **state)
     Fixture *fixture = *state;
 
     save_blocked(fixture, "stop",
-                 "QEMU does not answer: if the guest stays stopped, QMP cont "
-                 "lets it run");
+                 "QEMU does not answer: if the guest stays stopped, resume it "
+                 "with QMP cont");
     assert_non_null(strstr(said->str, "a second signal does not wait"));
     assert_files(fixture, "");
     /* For the next save. */
@@ -293,7 +293,7 @@ static void a_qemu_that_does_not_go_on_is_given_up_at_the_second(void **state)
     Fixture *fixture = *state;
 
     save_blocked(fixture, "cont",
-                 "the snapshot is whole and in place, but: QEMU does not "
+                 "the snapshot is complete and in place, but: QEMU does not "
                  "answer");
     assert_files(fixture, "vm.snap vm.snap.json");
 }
@@ -410,7 +410,7 @@ static void what_cannot_be_read_again_replaces_no_snapshot(void **state)
     put_old_file(fixture, "vm.snap");
     fixture->qemu.writes_garbage = true;
     assert_false(save(fixture, &result, &error));
-    assert_non_null(strstr(error->message, "cannot be read again"));
+    assert_non_null(strstr(error->message, "cannot read back"));
     assert_string_equal(fixture->qemu.run_state, "running");
     assert_old_file_is_untouched(fixture);
 }
@@ -452,7 +452,7 @@ static void a_guest_stopped_by_a_save_that_was_killed_is_saved(void **state)
     put_what_a_killed_save_leaves(fixture, true);
     fixture->qemu.run_state = "postmigrate";
     save_well(fixture);
-    assert_non_null(strstr(said->str, "cut short"));
+    assert_non_null(strstr(said->str, "an earlier save was killed"));
     assert_settings_are_back(fixture);
     assert_string_equal(fixture->qemu.run_state, "running");
     /* The old mark goes when ours is there. */
@@ -469,7 +469,7 @@ a_guest_stopped_by_a_save_that_saved_nothing_runs_again(void **state)
     put_what_a_killed_save_leaves(fixture, true);
     fixture->qemu.run_state = "paused";
     save_well(fixture);
-    assert_non_null(strstr(said->str, "cut short"));
+    assert_non_null(strstr(said->str, "an earlier save was killed"));
     assert_settings_are_back(fixture);
     assert_string_equal(fixture->qemu.run_state, "running");
 }
@@ -591,7 +591,7 @@ static void a_directory_that_is_missing_fails_before_the_stop(void **state)
     fixture->output =
         g_build_filename(fixture->directory, "none", "vm.snap", NULL);
     save_badly(fixture, UTIL_ERROR_FAILED,
-               "none/vm.snap: cannot open its folder");
+               "none/vm.snap: cannot open its directory");
     assert_false(log_has(fixture, "stop"));
 }
 

@@ -182,7 +182,7 @@ static void a_snapshot_goes_with_order_and_manifest(void **state)
     execute(removal);
     assert_left(fixture, FROZEN);
     assert_non_null(strstr(g_array_index(removal->kept, KeptFile, 0).reason,
-                           "--images removes it"));
+                           "use --images to remove it"));
 }
 
 static void an_image_that_nothing_needs_goes_if_asked_for(void **state)
@@ -209,7 +209,7 @@ static void an_image_below_another_one_stays(void **state)
     const Fixture *fixture = *state;
 
     put_overlay(fixture, "running.qcow2", FROZEN);
-    assert_image_kept(fixture, "running.qcow2 lies on it");
+    assert_image_kept(fixture, "running.qcow2 is based on it");
 }
 
 static void an_image_below_another_one_is_known_by_any_name(void **state)
@@ -219,7 +219,7 @@ static void an_image_below_another_one_is_known_by_any_name(void **state)
 
     assert_int_equal(symlink(FROZEN, alias), 0);
     put_overlay(fixture, "running.qcow2", "alias");
-    assert_image_kept(fixture, "running.qcow2 lies on it");
+    assert_image_kept(fixture, "running.qcow2 is based on it");
 }
 
 static void an_image_that_may_lie_on_it_counts(void **state)
@@ -227,7 +227,7 @@ static void an_image_that_may_lie_on_it_counts(void **state)
     const Fixture *fixture = *state;
 
     put_overlay(fixture, "odd.qcow2", "json:{\"driver\": \"odd\"}");
-    assert_image_kept(fixture, "may lie on it");
+    assert_image_kept(fixture, "may be based on it");
 }
 
 static void an_image_of_another_snapshot_stays(void **state)
@@ -285,7 +285,7 @@ static void what_is_no_snapshot_is_not_removed(void **state)
     error = NULL;
     put(fixture, "vm.snap.json", "{", -1);
     assert_null(snapshot_removal_new(fixture->snapshot, true, &error));
-    assert_util_error(error, UTIL_ERROR_FAILED, "cannot be told");
+    assert_util_error(error, UTIL_ERROR_FAILED, "cannot be determined");
 }
 
 static void what_an_earlier_removal_has_left_is_removed(void **state)

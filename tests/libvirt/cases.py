@@ -153,7 +153,7 @@ class Restore(unittest.TestCase):
         world.allow_userfaultfd(False)
         path = image("full.save")
         guest = restore(path)
-        self.assert_in_full(guest, "userfaultfd is not allowed")
+        self.assert_in_full(guest, "userfaultfd is not permitted")
         guest.ask("SUM")
         virsh("save", "vm", TEST / "again.save")
 

@@ -55,11 +55,11 @@ static void what_is_missing_is_told(void **state)
 {
     assert_lacks(LINE, "no sparse image");
     assert_lacks(LINE " -add-fd", "no sparse image");
-    assert_lacks("qemu" IMAGE, "monitor is no socket");
+    assert_lacks("qemu" IMAGE, "monitor is not an inherited socket");
     assert_lacks("qemu -chardev socket,id=charmonitor,path=/m" IMAGE,
-                 "monitor is no socket");
+                 "monitor is not an inherited socket");
     assert_lacks("qemu -chardev socket,id=charmonitor,fd=4x" IMAGE,
-                 "monitor is no socket");
+                 "monitor is not an inherited socket");
     assert_lacks("qemu -chardev socket,id=charmonitor,fd=4" IMAGE,
                  "null,id=preheat-monitor");
 }

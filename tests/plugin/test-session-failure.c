@@ -360,7 +360,7 @@ static void a_qemu_has_one_launcher_at_a_time(void **state)
 
     assert_null(try_to_adopt(started));
     assert_null(try_to_adopt(found));
-    world_refuse(found, CONTROL_CMD_ADOPT, NULL, "descriptor control");
+    world_refuse(found, CONTROL_CMD_ADOPT, NULL, "descriptor \"control\"");
     line_client_free(launcher);
 }
 

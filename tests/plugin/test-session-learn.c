@@ -305,7 +305,7 @@ static void assert_left_alone(const World *world, const char *path,
     before = g_bytes_new_take(bytes, len);
     g_autofree char *warning =
         world_load_warned(world, improve_arguments(world, path));
-    assert_says(warning, "nothing will be learned");
+    assert_says(warning, "nothing is learned");
     assert_says(warning, path);
     assert_says(warning, text);
     world_attach(world);
@@ -368,7 +368,7 @@ static void a_load_cannot_record_and_learn_at_once(void **state)
     json_t *arguments = learn_arguments(world, "demand", path);
 
     json_object_set_new(arguments, "record", json_string(path));
-    world_refuse(world, CONTROL_CMD_LOAD, arguments, "not both");
+    world_refuse(world, CONTROL_CMD_LOAD, arguments, "cannot be used with");
     world_load(world, "demand");
 }
 

@@ -256,7 +256,7 @@ static void an_order_that_is_not_wanted_leaves_the_old_one(void **state)
     json_t *answer = world_call(world, CONTROL_CMD_PROFILE_STOP,
                                 json_pack("{s:b}", "discard", 1));
     assert_string_equal(text_in(answer, "state"), "done");
-    assert_says(text_in(answer, "error"), "as was asked for");
+    assert_says(text_in(answer, "error"), "as requested");
     assert_true(g_file_get_contents(output, &text, NULL, NULL));
     assert_string_equal(text, "old");
     json_decref(answer);

@@ -216,7 +216,7 @@ static void times_count_from_the_attach_that_worked(void **state)
     world_touch(world, WORLD_RAM, 5);
     uint64_t touched_us = monotonic_us() - begin_us;
     world_refuse(world, CONTROL_CMD_ATTACH, world_attach_arguments(world),
-                 "before");
+                 "already attached");
     world_end_recording(world);
 
     g_autoptr(PageOrder) order = world_load_order(path);

@@ -201,7 +201,7 @@ static void a_strangers_link_is_not_followed(void **state)
     make_file(target, "root's own");
     assert_int_equal(symlink(target, world->path), 0);
     assert_int_equal(lchown(world->path, STRANGER, STRANGER), 0);
-    refuse(world->path, "cannot write it: there is a symbolic link of another "
+    refuse(world->path, "cannot write it: this is a symbolic link of another "
                         "user");
     assert_contents(target, "root's own");
 }
@@ -251,14 +251,14 @@ static void what_is_no_regular_file_is_left_alone(void **state)
 
 static void a_path_without_a_name_is_refused(void **state)
 {
-    refuse("", "the name of a folder");
-    refuse("/tmp/", "the name of a folder");
+    refuse("", "this is a directory");
+    refuse("/tmp/", "this is a directory");
 }
 
 static void a_folder_that_is_not_there_is_told(void **state)
 {
     refuse("/nonexistent/vm.order",
-           "cannot write it: cannot open its folder: No such file");
+           "cannot write it: cannot open its directory: No such file");
 }
 
 static void a_file_keeps_the_owner_that_root_found(void **state)

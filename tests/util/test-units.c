@@ -47,14 +47,14 @@ static void what_is_no_size_is_refused(void **state)
                                         "1X", "1KX", "0x10", "1.5G"};
 
     for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
-        assert_no_size(texts[i], "is no size");
+        assert_no_size(texts[i], "is not a size");
     }
 }
 
 static void what_does_not_fit_in_64_bits_is_refused(void **state)
 {
-    assert_no_size("18446744073709551616", "larger");
-    assert_no_size("16777216T", "larger");
+    assert_no_size("18446744073709551616", "too large");
+    assert_no_size("16777216T", "too large");
 }
 
 static void times_are_read_in_microseconds(void **state)
@@ -83,7 +83,7 @@ static void what_is_no_time_is_refused(void **state)
         GError *error = NULL;
 
         assert_false(units_parse_time(texts[i], &us, &error));
-        assert_util_error(error, UTIL_ERROR_USAGE, "is no time");
+        assert_util_error(error, UTIL_ERROR_USAGE, "is not a time");
         assert_int_equal(us, 4711);
     }
 }
