@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The tables and pictures of a run of bench/run, made from its JSON."""
 
+import dataclasses
 import itertools
 
 import chart
@@ -49,11 +50,6 @@ def groups(loads, *keys):
     return found.items()
 
 
-def title(names, workload, storage, cold):
-    return (f"{names['workloads'][workload]}; {names['storages'][storage]}; "
-            f"{'cold' if cold else 'warm'} cache")
-
-
 def peers_table(loads, names):
     """One row a peer."""
     rows = []
@@ -89,63 +85,16 @@ def not_cold(loads):
             "who may drop the page cache.")
 
 
-def _sections(run):
-    """(heading, body) of each table."""
-    names = run["names"]
-    suites = dict(groups(run["loads"], "suite"))
-    for key, loads in groups(suites.get(("peers",), ()), "workload",
-                             "storage", "cold"):
-        yield title(names, *key), "\n\n".join(filter(None, (
-            peers_table(loads, names), not_cold(loads))))
-    for suite, (what, keys) in GROWTH.items():
-        loads = suites.get((suite,), ())
-        for key in keys if loads else ():
-            yield (f"{KEY_TITLES[key]}, by {what}",
-                   growth_table(loads, key, names))
+def peers_chart(loads, names, heading):
+    rows = [(names["peers"][peer], *(
+        summary.median(loads, peer, moment)
+        for moment in ("resumed-ms", "answer-ms", "loaded-ms")))
+        for peer in summary.peers_of(loads)]
+    return chart.bars(heading, "ms", ("guest resumed", "first answer",
+                                      "all loaded"), rows)
 
 
-def markdown(run):
-    """All tables, as docs/performance.md has them."""
-    host = run["host"]
-    rounds = 1 + max(load["round"] for load in run["loads"])
-    parts = [f"{host['qemu']}; Linux {host['kernel']}; {host['processors']} "
-             f"processors, {host['memory-mib'] / 1024:.0f} GiB; medians of "
-             f"{rounds} loads each, interleaved; every answer was right."]
-    parts += [f"### {heading[0].upper()}{heading[1:]}\n\n{body}"
-              for heading, body in _sections(run)]
-    if run["left-out"]:
-        parts.append("Left out here:\n\n" + "\n".join(
-            f"- {what}: {why}" for what, why in run["left-out"].items()))
-    return "\n\n".join(parts) + "\n"
-
-
-def pictures(run):
-    """File name -> SVG."""
-    names = run["names"]
-    found = {}
-    suites = dict(groups(run["loads"], "suite"))
-    for key, loads in groups(suites.get(("peers",), ()), "workload",
-                             "storage", "cold"):
-        workload, storage, cold = key
-        rows = [(names["peers"][peer], *(
-            summary.median(loads, peer, moment)
-            for moment in ("resumed-ms", "answer-ms", "loaded-ms")))
-            for peer in summary.peers_of(loads)]
-        found[f"peers-{workload}-{storage}-{'cold' if cold else 'warm'}.svg"] \
-            = chart.bars(title(names, *key), "ms",
-                         ("guest resumed", "first answer", "all loaded"),
-                         rows)
-    for suite, (what, keys) in GROWTH.items():
-        loads = suites.get((suite,), ())
-        for key in keys if loads else ():
-            found[f"{suite}-{key}.svg"] = chart.lines(
-                f"{KEY_TITLES[key]}, by {what}", what,
-                key.rpartition("-")[2].replace("mib", "MiB"),
-                _series(loads, key, names))
-    return found
-
-
-def _series(loads, key, names):
+def growth_chart(loads, key, names, heading, what):
     series = {}
     for peer, (size, of_size) in itertools.product(
             summary.peers_of(loads), groups(loads, "size")):
@@ -153,4 +102,65 @@ def _series(loads, key, names):
         if value is not None:
             series.setdefault(names["peers"][peer], []).append(
                 (size[0], value))
-    return series
+    unit = key.rpartition("-")[2].replace("mib", "MiB")
+    return chart.lines(heading, what, unit, series)
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A table and the same as a picture, an SVG in a file of that name."""
+    heading: str
+    body: str
+    picture_name: str
+    picture: str
+
+
+def peers_section(loads, names, workload, storage, cold):
+    cache = "cold" if cold else "warm"
+    heading = (f"{names['workloads'][workload]}; "
+               f"{names['storages'][storage]}; {cache} cache")
+    heading = heading[0].upper() + heading[1:]
+    body = "\n\n".join(filter(None, (peers_table(loads, names),
+                                     not_cold(loads))))
+    return Section(heading, body, f"peers-{workload}-{storage}-{cache}.svg",
+                   peers_chart(loads, names, heading))
+
+
+def growth_section(loads, names, suite, key):
+    what = GROWTH[suite][0]
+    heading = f"{KEY_TITLES[key]}, by {what}"
+    return Section(heading, growth_table(loads, key, names),
+                   f"{suite}-{key}.svg",
+                   growth_chart(loads, key, names, heading, what))
+
+
+def sections(run):
+    """Of all suites that were measured."""
+    suites = dict(groups(run["loads"], "suite"))
+    for key, loads in groups(suites.get(("peers",), ()), "workload",
+                             "storage", "cold"):
+        yield peers_section(loads, run["names"], *key)
+    for suite, (_, keys) in GROWTH.items():
+        loads = suites.get((suite,), ())
+        for key in keys if loads else ():
+            yield growth_section(loads, run["names"], suite, key)
+
+
+def markdown(run, pictures=None):
+    """All tables, as docs/performance.md has them, with links to what was
+    drawn into the folder pictures, if anything was."""
+    host = run["host"]
+    rounds = 1 + max((load["round"] for load in run["loads"]), default=0)
+    parts = [f"{host['qemu']}; Linux {host['kernel']}; {host['processors']} "
+             f"processors, {host['memory-mib'] / 1024:.0f} GiB; medians of "
+             f"{rounds} loads each, interleaved; every answer was right."]
+    for section in sections(run):
+        parts.append(f"### {section.heading}")
+        if pictures:
+            parts.append(f"![{section.heading}]"
+                         f"({pictures}/{section.picture_name})")
+        parts.append(section.body)
+    if run["left-out"]:
+        parts.append("Left out here:\n\n" + "\n".join(
+            f"- {what}: {why}" for what, why in run["left-out"].items()))
+    return "\n\n".join(parts) + "\n"

@@ -28,7 +28,8 @@ def memory(pid):
     """In MiB: resident (and at most so far), proportional, in huge pages."""
     found = {}
     for name, fields in KIB_FIELDS.items():
-        for line in pathlib.Path(f"/proc/{pid}/{name}").read_text().split("\n"):
+        text = pathlib.Path(f"/proc/{pid}/{name}").read_text()
+        for line in text.splitlines():
             field, _, rest = line.partition(":")
             if field in fields:
                 found[fields[field]] = int(rest.split()[0]) / 1024

@@ -23,8 +23,9 @@ class Bench(Case):
         """A wrong answer ends the run with another status."""
         self.skip_if(host.lacks_userfaultfd())
         path = self.tmp / "run.json"
+        pictures = self.tmp / "pictures"
         said = self.bench("--quick", "--json", path, "--pictures",
-                          self.tmp / "pictures").stdout
+                          pictures).stdout
         run = self.read_json(path)
         first_answers = {load["peer"] for load in run["loads"]
                          if "answer-ms" in load}
@@ -36,6 +37,6 @@ class Bench(Case):
                     self.assertIn(f"| {title} ", said)
                     self.assertEqual(name in first_answers, name != "raw")
         # The same tables, from what was written.
-        self.assertEqual(self.bench("--from", path).stdout, said)
-        self.assertTrue((self.tmp / "pictures" /
-                         "peers-tiny-local-cold.svg").exists())
+        self.assertEqual(self.bench("--from", path, "--pictures",
+                                    pictures).stdout, said)
+        self.assertTrue((pictures / "peers-tiny-local-cold.svg").exists())
