@@ -16,6 +16,8 @@ from harness.processes import Deadline, Process
 PROGRAMS = {"nbdkit": "nbdkit", "nbdfuse": "libnbd-bin",
             "fusermount3": "fuse3"}
 
+END_S = 5  # for nbdfuse, when nobody uses its file any more
+
 
 @dataclasses.dataclass(frozen=True)
 class Storage:
@@ -65,7 +67,15 @@ class Storage:
             self._wait_mounted(process, place)
             yield
         finally:
-            subprocess.run(["fusermount3", "-u", "-q", place], check=False)
+            self._unmount(process, place)
+
+    def _unmount(self, process, place):
+        """Also where a load that failed still has the file open."""
+        subprocess.run(["fusermount3", "-u", "-z", "-q", place], check=False)
+        try:
+            process.wait(Deadline(END_S))
+        except TimeoutError:
+            process.kill()
             process.wait()
 
     def _wait_mounted(self, process, place):
