@@ -1,8 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Bytes to read from, wherever they are: what every reader of a format reads
- * through.  Files for users, memory for tests and fuzzers.
+ * Where the readers of all formats read bytes from: files for users, memory for
+ * tests and fuzzers.
  */
 #pragma once
 

@@ -1,8 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A strict reader of qcow2 images, for one thing: where in the file the state
- * of a machine lies that QEMU's own savevm has put into an internal snapshot.
+ * A strict reader of qcow2 images, for one thing: where in the file the machine
+ * state is that QEMU's own savevm has put into an internal snapshot.
  *
  * QEMU keeps that state behind the end of the disk, at guest offsets that no
  * guest can reach, and maps them by the snapshot's own L1 and L2 tables.

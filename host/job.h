@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * QEMU's jobs: what it does in the background, and how that went.
+ * QEMU's jobs: background operations and their results.
  *
  * Source: QEMU, qapi/job.json.
  */

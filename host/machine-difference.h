@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * What differs between the machine that was saved and the one that is to load
- * it: what QEMU would tell as "Unknown savevm section", or not at all.
+ * it: what QEMU would report as "Unknown savevm section", or not at all.
  *
  * Only what a guest's state depends on is compared: not the kernel, not where
  * a console leads to, not the names of files.

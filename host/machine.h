@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A QEMU that we speak to: its monitor, what the monitor's events say of its
+ * A QEMU that we talk to: its monitor, what the monitor's events say of its
  * state and, where we have started or adopted it, its process and the plugin in
  * it.  One thread uses a Machine.
  */

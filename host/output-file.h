@@ -1,12 +1,12 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A file that another process writes, and that takes its name only when it is
- * whole and on disk.
+ * A file that another process writes, and that gets its name only when it is
+ * complete and on disk.
  *
- * The folder is opened once, and the file is made in it by us: whoever else
- * may write to the folder can spoil what is there, but cannot have us, or the
- * process that we hand the file to, write to anything but this file.
+ * The directory is opened once, and we create the file in it: others who may
+ * write to the directory can spoil the file, but cannot make us, or the process
+ * that we pass the file to, write to another one.
  */
 #pragma once
 

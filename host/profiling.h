@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The program's side of profiling a guest in place: the window opens while
- * the guest stands still after its save, and closes by itself.
+ * the guest is stopped after its save, and closes by itself.
  */
 #pragma once
 

@@ -1,11 +1,11 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Who reaches guest RAM past QEMU: another process that maps it, or hardware
- * that it is pinned for.  Their accesses do not wait for a page to be loaded,
- * and find zeroes, or what was there before.
+ * Who accesses guest RAM without QEMU: another process that maps it, or
+ * hardware that it is pinned for.  Their accesses do not wait for a page to be
+ * loaded, and find zeroes, or what was there before.
  *
- * What the kernel does for QEMU (KVM, vhost-net, io_uring) is none of that:
+ * What the kernel does for QEMU (KVM, vhost-net, io_uring) is different:
  * it goes through QEMU's page tables, and waits as QEMU does.
  */
 #pragma once

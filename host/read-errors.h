@@ -1,11 +1,11 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What is done and said about pages that cannot be read, by the plugin's
- * events (formats/control-protocol.h, "When something fails").
+ * Handles the plugin's events about pages that cannot be read
+ * (formats/control-protocol.h, "When something fails").
  *
  * The guest runs on until it needs such a page.  Then it is stopped, so that
- * its other processors do not run on without the one that waits, and goes on
+ * its other vCPUs do not run on without the one that waits, and goes on
  * when the page is there.
  */
 #pragma once

@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What of a machine is saved beside its RAM: its disks, kept as they are at
+ * What is saved of a machine beside its RAM: its disks, kept as they are at
  * that moment, and its manifest.
  */
 #pragma once

@@ -1,9 +1,9 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * One client's socket: JSON lines in both ways, and descriptors that come with
- * them.  One thread reads and answers, which may wait for the client; any other
- * may tell it something, and waits for nobody.
+ * One client's socket: JSON lines in both directions, and descriptors that come
+ * with them.  One thread reads and answers, which may wait for the client; any
+ * other may send it events, and waits for nobody.
  */
 #pragma once
 

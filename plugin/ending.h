@@ -1,13 +1,13 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What becomes of this QEMU when nobody watches over its load, and its end in
- * spite of whatever it is blocked on.
+ * What happens to this QEMU when nobody watches over its load, and how to end
+ * it whatever it is blocked on.
  *
- * A launcher has its hand on QEMU until it tells that the guest runs.  If it
- * goes before that, QEMU ends: a guest that is half loaded is of no use.  If it
- * goes later, the load goes on alone, and what then goes wrong is said aloud,
- * since nobody else will say it.
+ * The launcher watches over QEMU until it reports that the guest runs.  If it
+ * ends before that, QEMU ends: a half-loaded guest is of no use.  If it ends
+ * later, the load goes on alone, and the plugin itself reports what goes wrong,
+ * since nobody else does.
  */
 #pragma once
 

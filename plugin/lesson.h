@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What a load has learned, brought into the order that it is to improve.
+ * Brings what a load has learned into the order that it improves.
  */
 #pragma once
 

@@ -2,11 +2,11 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The order of an image that libvirt has saved: where it is, and whether it is
- * to be made or to be improved.
+ * to be recorded or to be improved.
  *
- * It is called IMAGE.order and lies beside the image if QEMU's user may write
- * there, or else in a folder for all such orders, with "%" for each "/" of the
- * image's path.
+ * It is called IMAGE.order and is beside the image if QEMU's user may write
+ * there, or else in a directory for all such orders, with "%" for each "/" of
+ * the image's path.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What cannot be read or placed, and telling of it.
+ * Pages that cannot be read or placed, and reporting them.
  */
 #pragma once
 

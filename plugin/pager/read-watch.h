@@ -1,8 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Which reads are under way, and since when: so that one that hangs can be
- * told by another thread than the one that hangs in it.
+ * Which reads are under way, and since when: so that another
+ * thread can report a read that hangs.
  */
 #pragma once
 
