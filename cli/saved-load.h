@@ -20,7 +20,7 @@
      "Replace a socket, port or file of the saved machine",         \
      "OLD=NEW"},                                                              \
     {"keep-disks", 0, 0, G_OPTION_ARG_FILENAME, &(load)->keep_disks,          \
-     "Keep this load's disks, in this new directory", "DIR"}
+     "Keep the disks of this load, in this new directory", "DIR"}
 /* clang-format on */
 
 typedef struct SavedLoad {
