@@ -35,8 +35,8 @@
 #define QCOW2_MAX_SNAPSHOT_BYTES (64 << 20) /* of the table of snapshots */
 #define QCOW2_MAX_L1_BYTES       (32 << 20)
 
-/* Nor is a state taken whose tables are larger, or that lies in more pieces:
- * 2 TiB with clusters of 64 KiB, and 96 MiB of memory. */
+/* A state is refused as well if its tables are larger, or if it has more
+ * pieces: 2 TiB with clusters of 64 KiB, and 96 MiB of memory. */
 #define QCOW2_MAX_L2_BYTES (UINT64_C(256) << 20)
 #define QCOW2_MAX_EXTENTS  (4u << 20)
 

@@ -19,8 +19,8 @@ typedef enum {
     JOB_CONCLUDED,
 } JobState;
 
-/* A job that is over and that nobody has dismissed yet says how it went:
- * UTIL_ERROR_FAILED has its reason alone.  One that is gone is over. */
+/* A job that is over and not dismissed yet has a result: UTIL_ERROR_FAILED with
+ * just its reason.  A job that no longer exists is over. */
 bool job_query(Rpc *qmp, const char *id, JobState *ret_state, GError **error);
 
 /* Wait until it is in that state, or over. */

@@ -32,11 +32,11 @@ const char *output_file_temporary(const OutputFile *file);
 
 /* Open the same file once more, whatever its name leads to by now; access:
  * O_RDONLY, O_WRONLY or O_RDWR.  Unlike a duplicate it can be given to another
- * process: it does not hold the lock that tells that we are alive.  Returns a
+ * process: it does not hold the lock that shows that we are alive.  Returns a
  * descriptor, O_CLOEXEC, or -1 with an error. */
 int output_file_open(const OutputFile *file, int access, GError **error);
 
-/* Sync, rename over the path, sync the folder.  ret_stored_bytes: what it
+/* Sync, rename over the path, sync the directory.  ret_stored_bytes: what it
  * takes on disk. */
 bool output_file_publish(OutputFile *file, uint64_t *ret_stored_bytes,
                          GError **error);

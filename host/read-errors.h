@@ -19,10 +19,10 @@
 
 typedef struct ReadErrors ReadErrors;
 
-/* How a load tells the user what comes up. */
+/* How a load prints messages for the user. */
 typedef void SayFunc(const char *text);
 
-/* Of a QEMU that we start; machine is borrowed.  What is said must not run into
+/* For a QEMU that we start; machine is borrowed.  Messages must not mix with
  * the drawing of progress (may be NULL). */
 ReadErrors *read_errors_new(Machine *machine, SayFunc *say,
                             const Progress *progress);
@@ -36,7 +36,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ReadErrors, read_errors_free)
 void read_errors_take_event(ReadErrors *errors, const char *name,
                             const json_t *data);
 
-/* QEMU's process is known from now on: what came before is said now. */
+/* QEMU's process is known from now on: print earlier messages now. */
 void read_errors_announce(ReadErrors *errors);
 
 /* The guest begins only when certain pages are in; until says so, as a clause

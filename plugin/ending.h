@@ -52,8 +52,8 @@ void ending_page_missing(Ending *ending, const EndingTrouble *trouble);
 /* A page takes long to load.  Does not block. */
 void ending_page_slow(Ending *ending, const char *text);
 
-/* The launcher has gone.  is_failed: what ending_page_missing() was told is
- * still so, and is_waited_for a thread waits for such a page. */
+/* The launcher has ended.  is_failed: what ending_page_missing() reported is
+ * still true; is_waited_for: a thread waits for such a page. */
 void ending_launcher_gone(Ending *ending, bool is_failed, bool is_waited_for);
 
 /* End this process now; text says why. */
