@@ -58,7 +58,7 @@ bool read_errors_check_unchanged(const ReadErrors *errors, GError **error);
 /* Whether we have stopped the guest, and have not let it go on yet. */
 bool read_errors_hold_guest(const ReadErrors *errors);
 
-/* We leave a QEMU that goes on: let a guest that stands still for us run, and
+/* We leave a QEMU that goes on: let a guest that we have stopped run, and
  * see that QEMU has heard it.  One whose snapshot has changed stays stopped. */
 void read_errors_let_go(ReadErrors *errors);
 

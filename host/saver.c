@@ -185,7 +185,7 @@ static void revive(Save *save)
     save->was_running = true;
 }
 
-/* A guest that stands still because it was saved or has migrated away.  Only
+/* A guest that is stopped because it was saved or has migrated away.  Only
  * where a save of ours was cut short do we know that it may run here. */
 static bool look_at_migrated_guest(Save *save, GError **error)
 {
