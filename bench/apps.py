@@ -29,7 +29,7 @@ def lacks_initrd():
         [config.SOURCE_DIR / "bench" / "guest" / "build", config.GUEST_DIR,
          INITRD], stderr=subprocess.PIPE, text=True)
     if run.returncode != 0:
-        return f"its packages cannot be had: {run.stderr.strip()}"
+        return f"its packages are not available: {run.stderr.strip()}"
     return None
 
 

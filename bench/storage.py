@@ -28,7 +28,7 @@ class Storage:
     delay_ms: int = 0  # nbdkit knows no less than one
 
     def lacks(self):
-        """Why it cannot be had here, or None."""
+        """Why it is not available here, or None."""
         if self.rate_mb_s is None:
             return None
         for program, package in PROGRAMS.items():
@@ -79,7 +79,7 @@ class Storage:
             process.wait()
 
     def _wait_mounted(self, process, place):
-        """nbdfuse tells nobody when it is ready."""
+        """nbdfuse does not report when it is ready."""
         deadline = Deadline()
         while place.stat().st_size == 0:
             if process.popen.poll() is not None:

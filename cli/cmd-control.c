@@ -109,7 +109,7 @@ static int cmd_control_run(int argc, char **argv)
     const GOptionEntry entries[] = {
         {"qmp", 0, 0, G_OPTION_ARG_FILENAME, &socket_path,
          "The QEMU that listens on this QMP socket", "SOCKET"},
-        {"pid", 0, 0, G_OPTION_ARG_INT, &pid, "The QEMU of this process ID",
+        {"pid", 0, 0, G_OPTION_ARG_INT, &pid, "The QEMU with this process ID",
          "PID"},
         {NULL},
     };

@@ -413,27 +413,28 @@ static int cmd_loadvm_run(int argc, char **argv)
     Given given = {.record_s = DEFAULT_RECORD_S, .ready_fd = LOAD_REPORT_NO_FD};
     const GOptionEntry entries[] = {
         {"snapshot", 0, 0, G_OPTION_ARG_FILENAME, &given.snapshot,
-         "Snapshot to load, the same as FILE", "FILE"},
+         "Snapshot to load, the same as SNAPSHOT", "FILE"},
         {"tag", 0, 0, G_OPTION_ARG_STRING, &given.tag,
-         "FILE is a qcow2 disk of the guest: revert its disks to this "
+         "SNAPSHOT is a qcow2 disk of the guest: revert its disks to this "
          "snapshot, and load the machine from it",
          "NAME"},
         IMAGE_OFFSET_OPTION(&given.offset),
         {"order", 0, 0, G_OPTION_ARG_FILENAME, &given.order,
          "Page-access order to replay", "FILE"},
         {"policy", 0, 0, G_OPTION_ARG_STRING, &given.policy,
-         "order, sequential, demand or full (order if there is one, else "
-         "sequential)",
+         "order, sequential, demand or full (default: order if there is one, "
+         "else sequential)",
          "POLICY"},
         {"wait", 0, 0, G_OPTION_ARG_STRING, &given.wait,
-         "Resume the guest when none, the hot or all pages are loaded (none)",
+         "Resume the guest when none, the hot or all pages are loaded "
+         "(default: none)",
          "none|hot|all"},
         {"rest", 0, 0, G_OPTION_ARG_STRING, &given.rest,
          "When to load the pages that are not in the order: while the guest "
-         "leaves CPUs free, at once, or when it touches them (idle)",
+         "leaves CPUs free, at once, or when it touches them (default: idle)",
          "idle|eager|demand"},
         {"rest-rate", 0, 0, G_OPTION_ARG_STRING, &given.rest_rate,
-         "How much of the rest to read per second", "BYTES"},
+         "Read at most this much of the rest per second", "BYTES"},
         {"resume", 0, 0, G_OPTION_ARG_NONE, &given.resume,
          "Resume the guest even if it was paused when it was saved", NULL},
         {"paused", 0, 0, G_OPTION_ARG_NONE, &given.paused,
@@ -447,7 +448,7 @@ static int cmd_loadvm_run(int argc, char **argv)
         {"record", 0, 0, G_OPTION_ARG_FILENAME, &given.record,
          "Record the order of this guest's first touches", "FILE"},
         {"record-for", 0, 0, G_OPTION_ARG_DOUBLE, &given.record_s,
-         "How long to record or to learn (10)", "SECONDS"},
+         "How long to record or to learn (default: 10)", "SECONDS"},
         {"learn", 0, 0, G_OPTION_ARG_NONE, &given.learn,
          "Improve the order by what this load shows; create it if it is "
          "missing",

@@ -96,7 +96,7 @@ static int cmd_prefetch_run(int argc, char **argv)
     gboolean json = FALSE;
     const GOptionEntry entries[] = {
         {"order", 0, 0, G_OPTION_ARG_FILENAME, &given.order,
-         "Read the pages of this page-access order only, in its sequence",
+         "Read only the pages of this page-access order, in its sequence",
          "FILE"},
         {"rate", 0, 0, G_OPTION_ARG_STRING, &given.rate,
          "Read at most this much per second", "BYTES"},

@@ -58,7 +58,7 @@ static int cmd_snapshot_remove_run(int argc, char **argv)
         {"dry-run", 'n', 0, G_OPTION_ARG_NONE, &dry_run,
          "Only print what would be removed", NULL},
         {"images", 0, 0, G_OPTION_ARG_NONE, &images,
-         "Also remove images of disks that nothing needs", NULL},
+         "Also remove disk images that nothing needs", NULL},
         COMMAND_JSON_OPTION(&json),
         {NULL},
     };

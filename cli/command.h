@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What a subcommand is, and what all of them do alike.
+ * What a subcommand is, and what all subcommands share.
  */
 #pragma once
 

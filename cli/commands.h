@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Every subcommand; cmd-NAME.c defines it.  The tables that list them are in
- * main.c, cmd-order.c and cmd-ram-image.c.
+ * main.c, cmd-order.c, cmd-profile.c and cmd-snapshot.c.
  */
 #pragma once
 

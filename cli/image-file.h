@@ -15,7 +15,7 @@
 /* clang-format off */
 #define IMAGE_TAG_OPTION(value)                                    \
     {"tag", 0, 0, G_OPTION_ARG_STRING, value,                      \
-     "FILE is a qcow2 image; take this snapshot in it", "NAME"}
+     "FILE is a qcow2 image; use this snapshot in it", "NAME"}
 /* clang-format on */
 
 /* The image in the file that fd leads to, which the caller keeps; path is what

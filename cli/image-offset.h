@@ -14,7 +14,7 @@
 /* clang-format off */
 #define IMAGE_OFFSET_OPTION(text)                          \
     {"offset", 0, 0, G_OPTION_ARG_STRING, text,            \
-     "Offset of the image in the snapshot file", "BYTES"}
+     "Offset of the image in the snapshot file (default: 0)", "BYTES"}
 /* clang-format on */
 
 /* What the option says; text NULL: it was not given, and the image begins

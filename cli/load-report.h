@@ -1,9 +1,9 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What becomes of a load, said to the user on standard error, and to programs:
- * as JSON, an object a line, on standard output, and as a line into a
- * descriptor when the guest is ready.
+ * Reports on a load: for the user on standard error, for programs as JSON, one
+ * object per line, on standard output, and as a line to a descriptor when the
+ * guest is ready.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The commands that print what a snapshot's manifest has.
+ * The commands that print a snapshot's manifest.
  */
 #pragma once
 

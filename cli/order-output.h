@@ -25,7 +25,7 @@ typedef struct OrderOutput {
     {"in-place", 'i', 0, G_OPTION_ARG_NONE, &(to)->in_place,        \
      "Replace the order file itself", NULL},                        \
     {"backup", 'b', 0, G_OPTION_ARG_NONE, &(to)->backup,            \
-     "Keep what the file was before as FILE~", NULL}
+     "Keep the previous contents as FILE~", NULL}
 /* clang-format on */
 
 void order_output_clear(OrderOutput *to);

@@ -1,8 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Bring a snapshot's pages into the page cache by reading them, in the
- * sequence in which a load would read them.
+ * Read a snapshot's pages into the page cache, in the sequence in which a load
+ * would read them.
  */
 #pragma once
 

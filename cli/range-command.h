@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What the commands that change some pages of an order do alike.
+ * What the commands that change some pages of an order share.
  */
 #pragma once
 

@@ -20,7 +20,7 @@
      "Replace a socket, port or file of the saved machine",         \
      "OLD=NEW"},                                                              \
     {"keep-disks", 0, 0, G_OPTION_ARG_FILENAME, &(load)->keep_disks,          \
-     "Keep this load's disks, in this new directory", "DIR"}
+     "Keep the disks of this load, in this new directory", "DIR"}
 /* clang-format on */
 
 typedef struct SavedLoad {
@@ -39,15 +39,15 @@ void saved_load_clear(SavedLoad *load, bool was_loaded);
 bool saved_load_open(SavedLoad *load, const char *snapshot, char *const *argv,
                      GError **error);
 
-/* The same for a QEMU that runs already: what differs is told. */
+/* The same for a QEMU that is already running; differences are warnings. */
 bool saved_load_open_beside(SavedLoad *load, const char *snapshot,
                             GError **error);
 
 /* The path of the order that the manifest names, for g_free(); NULL: none. */
 char *saved_load_order(const SavedLoad *load, const char *snapshot);
 
-/* Where the command line comes from the manifest, make it (options->tell_opaque
- * is a LoadReport, which is told what is placed where), set options to it,
- * and go where it is to be started.  To be called when all other paths are
+/* If the command line comes from the manifest, build it (options->tell_opaque
+ * is a LoadReport, which gets a line for each resource), set options to it, and
+ * change to its directory.  To be called when all other paths are
  * absolute. */
 bool saved_load_prepare(SavedLoad *load, LoadOptions *options, GError **error);

@@ -1,8 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Bytes to read from, wherever they are: what every reader of a format reads
- * through.  Files for users, memory for tests and fuzzers.
+ * Where the readers of all formats read bytes from: files for users, memory for
+ * tests and fuzzers.
  */
 #pragma once
 
@@ -73,9 +73,9 @@ void byte_source_advise_random(const ByteSource *source);
 
 /*
  * Whether the source is what it was when it was opened, as far as the file
- * system tells: its length, its mtime and, where no new name, mode or owner
+ * system shows: its length, its mtime and, where no new name, mode or owner
  * explains it, its ctime.  FORMATS_ERROR_CHANGED names the source and what
- * has changed; UTIL_ERROR where the file system cannot say.
+ * has changed; UTIL_ERROR if the file system cannot say.
  *
  * Not noticed: what changes no time.  That is a write through a mapping until
  * the kernel has come to mark the file, a file system that keeps no times, a

@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The errors of everything that reads or writes what lies on disk.
+ * The errors of everything that reads or writes file formats.
  */
 #pragma once
 

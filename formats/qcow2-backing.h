@@ -1,8 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Which image a qcow2 image lies on.  Unlike formats/qcow2.h it takes every
- * version and feature: only the first fields of the header are looked at.
+ * Which image a qcow2 image is based on.  Unlike formats/qcow2.h it accepts
+ * every version and feature: only the first fields of the header are looked at.
  *
  * Source of the format: QEMU, docs/interop/qcow2.txt.
  */

@@ -1,8 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A strict reader of qcow2 images, for one thing: where in the file the state
- * of a machine lies that QEMU's own savevm has put into an internal snapshot.
+ * A strict reader of qcow2 images, for one thing: where in the file the machine
+ * state is that QEMU's own savevm has put into an internal snapshot.
  *
  * QEMU keeps that state behind the end of the disk, at guest offsets that no
  * guest can reach, and maps them by the snapshot's own L1 and L2 tables.
@@ -35,8 +35,8 @@
 #define QCOW2_MAX_SNAPSHOT_BYTES (64 << 20) /* of the table of snapshots */
 #define QCOW2_MAX_L1_BYTES       (32 << 20)
 
-/* Nor is a state taken whose tables are larger, or that lies in more pieces:
- * 2 TiB with clusters of 64 KiB, and 96 MiB of memory. */
+/* A state is refused as well if its tables are larger, or if it has more
+ * pieces: 2 TiB with clusters of 64 KiB, and 96 MiB of memory. */
 #define QCOW2_MAX_L2_BYTES (UINT64_C(256) << 20)
 #define QCOW2_MAX_EXTENTS  (4u << 20)
 

@@ -1,8 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Take the disks of a machine back to an internal snapshot, as QEMU's loadvm
- * does it.
+ * Revert the disks of a machine to an internal snapshot, as QEMU's loadvm
+ * does.
  */
 #pragma once
 

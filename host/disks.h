@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The disks of a QEMU that runs: which images they are, and an overlay for
+ * The disks of a running QEMU: which images they are, and an overlay for
  * each, so that the image below stays as it is.
  *
  * Source: QEMU, qapi/block-core.json.

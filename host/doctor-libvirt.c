@@ -90,8 +90,8 @@ static void examine_apparmor(GPtrArray *findings, const char *root)
         doctor_add(findings, "libvirt-apparmor", DOCTOR_LIMITED,
                    g_strdup("AppArmor does not let libvirt's QEMU open "
                             "/dev/userfaultfd"),
-                   g_strdup_printf("copy what preheat's package has in %s "
-                                   "there (see docs/libvirt.md)",
+                   g_strdup_printf("add the rule \"" DEVICE
+                                   " rw,\" to %s (see docs/libvirt.md)",
                                    apparmor_files[0]));
     }
 }
@@ -138,8 +138,8 @@ static void examine_hook(GPtrArray *findings, const char *root)
 
     if (g_file_test(path, G_FILE_TEST_IS_EXECUTABLE)) {
         doctor_add(findings, "libvirt-hook", DOCTOR_OK,
-                   g_strdup("libvirt has domains that ask for it restored by "
-                            "preheat"),
+                   g_strdup("libvirt lets preheat restore the domains that ask "
+                            "for it"),
                    NULL);
     } else {
         doctor_add(findings, "libvirt-hook", DOCTOR_NOTE,

@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What of this machine preheat can use: the kernel, this user's permissions,
+ * What preheat can use on this host: the kernel, this user's permissions,
  * QEMU, and what libvirt needs.
  */
 #pragma once

@@ -615,7 +615,7 @@ static bool load_the_rest(const GuestLoad *load)
 }
 
 /* Somebody will be able to touch pages that are not there yet, once the guest
- * has started that device: it stands still until every page is in. */
+ * has started that device: it is stopped until every page is loaded. */
 static void load_at_once(GuestLoad *load, const char *found)
 {
     Rpc *qmp = machine_qmp(load->machine);

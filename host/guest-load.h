@@ -1,8 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * One load of a snapshot into a machine: the sequence up to the guest that
- * runs, and what is to be looked after from then on.
+ * One load of a snapshot into a machine: the sequence until the guest runs, and
+ * what has to be watched from then on.
  *
  * The plugin is told what to load (its end of the socket pair reads that as
  * soon as it exists), and the snapshot's headers are read while QEMU starts.

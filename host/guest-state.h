@@ -9,7 +9,7 @@
 typedef enum {
     /* Stop the guest, save it, let it go on. */
     SAVE_STOP_AND_GO_ON,
-    /* It stands still already: save it as it stands. */
+    /* It is not running: save it as it is. */
     SAVE_AS_IT_STANDS,
     /* Passes by itself. */
     SAVE_WAIT,

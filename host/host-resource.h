@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Something of this host that an argument of QEMU names (formats/manifest.h):
- * whether QEMU makes it, and whether somebody else has it.
+ * whether QEMU creates it, and whether another program has it.
  */
 #pragma once
 

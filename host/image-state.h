@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Whether the image that a snapshot has of a disk is still what it was.
+ * Whether the disk image of a snapshot is unchanged.
  *
  * Source: QEMU, block/file-posix.c: whoever has a permission on an image holds
  * a shared lock on the byte RAW_LOCK_PERM_BASE + number of the permission.

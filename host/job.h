@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * QEMU's jobs: what it does in the background, and how that went.
+ * QEMU's jobs: background operations and their results.
  *
  * Source: QEMU, qapi/job.json.
  */
@@ -19,8 +19,8 @@ typedef enum {
     JOB_CONCLUDED,
 } JobState;
 
-/* A job that is over and that nobody has dismissed yet says how it went:
- * UTIL_ERROR_FAILED has its reason alone.  One that is gone is over. */
+/* A job that is over and not dismissed yet has a result: UTIL_ERROR_FAILED with
+ * just its reason.  A job that no longer exists is over. */
 bool job_query(Rpc *qmp, const char *id, JobState *ret_state, GError **error);
 
 /* Wait until it is in that state, or over. */

@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What is asked of a load, and how the plugin is told.
+ * The options of a load, and the command that passes them to the plugin.
  */
 #pragma once
 

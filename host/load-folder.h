@@ -1,13 +1,13 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The folder of one load: what QEMU writes for this load alone lies there, the
+ * The directory of one load: it has what QEMU writes for this load alone, the
  * overlays of its disks, its sockets, pid file and logs.
  *
- * It is /var/tmp/preheat-load-XXXXXX, or in $TMPDIR, for this user only, and
- * goes with the load: overlays may become as large as their disks, which is
- * why it is not where temporary files lie in memory.  A folder whose preheat
- * and QEMU were killed is removed by the next load.
+ * It is /var/tmp/preheat-load-XXXXXX, or in $TMPDIR, for this user only, and is
+ * removed with the load.  It is on disk, not in a memory file system, because
+ * overlays may become as large as their disks.  The next load removes the
+ * directory of a load whose preheat and QEMU were killed.
  */
 #pragma once
 

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Whether a snapshot fits a machine, and whether the machine's RAM can be
- * loaded lazily: all that is to be known before anything is lost.
+ * loaded lazily: all checks that must pass before anything is lost.
  */
 #pragma once
 

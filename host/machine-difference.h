@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * What differs between the machine that was saved and the one that is to load
- * it: what QEMU would tell as "Unknown savevm section", or not at all.
+ * it: what QEMU would report as "Unknown savevm section", or not at all.
  *
  * Only what a guest's state depends on is compared: not the kernel, not where
  * a console leads to, not the names of files.
@@ -28,8 +28,8 @@ bool machine_difference_ask(const Manifest *saved, Rpc *qmp,
                             GPtrArray *differences, GError **error);
 
 /* Both, for a load of the snapshot of that identity into the QEMU behind qmp;
- * each difference is told as a warning, too.  A manifest that is of another
- * snapshot is a warning, or an error where QEMU's arguments come from it. */
+ * each difference is a warning, too.  A manifest of another snapshot is a
+ * warning, or an error where QEMU's arguments come from it. */
 bool machine_difference_tell(const LoadOptions *options, const char *identity,
                              Rpc *qmp, GPtrArray *differences, GError **error);
 

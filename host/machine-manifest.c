@@ -230,7 +230,7 @@ bool machine_manifest_add_disks(Manifest *manifest, const GArray *disks,
     for (guint i = 0; i < disks->len; i++) {
         const Disk *disk = &g_array_index(disks, Disk, i);
 
-        /* What is not a file is for those who name it to look after. */
+        /* What is not a file is the concern of whoever names it. */
         if (disk->file && !add_disk(manifest, disk, error)) {
             return false;
         }

@@ -1,8 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The manifest of a machine that runs: what formats/manifest.h wants to know,
- * asked of QEMU and of its process.
+ * The manifest of a running machine: gets what formats/manifest.h needs from
+ * QEMU and its process.
  */
 #pragma once
 

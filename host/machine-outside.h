@@ -1,8 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What of a machine no snapshot has: folders of the host that the guest sees,
- * devices of the host, and what another program does for QEMU.
+ * The parts of a machine that no snapshot contains: host directories that the
+ * guest sees, host devices, and what another program does for QEMU.
  */
 #pragma once
 

@@ -1,8 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Notices that somebody begins to reach guest RAM past QEMU while it is being
- * loaded: a device that is plugged in then.
+ * Notices when a device is plugged in during a load that accesses guest RAM
+ * without QEMU.
  *
  * Only RAM that belongs to a file (share=on) can be mapped by somebody else.
  * A device that pins RAM needs no watch: pinning is done in QEMU's name, and

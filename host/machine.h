@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A QEMU that we speak to: its monitor, what the monitor's events say of its
+ * A QEMU that we talk to: its monitor, what the monitor's events say of its
  * state and, where we have started or adopted it, its process and the plugin in
  * it.  One thread uses a Machine.
  */
@@ -38,19 +38,19 @@ bool machine_runs(const Machine *machine);
 /* Whether the guest stands still, by the events so far: false until a STOP. */
 bool machine_stands(const Machine *machine);
 
-/* Whether the guest has fallen asleep (S3), by the events so far. */
+/* Whether the guest is suspended (S3), by the events so far. */
 bool machine_sleeps(const Machine *machine);
 
-/* Whether QEMU has announced its end, or hung up. */
+/* Whether QEMU has announced its end, or closed the connection. */
 bool machine_ends(const Machine *machine);
 
 /*
- * Wait for something to come from QEMU, at most timeout_ms (-1: for ever).
+ * Wait for something to come from QEMU, at most timeout_ms (-1: forever).
  *
- * A QEMU that has announced its end (the event SHUTDOWN) is waited for until
- * it hangs up, which is UTIL_ERROR_CLOSED: so it is told nothing any more.  Up
- * to 10.0 at the least it crashes when it carries out query-migrate after it
- * has given its migration up.
+ * If QEMU has announced its end (the event SHUTDOWN), this waits until it
+ * closes the connection, which is UTIL_ERROR_CLOSED: so nothing more is sent to
+ * it.  Up to 10.0 at least, QEMU crashes if it executes query-migrate after it
+ * has given up its migration.
  */
 bool machine_pump(Machine *machine, int timeout_ms, GError **error);
 
@@ -101,11 +101,10 @@ bool machine_is_daemon(const Machine *machine);
 /* Take the last signal that asked to end; 0: none has come. */
 int machine_take_interrupt(Machine *machine);
 
-/* Whether QEMU has hung up, or does so within some two seconds. */
+/* Whether QEMU has closed the connection, or does so within two seconds. */
 bool machine_has_gone(Machine *machine);
 
-/* End it, whatever it is at: it is given time to clean up after itself where it
- * still can. */
+/* End it, whatever it is doing; it gets time to clean up if it still can. */
 void machine_end(Machine *machine);
 
 /* The same for one that cannot: it may be blocked on guest RAM.  The plugin

@@ -1,12 +1,12 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A file that another process writes, and that takes its name only when it is
- * whole and on disk.
+ * A file that another process writes, and that gets its name only when it is
+ * complete and on disk.
  *
- * The folder is opened once, and the file is made in it by us: whoever else
- * may write to the folder can spoil what is there, but cannot have us, or the
- * process that we hand the file to, write to anything but this file.
+ * The directory is opened once, and we create the file in it: others who may
+ * write to the directory can spoil the file, but cannot make us, or the process
+ * that we pass the file to, write to another one.
  */
 #pragma once
 
@@ -32,11 +32,11 @@ const char *output_file_temporary(const OutputFile *file);
 
 /* Open the same file once more, whatever its name leads to by now; access:
  * O_RDONLY, O_WRONLY or O_RDWR.  Unlike a duplicate it can be given to another
- * process: it does not hold the lock that tells that we are alive.  Returns a
+ * process: it does not hold the lock that shows that we are alive.  Returns a
  * descriptor, O_CLOEXEC, or -1 with an error. */
 int output_file_open(const OutputFile *file, int access, GError **error);
 
-/* Sync, rename over the path, sync the folder.  ret_stored_bytes: what it
+/* Sync, rename over the path, sync the directory.  ret_stored_bytes: what it
  * takes on disk. */
 bool output_file_publish(OutputFile *file, uint64_t *ret_stored_bytes,
                          GError **error);

@@ -1,9 +1,9 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The commands of one connection are answered in their sequence: so it is a
- * second one that waits, and the first one asks how far it is.  The plugin also
- * notices better that we are gone where nobody waits over the first.
+ * The commands of one connection are answered in sequence, so a second
+ * connection waits, and the first one asks for the progress.  The plugin also
+ * notices sooner that we have ended if nothing waits on the first one.
  */
 #include "host/page-wait.h"
 

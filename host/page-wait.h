@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Waiting until pages of a load are in, and telling how far it is.
+ * Waiting until pages are loaded, and reporting progress.
  */
 #pragma once
 

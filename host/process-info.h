@@ -1,9 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What the kernel tells about another process, in /proc.  What it does not
- * tell us, for want of a permission or because the process has ended, is an
- * error.
+ * What the kernel shows about another process, in /proc.  It is an error if we
+ * lack a permission or the process has ended.
  */
 #pragma once
 

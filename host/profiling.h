@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The program's side of profiling a guest in place: the window opens while
- * the guest stands still after its save, and closes by itself.
+ * the guest is stopped after its save, and closes by itself.
  */
 #pragma once
 
@@ -48,16 +48,16 @@ void profiling_free(Profiling *profiling);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Profiling, profiling_free)
 
 /* Open the window for the snapshot that was just written to snapshot_fd, which
- * stays the caller's and is called name in messages; the guest stands still.
+ * stays the caller's and is called name in messages; the guest is stopped.
  * tag: that snapshot of a qcow2; NULL: a file of its own. */
 bool profiling_start(Profiling *profiling, int snapshot_fd, const char *name,
                      const char *tag, GError **error);
 
-/* A guest that was loaded touches a few pages that one that runs on does not:
- * QEMU looks into the option ROMs of a PC while it loads the devices' state,
- * and tells the guest to announce its network addresses.  Have the same done
- * in the window, before the guest runs, as at a load; so the order has these
- * pages.  Where that fails, it lacks them. */
+/* A loaded guest touches a few pages that a guest which runs on does not: QEMU
+ * reads the option ROMs of a PC when it loads the device state, and has the
+ * guest announce its network addresses.  Have QEMU do the same in the window,
+ * before the guest runs, so that the order has these pages.  If that fails, the
+ * order lacks them. */
 void profiling_act_loaded(Profiling *profiling);
 
 /* The snapshot could not be published: close the window, and leave what order
@@ -66,7 +66,7 @@ void profiling_discard(Profiling *profiling);
 
 /* Wait until the window is closed and its order written.  at_once, or when the
  * interrupt fd becomes readable, it is closed now.  progress may be NULL.
- * ret_result: what the control protocol's query-profile tells, a new
+ * ret_result: what the control protocol's query-profile returns, a new
  * reference; NULL if QEMU has ended and left its order. */
 bool profiling_finish(Profiling *profiling, bool at_once,
                       const Progress *progress, json_t **ret_result,

@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * How far it is, what takes time: told to whoever draws it.
+ * The progress of what takes time, for whoever draws it.
  */
 #pragma once
 

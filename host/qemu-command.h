@@ -1,8 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What a QEMU command line names outside QEMU: disks, and what two machines
- * cannot share.  And how to name something else instead.
+ * What a QEMU command line names outside QEMU (disks, and what two machines
+ * cannot share), and how to replace it.
  *
  * Source: QEMU, qemu-options.hx, util/keyval.c and chardev/char.c (the short
  * forms of -serial and the like).

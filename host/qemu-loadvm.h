@@ -9,6 +9,6 @@
 
 /* Whether argv has -loadvm, and the state that it names is a mapped-ram image
  * in one of the disks that argv names.  QEMU loads such a state only with the
- * capability on, and others only with it off.  False where nothing can be
- * told. */
+ * capability on, and others only with it off.  False if that is not
+ * known. */
 bool qemu_loadvm_is_mapped_ram(char *const *argv);

@@ -2,8 +2,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The values in an argument of QEMU, "k=v,k=v" or a JSON object.  In the first
- * a comma in a value is written twice; what these functions take and give is
- * without that.
+ * a comma in a value is written twice; these functions take and
+ * return the value itself.
  *
  * Source: QEMU, util/keyval.c.
  */

@@ -1,11 +1,11 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Who reaches guest RAM past QEMU: another process that maps it, or hardware
- * that it is pinned for.  Their accesses do not wait for a page to be loaded,
- * and find zeroes, or what was there before.
+ * Who accesses guest RAM without QEMU: another process that maps it, or
+ * hardware that it is pinned for.  Their accesses do not wait for a page to be
+ * loaded, and find zeroes, or what was there before.
  *
- * What the kernel does for QEMU (KVM, vhost-net, io_uring) is none of that:
+ * What the kernel does for QEMU (KVM, vhost-net, io_uring) is different:
  * it goes through QEMU's page tables, and waits as QEMU does.
  */
 #pragma once
@@ -23,12 +23,12 @@ typedef struct RamAccess {
     const char *why; /* a clause: "it pins guest RAM for the hardware" */
 } RamAccess;
 
-/* Ask QEMU ahead (rpc_ask_ahead()) what ram_access_find() will want to know. */
+/* Ask QEMU ahead (rpc_ask_ahead()) what ram_access_find() needs. */
 bool ram_access_ask_ahead(Rpc *qmp, GError **error);
 
 /* Look for one: by what QEMU says of its devices, and by what the kernel says
- * of QEMU's process, pid, and of the RAM in blocks.  What cannot be looked at
- * is said in warnings.  Free ret_access->who with g_free(). */
+ * of QEMU's process, pid, and of the RAM in blocks.  What cannot be
+ * examined is a warning.  Free ret_access->who with g_free(). */
 bool ram_access_find(Rpc *qmp, pid_t pid, const GArray *blocks,
                      GPtrArray *warnings, RamAccess *ret_access,
                      GError **error);

@@ -1,11 +1,11 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What is done and said about pages that cannot be read, by the plugin's
- * events (formats/control-protocol.h, "When something fails").
+ * Handles the plugin's events about pages that cannot be read
+ * (formats/control-protocol.h, "When something fails").
  *
  * The guest runs on until it needs such a page.  Then it is stopped, so that
- * its other processors do not run on without the one that waits, and goes on
+ * its other vCPUs do not run on without the one that waits, and goes on
  * when the page is there.
  */
 #pragma once
@@ -19,10 +19,10 @@
 
 typedef struct ReadErrors ReadErrors;
 
-/* How a load tells the user what comes up. */
+/* How a load prints messages for the user. */
 typedef void SayFunc(const char *text);
 
-/* Of a QEMU that we start; machine is borrowed.  What is said must not run into
+/* For a QEMU that we start; machine is borrowed.  Messages must not mix with
  * the drawing of progress (may be NULL). */
 ReadErrors *read_errors_new(Machine *machine, SayFunc *say,
                             const Progress *progress);
@@ -36,7 +36,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ReadErrors, read_errors_free)
 void read_errors_take_event(ReadErrors *errors, const char *name,
                             const json_t *data);
 
-/* QEMU's process is known from now on: what came before is said now. */
+/* QEMU's process is known from now on: print earlier messages now. */
 void read_errors_announce(ReadErrors *errors);
 
 /* The guest begins only when certain pages are in; until says so, as a clause
@@ -58,7 +58,7 @@ bool read_errors_check_unchanged(const ReadErrors *errors, GError **error);
 /* Whether we have stopped the guest, and have not let it go on yet. */
 bool read_errors_hold_guest(const ReadErrors *errors);
 
-/* We leave a QEMU that goes on: let a guest that stands still for us run, and
+/* We leave a QEMU that goes on: let a guest that we have stopped run, and
  * see that QEMU has heard it.  One whose snapshot has changed stays stopped. */
 void read_errors_let_go(ReadErrors *errors);
 

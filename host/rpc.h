@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Commands, answers and events over JSON lines: the manner of QMP, which the
+ * Commands, answers and events over JSON lines, in the style of QMP, which the
  * control protocol shares.  One thread uses an Rpc and its companion.
  */
 #pragma once

@@ -1,10 +1,9 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A mark in QEMU that a save is under way.  It stands beside the descriptor
- * that QEMU writes to (QMP add-fd), so that it lives as long as QEMU, whatever
- * becomes of us; the save after one that was killed reads in it what was
- * before.
+ * A mark in QEMU that a save is under way.  QEMU keeps it with the descriptor
+ * that it writes to (QMP add-fd), so it lasts as long as QEMU, whatever happens
+ * to us; the save after a killed one reads from it how things were before.
  */
 #pragma once
 

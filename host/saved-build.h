@@ -1,8 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What QEMU's command line for one load is made from (host/saved-command.h),
- * while it is made.
+ * QEMU's command line for one load (host/saved-command.h), while it is being
+ * built.
  */
 #pragma once
 

@@ -3,10 +3,10 @@
  *
  * QEMU's command line for one load of a machine, made from its manifest.
  *
- * It is the one that was saved, but for what belongs to that machine alone:
+ * It is the saved one, except for what belongs to that machine alone:
  * each disk that the guest can write to opens a new overlay on the image that
  * belongs to the snapshot; sockets, pid file, logs and files that QEMU writes
- * lie in this load's folder.  Ports and network interfaces cannot be placed:
+ * are in this load's directory.  Ports and network interfaces cannot be placed:
  * they stay as they were, and one that is taken is refused.
  */
 #pragma once

@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What of a machine is saved beside its RAM: its disks, kept as they are at
+ * What is saved of a machine beside its RAM: its disks, kept as they are at
  * that moment, and its manifest.
  */
 #pragma once
@@ -39,7 +39,7 @@ SavedMachine *saved_machine_new(Rpc *qmp, SaveDisks disks, SavedMachineSay *say,
 /* NULL is fine. */
 void saved_machine_free(SavedMachine *machine);
 
-/* The guest stands still: keep its disks as they are now, and describe it. */
+/* The guest is stopped: keep its disks as they are now, and describe it. */
 bool saved_machine_freeze(SavedMachine *machine, GError **error);
 
 /* The save has failed: let the disks be again what they were. */

@@ -1,12 +1,11 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The sequence: nobody else saves this QEMU, and no migration is under way;
- * the file is made; what a save that was killed has left is found; the guest's
- * state is looked at; QEMU gets the file's descriptor, with a mark, and its
- * migration is set up; the guest is stopped, QEMU migrates into the file, the
- * settings are set back, the profiling window opens, the mark goes, the guest
- * goes on.
+ * The sequence: wait until nobody else saves this QEMU and no migration is
+ * under way; create the file; find what a killed save has left; check the
+ * guest's state; give QEMU the file's descriptor, with a mark, and set up its
+ * migration; stop the guest, have QEMU migrate into the file, restore the
+ * settings, open the profiling window, remove the mark, resume the guest.
  */
 #include "host/saver.h"
 
@@ -186,7 +185,7 @@ static void revive(Save *save)
     save->was_running = true;
 }
 
-/* A guest that stands still because it was saved or has migrated away.  Only
+/* A guest that is stopped because it was saved or has migrated away.  Only
  * where a save of ours was cut short do we know that it may run here. */
 static bool look_at_migrated_guest(Save *save, GError **error)
 {

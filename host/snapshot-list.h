@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The snapshots in a folder.
+ * The snapshots in a directory.
  */
 #pragma once
 

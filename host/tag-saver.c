@@ -1,10 +1,10 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * snapshot-save stops the guest by itself, writes down that it ran, and lets
- * it go on.  For a profile the guest has to stand still when its window opens:
- * so QEMU is told to stop it as soon as it has done so itself, which it heeds
- * when the job is through, before the guest has run for long.
+ * snapshot-save stops the guest itself, records that it ran, and resumes it.
+ * For a profile the guest must be stopped when the window opens.  So we send
+ * "stop" as soon as QEMU has stopped the guest itself; QEMU executes it when
+ * the job is complete, before the guest has run for long.
  */
 #include "host/tag-saver.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * UNIX stream sockets, and who is at their other end.
+ * UNIX stream sockets, and which process is at the other end.
  */
 #pragma once
 

@@ -1,9 +1,9 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * One client's socket: JSON lines in both ways, and descriptors that come with
- * them.  One thread reads and answers, which may wait for the client; any other
- * may tell it something, and waits for nobody.
+ * One client's socket: JSON lines in both directions, and descriptors that come
+ * with them.  One thread reads and answers, which may wait for the client; any
+ * other may send it events, and waits for nobody.
  */
 #pragma once
 
@@ -37,8 +37,8 @@ void connection_answer(Connection *connection, const json_t *message);
  * The next line, without its newline: ret_line, of *ret_len_bytes, is valid
  * until the next call.  The reader's.
  *
- * Returns false at the end of the connection; *ret_complaint is set where the
- * client has not kept to the protocol and is to be told, and else stays.
+ * Returns false at the end of the connection; *ret_complaint is set if the
+ * client has violated the protocol and is to get that answer.
  */
 bool connection_read_line(Connection *connection, const char **ret_line,
                           size_t *ret_len_bytes, const char **ret_complaint);

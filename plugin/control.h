@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The control socket: speaks control-protocol.h, one thread a connection.
+ * The control socket: implements control-protocol.h, one thread a connection.
  */
 #pragma once
 

@@ -1,8 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A file that will be written: its place is opened when that is asked for, and
- * is the same one when the time has come.
+ * A file that will be written later: its directory is opened when the command
+ * comes, and the file is written there.
  */
 #pragma once
 

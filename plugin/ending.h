@@ -1,13 +1,13 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What becomes of this QEMU when nobody watches over its load, and its end in
- * spite of whatever it is blocked on.
+ * What happens to this QEMU when nobody watches over its load, and how to end
+ * it whatever it is blocked on.
  *
- * A launcher has its hand on QEMU until it tells that the guest runs.  If it
- * goes before that, QEMU ends: a guest that is half loaded is of no use.  If it
- * goes later, the load goes on alone, and what then goes wrong is said aloud,
- * since nobody else will say it.
+ * The launcher watches over QEMU until it reports that the guest runs.  If it
+ * ends before that, QEMU ends: a half-loaded guest is of no use.  If it ends
+ * later, the load goes on alone, and the plugin itself reports what goes wrong,
+ * since nobody else does.
  */
 #pragma once
 
@@ -52,8 +52,8 @@ void ending_page_missing(Ending *ending, const EndingTrouble *trouble);
 /* A page takes long to load.  Does not block. */
 void ending_page_slow(Ending *ending, const char *text);
 
-/* The launcher has gone.  is_failed: what ending_page_missing() was told is
- * still so, and is_waited_for a thread waits for such a page. */
+/* The launcher has ended.  is_failed: what ending_page_missing() reported is
+ * still true; is_waited_for: a thread waits for such a page. */
 void ending_launcher_gone(Ending *ending, bool is_failed, bool is_waited_for);
 
 /* End this process now; text says why. */

@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What a load has learned, brought into the order that it is to improve.
+ * Brings what a load has learned into the order that it improves.
  */
 #pragma once
 
@@ -15,11 +15,11 @@
 /*
  * Improve the order at output by lesson.  Other loads of the snapshot that
  * identity names may have improved it since we read it: it is read again, with
- * the folder locked, so that what they have learned stays.  Where it is gone by
- * now, known is improved in its place.
+ * the directory locked, so that what they have learned stays.  If it no longer
+ * exists, known is improved instead.
  *
- * Fails, beside other reasons, where something else is there by now.  May wait
- * for others for some seconds.
+ * Fails, among other reasons, if something else is there by now.  May wait for
+ * others for some seconds.
  */
 bool lesson_write(const LoadLesson *lesson, const char *identity,
                   const PageOrder *known, const PageOrderLimits *limits,

@@ -1,8 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What the command "load" asks for, with all files open that the load will
- * read, and all places where it will write: QEMU may give up its user or its
+ * What the command "load" requests.  All files that the load will read, and all
+ * directories that it will write to, are open: QEMU may give up its user or its
  * root after that.
  */
 #pragma once

@@ -23,7 +23,7 @@ typedef struct Load Load;
 /* All borrowed for the process's life. */
 typedef struct LoadHost {
     Control *control; /* events go there */
-    Ending *ending;   /* is told what else nobody may hear */
+    Ending *ending;   /* gets the messages that nobody else may hear */
     void (*warn)(const char *text);
 } LoadHost;
 
@@ -32,29 +32,29 @@ typedef struct LoadHost {
  * long as the process.
  *
  * Returns NULL with an error, and then nothing has begun.  *ret_warning (for
- * g_free()) is set where there is something to be said though it goes on.
+ * g_free()) is set if there is a warning and the load goes on.
  */
 Load *load_begin(LoadRequest *request, const LoadHost *host, char **ret_warning,
                  GError **error);
 
-/* Take over guest RAM: arrays of PagerRange and of uint32_t.  Not for two
+/* Attach guest RAM: arrays of PagerRange and of uint32_t.  Not for two
  * threads at once. */
 bool load_attach(Load *load, const GArray *ranges, const GArray *thread_ids,
                  GError **error);
 
-/* End it before guest RAM was taken over; the same threads as load_attach().
- * Returns false with PAGER_ERROR_STATE where that is too late. */
+/* End it before guest RAM is attached; the same threads as load_attach().
+ * Returns false with PAGER_ERROR_STATE if that is too late. */
 bool load_abandon(Load *load, GError **error);
 
-/* What QEMU has come to.  Returns false with PAGER_ERROR where that is not told
- * from outside, or something is wrong with the guest. */
+/* QEMU has reached a milestone.  Returns false with PAGER_ERROR if that is not
+ * one to report, or something is wrong with the guest. */
 bool load_milestone(Load *load, Milestone milestone, uint64_t time_us,
                     GError **error);
 
 /* A page cannot be loaded.  *ret_waited_for: somebody waits for such a page. */
 bool load_is_failed(const Load *load, bool *ret_waited_for);
 
-/* Pages are missing that only it can bring. */
+/* Pages are missing that only this load can bring. */
 bool load_is_under_way(const Load *load);
 
 /* The statistics; a new reference. */

@@ -3,12 +3,12 @@
  *
  * The plugin's entry: the only file that knows QEMU's plugin API.
  *
- * Of that API it needs nothing but being loaded, early in QEMU's start and
+ * It only needs to be loaded, early in QEMU's start and
  * with every accelerator.  Distributions package no header, and the API's
  * version changes while what we need does not; so the few names are declared
  * here, and the version is chosen when we see which QEMU loads us.
  *
- * Under TCG it uses one thing more, where it is there: a plugin's reset makes
+ * Under TCG it uses one more function, if QEMU has it: a plugin's reset makes
  * QEMU flush its translations.  Code that is translated already is not read
  * from guest RAM again, so that a profile would lack pages that every load
  * needs.  A reset has to be asked for by a vCPU's thread; the callback for a

@@ -1,9 +1,9 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What a load and a profiling window can have only with a privilege or by a
- * path (/dev/userfaultfd, files in /proc), for a QEMU that gives up its user or
- * its root (-run-with).  It is one state for the process.
+ * What a load and a profiling window need a privilege or a path for
+ * (/dev/userfaultfd, files in /proc), opened before QEMU gives up its user or
+ * its root (-run-with).  One state for the process.
  */
 #pragma once
 

@@ -48,7 +48,7 @@ struct Profile {
     ProfileWindow *window; /* closed by the thread */
     uint64_t opened_us;    /* when its pages began to be taken away */
     uint64_t open_us;      /* what profile-start took, from its arrival on: the
-                              guest stands still meanwhile */
+                              guest is stopped meanwhile */
     uint64_t min_us;
     uint64_t max_us;
     bool settle;

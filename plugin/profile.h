@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The profiling commands of control-protocol.h: a profiling window right
- * after a save, and the order that it makes.
+ * after a save, and the order that it produces.
  */
 #pragma once
 

@@ -1,8 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The errors of a program that reads what people write and talks to other
- * programs.
+ * The errors of programs that read user input and talk to other programs.
  */
 #pragma once
 

@@ -38,9 +38,9 @@ bool file_write_at(int fd, const void *buffer, size_t len_bytes,
 typedef struct FilePlace FilePlace;
 
 /*
- * Open the folder of path, and see that a file may be written there, as far
- * as can be told beforehand: we may write in the folder, and what is there, if
- * anything, is a regular file.
+ * Open the directory of path, and check that a file can be written there, as
+ * far as that is known beforehand: we may write to the directory, and what is
+ * there, if anything, is a regular file.
  *
  * A symbolic link is followed, so that it stays and what it leads to is
  * written, if the link belongs to us or to root.  One that belongs to anybody

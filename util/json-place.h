@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Where in a JSON text a value stands: for mistakes that only show once the
+ * Where a value is in a JSON text: for errors that are found only after the
  * text has been parsed.
  */
 #pragma once

@@ -1,8 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Text that somebody else has made: file names, names in files, what a peer
- * answers.
+ * Text from outside: file names, names in files, answers of a peer.
  */
 #pragma once
 

@@ -100,8 +100,8 @@ static void take_chardev(const char *value, size_t i, RestoreArgs *args)
 static const char *what_is_missing(const RestoreArgs *args)
 {
     if (args->n_images == 0) {
-        return "libvirt gives QEMU no sparse image (save_image_format = "
-               "\"sparse\" in libvirt's qemu.conf, libvirt 11.2 or later)";
+        return "libvirt gives QEMU no sparse image; set save_image_format = "
+               "\"sparse\" in libvirt's qemu.conf (libvirt 11.2 or later)";
     }
     if (args->listener_fd < 0) {
         return "libvirt's monitor is not an inherited socket";

@@ -1,8 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What the command line of a QEMU that libvirt restores a domain with says of
- * the descriptors that it inherits.
+ * The inherited descriptors in the command line of a QEMU with which libvirt
+ * restores a domain.
  *
  * Source: libvirt, src/qemu/qemu_process.c (qemuProcessIncomingDefNew()) and
  * src/qemu/qemu_command.c.

@@ -319,7 +319,7 @@ static void attend_failure(RestoreLoad *load)
 }
 
 /* Somebody will be able to touch pages that are not there yet, once the guest
- * has started that device: it stands still until every page is in. */
+ * has started that device: it is stopped until every page is loaded. */
 static void load_at_once(RestoreLoad *load, const char *found)
 {
     g_autofree char *text = g_strdup_printf(

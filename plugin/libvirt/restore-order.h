@@ -2,11 +2,11 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The order of an image that libvirt has saved: where it is, and whether it is
- * to be made or to be improved.
+ * to be recorded or to be improved.
  *
- * It is called IMAGE.order and lies beside the image if QEMU's user may write
- * there, or else in a folder for all such orders, with "%" for each "/" of the
- * image's path.
+ * It is called IMAGE.order and is beside the image if QEMU's user may write
+ * there, or else in a directory for all such orders, with "%" for each "/" of
+ * the image's path.
  */
 #pragma once
 
@@ -28,9 +28,9 @@ typedef struct RestoreOrder {
 /*
  * Find it.  folder: an absolute path, or NULL.  identity is the image's.
  *
- * An order that belongs to another image of this name, one that the domain was
- * saved to before, is used as well, since most of what the guest needs lies
- * where it was; and is made this one's where something is to be learned.
+ * An order of an earlier image of this name is used as well, since most of what
+ * the guest needs is still in the same place; if something is to be learned, it
+ * becomes the order of this image.
  */
 void restore_order_find(const char *image_path, const char *folder,
                         const char *identity, RestoreOrder *ret_order);

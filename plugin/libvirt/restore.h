@@ -1,9 +1,9 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What `preheat loadvm` is for a QEMU that it starts, inside a QEMU that
- * libvirt restores a domain with: compares the machine with the image, has the
- * plugin take over guest RAM, and looks after the load.  QEMU's own part, and
+ * Does the work of `preheat loadvm` inside a QEMU with which libvirt restores a
+ * domain: compares the machine with the image, has the
+ * plugin take over guest RAM, and watches over the load.  QEMU's own part, and
  * the guest's start, stay libvirt's.
  *
  * It takes two steps.  The plugin's object is preloaded (LD_PRELOAD), so that
@@ -11,8 +11,8 @@
  * (restore-swap.h).  When QEMU loads it once more, as its plugin, the load
  * begins, in a thread of its own.
  *
- * Whatever goes wrong before guest RAM was taken over is said, and QEMU loads
- * the image as it would without preheat.
+ * Whatever goes wrong before guest RAM was taken over is reported, and QEMU
+ * loads the image as it would without preheat.
  */
 #pragma once
 

@@ -3,12 +3,11 @@
  *
  * Huge pages after a load.
  *
- * What is loaded comes page by page, so that memory which the kernel would have
- * filled with huge pages has small ones afterwards.  khugepaged mends that in
- * the course of hours; this does it at once for dense stretches, of which
- * nearly every page came from the file and is still there
- * (MADV_COLLAPSE): where the kernel's settings and the memory's advice say that
- * there would have been huge pages, and only there.
+ * Pages are loaded one by one, so memory that the kernel would have filled with
+ * huge pages has small ones afterwards.  khugepaged would need hours to repair
+ * that.  This does it at once (MADV_COLLAPSE) for dense stretches, of which
+ * nearly every page came from the file and is still there, but only where the
+ * kernel's settings and the memory's advice call for huge pages.
  */
 #pragma once
 

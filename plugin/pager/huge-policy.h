@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Where the kernel fills memory with huge pages by itself: its settings, and
+ * Where the kernel itself fills memory with huge pages: its settings, and
  * what they mean for a mapping.
  */
 #pragma once

@@ -1,10 +1,10 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What this kernel can be trusted with.  That it has a feature, it says
- * itself; that the feature has no known fault that could harm the guest or the
- * host, it does not: for that there is a table of versions, from the kernel's
- * history.  docs/kernel.md has the same table for people, with what is done
+ * Which features of this kernel are safe to use.  The kernel itself says
+ * whether it has a feature, but not whether the feature has a known bug that
+ * could harm the guest or the host: for that there is a table of versions, from
+ * the kernel's history.  docs/kernel.md has the same table, with what is done
  * without the feature.
  */
 #pragma once

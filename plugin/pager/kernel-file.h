@@ -1,9 +1,9 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What the kernel tells of this process in /proc/self.  A program that changes
- * its root, or its user, may not find these files again: kernel_files_prepare()
- * opens them before.
+ * What the kernel shows about this process in /proc/self.  A program that
+ * changes its root, or its user, may not find these files again:
+ * kernel_files_prepare() opens them before.
  */
 #pragma once
 

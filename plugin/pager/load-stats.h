@@ -1,8 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What a load cost and what it brought: counted by the pager's threads,
- * shown as QMP shows statistics.  docs/statistics.md defines each field.
+ * The cost and the effect of a load: counted by the pager's threads, shown as
+ * JSON.  docs/statistics.md defines each field.
  */
 #pragma once
 

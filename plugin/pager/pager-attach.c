@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The pager takes over memory, and gives it back.
+ * The pager attaches memory, and releases it.
  */
 #include "plugin/pager/pager-attach.h"
 

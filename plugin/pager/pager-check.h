@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Whether the memory was left alone.
+ * Whether QEMU has left the memory alone.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What a pager is made of, and what it tells.
+ * The configuration of a pager, and its callbacks.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What cannot be read or placed, and telling of it.
+ * Pages that cannot be read or placed, and reporting them.
  */
 #pragma once
 
@@ -30,13 +30,13 @@ void pager_end_retry(Pager *pager, size_t block, uint64_t page, bool is_zero);
 /* Blocks are attached now: nobody waits for pages of others. */
 void pager_forget_unattached_locked(Pager *pager);
 
-/* The order's last page may just have come in. */
+/* The order's last page may just have been loaded. */
 void pager_note_order_locked(Pager *pager);
 
-/* Whether the snapshot is still what it was.  If not, that is told, and the
- * pager reads nothing more. */
+/* Whether the snapshot is unchanged.  If not, that is reported, and the pager
+ * reads nothing more. */
 bool pager_check_source(Pager *pager);
 
-/* The watching thread; opaque is the Pager.  It tells what has failed and what
- * takes long. */
+/* The watching thread; opaque is the Pager.  It reports failures and slow
+ * reads. */
 void *pager_watch_thread(void *opaque);

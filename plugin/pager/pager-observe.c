@@ -1,12 +1,12 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Learning from a load that is prefetched.  Which pages the order lacked,
- * demand faults tell.  Which of its pages nobody needs any more cannot be seen
- * of a page that was placed ahead: no fault comes for it.  So a few stretches
- * of the order, other ones each time, are held back: claimed, but neither read
- * nor placed, until somebody touches them (the fault thread then serves them
- * as it does any page in flight) or the learning ends.
+ * Learning from a load that reads ahead.  Demand faults show which pages the
+ * order lacked.  Which of its pages nobody needs any more does not show: a page
+ * that was placed ahead causes no fault.  So a few stretches
+ * of the order, different ones each time, are held back: claimed, but neither
+ * read nor placed, until somebody touches them (the fault thread then serves
+ * them as it does any page in flight) or the learning ends.
  */
 #include "plugin/pager/pager-observe.h"
 

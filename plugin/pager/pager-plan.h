@@ -1,8 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What the eager threads read next.  Other threads need its lock for nothing:
- * a fault leaves word of where the guest is.
+ * What the eager threads read next.  Other threads never take its lock:
+ * a fault leaves a note of where the guest is.
  */
 #pragma once
 

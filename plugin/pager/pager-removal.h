@@ -5,19 +5,19 @@
  * page reporting, by virtio-mem (MADV_DONTNEED, MADV_REMOVE).
  *
  * Pages that were placed are gone, and nothing is left to do.  Those that were
- * not are dropped: they are zero from now on, and are not loaded any more, or
- * the memory would be full again of what nobody wants.
+ * not are dropped: they are zero from now on and are not loaded; otherwise the
+ * memory would fill up again with what nobody wants.
  *
  * Whoever gives back goes on as soon as the removal has been read, before the
  * pages are dropped.  So a fault may come first, and bring the page from the
  * snapshot; and a thread that had taken the right to place the page before
  * may place it after the memory was taken away.  Then the page has its old
- * contents, and stays.  This is harmless.  Who gives memory back has no claim
- * on what it finds there; the page has one content from its first touch on,
- * since only one thread may place it, and once; and few are in that state at
- * a time.
+ * contents, and stays.  This is harmless.  Whoever gives memory back may not
+ * rely on what it finds there; the page has one content from its first touch
+ * on, since only one thread may place it, and once; and few are in that state
+ * at a time.
  *
- * Only removals in registered memory are heard of, and MADV_DONTNEED of shared
+ * Only removals in registered memory are reported, and MADV_DONTNEED of shared
  * memory counts as well, which takes away page tables alone: QEMU does that
  * only after it has punched the pages out of the file.
  *

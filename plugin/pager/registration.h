@@ -6,8 +6,8 @@
  *
  * Only stretches that have a page in the file: elsewhere the kernel itself
  * fills in zeroes, in huge pages if it likes.  Each border between the two
- * costs a kernel mapping, of which a process has but so many (65,530 unless
- * the sysctl vm.max_map_count says something else), and QEMU needs some, too.
+ * costs a kernel mapping, of which a process has a limited number (65,530
+ * unless the sysctl vm.max_map_count says otherwise), and QEMU needs some, too.
  * So there is a budget of borders for all blocks together, and it goes to the
  * largest holes.
  */

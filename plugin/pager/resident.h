@@ -1,9 +1,9 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Which pages of private memory of this process there are: in memory or
- * swapped out.  Whoever moves only these leaves holes alone, which would cost
- * UFFDIO_MOVE about as much as pages, and a page table each.
+ * Which pages of private memory of this process exist: in memory or swapped
+ * out.  To move only these is to skip holes, which would cost UFFDIO_MOVE about
+ * as much as pages, and a page table each.
  */
 #pragma once
 

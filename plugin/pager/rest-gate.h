@@ -2,16 +2,17 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Whether the rest may be loaded now.  The guest comes first: while its vCPUs
- * leave no processor free, what nobody waits for yet would take time from
+ * leave no CPU free, loading what nobody waits for yet would take time from
  * them.  (A low priority does not help: copying shares memory and caches with
  * the guest, and pages that are being placed are held.)
  *
  * Before the guest runs at all, what it waits for is QEMU, which needs the
- * processors for the device state: the gate is shut until it is released.
+ * CPUs for the device state: the gate is shut until it is released.
  *
- * Not for ever: a guest that never rests gets the rest as well, after a time.
+ * The gate does not stay shut: a guest that never idles gets the rest as well,
+ * after a time.
  *
- * And where only so much may be read in a second, not before its time.
+ * The gate also enforces the limit of what may be read per second.
  */
 #pragma once
 

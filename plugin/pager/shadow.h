@@ -16,14 +16,14 @@
  *   present  missing  somebody was faster: wake
  *
  * A page that cannot be moved away (merged by KSM, shared with a fork, pinned
- * for DMA) stays in the memory, and nothing is known of who touches it.  One
+ * for DMA) stays in the memory, and touches of it are not seen.  One
  * that cannot be moved back is copied.
  *
  * Memory that is given back (madvise(): balloon, free page reporting,
- * virtio-mem) is to be gone from both.  The kernel tells of a removal before it
+ * virtio-mem) is to be gone from both.  The kernel reports a removal before it
  * empties the memory, lets the giver go on as soon as the message is read, and
  * until then moves nothing into the memory.  So the whole thing is sound if
- * whoever reads messages also discards in the shadow what they tell of, before
+ * whoever reads messages also discards in the shadow what they name, before
  * any further page moves back.  That is why one thread owns a shadow: first the
  * one that fills it, and reads no messages, and then the one that reads them.
  *
@@ -34,10 +34,10 @@
  *   answer, empty   move nothing while a message is unread (UFFD_AGAIN), and
  *                   find nothing to move once it is
  *
- * Whoever was let go empties the memory a moment later, and that can be told by
- * nobody.  So a shadow must not be filled while somebody may still do so whom
- * an earlier one has let go.  QEMU gives back in its main loop, which also
- * carries out the commands between two windows.
+ * Whoever was let go empties the memory a moment later, and nobody can see
+ * when. So a shadow must not be filled while somebody that an earlier one has
+ * let go may still do so.  QEMU gives back in its main loop, which also carries
+ * out the commands between two windows.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * How far two orders agree.
+ * How much two orders agree.
  */
 #pragma once
 

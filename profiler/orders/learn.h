@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Improving an order by what one more load showed.
+ * Improving an order by what one more load has shown.
  */
 #pragma once
 

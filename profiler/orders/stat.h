@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What an order amounts to, in numbers.
+ * Statistics of an order.
  */
 #pragma once
 

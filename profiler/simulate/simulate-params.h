@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What a simulated load is like, but for its order and its trace.
+ * The parameters of a simulated load, except for its order and its trace.
  */
 #pragma once
 

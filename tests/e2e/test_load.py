@@ -266,7 +266,7 @@ class RunState(Case):
                 vm.connect().wait_prepared()
                 self.assertEqual(vm.qmp.execute("query-status")["status"],
                                  "paused")
-                vm.process.wait_for_text("(paused), and does not run now")
+                vm.process.wait_for_text("(paused), and is not running now")
                 vm.qmp.execute("cont")
                 self.assert_right(vm, machine.SMALL, "GET 1")
                 self.assertEqual(vm.quit(), 0)

@@ -188,7 +188,7 @@ class Disks(Case):
         folder = self.folder_of(vm)
         self.addCleanup(subprocess.run, ["rm", "-r", folder], check=True)
         self.assertEqual(vm.quit(), 0)
-        self.assertIn(f"{folder} stays", vm.process.stderr)
+        self.assertIn(f"{folder} is kept", vm.process.stderr)
         again = self.loadvm_saved(second, vm)
         again.connect().wait_running()
         self.assert_number(again, 5)
@@ -376,5 +376,5 @@ class Disks(Case):
         other.replace(path)
         loaded = self.loadvm_saved(path, vm)
         self.assertEqual(loaded.process.wait(), 1)
-        self.assertIn("vm.snap.json is of another snapshot",
+        self.assertIn("vm.snap.json belongs to another snapshot",
                       loaded.process.stderr)
