@@ -165,13 +165,8 @@ class Profile(Case):
                 for extent in exported["extents"]
                 for i in range(extent["count"])}
 
-    def test_the_window_has_code_that_was_translated_before_it(self):
-        vm = self.with_plugin(machine.SMALL)
-        self.assert_right(vm, machine.SMALL, "GET 1")
-        path = self.tmp / "vm.snap"
-        self.profile_of_one_request(vm, path)
-        self.assertEqual(vm.quit(), 0)
-        at_save = self.pages(f"{path}.order")
+    def touched_at_load(self, path):
+        """The pages that are recorded at a load, with one request."""
         order = self.tmp / "load.order"
         loaded = self.loadvm(machine.SMALL, "--record", order,
                              "--record-for", "3", path=path)
@@ -179,8 +174,18 @@ class Profile(Case):
         self.assert_right(loaded, machine.SMALL, "GET 1")
         loaded.wait_loaded("recording")
         self.assertEqual(loaded.quit(), 0)
-        at_load = self.pages(order)
-        self.assertLess(len(at_load - at_save) * 20, len(at_load))
+        return self.pages(order)
+
+    def test_the_window_has_code_that_was_translated_before_it(self):
+        vm = self.with_plugin(machine.SMALL)
+        self.assert_right(vm, machine.SMALL, "GET 1")
+        path = self.tmp / "vm.snap"
+        self.profile_of_one_request(vm, path)
+        self.assertEqual(vm.quit(), 0)
+        at_save = self.pages(f"{path}.order")
+        # What only one load touches has to do with how busy this host is.
+        at_loads = self.touched_at_load(path) & self.touched_at_load(path)
+        self.assertLess(len(at_loads - at_save) * 20, len(at_loads))
 
     def await_announcement(self, vm, dump):
         """Wait until the guest has told its network its own address."""
