@@ -6,6 +6,7 @@ import re
 import subprocess
 
 from harness.case import Case
+from harness.processes import Deadline
 
 # Real-mode code that a PC's firmware boots; the port is that of SeaBIOS's
 # ACPI power management.
@@ -70,6 +71,12 @@ class States(Case):
     def status(self, vm):
         return vm.qmp.execute("query-status")["status"]
 
+    def await_status(self, vm, status):
+        """Its event may have come before anybody listened."""
+        deadline = Deadline()
+        while self.status(vm) != status:
+            deadline.left(f"the status {status}")
+
     def assert_refused(self, vm, text):
         before = self.status(vm)
         self.assertIn(text, self.save(vm, status=1).stderr)
@@ -103,7 +110,7 @@ class States(Case):
 
     def test_a_guest_that_sleeps_is_refused_and_can_be_woken_up(self):
         vm = self.started(SLEEPS)
-        vm.qmp.wait_event("SUSPEND")
+        self.await_status(vm, "suspended")
         self.assert_refused(vm, "system_wakeup")
         vm.qmp.execute("system_wakeup")
         vm.qmp.wait_event("WAKEUP")
@@ -111,7 +118,7 @@ class States(Case):
 
     def test_a_guest_that_was_paused_in_its_sleep_is_refused(self):
         vm = self.started(SLEEPS)
-        vm.qmp.wait_event("SUSPEND")
+        self.await_status(vm, "suspended")
         vm.qmp.execute("stop")
         self.assert_refused(vm, "paused while it was suspended")
         vm.qmp.execute("cont")
@@ -121,13 +128,13 @@ class States(Case):
 
     def test_a_guest_that_has_shut_down_is_refused(self):
         vm = self.started(SHUTS_DOWN, "-no-shutdown")
-        vm.qmp.wait_event("SHUTDOWN")
+        self.await_status(vm, "shutdown")
         self.assert_refused(vm, "has shut down")
 
     def test_a_guest_that_crashed_is_saved_with_a_warning(self):
         extra = ["-device", "pvpanic", "-action", "panic=pause"]
         vm = self.started(PANICS, *extra)
-        vm.qmp.wait_event("STOP")
+        self.await_status(vm, "guest-panicked")
         self.assertIn("warning: the guest has crashed", self.save(vm).stderr)
         self.assertEqual(run_state(self.path), ("guest-panicked", False))
         self.assertEqual(self.loaded(PANICS, *extra), "guest-panicked")
@@ -142,8 +149,7 @@ class States(Case):
             "file.inject-error.0.once=on,file.image.driver=file,"
             f"file.image.filename={disk}",
             "-device", "ide-hd,drive=disk,werror=stop")
-        vm.qmp.wait_event("STOP")
-        self.assertEqual(self.status(vm), "io-error")
+        self.await_status(vm, "io-error")
         self.assertIn("warning: the guest is stopped because of a disk",
                       self.save(vm).stderr)
         self.assertEqual(run_state(self.path), ("io-error", False))
