@@ -179,8 +179,8 @@ static bool look_for_left(Save *save, GError **error)
 static void revive(Save *save)
 {
     if (!save->was_running) {
-        say(save, "an earlier save was killed and left the guest stopped; it "
-                  "will run after this one");
+        say(save, "an earlier save was not finished and left the guest "
+                  "stopped; it will run after this one");
     }
     save->was_running = true;
 }

@@ -223,8 +223,8 @@ static bool take_over_left(Save *save, GError **error)
 static bool revive(Save *save, GError **error)
 {
     save->was_running = true;
-    say(save,
-        "an earlier save was killed and left the guest stopped; it runs again");
+    say(save, "an earlier save was not finished and left the guest stopped; it "
+              "runs again");
     return rpc_execute(save->qmp, "cont", NULL, NULL, error);
 }
 

@@ -556,8 +556,8 @@ bool load_milestone(Load *load, Milestone milestone, uint64_t time_us,
 {
     if (!is_told(load, milestone)) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
-                    "the milestone %s is not one to report, except for loaded "
-                    "with policy full",
+                    "the milestone %s cannot be reported, except loaded with "
+                    "policy full",
                     milestone_name(milestone));
         return false;
     }

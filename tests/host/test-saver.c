@@ -452,7 +452,7 @@ static void a_guest_stopped_by_a_save_that_was_killed_is_saved(void **state)
     put_what_a_killed_save_leaves(fixture, true);
     fixture->qemu.run_state = "postmigrate";
     save_well(fixture);
-    assert_non_null(strstr(said->str, "an earlier save was killed"));
+    assert_non_null(strstr(said->str, "an earlier save was not finished"));
     assert_settings_are_back(fixture);
     assert_string_equal(fixture->qemu.run_state, "running");
     /* The old mark goes when ours is there. */
@@ -469,7 +469,7 @@ a_guest_stopped_by_a_save_that_saved_nothing_runs_again(void **state)
     put_what_a_killed_save_leaves(fixture, true);
     fixture->qemu.run_state = "paused";
     save_well(fixture);
-    assert_non_null(strstr(said->str, "an earlier save was killed"));
+    assert_non_null(strstr(said->str, "an earlier save was not finished"));
     assert_settings_are_back(fixture);
     assert_string_equal(fixture->qemu.run_state, "running");
 }

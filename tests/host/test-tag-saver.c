@@ -280,7 +280,7 @@ static void what_a_killed_save_has_left_is_set_right(void **state)
     world->has_job = true;
     save(world, "warm", &result, &error);
     assert_no_error(error);
-    assert_non_null(strstr(said->str, "an earlier save was killed"));
+    assert_non_null(strstr(said->str, "an earlier save was not finished"));
     assert_true(world->runs);
     assert_false(world->mapped_ram);
     assert_null(world->opaque);
