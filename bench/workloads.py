@@ -37,7 +37,7 @@ class Store:
 
 def store(gib, store_mib=256, n_keys=1, name=None):
     """A guest of that much RAM with a store in it."""
-    name = name or f"store-{gib}g-{store_mib}m"
+    name = name or f"store-{gib}g-{store_mib}m-{n_keys}"
     title = (f"{gib} GiB of RAM, {store_mib} MiB of data, "
              f"{n_keys * MIB_A_KEY} MiB asked for")
     return Store(name, title, dataclasses.replace(
