@@ -29,6 +29,7 @@ typedef struct Given {
     char *tag;
     char *offset;
     char *order;
+    char *template;
     char *policy;
     char *wait;
     char *record;
@@ -55,6 +56,7 @@ static void clear_given(Given *given)
     g_free(given->tag);
     g_free(given->offset);
     g_free(given->order);
+    g_free(given->template);
     g_free(given->policy);
     g_free(given->wait);
     g_free(given->rest);
@@ -88,12 +90,46 @@ static bool make_absolute(char **path, GError **error)
     return true;
 }
 
+/* The template reads the snapshot, in a sequence of its own. */
+static bool parse_template(const Given *given, LoadOptions *options,
+                           GError **error)
+{
+    const struct {
+        const char *name;
+        bool is_given;
+    } others[] = {
+        {"--order", given->order != NULL},
+        {"--policy", given->policy != NULL},
+        {"--rest", given->rest != NULL},
+        {"--rest-rate", given->rest_rate != NULL},
+        {"--record", given->record != NULL},
+        {"--learn", given->learn},
+        {"--tag", given->tag != NULL},
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(others); i++) {
+        if (others[i].is_given) {
+            g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
+                        "%s does not go with --template: the template reads "
+                        "the snapshot, by the order that it was started with",
+                        others[i].name);
+            return false;
+        }
+    }
+    options->template = given->template;
+    options->policy = LOAD_POLICY_DEMAND;
+    return true;
+}
+
 static bool parse_policy(const Given *given, LoadOptions *options,
                          GError **error)
 {
     LoadPolicy policy =
         given->order ? LOAD_POLICY_ORDER : LOAD_POLICY_SEQUENTIAL;
 
+    if (given->template) {
+        return parse_template(given, options, error);
+    }
     if (given->policy && !load_policy_from_name(given->policy, &policy)) {
         return usage(error,
                      "--policy must be order, sequential, demand or full");
@@ -151,8 +187,9 @@ static bool parse_wait(const Given *given, LoadOptions *options, GError **error)
     if (wait == LOAD_WAIT_HOT && options->policy != LOAD_POLICY_ORDER) {
         return usage(error, "--wait hot needs an order");
     }
-    if (wait == LOAD_WAIT_ALL && (options->policy == LOAD_POLICY_DEMAND ||
-                                  options->rest == LOAD_REST_DEMAND)) {
+    if (wait == LOAD_WAIT_ALL && !given->template &&
+        (options->policy == LOAD_POLICY_DEMAND ||
+         options->rest == LOAD_REST_DEMAND)) {
         return usage(error, "with demand only pages that the guest touches are "
                             "loaded: --wait all would wait forever");
     }
@@ -270,6 +307,7 @@ static bool open_saved(Given *given, const LoadOptions *options, GError **error)
         return false;
     }
     if (!options->qemu_argv && !given->order && !given->record &&
+        !given->template &&
         (!given->policy ||
          strcmp(given->policy, load_policy_name(LOAD_POLICY_ORDER)) == 0)) {
         given->order = saved_load_order(&given->saved, given->snapshot);
@@ -288,6 +326,7 @@ static bool parse_given(Given *given, LoadOptions *options, GError **error)
         !make_absolute(&given->saved.keep_disks, error) ||
         !make_absolute(&given->absolute_snapshot, error) ||
         !make_absolute(&given->order, error) ||
+        !make_absolute(&given->template, error) ||
         !make_absolute(&given->record, error) ||
         !make_absolute(&given->stats, error)) {
         return false;
@@ -421,6 +460,8 @@ static int cmd_loadvm_run(int argc, char **argv)
         IMAGE_OFFSET_OPTION(&given.offset),
         {"order", 0, 0, G_OPTION_ARG_FILENAME, &given.order,
          "Page-access order to replay", "FILE"},
+        {"template", 0, 0, G_OPTION_ARG_FILENAME, &given.template,
+         "Map the pages of the template that listens on this socket", "SOCKET"},
         {"policy", 0, 0, G_OPTION_ARG_STRING, &given.policy,
          "order, sequential, demand or full (default: order if there is one, "
          "else sequential)",

@@ -37,3 +37,5 @@ extern const Command cmd_snapshot_list;
 extern const Command cmd_snapshot_remove;
 extern const Command cmd_snapshot_show;
 extern const Command cmd_snapshot_verify;
+extern const Command cmd_template;
+extern const Command cmd_template_start;

@@ -18,6 +18,7 @@ static const Command *const commands[] = {
     &cmd_prefetch,
     &cmd_profile,
     &cmd_snapshot,
+    &cmd_template,
     &cmd_control,
     &cmd_doctor,
     NULL,

@@ -126,6 +126,7 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
 #define CONTROL_KEY_STATE             "state"
 #define CONTROL_KEY_STATS             "stats"
 #define CONTROL_KEY_TAG               "tag"
+#define CONTROL_KEY_TEMPLATE          "template"
 #define CONTROL_KEY_TIME_US           "time-us"
 #define CONTROL_KEY_VCPU_THREADS      "vcpu-threads"
 #define CONTROL_KEY_WAITED_FOR        "waited-for"
@@ -161,7 +162,7 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
 #define CONTROL_CMD_ADOPT "adopt"
 
 /* Begin: read the snapshot's headers and the order, and hot pages ahead.
- *   descriptors  "snapshot", "order" (both optional)
+ *   descriptors  "snapshot", "order", "template" (each optional)
  *   snapshot     path, absolute
  *   offset       where the image begins, in bytes (optional, 0)
  *   max-ram      how much RAM the image may have, in bytes: one of more is
@@ -178,6 +179,9 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
  *   learn        path, absolute: write there what the order becomes by what
  *                this load shows (optional; not together with record)
  *   learn-for    milliseconds (optional, 10000)
+ *   template     path, for messages: map the pages of this template, at whose
+ *                socket the descriptor of that name is (optional; with policy
+ *                "demand", and without record and learn)
  *   stats        path, absolute: write the statistics there (optional)
  *   start-us     CLOCK_MONOTONIC when preheat started, in microseconds
  * An order that cannot be used is no error: the answer then has
@@ -282,8 +286,9 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
  *                the main loop, the monitor does not answer any more */
 #define CONTROL_EVENT_READ_ERROR "PREHEAT_READ_ERROR"
 
-/* The snapshot was written to while it was loaded: the guest may have a
- * mixture of two states, and "retry" cannot fix that. */
+/* The snapshot was written to while it was loaded, and the guest may have a
+ * mixture of two states; or the template has ended before all pages were there.
+ * "retry" cannot fix that. */
 #define CONTROL_OPERATION_CHECKING "checking"
 
 /* A read takes long, and is still under way.  Sent again every minute.

@@ -25,6 +25,7 @@
 #include "host/ram-access.h"
 #include "host/ram-blocks.h"
 #include "host/read-errors.h"
+#include "host/template-client.h"
 #include "util/error.h"
 #include "util/file.h"
 
@@ -43,7 +44,7 @@ struct GuestLoad {
     ReadErrors *read_errors;
     uint64_t load_id;   /* of the command that was sent before QEMU started */
     int64_t ready_us;   /* when QEMU's monitor answered; 0: it did not */
-    int snapshot_fd;    /* opened once: plugin or QEMU get it, too */
+    LoadFiles files;    /* opened once: plugin or QEMU get them, too */
     RamImage *snapshot; /* NULL: policy full, and only QEMU may understand it */
     RunState run_state; /* the saved one; its name is empty: not known */
     GArray *blocks;
@@ -110,12 +111,25 @@ static bool open_snapshot(GuestLoad *load, GError **error)
     const char *path = load->options->snapshot;
     uint64_t len_bytes;
 
-    load->snapshot_fd = load->full ? open_any(path, error)
-                                   : file_open_regular(path, &len_bytes, error);
-    if (load->snapshot_fd < 0) {
+    load->files.snapshot = load->full
+                               ? open_any(path, error)
+                               : file_open_regular(path, &len_bytes, error);
+    if (load->files.snapshot < 0) {
         g_prefix_error(error, "%s: ", load->options->given_snapshot);
     }
-    return load->snapshot_fd >= 0;
+    return load->files.snapshot >= 0;
+}
+
+/* The snapshot is the very file that the template has open. */
+static bool open_template(GuestLoad *load, GError **error)
+{
+    const LoadOptions *options = load->options;
+
+    load->files.snapshot = template_client_snapshot(
+        options->template, options->snapshot, options->given_snapshot, error);
+    return load->files.snapshot >= 0 &&
+           template_client_connect(options->template, &load->files.template,
+                                   error);
 }
 
 GuestLoad *guest_load_new(const LoadOptions *options, GError **error)
@@ -124,9 +138,12 @@ GuestLoad *guest_load_new(const LoadOptions *options, GError **error)
 
     load->options = options;
     load->full = options->policy == LOAD_POLICY_FULL;
-    load->snapshot_fd = -1;
+    load->files = (LoadFiles){-1, -1};
     load->differences = g_ptr_array_new_with_free_func(g_free);
-    return open_snapshot(load, error) ? g_steal_pointer(&load) : NULL;
+    return (options->template ? open_template(load, error)
+                              : open_snapshot(load, error))
+               ? g_steal_pointer(&load)
+               : NULL;
 }
 
 void guest_load_free(GuestLoad *load)
@@ -139,8 +156,11 @@ void guest_load_free(GuestLoad *load)
     ram_image_free(load->snapshot);
     g_clear_pointer(&load->blocks, g_array_unref);
     g_ptr_array_unref(load->differences);
-    if (load->snapshot_fd >= 0) {
-        close(load->snapshot_fd);
+    if (load->files.snapshot >= 0) {
+        close(load->files.snapshot);
+    }
+    if (load->files.template >= 0) {
+        close(load->files.template);
     }
     g_free(load);
 }
@@ -159,7 +179,7 @@ static bool send_command(GuestLoad *load, uint64_t max_ram_bytes,
                          GError **error)
 {
     return load_command_send(machine_control(load->machine), load->options,
-                             load->snapshot_fd, max_ram_bytes, &load->load_id,
+                             &load->files, max_ram_bytes, &load->load_id,
                              error);
 }
 
@@ -180,8 +200,8 @@ static bool is_large(const GuestLoad *load)
 static bool read_image(GuestLoad *load, GError **error)
 {
     const LoadOptions *options = load->options;
-    ByteSource *source =
-        byte_source_new_fd(load->snapshot_fd, options->given_snapshot, error);
+    ByteSource *source = byte_source_new_fd(load->files.snapshot,
+                                            options->given_snapshot, error);
 
     if (source && options->tag) {
         source = qcow2_state_open(source, options->tag, error);
@@ -329,7 +349,9 @@ static bool check_machine(GuestLoad *load, GError **error)
                                  error) &&
          machine_check_blocks(load->snapshot, load->blocks,
                               load->options->policy, warnings, error) &&
-         (load->full || check_devices(load, warnings, error));
+         (load->full || check_devices(load, warnings, error)) &&
+         (!load->options->template ||
+          machine_check_clonable(machine_qmp(load->machine), error));
     for (guint i = 0; i < warnings->len; i++) {
         say(load, "warning: %s", (char *)warnings->pdata[i]);
     }
@@ -357,7 +379,7 @@ static bool revert_disks(GuestLoad *load, GError **error)
 
     return !options->tag ||
            disk_revert(machine_qmp(load->machine), options->tag,
-                       load->snapshot_fd, options->given_snapshot, directory,
+                       load->files.snapshot, options->given_snapshot, directory,
                        qemu, error);
 }
 
@@ -435,7 +457,7 @@ static uint64_t image_off_bytes(const GuestLoad *load)
 static bool load_full(GuestLoad *load, GError **error)
 {
     g_autoptr(Incoming) incoming = incoming_new(
-        load->machine, load->snapshot_fd, image_off_bytes(load), error);
+        load->machine, load->files.snapshot, image_off_bytes(load), error);
 
     if (!incoming || !load_incoming(load, incoming, error) ||
         !incoming_end(incoming, error) ||

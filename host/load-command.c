@@ -49,6 +49,10 @@ static json_t *load_arguments(const LoadOptions *options,
         json_object_set_new(arguments, CONTROL_KEY_LEARN_FOR,
                             json_integer(options->record_ms));
     }
+    if (options->template) {
+        json_object_set_new(arguments, CONTROL_KEY_TEMPLATE,
+                            json_string(options->template));
+    }
     if (options->stats) {
         json_object_set_new(arguments, CONTROL_KEY_STATS,
                             json_string(options->stats));
@@ -65,20 +69,24 @@ void load_tell(const LoadOptions *options, LoadNews news)
 }
 
 bool load_command_send(Rpc *control, const LoadOptions *options,
-                       int snapshot_fd, uint64_t max_ram_bytes,
+                       const LoadFiles *files, uint64_t max_ram_bytes,
                        uint64_t *ret_id, GError **error)
 {
     json_t *arguments = load_arguments(options, max_ram_bytes);
     json_t *names = json_array();
     uint64_t order_len;
     int order_fd = -1;
-    int fds[2];
+    int fds[3];
     size_t n_fds = 0;
     bool ok;
 
     if (options->policy != LOAD_POLICY_FULL) {
         json_array_append_new(names, json_string(CONTROL_KEY_SNAPSHOT));
-        fds[n_fds++] = snapshot_fd;
+        fds[n_fds++] = files->snapshot;
+    }
+    if (files->template >= 0) {
+        json_array_append_new(names, json_string(CONTROL_KEY_TEMPLATE));
+        fds[n_fds++] = files->template;
     }
     if (options->order) {
         order_fd = file_open_regular(options->order, &order_len, NULL);

@@ -45,7 +45,8 @@ typedef struct LoadOptions {
     const char *snapshot;       /* this and all other paths are absolute */
     const char *tag; /* of a snapshot in a qcow2; NULL: a file of its own */
     uint64_t image_off_bytes;
-    const char *order; /* or NULL */
+    const char *order;    /* or NULL */
+    const char *template; /* its socket's path, and policy demand; or NULL */
     LoadPolicy policy;
     LoadRest rest;             /* where there is an order */
     uint64_t rest_bytes_per_s; /* 0: no limit */
@@ -79,10 +80,17 @@ typedef struct LoadOptions {
 /* Tell news, of which after_us is filled in, to whoever hears them. */
 void load_tell(const LoadOptions *options, LoadNews news);
 
+/* What is open for it. */
+typedef struct LoadFiles {
+    int snapshot;
+    int template; /* connected to options' template, for the plugin to speak
+                     on; -1: none */
+} LoadFiles;
+
 /* Send the plugin its command, and with it the files: what is opened twice
  * could be two files.  An order is a hint: where it cannot be opened, the
  * plugin warns of it.  It refuses a snapshot with more RAM than max_ram_bytes
  * by its headers.  With policy full, only QEMU gets the snapshot. */
 bool load_command_send(Rpc *control, const LoadOptions *options,
-                       int snapshot_fd, uint64_t max_ram_bytes,
+                       const LoadFiles *files, uint64_t max_ram_bytes,
                        uint64_t *ret_id, GError **error);

@@ -191,3 +191,21 @@ bool machine_check_devices(Rpc *qmp, pid_t pid, const GArray *blocks,
     g_free(access.who);
     return false;
 }
+
+bool machine_check_clonable(Rpc *qmp, GError **error)
+{
+    RamAccess access;
+
+    if (!ram_access_find_giver(qmp, &access, error)) {
+        return false;
+    }
+    if (!access.who) {
+        return true;
+    }
+    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                "%s: this machine cannot be a clone, because %s; load it "
+                "without --template, or save one without that device",
+                access.who, access.why);
+    g_free(access.who);
+    return false;
+}

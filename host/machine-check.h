@@ -43,3 +43,6 @@ bool *machine_lazy_blocks(const RamImage *snapshot, const GArray *blocks);
  * looked at is added to warnings (may be NULL). */
 bool machine_check_devices(Rpc *qmp, pid_t pid, const GArray *blocks,
                            GPtrArray *warnings, GError **error);
+
+/* Refuse a machine whose RAM cannot be mapped from a template. */
+bool machine_check_clonable(Rpc *qmp, GError **error);

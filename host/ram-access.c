@@ -29,6 +29,8 @@ typedef struct Search {
     pid_t pid;
     const GArray *blocks;
     GPtrArray *warnings;
+    const struct Kind *devices; /* what is looked for among these */
+    size_t n_devices;
     RamAccess access;
 } Search;
 
@@ -53,6 +55,15 @@ static const Kind device_kinds[] = {
     {"pvrdma", NULL, PINS},
     {"virtio-gpu", "blob", BLOBS},
     {"virtio-vga", "blob", BLOBS},
+};
+
+#define GIVES_BACK                                                             \
+    "it gives the guest's memory back to the host, and expects it to be "      \
+    "zero afterwards; a clone would find the snapshot's contents there"
+
+static const Kind giving_kinds[] = {
+    {"virtio-balloon", "free-page-reporting", GIVES_BACK},
+    {"virtio-mem", NULL, GIVES_BACK},
 };
 
 /* libblkio's other drivers, io_uring and nvme-io_uring, have the kernel look
@@ -151,7 +162,7 @@ static bool check_child(Search *search, const char *container,
     g_autofree char *path =
         g_strdup_printf("%s/%s", container, name ? name : "");
     const Kind *kind =
-        type ? find_kind(device_kinds, G_N_ELEMENTS(device_kinds), type) : NULL;
+        type ? find_kind(search->devices, search->n_devices, type) : NULL;
     bool is = true;
 
     if (kind && kind->property &&
@@ -468,12 +479,30 @@ bool ram_access_find(Rpc *qmp, pid_t pid, const GArray *blocks,
         check_objects,    check_block_nodes,   check_network,
         check_open_files, check_locked_memory, check_shared_memory,
     };
-    Search search = {qmp, pid, blocks, warnings, {NULL, NULL}};
+    Search search = {.qmp = qmp,
+                     .pid = pid,
+                     .blocks = blocks,
+                     .warnings = warnings,
+                     .devices = device_kinds,
+                     .n_devices = G_N_ELEMENTS(device_kinds)};
 
     for (size_t i = 0; i < G_N_ELEMENTS(checks) && !found(&search); i++) {
         if (!checks[i](&search, error)) {
             return false;
         }
+    }
+    *ret_access = search.access;
+    return true;
+}
+
+bool ram_access_find_giver(Rpc *qmp, RamAccess *ret_access, GError **error)
+{
+    Search search = {.qmp = qmp,
+                     .devices = giving_kinds,
+                     .n_devices = G_N_ELEMENTS(giving_kinds)};
+
+    if (!check_objects(&search, error)) {
+        return false;
     }
     *ret_access = search.access;
     return true;

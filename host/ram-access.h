@@ -33,6 +33,10 @@ bool ram_access_find(Rpc *qmp, pid_t pid, const GArray *blocks,
                      GPtrArray *warnings, RamAccess *ret_access,
                      GError **error);
 
+/* Look for a device that gives the guest's memory back to the host, and relies
+ * on finding zeroes afterwards. */
+bool ram_access_find_giver(Rpc *qmp, RamAccess *ret_access, GError **error);
+
 /* Why an open file of QEMU's, by its name, means such an access; else
  * NULL. */
 const char *ram_access_by_file(const char *name);

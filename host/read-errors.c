@@ -170,7 +170,7 @@ static void say_changed(const ReadErrors *errors)
         g_autofree char *way = way_to_end(errors);
 
         say(errors,
-            "%s.  The guest may have a mixture of two states: it is stopped, "
+            "%s.  The guest is not the one that was saved: it is stopped, "
             "and must not continue.  To end QEMU, which may wait for a page "
             "that never comes: %s",
             errors->changed, way);

@@ -115,11 +115,35 @@ static void say_of_machine(void *opaque, const char *text)
     say(opaque, text);
 }
 
+/* How QEMU answers query-vm-generation-id where it could have the device. */
+#define NO_VMGENID "device not found"
+
+/* Without it, whoever is loaded from this twice cannot tell it. */
+static bool look_for_vmgenid(Save *save, GError **error)
+{
+    GError *local = NULL;
+
+    if (rpc_execute(save->qmp, "query-vm-generation-id", NULL, NULL, &local)) {
+        return true;
+    }
+    if (!g_error_matches(local, UTIL_ERROR, UTIL_ERROR_REFUSED)) {
+        g_propagate_error(error, local);
+        return false;
+    }
+    if (strstr(local->message, NO_VMGENID)) {
+        say(save, "note: the machine has no -device vmgenid,guid=auto: a "
+                  "guest that is loaded more than once is not told that it is "
+                  "a copy, and goes on with the random numbers of the others");
+    }
+    g_error_free(local);
+    return true;
+}
+
 static bool look_at_machine(Save *save, GError **error)
 {
     save->saved = saved_machine_new(save->qmp, save->options->disks,
                                     say_of_machine, save, error);
-    return save->saved != NULL;
+    return save->saved != NULL && look_for_vmgenid(save, error);
 }
 
 static void show_others_progress(uint64_t done_bytes, uint64_t total_bytes,

@@ -10,10 +10,10 @@
 
 #include "util/error.h"
 
-static bool connect_address(const struct sockaddr_un *address, socklen_t len,
-                            int *ret_fd, GError **error)
+static bool connect_address(int type, const struct sockaddr_un *address,
+                            socklen_t len, int *ret_fd, GError **error)
 {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 
     if (fd < 0) {
         util_error_set_errno(error, errno, "cannot make a socket");
@@ -28,7 +28,8 @@ static bool connect_address(const struct sockaddr_un *address, socklen_t len,
     return true;
 }
 
-bool unix_socket_connect(const char *path, int *ret_fd, GError **error)
+static bool connect_path(int type, const char *path, int *ret_fd,
+                         GError **error)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
@@ -40,11 +41,21 @@ bool unix_socket_connect(const char *path, int *ret_fd, GError **error)
         return false;
     }
     g_strlcpy(address.sun_path, path, sizeof(address.sun_path));
-    if (!connect_address(&address, sizeof(address), ret_fd, error)) {
+    if (!connect_address(type, &address, sizeof(address), ret_fd, error)) {
         g_prefix_error(error, "%s: ", path);
         return false;
     }
     return true;
+}
+
+bool unix_socket_connect(const char *path, int *ret_fd, GError **error)
+{
+    return connect_path(SOCK_STREAM, path, ret_fd, error);
+}
+
+bool unix_socket_connect_packets(const char *path, int *ret_fd, GError **error)
+{
+    return connect_path(SOCK_SEQPACKET, path, ret_fd, error);
 }
 
 bool unix_socket_connect_abstract(const char *name, int *ret_fd, GError **error)
@@ -55,7 +66,8 @@ bool unix_socket_connect_abstract(const char *name, int *ret_fd, GError **error)
     g_assert(len < sizeof(address.sun_path));
     memcpy(address.sun_path + 1, name, len);
     len += offsetof(struct sockaddr_un, sun_path) + 1;
-    return connect_address(&address, (socklen_t)len, ret_fd, error);
+    return connect_address(SOCK_STREAM, &address, (socklen_t)len, ret_fd,
+                           error);
 }
 
 bool unix_socket_peer(int fd, struct ucred *ret_peer, GError **error)

@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * UNIX stream sockets, and which process is at the other end.
+ * UNIX sockets, and which process is at the other end.
  */
 #pragma once
 
@@ -12,6 +12,9 @@
 
 /* Connect to the socket file at path. */
 bool unix_socket_connect(const char *path, int *ret_fd, GError **error);
+
+/* The same to one that takes whole messages (SOCK_SEQPACKET). */
+bool unix_socket_connect_packets(const char *path, int *ret_fd, GError **error);
 
 /* Connect to the abstract socket called name (without the leading NUL). */
 bool unix_socket_connect_abstract(const char *name, int *ret_fd,

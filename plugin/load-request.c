@@ -3,6 +3,10 @@
  */
 #include "plugin/load-request.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "formats/qcow2-state.h"
 #include "plugin/arguments.h"
 #include "plugin/pager/pager.h"
@@ -21,6 +25,9 @@ void load_request_free(LoadRequest *request)
     destination_free(request->stats);
     destination_free(request->record);
     destination_free(request->learn);
+    if (request->template_fd >= 0) {
+        close(request->template_fd);
+    }
     g_free(request);
 }
 
@@ -34,13 +41,14 @@ typedef struct Given {
     const char *stats;
     const char *record;
     const char *learn;
+    const char *template;
 } Given;
 
 static bool parse(const json_t *arguments, const Descriptors *descriptors,
                   Given *given, LoadRequest *request, GError **error)
 {
-    static const char *const known_descriptors[] = {CONTROL_KEY_SNAPSHOT,
-                                                    CONTROL_KEY_ORDER, NULL};
+    static const char *const known_descriptors[] = {
+        CONTROL_KEY_SNAPSHOT, CONTROL_KEY_ORDER, CONTROL_KEY_TEMPLATE, NULL};
     json_t *names = NULL;
     const Argument known[] = {
         {CONTROL_KEY_SNAPSHOT, ARGUMENT_STRING, true, &given->snapshot},
@@ -56,6 +64,7 @@ static bool parse(const json_t *arguments, const Descriptors *descriptors,
         {CONTROL_KEY_RECORD_FOR, ARGUMENT_MS, false, &request->record_ms},
         {CONTROL_KEY_LEARN, ARGUMENT_STRING, false, &given->learn},
         {CONTROL_KEY_LEARN_FOR, ARGUMENT_MS, false, &request->learn_ms},
+        {CONTROL_KEY_TEMPLATE, ARGUMENT_STRING, false, &given->template},
         {CONTROL_KEY_STATS, ARGUMENT_STRING, false, &given->stats},
         {CONTROL_KEY_START_US, ARGUMENT_COUNT, false, &request->start_us},
         {CONTROL_KEY_DESCRIPTORS, ARGUMENT_ANY, false, &names},
@@ -87,6 +96,13 @@ static bool check(const Given *given, LoadRequest *request, GError **error)
                     "record cannot be used with learn");
         return false;
     }
+    if (given->template && (request->policy != LOAD_POLICY_DEMAND ||
+                            given->record || given->learn)) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                    "a template goes with policy demand, and without record "
+                    "and learn");
+        return false;
+    }
     return true;
 }
 
@@ -111,6 +127,26 @@ static bool open_output(const char *path, Destination **ret_output,
     return *ret_output != NULL;
 }
 
+/* The command's descriptor stays its own. */
+static bool keep_template(const Descriptors *descriptors, LoadRequest *request,
+                          GError **error)
+{
+    int fd = descriptors_find(descriptors, CONTROL_KEY_TEMPLATE);
+
+    if (fd < 0) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                    "the descriptor template is missing");
+        return false;
+    }
+    request->template_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (request->template_fd < 0) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
+                    "the descriptor template cannot be duplicated: %s",
+                    g_strerror(errno));
+    }
+    return request->template_fd >= 0;
+}
+
 static bool open_files(const Given *given, const Descriptors *descriptors,
                        LoadRequest *request, GError **error)
 {
@@ -121,6 +157,9 @@ static bool open_files(const Given *given, const Descriptors *descriptors,
             g_steal_pointer(&request->snapshot), given->tag, error);
     }
     if (!request->snapshot) {
+        return false;
+    }
+    if (given->template && !keep_template(descriptors, request, error)) {
         return false;
     }
     if (given->order && request->policy == LOAD_POLICY_ORDER) {
@@ -140,6 +179,7 @@ LoadRequest *load_request_new(const json_t *arguments,
     g_autoptr(LoadRequest) request = g_new0(LoadRequest, 1);
     Given given = {0};
 
+    request->template_fd = -1;
     request->max_ram_bytes = UINT64_MAX;
     request->policy = LOAD_POLICY_ORDER;
     request->rest = LOAD_REST_IDLE;

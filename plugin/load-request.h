@@ -26,6 +26,7 @@ typedef struct LoadRequest {
     LoadPolicy policy;
     ByteSource *order;   /* NULL: none … */
     GError *order_error; /* … or it cannot be opened, for this reason */
+    int template_fd;     /* connected to a template; -1: none */
     Destination *stats;  /* each NULL: not asked for */
     Destination *record;
     Destination *learn; /* not together with record */

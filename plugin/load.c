@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "formats/control-protocol.h"
 #include "formats/error.h"
@@ -14,6 +15,7 @@
 #include "plugin/pager/huge-policy.h"
 #include "plugin/pager/pager-check.h"
 #include "plugin/pager/pager-removal.h"
+#include "plugin/pager/template-source.h"
 #include "profiler/orders/read-ahead.h"
 #include "util/clock.h"
 #include "util/text.h"
@@ -48,6 +50,8 @@ struct Load {
     char *path; /* of the snapshot */
     LoadStats *stats;
     Destination *stats_output;  /* NULL: do not write */
+    int template_fd;            /* open for QEMU's life: for so long there is
+                                   this clone; -1: no template */
     pthread_mutex_t stats_lock; /* held while the statistics are taken and
                                    written: the last ones stay */
     Pager *pager;               /* NULL: policy full */
@@ -55,6 +59,7 @@ struct Load {
     /* The same, and of the pager and what it calls: gone when all is loaded. */
     RamImage *snapshot;
     PageSource *source;
+    TemplateSource *template;   /* the same; NULL: it is another one */
     Destination *record_output; /* NULL: do not record */
     Destination *learn_output;  /* NULL: do not learn */
     Recorder *recorder;
@@ -209,6 +214,23 @@ static void on_loaded(void *opaque)
                        load_query(load));
 }
 
+/* ---- what the template's source calls ---- */
+
+static void on_template_full(void *opaque)
+{
+    Load *load = opaque;
+
+    pager_load_rest(load->pager);
+    pager_retry(load->pager);
+}
+
+static void on_template_gone(void *opaque)
+{
+    Load *load = opaque;
+
+    pager_recheck(load->pager);
+}
+
 /* ---- statistics ---- */
 
 static LoadState state_of(Load *load)
@@ -326,6 +348,35 @@ static PagerObserve what_to_observe(const Load *load,
     return (PagerObserve){OBSERVE_NOTHING};
 }
 
+static bool open_source(Load *load, GError **error)
+{
+    if (load->template_fd < 0) {
+        load->source = page_source_new_file(load->snapshot, error);
+        return load->source != NULL;
+    }
+    load->template =
+        template_source_new(load->snapshot, load->template_fd, error);
+    if (load->template) {
+        load->source = template_source_base(load->template);
+    }
+    return load->template != NULL;
+}
+
+static bool listen_to_template(Load *load, GError **error)
+{
+    const TemplateCallbacks callbacks = {on_template_full, on_template_gone,
+                                         load};
+    int rc =
+        load->template ? template_source_start(load->template, &callbacks) : 0;
+
+    if (rc < 0) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_SYSTEM,
+                    "no thread for a template: %s", g_strerror(-rc));
+        g_clear_pointer(&load->pager, pager_free);
+    }
+    return rc == 0;
+}
+
 static bool start_pager(Load *load, LoadRequest *request, char **ret_warning,
                         GError **error)
 {
@@ -337,8 +388,7 @@ static bool start_pager(Load *load, LoadRequest *request, char **ret_warning,
         *ret_warning = g_strdup_printf("%s; loading without an order",
                                        request->order_error->message);
     }
-    load->source = page_source_new_file(load->snapshot, error);
-    if (!load->source) {
+    if (!open_source(load, error)) {
         return false;
     }
     if (request->record) {
@@ -365,13 +415,14 @@ static bool start_pager(Load *load, LoadRequest *request, char **ret_warning,
         .callbacks = {on_failed, on_slow, on_observed, on_loaded, load},
     };
     load->pager = pager_new(&config, error);
-    return load->pager != NULL;
+    return load->pager && listen_to_template(load, error);
 }
 
 /* Free what only loading needs. */
 static void free_sources(Load *load)
 {
     g_clear_pointer(&load->source, page_source_free);
+    load->template = NULL;
     g_clear_pointer(&load->snapshot, ram_image_free);
     g_clear_pointer(&load->record_output, destination_free);
     g_clear_pointer(&load->learn_output, destination_free);
@@ -388,6 +439,9 @@ static void load_free(Load *load)
     free_sources(load);
     load_stats_free(load->stats);
     destination_free(load->stats_output);
+    if (load->template_fd >= 0) {
+        close(load->template_fd);
+    }
     pthread_mutex_destroy(&load->stats_lock);
     g_free(load->path);
     g_free(load);
@@ -409,6 +463,8 @@ static bool begin(Load *load, LoadRequest *request, char **ret_warning,
     load->policy = request->policy;
     load->stats = load_stats_new(request->start_us);
     load->stats_output = g_steal_pointer(&request->stats);
+    load->template_fd = request->template_fd;
+    request->template_fd = -1;
     if (load->policy == LOAD_POLICY_FULL) {
         /* QEMU alone looks into the snapshot: it may be one that only QEMU
          * understands. */
@@ -418,9 +474,13 @@ static bool begin(Load *load, LoadRequest *request, char **ret_warning,
            start_pager(load, request, ret_warning, error);
 }
 
-/* NULL: the memory would have no huge pages, or they cannot be made. */
+/* NULL: the memory would have no huge pages, or they cannot be made, or it is
+ * the template's. */
 static Collapse *plan_huge_pages(Load *load)
 {
+    if (load->template_fd >= 0) {
+        return NULL;
+    }
     g_autoptr(GArray) attached = g_steal_pointer(&load->attached);
     HugePolicy policy;
 
@@ -484,6 +544,7 @@ Load *load_begin(LoadRequest *request, const LoadHost *host, char **ret_warning,
     Load *load = g_new0(Load, 1);
 
     load->host = *host;
+    load->template_fd = -1;
     pthread_mutex_init(&load->stats_lock, NULL);
     if (!begin(load, request, ret_warning, error)) {
         load_free(load);
@@ -583,6 +644,11 @@ bool load_is_failed(const Load *load, bool *ret_waited_for)
 {
     *ret_waited_for = load_stats_failed_waited_for(load->stats) > 0;
     return load->pager && pager_state(load->pager) == LOAD_STATE_FAILED;
+}
+
+bool load_is_clone(const Load *load)
+{
+    return load->template_fd >= 0;
 }
 
 bool load_is_under_way(const Load *load)

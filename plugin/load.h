@@ -60,6 +60,9 @@ bool load_is_under_way(const Load *load);
 /* The statistics; a new reference. */
 json_t *load_query(Load *load);
 
+/* Whether guest RAM is mapped from a template. */
+bool load_is_clone(const Load *load);
+
 /* NULL with policy full. */
 Pager *load_pager(const Load *load);
 

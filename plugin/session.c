@@ -356,6 +356,13 @@ static json_t *execute_profile_start(Session *session, const json_t *arguments,
             load_snapshot_path(load));
         return NULL;
     }
+    if (load && load_is_clone(load)) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                    "this machine is a clone, whose memory is mapped from a "
+                    "template: first touches of it cannot be seen; profile "
+                    "one that was loaded without --template");
+        return NULL;
+    }
     privilege_settle();
     json_t *answer =
         profile_start(session->profile, arguments, descriptors, error);

@@ -137,8 +137,10 @@ static bool send_load(RestoreLoad *load, const RestoreOrder *order,
         .start_us = g_get_monotonic_time(),
     };
 
-    return load_command_send(load->control, &options,
-                             restore_swap_image(load->swap),
+    const LoadFiles files = {.snapshot = restore_swap_image(load->swap),
+                             .template = -1};
+
+    return load_command_send(load->control, &options, &files,
                              load->image->ram_bytes, ret_id, error);
 }
 

@@ -274,3 +274,9 @@ int page_source_complete(PageSource *source, PageRead *read)
     return source->complete ? source->complete(source, read)
                             : source->read(source, read);
 }
+
+int page_source_peek(PageSource *source, PageRead *read)
+{
+    return source->peek ? source->peek(source, read)
+                        : source->read(source, read);
+}

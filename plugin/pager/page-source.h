@@ -77,6 +77,18 @@ struct PageSource {
      * an error once the file has been changed; NULL: never changes. */
     bool (*check)(PageSource *source, GError **error);
     void (*free)(PageSource *source);
+
+    /* NULL, all three, unless the source has the pages in memory of its own
+     * that guest RAM is mapped from, privately (pager-map.h).  A page that was
+     * read is there, and read() leaves the buffer alone. */
+
+    /* The descriptor (still owned by the source) of the memory that has the
+     * block's pages where the block has them; -1: it has none of them. */
+    int (*memory)(const PageSource *source, size_t block);
+    /* Whether every page of every block is there. */
+    bool (*is_full)(const PageSource *source);
+    /* The same as read(), into the buffer. */
+    int (*peek)(PageSource *source, PageRead *read);
 };
 
 /* Reads from snapshot, which must outlive it: from its file or, where it lies
@@ -100,3 +112,6 @@ void page_source_sequence_of(const RamImage *snapshot, size_t *ret_blocks);
 /* source->submit() and complete(), or what stands for them. */
 void page_source_submit(PageSource *source, PageRead *read);
 int page_source_complete(PageSource *source, PageRead *read);
+
+/* Read into the buffer, whatever kind of source it is. */
+int page_source_peek(PageSource *source, PageRead *read);

@@ -30,8 +30,8 @@ static size_t count_bits(const PageWindow *window)
     return count;
 }
 
-bool page_states_init(PageStates *states, const uint64_t *bitmap,
-                      uint64_t n_pages)
+bool page_states_init_in(PageStates *states, const uint64_t *bitmap,
+                         uint64_t n_pages, _Atomic uint64_t *placed)
 {
     size_t n_words = words_for(n_pages);
     PageStates built = {
@@ -39,7 +39,8 @@ bool page_states_init(PageStates *states, const uint64_t *bitmap,
         .n_words = n_words,
         .pending = g_try_new(_Atomic uint64_t, n_words),
         .owed = g_try_new(_Atomic uint64_t, n_words),
-        .placed = g_try_new(_Atomic uint64_t, n_words),
+        .placed = placed ? placed : g_try_new(_Atomic uint64_t, n_words),
+        .placed_is_borrowed = placed != NULL,
     };
 
     if (n_words > 0 && (!built.pending || !built.owed || !built.placed)) {
@@ -49,17 +50,27 @@ bool page_states_init(PageStates *states, const uint64_t *bitmap,
     for (size_t i = 0; i < n_words; i++) {
         atomic_init(&built.pending[i], bitmap[i]);
         atomic_init(&built.owed[i], bitmap[i]);
-        atomic_init(&built.placed[i], ~bitmap[i]);
+        /* Relaxed: nobody has the states yet. */
+        atomic_store_explicit(&built.placed[i], ~bitmap[i],
+                              memory_order_relaxed);
     }
     *states = built;
     return true;
+}
+
+bool page_states_init(PageStates *states, const uint64_t *bitmap,
+                      uint64_t n_pages)
+{
+    return page_states_init_in(states, bitmap, n_pages, NULL);
 }
 
 void page_states_clear(PageStates *states)
 {
     g_free((void *)states->pending);
     g_free((void *)states->owed);
-    g_free((void *)states->placed);
+    if (!states->placed_is_borrowed) {
+        g_free((void *)states->placed);
+    }
     memset(states, 0, sizeof *states);
 }
 

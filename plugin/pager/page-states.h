@@ -43,6 +43,7 @@ typedef struct PageStates {
     _Atomic uint64_t *pending;
     _Atomic uint64_t *owed;
     _Atomic uint64_t *placed;
+    bool placed_is_borrowed;
 } PageStates;
 
 /* A set of pages close to each other: bit b of word w is the page
@@ -57,6 +58,11 @@ typedef struct PageWindow {
  * Returns false when out of memory. */
 bool page_states_init(PageStates *states, const uint64_t *bitmap,
                       uint64_t n_pages);
+
+/* The same with the placed bits in the caller's memory, of whole words, which
+ * others may read: a page whose bit is set, by release, is placed. */
+bool page_states_init_in(PageStates *states, const uint64_t *bitmap,
+                         uint64_t n_pages, _Atomic uint64_t *placed);
 
 /* Leaves *states empty; it may be empty before. */
 void page_states_clear(PageStates *states);

@@ -11,6 +11,7 @@
 
 #include "plugin/pager/pager-fail.h"
 #include "plugin/pager/pager-fault.h"
+#include "plugin/pager/pager-map.h"
 #include "plugin/pager/pager-removal.h"
 #include "plugin/pager/pager-state.h"
 #include "plugin/pager/registration.h"
@@ -21,6 +22,11 @@
 /* What is unregistered in one call: the kernel holds a lock meanwhile, which
  * the guest's faults may need. */
 #define UNREGISTER_BYTES (UINT64_C(1) << 30)
+
+static bool maps_memory(const Pager *pager)
+{
+    return pager->config.source->memory != NULL;
+}
 
 static bool is_lazy(const PagerBlock *block)
 {
@@ -104,7 +110,9 @@ static bool check_range(Pager *pager, const PagerRange *range,
     return ram_range_check(range->name, range->host, range->len_bytes,
                            OTHERWISE, &block->kind, error) &&
            ram_range_check_unlocked(range->name, range->host, range->len_bytes,
-                                    OTHERWISE, error);
+                                    OTHERWISE, error) &&
+           (!maps_memory(pager) ||
+            pager_map_check(range->name, block->kind, range->host, error));
 }
 
 static bool open_uffd(Pager *pager, GError **error)
@@ -133,7 +141,9 @@ static void begin_loading(Pager *pager)
 
         if (is_lazy(block)) {
             n_unplaced += block->layout->n_pages_in_file;
-            block->placer = placer_copy(pager->uffd, block->unit_bytes);
+            block->placer = maps_memory(pager)
+                                ? placer_wake(pager->uffd, block->unit_bytes)
+                                : placer_copy(pager->uffd, block->unit_bytes);
             pager->attached_blocks[pager->n_attached_blocks++] = block;
         }
     }
@@ -151,7 +161,7 @@ static bool start_fault_threads(Pager *pager, GError **error)
 {
     const FaultHandlers handlers = {
         .fault = pager_handle_fault,
-        .removal = pager_handle_removal,
+        .removal = maps_memory(pager) ? NULL : pager_handle_removal,
         .heeds_removals = &pager->heeds_removals,
         .opaque = pager,
     };
@@ -254,14 +264,9 @@ static void unregister_holes(Pager *pager, const GArray *holes)
     }
 }
 
-/* Whatever can fail comes before the first byte is discarded. */
-static bool take_over(Pager *pager, GError **error)
+static bool empty_blocks(Pager *pager, GError **error)
 {
-    if (!open_uffd(pager, error)) {
-        return false;
-    }
-    begin_loading(pager);
-    if (!start_fault_threads(pager, error) || !register_all(pager, error)) {
+    if (!register_all(pager, error)) {
         return false;
     }
     g_autoptr(GArray) holes = plan_holes(pager);
@@ -269,6 +274,28 @@ static bool take_over(Pager *pager, GError **error)
         return false;
     }
     unregister_holes(pager, holes);
+    return true;
+}
+
+static bool map_blocks(Pager *pager, GError **error)
+{
+    g_autoptr(GArray) holes = plan_holes(pager);
+
+    return pager_map_blocks(pager, holes, error);
+}
+
+/* Whatever can fail comes before the first byte is discarded. */
+static bool take_over(Pager *pager, GError **error)
+{
+    if (!open_uffd(pager, error)) {
+        return false;
+    }
+    begin_loading(pager);
+    if (!start_fault_threads(pager, error) ||
+        !(maps_memory(pager) ? map_blocks(pager, error)
+                             : empty_blocks(pager, error))) {
+        return false;
+    }
     fault_loop_release(pager->fault_loop);
     return true;
 }

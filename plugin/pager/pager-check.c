@@ -25,7 +25,7 @@ static bool may_be_zero(Pager *pager, size_t block, uint64_t page)
     g_autofree uint8_t *buf = g_malloc(unit_bytes);
     PageRead read = {.span = {block, page, 1}, .buf = buf};
 
-    return pager->config.source->read(pager->config.source, &read) < 0 ||
+    return page_source_peek(pager->config.source, &read) < 0 ||
            is_zero(buf, unit_bytes);
 }
 
@@ -74,23 +74,33 @@ static bool check_block(Pager *pager, size_t index, GError **error)
     return true;
 }
 
+bool pager_enter(Pager *pager)
+{
+    pthread_mutex_lock(&pager->lock);
+    bool may_enter = pager->attached && !pager->released;
+    pager->n_inside += may_enter;
+    pthread_mutex_unlock(&pager->lock);
+    return may_enter;
+}
+
+void pager_leave(Pager *pager)
+{
+    pthread_mutex_lock(&pager->lock);
+    pager->n_inside--;
+    pthread_cond_broadcast(&pager->changed);
+    pthread_mutex_unlock(&pager->lock);
+}
+
 bool pager_check_untouched(Pager *pager, GError **error)
 {
     bool ok = true;
 
-    pthread_mutex_lock(&pager->lock);
-    bool can_check = pager->attached && !pager->released;
-    pager->n_checks += can_check;
-    pthread_mutex_unlock(&pager->lock);
-    if (!can_check) {
+    if (!pager_enter(pager)) {
         return true;
     }
     for (size_t i = 0; ok && i < pager->n_blocks; i++) {
         ok = pager->blocks[i].host == 0 || check_block(pager, i, error);
     }
-    pthread_mutex_lock(&pager->lock);
-    pager->n_checks--;
-    pthread_cond_broadcast(&pager->changed);
-    pthread_mutex_unlock(&pager->lock);
+    pager_leave(pager);
     return ok;
 }

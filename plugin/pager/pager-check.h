@@ -22,3 +22,8 @@
  * Returns false with PAGER_ERROR_RAM.
  */
 bool pager_check_untouched(Pager *pager, GError **error);
+
+/* For a thread that is not the pager's own: use what only loading needs, which
+ * is there until pager_leave().  False: there is nothing yet, or no more. */
+bool pager_enter(Pager *pager);
+void pager_leave(Pager *pager);

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -83,6 +84,10 @@ typedef struct PagerConfig {
     unsigned n_fault_threads;  /* each at least 1 */
     unsigned n_eager_threads;
     unsigned n_place_threads;
+    unsigned n_fetchers;      /* threads that call pager_fetch(); may be 0 */
+    _Atomic uint64_t *placed; /* where the placed bits lie, each block's in
+                                 whole words; borrowed until pager_release();
+                                 NULL: the pager's own memory */
     PagerCallbacks callbacks; /* each may be NULL */
 } PagerConfig;
 

@@ -241,7 +241,7 @@ static void tell_slow_reads(Pager *pager)
     if (pager->config.slow_read_us == 0) {
         return;
     }
-    for (unsigned i = 0; i < pager->config.n_fault_threads; i++) {
+    for (unsigned i = 0; i < pager_n_workers(pager); i++) {
         tell_slow(pager, &pager->fault_workers[i].slot, true);
     }
     for (unsigned i = 0; i < pager->config.n_eager_threads; i++) {

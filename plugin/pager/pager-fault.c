@@ -8,6 +8,10 @@
  */
 #include "plugin/pager/pager-fault.h"
 
+#include <errno.h>
+#include <sched.h>
+
+#include "plugin/pager/pager-check.h"
 #include "plugin/pager/pager-fail.h"
 #include "plugin/pager/pager-observe.h"
 #include "plugin/pager/pager-place.h"
@@ -62,8 +66,9 @@ static PlacedBy note_touch(Pager *pager, size_t block, uint64_t page,
     return in_order && !may_be_held ? PLACED_LATE : PLACED_BY_FAULT;
 }
 
-/* Read and place the page, claimed by us or in flight elsewhere. */
-static void load_page(Pager *pager, FaultWorker *worker, Piece *piece)
+/* Read and place the page, claimed by us or in flight elsewhere.  Returns what
+ * reading it did, 0 or -errno. */
+static int load_page(Pager *pager, FaultWorker *worker, Piece *piece)
 {
     piece->read.buf = worker->buf;
     int rc = pager_read(pager, piece, &worker->slot);
@@ -73,6 +78,7 @@ static void load_page(Pager *pager, FaultWorker *worker, Piece *piece)
     } else {
         pager_park(pager, piece, piece->read.span.first_page, "reading", -rc);
     }
+    return rc;
 }
 
 static void serve_demand(Pager *pager, FaultWorker *worker, size_t block,
@@ -87,7 +93,7 @@ static void serve_demand(Pager *pager, FaultWorker *worker, size_t block,
         piece_set_page(&piece, block, page,
                        note_touch(pager, block, page, fault, was_pending));
         piece.waited_for = true;
-        load_page(pager, worker, &piece);
+        (void)load_page(pager, worker, &piece);
     }
 }
 
@@ -99,6 +105,20 @@ static void serve_zero(Pager *pager, size_t block, uint64_t page)
     piece.waited_for = true;
     piece.is_zero = true;
     pager_place_zero(pager, &piece);
+}
+
+/* The page is in the memory that guest RAM is mapped from. */
+static bool is_mapped(const Pager *pager, size_t block, uint64_t page)
+{
+    return pager->config.source->memory &&
+           page_source_block_has_page(pager->blocks[block].layout, page);
+}
+
+static void wake(const PagerBlock *block, uint64_t page)
+{
+    block->placer.ops->wake(&block->placer,
+                            block->host + page * block->unit_bytes,
+                            block->unit_bytes);
 }
 
 void pager_handle_fault(void *opaque, unsigned worker, const UffdFault *fault)
@@ -116,8 +136,62 @@ void pager_handle_fault(void *opaque, unsigned worker, const UffdFault *fault)
 
     if (demand) {
         serve_demand(pager, &pager->fault_workers[worker], block, page, fault);
+    } else if (is_mapped(pager, block, page)) {
+        wake(&pager->blocks[block], page);
     } else {
         serve_zero(pager, block, page);
     }
     load_stats_fault_end(stats, fault->thread_id, begin_us, demand);
+}
+
+/* ---- the same for somebody who does not touch the page ---- */
+
+/* Whether the page is placed by now, having waited for whoever is at it: for as
+ * long as placing takes. */
+static bool await_placed(const PageStates *states, uint64_t page)
+{
+    while (!page_states_is_placed(states, page)) {
+        if (page_states_is_owed(states, page)) {
+            return false;
+        }
+        sched_yield();
+    }
+    return true;
+}
+
+static int fetch(Pager *pager, FaultWorker *worker, size_t block, uint64_t page)
+{
+    PageStates *states = &pager->blocks[block].states;
+    const PageSpan span = {block, page, 1};
+    const UffdFault touch = {0};
+    Piece piece = {0};
+    int rc = 0;
+
+    if (page_states_is_placed(states, page)) {
+        return 0;
+    }
+    uint64_t begin_us = load_stats_fault_begin(pager->config.stats, 0, true);
+    bool was_pending = piece_claim(&piece, states, &span, PLACED_BY_FAULT);
+    if (was_pending || page_states_is_owed(states, page)) {
+        piece_set_page(&piece, block, page,
+                       note_touch(pager, block, page, &touch, was_pending));
+        rc = load_page(pager, worker, &piece);
+    }
+    load_stats_fault_end(pager->config.stats, 0, begin_us, true);
+    if (await_placed(states, page)) {
+        return 0;
+    }
+    return rc < 0 ? rc : -EIO;
+}
+
+int pager_fetch(Pager *pager, unsigned fetcher, size_t block, uint64_t page)
+{
+    unsigned worker = pager->config.n_fault_threads + fetcher;
+
+    if (!pager_enter(pager)) {
+        return -ESHUTDOWN;
+    }
+    int rc = fetch(pager, &pager->fault_workers[worker], block, page);
+    pager_leave(pager);
+    return rc;
 }

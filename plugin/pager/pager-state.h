@@ -5,6 +5,7 @@
  *
  *   pager.c          start and end
  *   pager-attach.c   taking over memory
+ *   pager-map.c      the same where the source has memory to map
  *   pager-fault.c    the fault threads: what somebody waits for
  *   pager-eager.c    the eager threads: claim and read what nobody waits for
  *   pager-plan.c     what they read next
@@ -41,6 +42,14 @@
  * priority, hold claims, Plan.lock and Pager.lock, and a fault that is served
  * needs none of these.  Placing is for threads of ordinary priority: an eager
  * thread places the order's pieces, and none of the rest's.
+ *
+ * Where the source has the pages in memory of its own (PageSource.memory),
+ * guest RAM is a private mapping of that.  A page that was read is then in the
+ * page cache, and "placed" is a word for that: placing it is to wake who waits,
+ * and whoever touches it later finds it without a fault.  It stays there when
+ * the guest gives it back: removals mean nothing.  A fault on a page that is in
+ * the file and placed was just overtaken: who waits is woken, never given
+ * zeroes.
  *
  * A page that cannot be read or placed is parked in a list (parked.h), in
  * flight, and no thread waits for it: eager threads try it again when its
@@ -98,7 +107,7 @@ typedef struct PagerBlock {
     bool registered; /* set by pager_attach() and pager_give_back() */
 } PagerBlock;
 
-/* A fault thread's own. */
+/* A fault thread's own, or one's that calls pager_fetch(). */
 typedef struct FaultWorker {
     void *buf; /* of max_unit_bytes */
     ReadSlot slot;
@@ -165,7 +174,7 @@ struct Pager {
     bool ended;          /* … and callbacks.loaded() has returned, unless the
                             snapshot was changed */
     bool released;       /* what only loading needs is being freed */
-    unsigned n_checks;   /* threads that look at it, which that waits for */
+    unsigned n_inside;   /* threads that use it, which that waits for */
     bool plan_is_out;    /* the stage has nothing more to claim */
     RestGate *rest_gate; /* NULL: the rest waits for nothing */
     bool rest_is_released;     /* see pager_release_rest() */
@@ -199,3 +208,9 @@ struct Pager {
     _Atomic bool is_void;           /* the snapshot was changed: nothing more
                                        is read */
 };
+
+/* The fault threads' workers, and behind them those of pager_fetch(). */
+static inline unsigned pager_n_workers(const Pager *pager)
+{
+    return pager->config.n_fault_threads + pager->config.n_fetchers;
+}

@@ -29,6 +29,7 @@ static bool init_blocks(Pager *pager)
 {
     const PageSource *source = pager->config.source;
     uint64_t unit_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+    _Atomic uint64_t *placed = pager->config.placed;
 
     pager->max_unit_bytes = unit_bytes;
     pager->n_blocks = source->n_blocks;
@@ -40,17 +41,18 @@ static bool init_blocks(Pager *pager)
 
         block->layout = layout;
         block->unit_bytes = unit_bytes;
-        if (!page_states_init(&block->states, layout->bitmap,
-                              layout->n_pages)) {
+        if (!page_states_init_in(&block->states, layout->bitmap,
+                                 layout->n_pages, placed)) {
             return false;
         }
+        placed = placed ? placed + block->states.n_words : NULL;
     }
     return true;
 }
 
 static bool init_workers(Pager *pager)
 {
-    unsigned n = pager->config.n_fault_threads;
+    unsigned n = pager_n_workers(pager);
 
     pager->fault_workers = g_new0(FaultWorker, n);
     for (unsigned i = 0; i < n; i++) {
@@ -242,6 +244,11 @@ bool pager_await_retry(Pager *pager, uint64_t max_us, uint64_t *ret_missing,
     return true;
 }
 
+void pager_recheck(Pager *pager)
+{
+    (void)pager_check_source(pager);
+}
+
 void pager_end_observation(Pager *pager)
 {
     pager_observe_end(pager);
@@ -299,7 +306,7 @@ static void stop_threads(Pager *pager)
     pthread_mutex_lock(&pager->lock);
     pager->quit = true;
     pager->released = true;
-    while (pager->n_checks > 0) {
+    while (pager->n_inside > 0) {
         pthread_cond_wait(&pager->changed, &pager->lock);
     }
     pthread_cond_broadcast(&pager->changed);
@@ -330,8 +337,8 @@ static void free_blocks(Pager *pager)
 
 static void free_workers(Pager *pager)
 {
-    for (unsigned i = 0;
-         pager->fault_workers && i < pager->config.n_fault_threads; i++) {
+    for (unsigned i = 0; pager->fault_workers && i < pager_n_workers(pager);
+         i++) {
         if (pager->fault_workers[i].buf) {
             munmap(pager->fault_workers[i].buf, pager->max_unit_bytes);
         }

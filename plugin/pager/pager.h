@@ -23,7 +23,7 @@
 Pager *pager_new(const PagerConfig *config, GError **error);
 
 /* pager_attach(), which comes next, stands in pager-attach.h, and
- * pager_check_untouched() in pager-check.h. */
+ * pager_check_untouched() in pager-check.h, pager_fetch() in pager-fault.h. */
 
 /* Wait until the goal is reached, also through failures that are mended.
  * Returns false with PAGER_ERROR_STATE when the pager ends before, and with
@@ -42,6 +42,10 @@ bool pager_await_retry(Pager *pager, uint64_t max_us, uint64_t *ret_missing,
 /* The guest runs, or somebody waits for all pages before it does: the rest may
  * use the CPUs from now on. */
 void pager_release_rest(Pager *pager);
+
+/* Ask the source now whether it can still be relied upon; if not, that is told,
+ * as a failure that is final. */
+void pager_recheck(Pager *pager);
 
 /* Load everything now, whatever the policy is; ends the observation. */
 void pager_load_rest(Pager *pager);

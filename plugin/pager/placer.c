@@ -70,3 +70,17 @@ Placer placer_copy(int uffd, uint64_t unit_bytes)
 
     return (Placer){.ops = &ops, .uffd = uffd, .unit_bytes = unit_bytes};
 }
+
+static int wake_place(const Placer *placer, uint64_t dst, const void *src,
+                      uint64_t len_bytes, uint64_t *ret_done)
+{
+    *ret_done = len_bytes;
+    return 0;
+}
+
+Placer placer_wake(int uffd, uint64_t unit_bytes)
+{
+    static const PlacerOps ops = {wake_place, copy_zero, copy_wake};
+
+    return (Placer){.ops = &ops, .uffd = uffd, .unit_bytes = unit_bytes};
+}

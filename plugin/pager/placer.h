@@ -38,3 +38,7 @@ struct Placer {
 
 /* Copies the bytes, with UFFDIO_COPY. */
 Placer placer_copy(int uffd, uint64_t unit_bytes);
+
+/* For guest RAM that is mapped from memory which has the pages once they are
+ * read: there is nothing more to do than to wake. */
+Placer placer_wake(int uffd, uint64_t unit_bytes);

@@ -155,8 +155,9 @@ int uffd_open(int *ret_fd, UffdCaps *ret_caps)
 
 int uffd_open_with_removals(int *ret_fd, UffdCaps *ret_caps)
 {
-    return open_with(UFFD_FEATURE_THREAD_ID | UFFD_FEATURE_EVENT_REMOVE, ret_fd,
-                     ret_caps);
+    return open_with(UFFD_FEATURE_THREAD_ID | UFFD_FEATURE_EVENT_REMOVE |
+                         UFFD_FEATURE_EVENT_REMAP,
+                     ret_fd, ret_caps);
 }
 
 int uffd_register(int fd, uint64_t start, uint64_t len, UffdMode mode)

@@ -73,7 +73,8 @@ int uffd_open(int *ret_fd, UffdCaps *ret_caps);
 
 /* The same; what is given back in the ranges is reported, too.  Whoever gives
  * back waits until that has been read, and until then the ranges' pages cannot
- * be filled: UFFD_AGAIN. */
+ * be filled: UFFD_AGAIN.  A range that is moved (mremap()) stays registered
+ * where it goes; whoever moves it waits likewise until somebody reads. */
 int uffd_open_with_removals(int *ret_fd, UffdCaps *ret_caps);
 
 int uffd_register(int fd, uint64_t start, uint64_t len, UffdMode mode);

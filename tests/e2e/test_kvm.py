@@ -12,6 +12,7 @@ import unittest
 from harness import config, host, machine
 from harness.case import Case
 from harness.exact import assert_exact
+from harness.processes import Deadline
 from harness.virtual import Virtual
 
 READY = "ready\n"
@@ -81,6 +82,23 @@ class Kvm(Case):
         vm.wait_loaded("recording")
         vm.quit()
         self.check_runs("--order", order)
+
+    def test_clones_are_right(self):
+        socket = self.tmp / "template.sock"
+        template = self.preheat("template", "start", self.path, "--socket",
+                                socket)
+        deadline = Deadline()
+        while not socket.exists():
+            deadline.left(f"the template's socket: {template.describe()}")
+        vms = [self.load("--template", socket) for _ in range(2)]
+        for vm in vms:
+            vm.serial.wait_for(PASS, times=3)
+            self.assertNotIn(WRONG, vm.serial.text)
+            vm.wait_loaded()
+        for vm in vms:
+            vm.serial.wait_for(PASS, times=6)
+            self.assertNotIn(WRONG, vm.serial.text)
+            self.assertEqual(vm.quit(), 0)
 
     def profiled_saves(self, *memory):
         """Profiled saves of a guest that checks its memory meanwhile."""

@@ -283,6 +283,10 @@ static json_t *answer(FakePeer *peer, const char *command,
         return json_array();
     } else if (g_str_equal(command, "qom-get")) {
         return json_string("pc-q35-10.0-machine");
+    } else if (qemu->lacks_vmgenid &&
+               g_str_equal(command, "query-vm-generation-id")) {
+        *ret_refusal = "VM Generation ID device not found";
+        return NULL;
     } else if (g_str_equal(command, "human-monitor-command")) {
         return json_string("  Block Name    PSize  Offset  Used  Total\n");
     }

@@ -36,6 +36,7 @@ typedef struct FakeQemu {
     int interrupt_fd;
     GMutex *blocked; /* … it waits for it; NULL: it does not */
 
+    bool lacks_vmgenid;
     bool takes_no_fd;
     unsigned n_fds; /* that have come */
     char *opaque;   /* of the only descriptor set; NULL: there is none */

@@ -573,8 +573,8 @@ static void a_guest_whose_snapshot_has_changed_is_stopped_for_good(void **state)
     Fixture *fixture = *state;
 
     load_well(fixture, "changed");
-    assert_said("vm.snap: its mtime has changed.  The guest may have a "
-                "mixture of two states");
+    assert_said("vm.snap: its mtime has changed.  The guest is not the one "
+                "that was saved");
 }
 
 static void one_that_waits_for_a_changed_snapshot_can_be_ended(void **state)

@@ -33,6 +33,17 @@ static void a_running_guest_is_stopped_saved_and_runs_on(void **state)
     assert_string_equal(said->str, "");
 }
 
+static void a_machine_that_cannot_tell_its_copies_is_named_once(void **state)
+{
+    Fixture *fixture = *state;
+
+    fixture->qemu.lacks_vmgenid = true;
+    save_well(fixture);
+    const char *named = strstr(said->str, "vmgenid");
+    assert_non_null(named);
+    assert_null(strstr(named + 1, "vmgenid"));
+}
+
 /* It may end as soon as it runs: see run_on() in host/saver.c. */
 static void a_guest_that_runs_again_hears_no_more(void **state)
 {
@@ -599,6 +610,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_running_guest_is_stopped_saved_and_runs_on),
+        TEST(a_machine_that_cannot_tell_its_copies_is_named_once),
         TEST(a_guest_that_runs_again_hears_no_more),
         TEST(the_snapshot_is_for_its_owner_only),
         TEST(a_paused_guest_is_saved_and_stays_paused),

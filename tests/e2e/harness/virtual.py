@@ -226,12 +226,16 @@ class Virtual:
                 total += int(line.split()[1])
         return total
 
+    def anonymous_bytes(self):
+        """What QEMU's private memory takes at this moment."""
+        rollup = pathlib.Path(f"/proc/{self.qemu_pid}/smaps_rollup")
+        kib = int(re.search(r"^Anonymous:\s+(\d+)", rollup.read_text(),
+                            re.MULTILINE).group(1))
+        return kib << 10
+
     def ram_bytes(self):
         """What QEMU's private memory and its memfds take at this moment."""
         directory = pathlib.Path(f"/proc/{self.qemu_pid}")
-        rollup = (directory / "smaps_rollup").read_text()
-        kib = int(re.search(r"^Anonymous:\s+(\d+)", rollup,
-                            re.MULTILINE).group(1))
         memfds = {}
         for fd in (directory / "fd").iterdir():
             try:
@@ -240,7 +244,7 @@ class Virtual:
                     memfds[stat.st_dev, stat.st_ino] = stat.st_blocks * 512
             except FileNotFoundError:
                 pass  # closed since it was listed
-        return (kib << 10) + sum(memfds.values())
+        return self.anonymous_bytes() + sum(memfds.values())
 
     def wait_without_fdsets(self):
         """Wait until QEMU has no descriptors that it was handed.

@@ -1,0 +1,99 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/commands.h"
+#include "cli/image-file.h"
+#include "cli/image-offset.h"
+#include "cli/interrupts.h"
+#include "formats/page-order.h"
+#include "template/template-server.h"
+
+/* The options as they were given. */
+typedef struct Given {
+    char *offset;
+    char *order;
+    char *socket;
+} Given;
+
+static void given_clear(Given *given)
+{
+    g_free(given->offset);
+    g_free(given->order);
+    g_free(given->socket);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Given, given_clear)
+
+/* An order is a hint: what is wrong with it is worth a word. */
+static PageOrder *load_order(const char *path, const RamImage *image)
+{
+    g_autoptr(GError) error = NULL;
+    PageOrder *order = path ? page_order_load(path, &error) : NULL;
+
+    if (error) {
+        command_warn("%s; filling without an order", error->message);
+    } else if (order && order->identity &&
+               strcmp(order->identity, image->identity) != 0) {
+        command_warn("%s: recorded for another snapshot than %s; it may not "
+                     "help",
+                     path, image->path);
+    }
+    return order;
+}
+
+static bool start(const char *snapshot, const Given *given, GError **error)
+{
+    g_autofree char *path = command_absolute_path(snapshot, error);
+    uint64_t off_bytes;
+
+    if (!path || !image_offset_parse(given->offset, &off_bytes, error)) {
+        return false;
+    }
+    RamImage *image = image_file_open(path, NULL, off_bytes, error);
+    if (!image) {
+        return false;
+    }
+    g_autoptr(PageOrder) order = load_order(given->order, image);
+    const TemplateServerOptions options = {
+        .socket_path = given->socket,
+        .interrupt_fd = interrupts_open(),
+        .say = command_say,
+    };
+    bool ok = template_server_run(image, order, &options, error);
+    interrupts_close(options.interrupt_fd);
+    return ok;
+}
+
+static int cmd_template_start_run(int argc, char **argv)
+{
+    g_auto(Given) given = {0};
+    const GOptionEntry entries[] = {
+        {"socket", 0, 0, G_OPTION_ARG_FILENAME, &given.socket,
+         "Where clones find it", "PATH"},
+        {"order", 0, 0, G_OPTION_ARG_FILENAME, &given.order,
+         "Fill it in the sequence of this page-access order", "FILE"},
+        IMAGE_OFFSET_OPTION(&given.offset),
+        {NULL},
+    };
+    GError *error = NULL;
+    int status;
+
+    if (!command_parse(&cmd_template_start, entries, 1, 1, &argc, &argv,
+                       &status)) {
+        return status;
+    }
+    if (!given.socket) {
+        return command_usage_error("--socket is needed");
+    }
+    return start(argv[1], &given, &error) ? STATUS_OK : command_fail(error);
+}
+
+const Command cmd_template_start = {
+    .name = "start",
+    .synopsis = "FILE --socket PATH",
+    .summary = "Hold a snapshot in memory until it is stopped",
+    .run = cmd_template_start_run,
+};

@@ -1,0 +1,565 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "template/template-server.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "formats/template-protocol.h"
+#include "template/clone-memory.h"
+#include "template/template.h"
+#include "util/error.h"
+#include "util/thread.h"
+
+/* Each waits for one read; see N_FAULT_THREADS of a load. */
+#define N_WORKERS 8
+
+/* A clone has but a few threads that ask. */
+#define MAX_WANTED 1024
+
+#define MAX_CLIENTS 4096
+
+typedef struct Client {
+    unsigned n_refs;   /* under Server.lock, as the next */
+    unsigned n_wanted; /* pages that it waits for in wanted; each has a
+                          reference */
+    int fd;            /* constant */
+    bool is_clone;     /* this and the next: the main thread's */
+    pid_t pid;
+} Client;
+
+/* What a client waits for. */
+typedef struct Wanted {
+    Client *client; /* a reference */
+    size_t block;
+    uint64_t page;
+} Wanted;
+
+typedef struct Server {
+    pthread_mutex_t lock; /* guards wanted, ending and what Client says */
+    pthread_cond_t changed_wanted;
+    GQueue wanted; /* of Wanted */
+    bool ending;   /* the workers are to end */
+
+    const TemplateServerOptions *options;
+    Template *template;
+    int listener;
+    int changed;          /* eventfd: what follows has changed */
+    _Atomic bool full;    /* relaxed, both: changed is written behind them */
+    _Atomic bool is_void; /* the snapshot was changed */
+    bool stopped;         /* this and below: the main thread's */
+    bool told_full;
+    GPtrArray *clients; /* of Client */
+    pthread_t workers[N_WORKERS];
+    unsigned n_workers;
+} Server;
+
+typedef struct Worker {
+    Server *server;
+    unsigned index;
+} Worker;
+
+static void say(const Server *server, const char *format, ...)
+    G_GNUC_PRINTF(2, 3);
+
+static void say(const Server *server, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    va_end(args);
+    server->options->say(text);
+}
+
+/* ---- what the template tells ---- */
+
+static void wake_up(const Server *server)
+{
+    const uint64_t one = 1;
+
+    (void)!write(server->changed, &one, sizeof one);
+}
+
+static void on_failed(void *opaque, const PagerFailure *failure)
+{
+    Server *server = opaque;
+
+    if (failure->is_final) {
+        say(server, "%s", failure->reason);
+        atomic_store_explicit(&server->is_void, true, memory_order_relaxed);
+        wake_up(server);
+        return;
+    }
+    say(server,
+        "%s: %s at offset %" G_GUINT64_FORMAT " failed: %s.  Clones that need "
+        "that page wait; preheat template retry %s tries again",
+        failure->path, failure->what, failure->off_bytes, failure->reason,
+        server->options->socket_path);
+}
+
+static void on_full(void *opaque)
+{
+    Server *server = opaque;
+
+    atomic_store_explicit(&server->full, true, memory_order_relaxed);
+    wake_up(server);
+}
+
+/* ---- clients ---- */
+
+static void client_unref(Server *server, Client *client)
+{
+    pthread_mutex_lock(&server->lock);
+    bool is_last = --client->n_refs == 0;
+    pthread_mutex_unlock(&server->lock);
+    if (is_last) {
+        close(client->fd);
+        g_free(client);
+    }
+}
+
+/* Whoever does not read is treated as gone: its end is found by poll(). */
+static void answer(const Client *client, const TemplateMessage *message,
+                   const char *text)
+{
+    if (template_send(client->fd, message, text, NULL, 0) < 0) {
+        (void)shutdown(client->fd, SHUT_RDWR);
+    }
+}
+
+static void answer_kind(const Client *client, TemplateKind kind,
+                        const char *text)
+{
+    const TemplateMessage message = {.kind = kind};
+
+    answer(client, &message, text);
+}
+
+/* ---- the workers ---- */
+
+static void have_page(Server *server, unsigned worker, const Wanted *wanted)
+{
+    int rc =
+        template_fetch(server->template, worker, wanted->block, wanted->page);
+    const TemplateMessage message = {
+        .kind = rc == 0 ? TEMPLATE_HAVE : TEMPLATE_FAILED,
+        .error = (uint32_t)-rc,
+        .block = wanted->block,
+        .page = wanted->page,
+    };
+
+    answer(wanted->client, &message, NULL);
+}
+
+/* The next page that is wanted; NULL: the worker is to end. */
+static Wanted *next_wanted(Server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    while (!server->ending && !server->wanted.head) {
+        pthread_cond_wait(&server->changed_wanted, &server->lock);
+    }
+    Wanted *wanted = server->ending ? NULL : g_queue_pop_head(&server->wanted);
+    if (wanted) {
+        wanted->client->n_wanted--;
+    }
+    pthread_mutex_unlock(&server->lock);
+    return wanted;
+}
+
+static void *worker_thread(void *opaque)
+{
+    g_autofree Worker *self = opaque;
+    Wanted *wanted;
+
+    while ((wanted = next_wanted(self->server))) {
+        have_page(self->server, self->index, wanted);
+        client_unref(self->server, wanted->client);
+        g_free(wanted);
+    }
+    return NULL;
+}
+
+static bool start_workers(Server *server, GError **error)
+{
+    while (server->n_workers < N_WORKERS) {
+        Worker *worker = g_new(Worker, 1);
+
+        *worker = (Worker){server, server->n_workers};
+        int rc = thread_start(&server->workers[server->n_workers],
+                              "preheat-worker", worker_thread, worker);
+        if (rc < 0) {
+            g_free(worker);
+            util_error_set_errno(error, -rc, "no threads for a template");
+            return false;
+        }
+        server->n_workers++;
+    }
+    return true;
+}
+
+static void stop_workers(Server *server)
+{
+    Wanted *wanted;
+
+    pthread_mutex_lock(&server->lock);
+    server->ending = true;
+    pthread_cond_broadcast(&server->changed_wanted);
+    pthread_mutex_unlock(&server->lock);
+    for (unsigned i = 0; i < server->n_workers; i++) {
+        pthread_join(server->workers[i], NULL);
+    }
+    while ((wanted = g_queue_pop_head(&server->wanted))) {
+        client_unref(server, wanted->client);
+        g_free(wanted);
+    }
+}
+
+/* ---- what clients say ---- */
+
+static json_t *clone_to_json(const Client *client)
+{
+    uint64_t shared_bytes;
+    uint64_t own_bytes;
+
+    if (!clone_memory_read(client->pid, &shared_bytes, &own_bytes)) {
+        return json_pack("{s:i}", "pid", (int)client->pid);
+    }
+    return json_pack("{s:i, s:I, s:I}", "pid", (int)client->pid, "shared-bytes",
+                     (json_int_t)shared_bytes, "own-bytes",
+                     (json_int_t)own_bytes);
+}
+
+/* Saved is what the clones have in use without a copy of their own, beyond the
+ * one that there is. */
+static void add_clones(const Server *server, json_t *status)
+{
+    json_int_t shared =
+        json_integer_value(json_object_get(status, "shared-bytes"));
+    json_t *clones = json_array();
+    json_int_t used = 0;
+
+    for (guint i = 0; i < server->clients->len; i++) {
+        const Client *client = server->clients->pdata[i];
+
+        if (client->is_clone) {
+            json_t *clone = clone_to_json(client);
+
+            used += json_integer_value(json_object_get(clone, "shared-bytes"));
+            json_array_append_new(clones, clone);
+        }
+    }
+    json_object_set_new(status, "clones", clones);
+    json_object_set_new(status, "saved-bytes",
+                        json_integer(MAX(used - shared, 0)));
+}
+
+static void tell_status(const Server *server, const Client *client)
+{
+    json_t *status = template_status(server->template);
+
+    add_clones(server, status);
+    char *text = json_dumps(status, JSON_COMPACT);
+    answer_kind(client, TEMPLATE_ANSWER, text);
+    free(text);
+    json_decref(status);
+}
+
+static bool greet(const Server *server, Client *client,
+                  const TemplateMessage *hello)
+{
+    const TemplateMessage welcome = {.kind = TEMPLATE_WELCOME,
+                                     .page = TEMPLATE_VERSION};
+    const GArray *fds = template_fds(server->template);
+    char *text = template_welcome(server->template);
+
+    client->is_clone = hello->block == TEMPLATE_ROLE_CLONE;
+    client->pid = (pid_t)hello->error;
+    int rc = template_send(client->fd, &welcome, text, (const int *)fds->data,
+                           client->is_clone ? fds->len : 1);
+    free(text);
+    if (rc == 0 && client->is_clone && server->told_full) {
+        answer_kind(client, TEMPLATE_FULL, NULL);
+    }
+    return rc == 0;
+}
+
+static bool want(Server *server, Client *client, const TemplateMessage *message)
+{
+    if (!client->is_clone ||
+        !template_has(server->template, message->block, message->page)) {
+        return false;
+    }
+    Wanted *wanted = g_new(Wanted, 1);
+    *wanted = (Wanted){client, message->block, message->page};
+    pthread_mutex_lock(&server->lock);
+    bool may = client->n_wanted < MAX_WANTED;
+    if (may) {
+        client->n_refs++;
+        client->n_wanted++;
+        g_queue_push_tail(&server->wanted, wanted);
+        pthread_cond_signal(&server->changed_wanted);
+    }
+    pthread_mutex_unlock(&server->lock);
+    if (!may) {
+        g_free(wanted);
+    }
+    return may;
+}
+
+/* Returns false where the client has gone, or says what it should not. */
+static bool take_message(Server *server, Client *client)
+{
+    TemplateMessage message;
+
+    if (template_receive(client->fd, &message, NULL, NULL) < 0) {
+        return false;
+    }
+    switch (message.kind) {
+    case TEMPLATE_HELLO:
+        return greet(server, client, &message);
+    case TEMPLATE_WANT:
+        return want(server, client, &message);
+    case TEMPLATE_STATUS:
+        tell_status(server, client);
+        return true;
+    case TEMPLATE_RETRY:
+        template_retry(server->template);
+        answer_kind(client, TEMPLATE_ANSWER, NULL);
+        return true;
+    case TEMPLATE_STOP:
+        answer_kind(client, TEMPLATE_ANSWER, NULL);
+        server->stopped = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool is_ours(int fd)
+{
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
+           (peer.uid == geteuid() || peer.uid == 0);
+}
+
+static void accept_client(Server *server)
+{
+    int fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC);
+
+    if (fd < 0) {
+        return;
+    }
+    if (!is_ours(fd) || server->clients->len >= MAX_CLIENTS) {
+        close(fd);
+        return;
+    }
+    Client *client = g_new0(Client, 1);
+    client->n_refs = 1;
+    client->fd = fd;
+    g_ptr_array_add(server->clients, client);
+}
+
+/* ---- the main thread ---- */
+
+static void set_full(Server *server)
+{
+    template_release(server->template);
+    server->told_full = true;
+    say(server, "%s: every page is there",
+        template_image(server->template)->path);
+    for (guint i = 0; i < server->clients->len; i++) {
+        const Client *client = server->clients->pdata[i];
+
+        if (client->is_clone) {
+            answer_kind(client, TEMPLATE_FULL, NULL);
+        }
+    }
+}
+
+static void take_change(Server *server)
+{
+    uint64_t count;
+
+    (void)!read(server->changed, &count, sizeof count);
+    /* Relaxed: see Server. */
+    if (atomic_load_explicit(&server->is_void, memory_order_relaxed)) {
+        server->stopped = true;
+    } else if (!server->told_full &&
+               atomic_load_explicit(&server->full, memory_order_relaxed)) {
+        set_full(server);
+    }
+}
+
+static GArray *what_to_poll(const Server *server)
+{
+    GArray *events = g_array_new(FALSE, FALSE, sizeof(struct pollfd));
+    const struct pollfd first[] = {
+        {.fd = server->options->interrupt_fd, .events = POLLIN},
+        {.fd = server->changed, .events = POLLIN},
+        {.fd = server->listener, .events = POLLIN},
+    };
+
+    g_array_append_vals(events, first, G_N_ELEMENTS(first));
+    for (guint i = 0; i < server->clients->len; i++) {
+        const Client *client = server->clients->pdata[i];
+        const struct pollfd event = {.fd = client->fd, .events = POLLIN};
+
+        g_array_append_val(events, event);
+    }
+    return events;
+}
+
+static void serve_once(Server *server)
+{
+    g_autoptr(GArray) events = what_to_poll(server);
+    const struct pollfd *first = (const struct pollfd *)events->data;
+
+    if (poll((struct pollfd *)events->data, events->len, -1) < 0) {
+        return;
+    }
+    if (first[0].revents != 0) {
+        server->stopped = true;
+    }
+    if (first[1].revents != 0) {
+        take_change(server);
+    }
+    /* From the last: one that is taken out leaves those before it alone. */
+    for (guint i = events->len - 1; i >= 3; i--) {
+        if (first[i].revents != 0 &&
+            !take_message(server, server->clients->pdata[i - 3])) {
+            client_unref(server,
+                         g_ptr_array_remove_index(server->clients, i - 3));
+        }
+    }
+    if (first[2].revents != 0) {
+        accept_client(server);
+    }
+}
+
+/* ---- the socket ---- */
+
+/* Whether somebody listens there. */
+static bool is_alive(const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    bool is = fd >= 0 && (connect(fd, (const struct sockaddr *)address,
+                                  sizeof *address) == 0 ||
+                          errno != ECONNREFUSED);
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return is;
+}
+
+static bool bind_at(int fd, const struct sockaddr_un *address)
+{
+    mode_t before = umask(0177);
+    bool ok = bind(fd, (const struct sockaddr *)address, sizeof *address) == 0;
+
+    umask(before);
+    return ok;
+}
+
+/* A socket that nobody listens on any more is in nobody's way. */
+static bool open_socket(Server *server, GError **error)
+{
+    const char *path = server->options->socket_path;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct stat info;
+
+    if (strlen(path) >= sizeof address.sun_path) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                    "%s: longer than a socket's path may be", path);
+        return false;
+    }
+    g_strlcpy(address.sun_path, path, sizeof address.sun_path);
+    server->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    bool ok = server->listener >= 0 && bind_at(server->listener, &address);
+    if (!ok && errno == EADDRINUSE && lstat(path, &info) == 0 &&
+        S_ISSOCK(info.st_mode) && !is_alive(&address)) {
+        (void)unlink(path);
+        ok = bind_at(server->listener, &address);
+    }
+    if (!ok || listen(server->listener, SOMAXCONN) < 0) {
+        util_error_set_errno(error, errno, "%s: cannot listen", path);
+        return false;
+    }
+    return true;
+}
+
+/* ---- start and end ---- */
+
+static bool start(Server *server, RamImage *image, const PageOrder *order,
+                  GError **error)
+{
+    const TemplateEvents events = {on_failed, on_full, server};
+
+    server->changed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    server->template = template_new(image, order, N_WORKERS, &events, error);
+    return server->template && start_workers(server, error) &&
+           open_socket(server, error);
+}
+
+static void clear(Server *server)
+{
+    stop_workers(server);
+    if (server->listener >= 0) {
+        close(server->listener);
+    }
+    for (guint i = 0; i < server->clients->len; i++) {
+        client_unref(server, server->clients->pdata[i]);
+    }
+    g_ptr_array_unref(server->clients);
+    template_free(server->template);
+    pthread_cond_destroy(&server->changed_wanted);
+    pthread_mutex_destroy(&server->lock);
+    if (server->changed >= 0) {
+        close(server->changed);
+    }
+}
+
+bool template_server_run(RamImage *image, const PageOrder *order,
+                         const TemplateServerOptions *options, GError **error)
+{
+    Server server = {
+        .options = options,
+        .listener = -1,
+        .clients = g_ptr_array_new(),
+    };
+    pthread_mutex_init(&server.lock, NULL);
+    pthread_cond_init(&server.changed_wanted, NULL);
+    bool ok = start(&server, image, order, error);
+
+    if (ok) {
+        if (options->ready) {
+            options->ready();
+        }
+        while (!server.stopped) {
+            serve_once(&server);
+        }
+        (void)unlink(options->socket_path);
+        /* Relaxed: see Server. */
+        ok = !atomic_load_explicit(&server.is_void, memory_order_relaxed);
+        if (!ok) {
+            g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                        "the template has ended: its snapshot was changed");
+        }
+    }
+    clear(&server);
+    return ok;
+}
