@@ -47,6 +47,7 @@ typedef struct LoadOptions {
     uint64_t image_off_bytes;
     const char *order; /* or NULL */
     LoadPolicy policy;
+    LoadCache cache;
     LoadRest rest;             /* where there is an order */
     uint64_t rest_bytes_per_s; /* 0: no limit */
     LoadWait wait;

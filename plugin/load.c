@@ -337,7 +337,7 @@ static bool start_pager(Load *load, LoadRequest *request, char **ret_warning,
         *ret_warning = g_strdup_printf("%s; loading without an order",
                                        request->order_error->message);
     }
-    load->source = page_source_new_file(load->snapshot, error);
+    load->source = page_source_new_file(load->snapshot, request->cache, error);
     if (!load->source) {
         return false;
     }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "plugin/pager/kernel-features.h"
 #include "plugin/pager/pager-fail.h"
 #include "plugin/pager/pager-fault.h"
 #include "plugin/pager/pager-removal.h"
@@ -111,8 +112,14 @@ static bool open_uffd(Pager *pager, GError **error)
 {
     UffdCaps caps;
 
-    return ram_range_open_uffd_with_removals(&pager->uffd, &caps, OTHERWISE,
-                                             error);
+    if (!ram_range_open_uffd_with_removals(&pager->uffd, &caps, OTHERWISE,
+                                           error)) {
+        return false;
+    }
+    pager->can_move = (caps & UFFD_CAN_MOVE) &&
+                      kernel_feature_is_safe(KERNEL_MOVE) &&
+                      kernel_feature_is_safe(KERNEL_MOVE_HUGE);
+    return true;
 }
 
 static int compare_hosts(const void *a, const void *b)
@@ -133,7 +140,9 @@ static void begin_loading(Pager *pager)
 
         if (is_lazy(block)) {
             n_unplaced += block->layout->n_pages_in_file;
-            block->placer = placer_copy(pager->uffd, block->unit_bytes);
+            block->placer = pager->can_move && block->kind == RAM_ANONYMOUS
+                                ? placer_move(pager->uffd, block->unit_bytes)
+                                : placer_copy(pager->uffd, block->unit_bytes);
             pager->attached_blocks[pager->n_attached_blocks++] = block;
         }
     }
