@@ -34,6 +34,7 @@ typedef struct Given {
     char *wait;
     char *record;
     double record_s;
+    char *cache;
     char *rest;
     char *rest_rate;
     gboolean resume;
@@ -59,6 +60,7 @@ static void clear_given(Given *given)
     g_free(given->template);
     g_free(given->policy);
     g_free(given->wait);
+    g_free(given->cache);
     g_free(given->rest);
     g_free(given->rest_rate);
     g_free(given->record);
@@ -142,6 +144,15 @@ static bool parse_policy(const Given *given, LoadOptions *options,
                             "touches all pages itself");
     }
     options->policy = policy;
+    return true;
+}
+
+static bool parse_cache(const Given *given, LoadOptions *options,
+                        GError **error)
+{
+    if (given->cache && !load_cache_from_name(given->cache, &options->cache)) {
+        return usage(error, "--cache is one of auto, direct and buffered");
+    }
     return true;
 }
 
@@ -337,7 +348,8 @@ static bool parse_given(Given *given, LoadOptions *options, GError **error)
     options->order = given->order;
     options->stats = given->stats;
     return parse_policy(given, options, error) &&
-           parse_rest(given, options, error) && parse_tag(given, error) &&
+           parse_rest(given, options, error) &&
+           parse_cache(given, options, error) && parse_tag(given, error) &&
            parse_wait(given, options, error) &&
            parse_record(given, options, error) &&
            image_offset_parse(given->offset, &options->image_off_bytes, error);
@@ -470,6 +482,10 @@ static int cmd_loadvm_run(int argc, char **argv)
          "Resume the guest when none, the hot or all pages are loaded "
          "(default: none)",
          "none|hot|all"},
+        {"cache", 0, 0, G_OPTION_ARG_STRING, &given.cache,
+         "Read the snapshot past the page cache where it is not in it and "
+         "will not be wanted again, always, or never (auto)",
+         "auto|direct|buffered"},
         {"rest", 0, 0, G_OPTION_ARG_STRING, &given.rest,
          "When to load the pages that are not in the order: while the guest "
          "leaves CPUs free, at once, or when it touches them (default: idle)",

@@ -66,6 +66,29 @@ bool load_rest_from_name(const char *name, LoadRest *ret_rest)
     return true;
 }
 
+static const char *const load_cache_names[] = {
+    [LOAD_CACHE_AUTO] = "auto",
+    [LOAD_CACHE_DIRECT] = "direct",
+    [LOAD_CACHE_BUFFERED] = "buffered",
+};
+
+const char *load_cache_name(LoadCache cache)
+{
+    return load_cache_names[cache];
+}
+
+bool load_cache_from_name(const char *name, LoadCache *ret_cache)
+{
+    size_t index;
+
+    if (!find_name(load_cache_names, G_N_ELEMENTS(load_cache_names), name,
+                   &index)) {
+        return false;
+    }
+    *ret_cache = (LoadCache)index;
+    return true;
+}
+
 static const char *const load_goal_names[] = {
     [LOAD_GOAL_HOT] = "hot",
     [LOAD_GOAL_ALL] = "all",

@@ -41,6 +41,14 @@ typedef enum {
     N_LOAD_RESTS,
 } LoadRest;
 
+/* How the snapshot is read. */
+typedef enum {
+    LOAD_CACHE_AUTO,     /* past the page cache, what is not in it and will not
+                            be wanted again; else through it */
+    LOAD_CACHE_DIRECT,   /* past it */
+    LOAD_CACHE_BUFFERED, /* through it */
+} LoadCache;
+
 /* What can be waited for. */
 typedef enum {
     LOAD_GOAL_HOT,      /* the order's pages are in */
@@ -79,6 +87,8 @@ const char *load_policy_name(LoadPolicy policy);
 bool load_policy_from_name(const char *name, LoadPolicy *ret_policy);
 const char *load_rest_name(LoadRest rest);
 bool load_rest_from_name(const char *name, LoadRest *ret_rest);
+const char *load_cache_name(LoadCache cache);
+bool load_cache_from_name(const char *name, LoadCache *ret_cache);
 const char *load_goal_name(LoadGoal goal);
 bool load_goal_from_name(const char *name, LoadGoal *ret_goal);
 const char *load_state_name(LoadState state);
@@ -91,6 +101,7 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
 /* ---- names of arguments, and of what answers and events have ---- */
 
 #define CONTROL_KEY_BLOCKS            "blocks"
+#define CONTROL_KEY_CACHE             "cache"
 #define CONTROL_KEY_CONTROL           "control"
 #define CONTROL_KEY_DESCRIPTORS       "descriptors"
 #define CONTROL_KEY_DISCARD           "discard"
@@ -169,6 +180,8 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
  *                refused by its headers (optional)
  *   order        path, absolute (optional)
  *   policy       "order", "sequential", "demand" or "full"
+ *   cache        how to read the snapshot: "auto" (optional, this), "direct" or
+ *                "buffered"
  *   rest         with an order, when all else is loaded: "idle" (optional,
  *                this), "eager" or "demand"
  *   rest-rate    how much of the rest may be read, in bytes a second

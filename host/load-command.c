@@ -27,6 +27,10 @@ static json_t *load_arguments(const LoadOptions *options,
         json_object_set_new(arguments, CONTROL_KEY_ORDER,
                             json_string(options->order));
     }
+    if (options->cache != LOAD_CACHE_AUTO) {
+        json_object_set_new(arguments, CONTROL_KEY_CACHE,
+                            json_string(load_cache_name(options->cache)));
+    }
     if (options->rest != LOAD_REST_IDLE) {
         json_object_set_new(arguments, CONTROL_KEY_REST,
                             json_string(load_rest_name(options->rest)));

@@ -48,6 +48,7 @@ typedef struct LoadOptions {
     const char *order;    /* or NULL */
     const char *template; /* its socket's path, and policy demand; or NULL */
     LoadPolicy policy;
+    LoadCache cache;
     LoadRest rest;             /* where there is an order */
     uint64_t rest_bytes_per_s; /* 0: no limit */
     LoadWait wait;

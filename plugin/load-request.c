@@ -37,6 +37,7 @@ typedef struct Given {
     const char *tag;
     const char *order;
     const char *policy;
+    const char *cache;
     const char *rest;
     const char *stats;
     const char *record;
@@ -57,6 +58,7 @@ static bool parse(const json_t *arguments, const Descriptors *descriptors,
         {CONTROL_KEY_MAX_RAM, ARGUMENT_COUNT, false, &request->max_ram_bytes},
         {CONTROL_KEY_ORDER, ARGUMENT_STRING, false, &given->order},
         {CONTROL_KEY_POLICY, ARGUMENT_STRING, false, &given->policy},
+        {CONTROL_KEY_CACHE, ARGUMENT_STRING, false, &given->cache},
         {CONTROL_KEY_REST, ARGUMENT_STRING, false, &given->rest},
         {CONTROL_KEY_REST_RATE, ARGUMENT_COUNT, false,
          &request->rest_bytes_per_s},
@@ -83,6 +85,12 @@ static bool check(const Given *given, LoadRequest *request, GError **error)
             error, PAGER_ERROR, PAGER_ERROR_STATE,
             "unknown policy %s: it must be order, sequential, demand or full",
             given->policy);
+        return false;
+    }
+    if (given->cache && !load_cache_from_name(given->cache, &request->cache)) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                    "there is no reading %s: auto, direct, buffered",
+                    given->cache);
         return false;
     }
     if (given->rest && !load_rest_from_name(given->rest, &request->rest)) {
@@ -182,6 +190,7 @@ LoadRequest *load_request_new(const json_t *arguments,
     request->template_fd = -1;
     request->max_ram_bytes = UINT64_MAX;
     request->policy = LOAD_POLICY_ORDER;
+    request->cache = LOAD_CACHE_AUTO;
     request->rest = LOAD_REST_IDLE;
     request->record_ms = DEFAULT_RECORD_MS;
     request->learn_ms = DEFAULT_RECORD_MS;

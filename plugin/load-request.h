@@ -20,6 +20,7 @@
 typedef struct LoadRequest {
     ByteSource *snapshot;
     uint64_t offset;
+    LoadCache cache;
     LoadRest rest;
     uint64_t rest_bytes_per_s; /* 0: no limit */
     uint64_t max_ram_bytes;    /* an image of more is refused */

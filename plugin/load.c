@@ -348,10 +348,10 @@ static PagerObserve what_to_observe(const Load *load,
     return (PagerObserve){OBSERVE_NOTHING};
 }
 
-static bool open_source(Load *load, GError **error)
+static bool open_source(Load *load, LoadCache cache, GError **error)
 {
     if (load->template_fd < 0) {
-        load->source = page_source_new_file(load->snapshot, error);
+        load->source = page_source_new_file(load->snapshot, cache, error);
         return load->source != NULL;
     }
     load->template =
@@ -388,7 +388,7 @@ static bool start_pager(Load *load, LoadRequest *request, char **ret_warning,
         *ret_warning = g_strdup_printf("%s; loading without an order",
                                        request->order_error->message);
     }
-    if (!open_source(load, error)) {
+    if (!open_source(load, request->cache, error)) {
         return false;
     }
     if (request->record) {

@@ -136,7 +136,7 @@ bool verify_ram(const RamImage *snapshot, const PagerRange *ranges,
     Verify verify = {.result = &result};
     bool ok = true;
 
-    verify.source = page_source_new_file(snapshot, error);
+    verify.source = page_source_new_file(snapshot, LOAD_CACHE_BUFFERED, error);
     if (!verify.source) {
         return false;
     }

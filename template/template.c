@@ -250,7 +250,7 @@ Template *template_new(RamImage *image, const PageOrder *order,
     template->held = g_array_new(FALSE, FALSE, sizeof(Held));
     template->fds = g_array_new(FALSE, FALSE, sizeof(int));
     template->stats = load_stats_new(monotonic_us());
-    template->source = page_source_new_file(image, error);
+    template->source = page_source_new_file(image, LOAD_CACHE_BUFFERED, error);
     if (!template->source || !make_blocks(template, error) ||
         !add_snapshot(template, error) || !make_state(template, error) ||
         !start_pager(template, order, n_fetchers, error) ||

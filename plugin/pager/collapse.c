@@ -3,21 +3,21 @@
  */
 #include "plugin/pager/collapse.h"
 
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "plugin/pager/huge-ranges.h"
 #include "plugin/pager/kernel-features.h"
-#include "plugin/pager/kernel-file.h"
-#include "plugin/pager/mapping.h"
+#include "plugin/pager/resident.h"
 #include "util/clock.h"
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
 #endif
 
-/* A stretch is dense with so many of its pages in 8. */
-#define DENSE_IN_8 7
+/* A stretch is worth it while so many in 8 of the pages that it had from the
+ * file are there. */
+#define THERE_IN_8 7
 
 /* After so many failures in a row there is no use in trying on: the system has
  * no huge pages, or the kernel does not want to. */
@@ -31,8 +31,14 @@
 struct Collapse {
     uint64_t huge_bytes;
     uint64_t n_pages;  /* in so many bytes */
-    GArray *stretches; /* addresses, each of huge_bytes */
+    GArray *stretches; /* of Stretch */
 };
+
+/* Memory that may become a huge page. */
+typedef struct Stretch {
+    uint64_t start;
+    uint64_t n_in_file; /* of its pages */
+} Stretch;
 
 /* ---- what may have huge pages ---- */
 
@@ -47,11 +53,6 @@ static uint64_t count_in_file(const RamPages *range, uint64_t first_page,
     return n;
 }
 
-static bool is_dense(uint64_t n_present, uint64_t n_pages)
-{
-    return n_present * 8 >= n_pages * DENSE_IN_8;
-}
-
 /* Those of the range between the two addresses. */
 static void add_stretches(Collapse *collapse, const RamPages *range,
                           uint64_t start, uint64_t end)
@@ -63,62 +64,34 @@ static void add_stretches(Collapse *collapse, const RamPages *range,
     end = MIN(end, range->host + range->n_pages * range->page_bytes);
     for (; at < end && end - at >= huge; at += huge) {
         uint64_t first_page = (at - range->host) / range->page_bytes;
+        const Stretch stretch = {at, count_in_file(range, first_page, n_pages)};
 
-        if (is_dense(count_in_file(range, first_page, n_pages), n_pages)) {
-            g_array_append_val(collapse->stretches, at);
+        if (huge_ranges_is_dense(stretch.n_in_file, n_pages)) {
+            g_array_append_val(collapse->stretches, stretch);
         }
     }
 }
 
-static bool may_be_huge(const HugePolicy *policy, const Mapping *mapping,
-                        const char *flags)
+static bool can_collapse(RamKind kind)
 {
-    if (mapping->inode == 0) {
-        return kernel_feature_is_safe(KERNEL_COLLAPSE) &&
-               huge_policy_allows(policy, RAM_ANONYMOUS, flags, NULL);
-    }
-    MappingFileSystem on;
-    mapping_file_system(mapping, &on);
-    bool may = kernel_feature_is_safe(KERNEL_COLLAPSE_SHARED) &&
-               g_strcmp0(on.type, "tmpfs") == 0 &&
-               huge_policy_allows(policy, RAM_SHARED, flags,
-                                  on.is_kernels ? NULL : on.options);
-    mapping_file_system_clear(&on);
-    return may;
-}
-
-static void add_mapping(Collapse *collapse, const HugePolicy *policy,
-                        const RamPages *ranges, size_t n_ranges,
-                        const Mapping *mapping, const char *flags)
-{
-    for (size_t i = 0; i < n_ranges; i++) {
-        uint64_t end =
-            ranges[i].host + ranges[i].n_pages * ranges[i].page_bytes;
-
-        if (mapping->start < end && mapping->end > ranges[i].host &&
-            may_be_huge(policy, mapping, flags)) {
-            add_stretches(collapse, &ranges[i], mapping->start, mapping->end);
-        }
-    }
+    return kernel_feature_is_safe(
+        kind == RAM_ANONYMOUS ? KERNEL_COLLAPSE : KERNEL_COLLAPSE_SHARED);
 }
 
 Collapse *collapse_new(const HugePolicy *policy, const RamPages *ranges,
                        size_t n_ranges)
 {
-    g_autofree char *smaps = kernel_file_read(KERNEL_FILE_SMAPS);
-    char *rest = smaps;
-    Mapping mapping = {0};
-    const char *line;
+    g_autoptr(GArray) huge = huge_ranges_read(policy);
     Collapse *collapse = g_new0(Collapse, 1);
 
     collapse->huge_bytes = policy->huge_bytes;
     collapse->n_pages = policy->huge_bytes / (uint64_t)sysconf(_SC_PAGESIZE);
-    collapse->stretches = g_array_new(FALSE, FALSE, sizeof(uint64_t));
-    while (rest && (line = mapping_next_line(&rest))) {
-        if (!mapping_parse(line, &mapping) &&
-            g_str_has_prefix(line, "VmFlags:")) {
-            add_mapping(collapse, policy, ranges, n_ranges, &mapping,
-                        line + strlen("VmFlags:"));
+    collapse->stretches = g_array_new(FALSE, FALSE, sizeof(Stretch));
+    for (guint i = 0; i < huge->len; i++) {
+        const HugeRange *range = &g_array_index(huge, HugeRange, i);
+
+        for (size_t j = 0; j < n_ranges && can_collapse(range->kind); j++) {
+            add_stretches(collapse, &ranges[j], range->start, range->end);
         }
     }
     if (collapse->stretches->len == 0) {
@@ -131,20 +104,20 @@ Collapse *collapse_new(const HugePolicy *policy, const RamPages *ranges,
 
 /* Whether nearly all of it is in memory now, and not given back or swapped
  * out; resident has room for a byte a page. */
-static bool is_resident(const Collapse *collapse, uint64_t start,
+static bool is_resident(const Collapse *collapse, const Stretch *stretch,
                         unsigned char *resident)
 {
     uint64_t n_resident = 0;
 
     /* Fails where the memory is gone: unplugged. */
-    if (mincore((void *)(uintptr_t)start, collapse->huge_bytes, resident) !=
-        0) {
+    if (mincore((void *)(uintptr_t)stretch->start, collapse->huge_bytes,
+                resident) != 0) {
         return false;
     }
     for (uint64_t i = 0; i < collapse->n_pages; i++) {
         n_resident += resident[i] & 1;
     }
-    return is_dense(n_resident, collapse->n_pages);
+    return n_resident * 8 >= stretch->n_in_file * THERE_IN_8;
 }
 
 static bool collapse_one(const Collapse *collapse, uint64_t start)
@@ -160,25 +133,32 @@ static bool collapse_one(const Collapse *collapse, uint64_t start)
 uint64_t collapse_run(Collapse *collapse, const _Atomic bool *stop)
 {
     g_autofree unsigned char *resident = g_malloc(collapse->n_pages);
-    uint64_t n_made = 0;
+    int pagemap = resident_open();
+    uint64_t n_huge = 0;
     unsigned n_failures = 0;
 
     for (guint i = 0; i < collapse->stretches->len; i++) {
-        uint64_t start = g_array_index(collapse->stretches, uint64_t, i);
+        const Stretch *stretch =
+            &g_array_index(collapse->stretches, Stretch, i);
 
         /* Relaxed: it is only to end soon. */
         if (n_failures >= MAX_FAILURES ||
             atomic_load_explicit(stop, memory_order_relaxed)) {
             break;
         }
-        if (is_resident(collapse, start, resident)) {
-            bool done = collapse_one(collapse, start);
+        if (resident_is_huge(pagemap, stretch->start)) {
+            n_huge++;
+        } else if (is_resident(collapse, stretch, resident)) {
+            bool done = collapse_one(collapse, stretch->start);
 
-            n_made += done;
+            n_huge += done;
             n_failures = done ? 0 : n_failures + 1;
         }
     }
-    return n_made;
+    if (pagemap >= 0) {
+        close(pagemap);
+    }
+    return n_huge;
 }
 
 void collapse_free(Collapse *collapse)

@@ -3,11 +3,12 @@
  *
  * Huge pages after a load.
  *
- * Pages are loaded one by one, so memory that the kernel would have filled with
- * huge pages has small ones afterwards.  khugepaged would need hours to repair
- * that.  This does it at once (MADV_COLLAPSE) for dense stretches, of which
- * nearly every page came from the file and is still there, but only where the
- * kernel's settings and the memory's advice call for huge pages.
+ * Memory that was loaded page by page has small pages afterwards, also where
+ * the kernel would have filled it with huge ones.  khugepaged would need hours
+ * to repair that.  This does it at once (MADV_COLLAPSE) for dense stretches, of
+ * which half of the pages or more came from the file and nearly all of these
+ * are still there, but only where the kernel's settings and the memory's advice
+ * call for huge pages.
  */
 #pragma once
 
@@ -33,7 +34,7 @@ Collapse *collapse_new(const HugePolicy *policy, const RamPages *ranges,
  * Make the huge pages; what has been given back meanwhile stays away.  Pauses
  * again and again, since a page that is being copied cannot be used.  Ends
  * early when *stop is set, or when the system has no huge pages.
- * Returns how many were made.
+ * Returns how many of the stretches are huge pages now.
  */
 uint64_t collapse_run(Collapse *collapse, const _Atomic bool *stop);
 

@@ -57,7 +57,7 @@ void load_stats_fault_end(LoadStats *stats, uint32_t thread_id,
                           uint64_t begin_us, bool demand);
 
 void load_stats_placed(LoadStats *stats, PlacedBy by, uint64_t pages);
-/* After the load, so many huge pages were made of what was loaded. */
+/* After the load, so many huge pages there are of what was loaded. */
 void load_stats_huge_pages(LoadStats *stats, uint64_t huge_pages);
 
 void load_stats_read(LoadStats *stats, uint64_t bytes);

@@ -4,40 +4,19 @@
 #include "plugin/pager/page-source.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "formats/error.h"
+#include "plugin/pager/page-file.h"
 #include "profiler/orders/read-ahead.h"
 
 typedef struct FileSource {
     PageSource base;
     const RamImage *snapshot; /* borrowed */
-    int fd;                   /* -1: read through snapshot's source */
+    bool has_file;            /* else read through snapshot's source */
+    PageFile file;
 } FileSource;
-
-static int read_fully(int fd, uint8_t *buf, uint64_t len, uint64_t off)
-{
-    while (len > 0) {
-        ssize_t got = pread(fd, buf, len, (off_t)off);
-
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got < 0) {
-            return -errno;
-        }
-        if (got == 0) {
-            return -ENODATA;
-        }
-        buf += got;
-        off += (uint64_t)got;
-        len -= (uint64_t)got;
-    }
-    return 0;
-}
 
 /* Of an image that is not a file's bytes as they are: it lies in a qcow2. */
 static int read_through(const ByteSource *bytes, uint8_t *buf, uint64_t len,
@@ -80,7 +59,7 @@ static uint64_t stretch_end(const RamImageBlock *block, uint64_t page,
     return last + 1;
 }
 
-static int read_stretches(const FileSource *source, PageRead *read)
+static int read_stretches(FileSource *source, PageRead *read)
 {
     const PageSpan *span = &read->span;
     const RamImageBlock *block = &source->snapshot->blocks[span->block];
@@ -94,8 +73,8 @@ static int read_stretches(const FileSource *source, PageRead *read)
         uint8_t *dst = (uint8_t *)read->buf +
                        (page - span->first_page) * block->page_bytes;
         uint64_t off = block->pages_off_bytes + page * block->page_bytes;
-        int rc = source->fd >= 0
-                     ? read_fully(source->fd, dst, len, off)
+        int rc = source->has_file
+                     ? page_file_read(&source->file, dst, len, off, read->once)
                      : read_through(source->snapshot->source, dst, len, off);
 
         if (rc < 0) {
@@ -113,10 +92,10 @@ static int read_stretches(const FileSource *source, PageRead *read)
  * is read. */
 static int file_source_read(PageSource *base, PageRead *read)
 {
-    const FileSource *source = (const FileSource *)base;
+    FileSource *source = (FileSource *)base;
     int rc = read_stretches(source, read);
 
-    bool has_changed = rc == 0 && source->fd >= 0 &&
+    bool has_changed = rc == 0 && source->has_file &&
                        !ram_image_check_unchanged(source->snapshot, NULL);
 
     return has_changed ? -ESTALE : rc;
@@ -148,62 +127,48 @@ static void file_source_free(PageSource *base)
 {
     FileSource *source = (FileSource *)base;
 
-    if (source->fd >= 0) {
-        close(source->fd);
+    if (source->has_file) {
+        page_file_close(&source->file);
     }
     g_free(source->base.blocks);
     g_free(source);
 }
 
-/* A description of the same file for our own access advice; where this process
- * may not open the file, or has no /proc, the one that it was given. */
-static int open_again(int fd)
+static bool open_pages(FileSource *source, LoadCache cache, GError **error)
 {
-    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
-    int again = open(path, O_RDONLY | O_CLOEXEC);
+    const RamImage *snapshot = source->snapshot;
 
-    return again >= 0 ? again : fcntl(fd, F_DUPFD_CLOEXEC, 0);
-}
-
-/* We choose what is read together; the kernel's guesses would only delay the
- * page that somebody waits for.  ret_fd: -1 where the image is no file. */
-static bool open_for_pages(const RamImage *snapshot, int *ret_fd,
-                           GError **error)
-{
-    *ret_fd = -1;
     if (snapshot->fd < 0) {
         byte_source_advise_random(snapshot->source);
         return true;
     }
-    int fd = open_again(snapshot->fd);
-    if (fd < 0) {
+    int rc = page_file_open(snapshot->fd, cache, &source->file);
+    if (rc < 0) {
         g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_IO,
                     "%s: its descriptor cannot be duplicated: %s",
-                    snapshot->path, g_strerror(errno));
+                    snapshot->path, g_strerror(-rc));
         return false;
     }
-    /* Advice: may fail. */
-    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
-    *ret_fd = fd;
+    source->has_file = true;
     return true;
 }
 
-PageSource *page_source_new_file(const RamImage *snapshot, GError **error)
+PageSource *page_source_new_file(const RamImage *snapshot, LoadCache cache,
+                                 GError **error)
 {
-    int fd;
+    FileSource *source = g_new0(FileSource, 1);
 
-    if (!open_for_pages(snapshot, &fd, error)) {
+    source->snapshot = snapshot;
+    if (!open_pages(source, cache, error)) {
+        g_free(source);
         return NULL;
     }
-    FileSource *source = g_new0(FileSource, 1);
     source->base.read = file_source_read;
     source->base.sequence = file_source_sequence;
     source->base.describe = file_source_describe;
     source->base.check = file_source_check;
     source->base.free = file_source_free;
     page_source_set_blocks(&source->base, snapshot);
-    source->snapshot = snapshot;
-    source->fd = fd;
     return &source->base;
 }
 

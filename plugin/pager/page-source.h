@@ -13,6 +13,7 @@
 
 #include <glib.h>
 
+#include "formats/control-protocol.h"
 #include "formats/ram-image.h"
 #include "profiler/orders/replay.h"
 
@@ -38,6 +39,7 @@ static inline bool page_source_block_has_page(const PageSourceBlock *block,
 typedef struct PageRead {
     PageSpan span;       /* block: an index into the source's */
     void *buf;           /* room for all pages of span */
+    bool once;           /* nobody will want to read these pages again */
     uint64_t bytes_read; /* asked of the storage; set by the source */
 } PageRead;
 
@@ -93,7 +95,8 @@ struct PageSource {
 
 /* Reads from snapshot, which must outlive it: from its file or, where it lies
  * in a qcow2, through its source.  Returns NULL with FORMATS_ERROR. */
-PageSource *page_source_new_file(const RamImage *snapshot, GError **error);
+PageSource *page_source_new_file(const RamImage *snapshot, LoadCache cache,
+                                 GError **error);
 
 /* NULL is fine. */
 void page_source_free(PageSource *source);

@@ -196,6 +196,20 @@ uint64_t page_states_next_pending(const PageStates *states, uint64_t page,
     return end;
 }
 
+uint64_t page_states_count_pending(const PageStates *states,
+                                   uint64_t first_page, uint64_t n_pages)
+{
+    uint64_t n = 0;
+
+    g_assert(first_page % 64 == 0 && n_pages % 64 == 0);
+    for (uint64_t i = first_page / 64; i < (first_page + n_pages) / 64; i++) {
+        /* Relaxed: a hint only. */
+        n += (uint64_t)__builtin_popcountll(
+            atomic_load_explicit(&states->pending[i], memory_order_relaxed));
+    }
+    return n;
+}
+
 void page_window_set_one(PageWindow *window, uint64_t page)
 {
     window->first_word = page / 64;

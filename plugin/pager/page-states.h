@@ -96,6 +96,11 @@ bool page_states_is_owed(const PageStates *states, uint64_t page);
 uint64_t page_states_next_pending(const PageStates *states, uint64_t page,
                                   uint64_t end);
 
+/* How many of the n_pages from first_page on, both multiples of 64, are
+ * pending; a hint, as that. */
+uint64_t page_states_count_pending(const PageStates *states,
+                                   uint64_t first_page, uint64_t n_pages);
+
 /* A window of one page. */
 void page_window_set_one(PageWindow *window, uint64_t page);
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "plugin/pager/kernel-features.h"
 #include "plugin/pager/pager-fail.h"
 #include "plugin/pager/pager-fault.h"
 #include "plugin/pager/pager-map.h"
@@ -119,8 +120,14 @@ static bool open_uffd(Pager *pager, GError **error)
 {
     UffdCaps caps;
 
-    return ram_range_open_uffd_with_removals(&pager->uffd, &caps, OTHERWISE,
-                                             error);
+    if (!ram_range_open_uffd_with_removals(&pager->uffd, &caps, OTHERWISE,
+                                           error)) {
+        return false;
+    }
+    pager->can_move = (caps & UFFD_CAN_MOVE) &&
+                      kernel_feature_is_safe(KERNEL_MOVE) &&
+                      kernel_feature_is_safe(KERNEL_MOVE_HUGE);
+    return true;
 }
 
 static int compare_hosts(const void *a, const void *b)
@@ -129,6 +136,16 @@ static int compare_hosts(const void *a, const void *b)
     uint64_t y = (*(const PagerBlock *const *)b)->host;
 
     return (x > y) - (x < y);
+}
+
+static Placer make_placer(const Pager *pager, const PagerBlock *block)
+{
+    if (maps_memory(pager)) {
+        return placer_wake(pager->uffd, block->unit_bytes);
+    }
+    return pager->can_move && block->kind == RAM_ANONYMOUS
+               ? placer_move(pager->uffd, block->unit_bytes)
+               : placer_copy(pager->uffd, block->unit_bytes);
 }
 
 static void begin_loading(Pager *pager)
@@ -141,9 +158,7 @@ static void begin_loading(Pager *pager)
 
         if (is_lazy(block)) {
             n_unplaced += block->layout->n_pages_in_file;
-            block->placer = maps_memory(pager)
-                                ? placer_wake(pager->uffd, block->unit_bytes)
-                                : placer_copy(pager->uffd, block->unit_bytes);
+            block->placer = make_placer(pager, block);
             pager->attached_blocks[pager->n_attached_blocks++] = block;
         }
     }

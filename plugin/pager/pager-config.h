@@ -69,6 +69,14 @@ typedef struct PagerObserve {
     uint64_t for_us;     /* how long, from pager_attach() on */
 } PagerObserve;
 
+/* Whether whole huge pages are placed, where the kernel can be trusted with
+ * moving them (kernel-features.h). */
+typedef enum {
+    HUGE_PLACING_POLICY, /* where the kernel would have huge pages */
+    HUGE_PLACING_NEVER,
+    HUGE_PLACING_ALWAYS, /* in all private memory */
+} HugePlacing;
+
 typedef struct PagerConfig {
     PageSource *source;     /* borrowed until pager_release() */
     const PageOrder *order; /* may be NULL; not kept */
@@ -80,8 +88,9 @@ typedef struct PagerConfig {
     LoadRest rest;             /* where there is an order */
     uint64_t rest_patience_us; /* for how long at most LOAD_REST_IDLE waits */
     uint64_t rest_bytes_per_s; /* what may be read of the rest; 0: no limit */
-    unsigned n_processors;     /* what there are; 0: ask the kernel */
-    unsigned n_fault_threads;  /* each at least 1 */
+    HugePlacing huge;
+    unsigned n_processors;    /* what there are; 0: ask the kernel */
+    unsigned n_fault_threads; /* each at least 1 */
     unsigned n_eager_threads;
     unsigned n_place_threads;
     unsigned n_fetchers;      /* threads that call pager_fetch(); may be 0 */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "plugin/pager/pager-fail.h"
+#include "plugin/pager/pager-huge.h"
 #include "plugin/pager/pager-observe.h"
 #include "plugin/pager/pager-placing.h"
 #include "plugin/pager/pager-plan.h"
@@ -25,6 +26,7 @@
 #define MAX_PARKED 65536
 
 typedef enum {
+    JOB_HUGE,   /* find out where there are huge pages */
     JOB_PLAN,   /* claim and read what the stage's plan gives */
     JOB_HELD,   /* read a piece that was held back */
     JOB_PARKED, /* try a page that has failed before */
@@ -68,6 +70,7 @@ static bool can_plan_locked(Pager *pager)
     if (pager->plan_is_out || is_void_locked(pager) ||
         parked_count(pager->parked) >= MAX_PARKED ||
         (pager->stage != STAGE_ORDER && pager->stage != STAGE_REST) ||
+        (pager->stage == STAGE_REST && pager->huge == HUGE_BEING_FOUND) ||
         !rest_may_go_locked(pager)) {
         return false;
     }
@@ -112,6 +115,16 @@ static bool is_recording_locked(const Pager *pager)
            !pager_is_observed_locked(pager);
 }
 
+/* The rest begins with finding out how it is to be placed. */
+static JobKind plan_job_locked(Pager *pager)
+{
+    if (pager->stage != STAGE_REST || pager->huge != HUGE_NOT_KNOWN) {
+        return JOB_PLAN;
+    }
+    pager->huge = HUGE_BEING_FOUND;
+    return JOB_HUGE;
+}
+
 /* Sets *ret_job to what can be done now; false: nothing. */
 static bool find_job_locked(Pager *pager, Job *ret_job)
 {
@@ -131,7 +144,7 @@ static bool find_job_locked(Pager *pager, Job *ret_job)
         job.kind = JOB_HELD;
         job.held = g_queue_pop_head(&pager->held);
     } else if (!is_recording_locked(pager) && can_plan_locked(pager)) {
-        job.kind = JOB_PLAN;
+        job.kind = plan_job_locked(pager);
     } else {
         return false;
     }
@@ -204,7 +217,12 @@ static void load_piece(EagerThread *self, const Job *job, Piece *piece)
 
     if (!piece->is_zero && !pager_read_ahead(pager, piece, &self->slot)) {
         pager_put_piece(pager, piece);
-    } else if (job->attached && !self->gives_way) {
+        return;
+    }
+    if (piece->is_huge) {
+        pager_huge_fill_holes(pager, piece);
+    }
+    if (job->attached && !self->gives_way) {
         pager_place_piece(pager, piece);
     } else {
         pager_hand_over(pager, piece);
@@ -221,6 +239,60 @@ static void note_rest(Pager *pager, const PageSpan *span)
         rest_gate_note_read(pager->rest_gate, monotonic_us(), n_bytes);
     }
     pthread_mutex_unlock(&pager->lock);
+}
+
+static void give_huge_buffer(gpointer piece, gpointer huge_bytes)
+{
+    piece_renew_huge(piece, *(const uint64_t *)huge_bytes);
+}
+
+/* With the thread's first priority still, since this takes locks that a fault
+ * may need.  No piece is under way but ours. */
+static void run_huge(Pager *pager, const Job *job)
+{
+    uint64_t huge_bytes = pager_huge_find(pager);
+
+    pthread_mutex_lock(&pager->lock);
+    if (huge_bytes > 0) {
+        give_huge_buffer(job->piece, &huge_bytes);
+        g_queue_foreach(&pager->spare, give_huge_buffer, &huge_bytes);
+    }
+    pager->huge = HUGE_KNOWN;
+    pthread_mutex_unlock(&pager->lock);
+    /* Wakes the others. */
+    pager_put_piece(pager, job->piece);
+}
+
+/* The plan is to come back for what is from page on. */
+static void go_back(Pager *pager, size_t block, uint64_t page)
+{
+    pager_plan_go_back(pager, block, page);
+    pthread_mutex_lock(&pager->lock);
+    /* The stage has not ended: our piece is under way. */
+    pager->plan_is_out = false;
+    pthread_cond_broadcast(&pager->changed);
+    pthread_mutex_unlock(&pager->lock);
+}
+
+/* Claim what is pending of the span: as a whole, where it is a huge page, in a
+ * buffer that is to become the guest's.  Without memory for that, only what
+ * the piece has room for. */
+static bool claim(Pager *pager, Piece *piece, const PageSpan *span,
+                  PlacedBy why)
+{
+    PagerBlock *block = &pager->blocks[span->block];
+    PageSpan what_fits = *span;
+    uint64_t max_pages = piece->buf_len_bytes / block->unit_bytes;
+
+    if (span->n_pages <= max_pages) {
+        return piece_claim(piece, &block->states, span, why);
+    }
+    if (piece->huge_map) {
+        return piece_claim_huge(piece, &block->states, span, why);
+    }
+    what_fits.n_pages = max_pages;
+    go_back(pager, span->block, span->first_page + max_pages);
+    return piece_claim(piece, &block->states, &what_fits, why);
 }
 
 static void run_plan(EagerThread *self, const Job *job)
@@ -242,8 +314,7 @@ static void run_plan(EagerThread *self, const Job *job)
             note_rest(pager, &span);
         }
         piece = piece_of(pager, job, span.block, span.n_pages);
-        if (piece &&
-            piece_claim(piece, &pager->blocks[span.block].states, &span, why)) {
+        if (piece && claim(pager, piece, &span, why)) {
             load_piece(self, job, piece);
             return;
         }
@@ -285,6 +356,9 @@ void *pager_eager_thread(void *opaque)
     for (;;) {
         next_job(self->pager, &job);
         switch (job.kind) {
+        case JOB_HUGE:
+            run_huge(self->pager, &job);
+            break;
         case JOB_PLAN:
             run_plan(self, &job);
             break;

@@ -6,6 +6,7 @@
 #include "plugin/pager/pager-place.h"
 
 #include "plugin/pager/pager-fail.h"
+#include "plugin/pager/pager-huge.h"
 #include "plugin/pager/pager-state.h"
 
 static uint64_t address_of(const PagerBlock *block, uint64_t page)
@@ -39,14 +40,32 @@ typedef struct Misplaced {
     } pages[PAGE_WINDOW_MAX_PAGES];
 } Misplaced;
 
-/* Place the window's pages, all taken.  Those that cannot be leave the
- * window, for *misplaced. */
+/* Move the piece's huge page.  Returns one behind the last page that is in
+ * place: what could not be moved is still there to be copied. */
+static uint64_t move_huge_page(const PagerBlock *block, Piece *piece)
+{
+    const Placer *placer = &block->placer;
+    const PageSpan *span = &piece->read.span;
+    uint64_t done;
+
+    (void)placer->ops->move(placer, address_of(block, span->first_page),
+                            piece->read.buf, span->n_pages * block->unit_bytes,
+                            &done);
+    piece->is_spent = true;
+    return span->first_page + done / block->unit_bytes;
+}
+
+/* Place the window's pages, n_taken and all taken.  Those that cannot be leave
+ * the window, for *misplaced. */
 static void place_window(const PagerBlock *block, Piece *piece,
-                         Misplaced *misplaced)
+                         uint64_t n_taken, Misplaced *misplaced)
 {
     uint64_t page = 0;
     uint64_t run_pages = 0;
 
+    if (piece->is_huge && pager_huge_is_whole(block, piece, n_taken)) {
+        page = move_huge_page(block, piece);
+    }
     misplaced->n_pages = 0;
     while (page_window_next_run(&piece->window, &page, &run_pages)) {
         int error;
@@ -102,7 +121,7 @@ void pager_place(Pager *pager, Piece *piece)
         return;
     }
     page_window_bounds(&piece->window, &first_page, &n_pages);
-    place_window(block, piece, &misplaced);
+    place_window(block, piece, n_taken, &misplaced);
     size_t n_placed = n_taken - misplaced.n_pages;
     page_states_set_placed(&block->states, &piece->window);
     load_stats_placed(pager->config.stats, piece->why, n_placed);

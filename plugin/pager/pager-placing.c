@@ -29,6 +29,9 @@ void pager_put_piece(Pager *pager, Piece *piece)
                         piece->read.span.first_page, piece->is_zero);
         piece->is_retry = false;
     }
+    if (piece && piece->is_huge) {
+        piece_leave_huge(piece);
+    }
     pthread_mutex_lock(&pager->lock);
     if (fits && pager->spare.length < pager->max_spare) {
         /* The one used last is still in the processor's cache. */
@@ -51,6 +54,9 @@ void pager_place_piece(Pager *pager, Piece *piece)
         pager_place_zero(pager, piece);
     } else {
         pager_place(pager, piece);
+    }
+    if (piece->is_spent) {
+        piece_renew_huge(piece, piece->huge_bytes);
     }
     pager_put_piece(pager, piece);
 }

@@ -3,6 +3,7 @@
  */
 #include "plugin/pager/pager-plan.h"
 
+#include "plugin/pager/pager-huge.h"
 #include "profiler/orders/read-ahead.h"
 #include "util/clock.h"
 
@@ -62,7 +63,7 @@ void pager_plan_clear(Pager *pager)
     g_clear_pointer(&pager->plan.sequence, g_free);
 }
 
-static uint64_t piece_bytes(const Pager *pager)
+uint64_t pager_plan_piece_bytes(const Pager *pager)
 {
     /* Relaxed: a hint. */
     uint64_t last_us =
@@ -103,7 +104,8 @@ static PlanAnswer next_of_order_locked(Pager *pager, bool attached,
         PageSpan span;
 
         if (!replay_next(pager->plan.replay,
-                         piece_bytes(pager) / pager->max_unit_bytes, &span)) {
+                         pager_plan_piece_bytes(pager) / pager->max_unit_bytes,
+                         &span)) {
             g_clear_pointer(&pager->plan.replay, replay_free);
             return PLAN_OUT;
         }
@@ -117,6 +119,26 @@ static PlanAnswer next_of_order_locked(Pager *pager, bool attached,
         }
     }
     return PLAN_MORE;
+}
+
+/* What is to be claimed of the rest at page, which is the first one there that
+ * is pending: a whole huge page, or a piece that takes nothing of the next
+ * one. */
+static PageSpan rest_span(const Pager *pager, size_t index, uint64_t page)
+{
+    const PagerBlock *block = &pager->blocks[index];
+    /* Once: MIN() would ask twice, and time goes by in between. */
+    uint64_t n_pages = pager_plan_piece_bytes(pager) / block->unit_bytes;
+
+    if (block->huge_pages > 0) {
+        uint64_t first_page = page - page % block->huge_pages;
+
+        if (pager_huge_fits(block, first_page)) {
+            return (PageSpan){index, first_page, block->huge_pages};
+        }
+        n_pages = MIN(n_pages, first_page + block->huge_pages - page);
+    }
+    return (PageSpan){index, page, MIN(n_pages, block->layout->n_pages - page)};
 }
 
 static PlanAnswer next_of_rest_locked(Pager *pager, PageSpan *ret_span)
@@ -143,11 +165,8 @@ static PlanAnswer next_of_rest_locked(Pager *pager, PageSpan *ret_span)
         n_left -= page - plan->rest_page;
         plan->rest_page = page;
         if (page < end) {
-            /* Once: MIN() would ask twice, and time goes by in between. */
-            uint64_t max_pages = piece_bytes(pager) / block->unit_bytes;
-
-            *ret_span = (PageSpan){index, page, MIN(max_pages, n_pages - page)};
-            plan->rest_page += ret_span->n_pages;
+            *ret_span = rest_span(pager, index, page);
+            plan->rest_page = ret_span->first_page + ret_span->n_pages;
             return PLAN_SPAN;
         }
     }
@@ -163,6 +182,24 @@ PlanAnswer pager_plan_next(Pager *pager, PagerStage stage, bool attached,
                             : next_of_rest_locked(pager, ret_span);
     pthread_mutex_unlock(&pager->plan.lock);
     return answer;
+}
+
+void pager_plan_go_back(Pager *pager, size_t block, uint64_t page)
+{
+    Plan *plan = &pager->plan;
+    size_t at = 0;
+
+    pthread_mutex_lock(&plan->lock);
+    while (plan->sequence[at] != block) {
+        at++;
+    }
+    if (plan->rest_block > at) {
+        plan->rest_block = at;
+        plan->rest_page = page;
+    } else {
+        plan->rest_page = MIN(plan->rest_page, page);
+    }
+    pthread_mutex_unlock(&plan->lock);
 }
 
 bool pager_plan_has(const Pager *pager, size_t block, uint64_t page)

@@ -27,6 +27,13 @@ void pager_plan_clear(Pager *pager);
 PlanAnswer pager_plan_next(Pager *pager, PagerStage stage, bool attached,
                            PageSpan *ret_span);
 
+/* Of the rest, nothing from the page on is claimed yet: go back to it. */
+void pager_plan_go_back(Pager *pager, size_t block, uint64_t page);
+
+/* What is to be read at once just now: less while the guest waits for
+ * faults. */
+uint64_t pager_plan_piece_bytes(const Pager *pager);
+
 /* Whether the order that is replayed has the page. */
 bool pager_plan_has(const Pager *pager, size_t block, uint64_t page);
 

@@ -6,7 +6,9 @@
 #include <errno.h>
 
 #include "plugin/pager/pager-fail.h"
+#include "plugin/pager/pager-plan.h"
 #include "plugin/pager/pager-state.h"
+#include "profiler/orders/read-ahead.h"
 
 /* Nothing is read any more once the snapshot was changed: it would be another
  * snapshot's. */
@@ -58,16 +60,28 @@ static bool trim(const Piece *piece, uint64_t *first, uint64_t *end)
     return *first < *end;
 }
 
+/* Read the piece's pages [first, end) to where they belong in its buffer. */
+static int read_part(Pager *pager, Piece *piece, ReadSlot *slot, uint64_t first,
+                     uint64_t end)
+{
+    const PageSpan whole = piece->read.span;
+    uint8_t *buf = piece->read.buf;
+    uint64_t unit_bytes = pager->blocks[whole.block].unit_bytes;
+
+    piece->read.span = (PageSpan){whole.block, first, end - first};
+    piece->read.buf = buf + (first - whole.first_page) * unit_bytes;
+    int rc = read_in_two_steps(pager, piece, slot);
+    piece->read.span = whole;
+    piece->read.buf = buf;
+    return rc;
+}
+
 /* Read what can be read of the piece's pages in [first, end), all of which
  * together could not.  Halves, and halves of those that fail: one bad page
  * costs some sixteen reads, and no page but that one is given up. */
 static void read_parts(Pager *pager, Piece *piece, ReadSlot *slot,
                        uint64_t first, uint64_t end, int rc)
 {
-    const PageSpan whole = piece->read.span;
-    uint8_t *buf = piece->read.buf;
-    uint64_t unit_bytes = pager->blocks[whole.block].unit_bytes;
-
     if (end - first == 1) {
         page_window_remove(&piece->window, first);
         pager_park(pager, piece, first, "reading", -rc);
@@ -82,27 +96,44 @@ static void read_parts(Pager *pager, Piece *piece, ReadSlot *slot,
         if (!trim(piece, &from, &to)) {
             continue;
         }
-        piece->read.span = (PageSpan){whole.block, from, to - from};
-        piece->read.buf = buf + (from - whole.first_page) * unit_bytes;
-        rc = read_in_two_steps(pager, piece, slot);
-        piece->read.span = whole;
-        piece->read.buf = buf;
+        rc = read_part(pager, piece, slot, from, to);
         if (rc < 0) {
             read_parts(pager, piece, slot, from, to, rc);
         }
     }
 }
 
+/* How many pages to read at once of n_left: all; but while the guest waits for
+ * faults, the storage is not to be busy with a large read when the next one
+ * comes. */
+static uint64_t slice_pages(const Pager *pager, const Piece *piece,
+                            uint64_t n_left)
+{
+    uint64_t n_bytes = pager_plan_piece_bytes(pager);
+
+    return n_bytes == READ_AHEAD_PIECE_BYTES
+               ? n_left
+               : MIN(n_left,
+                     n_bytes /
+                         pager->blocks[piece->read.span.block].unit_bytes);
+}
+
 bool pager_read_ahead(Pager *pager, Piece *piece, ReadSlot *slot)
 {
-    const PageSpan *span = &piece->read.span;
-    int rc = read_in_two_steps(pager, piece, slot);
+    const PageSpan span = piece->read.span;
+    uint64_t first = span.first_page;
+    uint64_t end = first + span.n_pages;
 
-    if (rc == 0) {
-        return true;
+    while (trim(piece, &first, &end)) {
+        uint64_t stop = first + slice_pages(pager, piece, end - first);
+        int rc = read_part(pager, piece, slot, first, stop);
+
+        if (rc < 0) {
+            read_parts(pager, piece, slot, first, stop, rc);
+        }
+        first = stop;
     }
-    uint64_t first = span->first_page;
-    uint64_t end = first + span->n_pages;
-    read_parts(pager, piece, slot, first, end, rc);
+    first = span.first_page;
+    end = first + span.n_pages;
     return trim(piece, &first, &end);
 }

@@ -9,6 +9,7 @@
  *   pager-fault.c    the fault threads: what somebody waits for
  *   pager-eager.c    the eager threads: claim and read what nobody waits for
  *   pager-plan.c     what they read next
+ *   pager-huge.c     which of it is placed in huge pages
  *   pager-placing.c  the placing threads: place it, end the load
  *   pager-read.c     reading a piece
  *   pager-place.c    placing a piece
@@ -104,7 +105,9 @@ typedef struct PagerBlock {
                            the next two */
     RamKind kind;
     Placer placer;
-    bool registered; /* set by pager_attach() and pager_give_back() */
+    uint64_t huge_pages; /* 0: not placed in huge pages; else so many pages are
+                            one.  Constant once Pager.huge is HUGE_KNOWN */
+    bool registered;     /* set by pager_attach() and pager_give_back() */
 } PagerBlock;
 
 /* A fault thread's own, or one's that calls pager_fetch(). */
@@ -129,6 +132,13 @@ typedef struct Plan {
     size_t *sequence; /* constant: the blocks as the source likes them */
 } Plan;
 
+/* Which blocks have huge pages: found out when the rest begins. */
+typedef enum {
+    HUGE_NOT_KNOWN,
+    HUGE_BEING_FOUND,
+    HUGE_KNOWN,
+} HugeKnowledge;
+
 typedef enum {
     OBSERVATION_NONE,
     OBSERVATION_ON,
@@ -147,6 +157,7 @@ struct Pager {
                                      a fault can come, as the next four */
     size_t n_attached_blocks;
     int uffd;
+    bool can_move;  /* UFFDIO_MOVE, of huge pages too */
     bool discarded; /* memory may have been discarded */
     FaultLoop *fault_loop;
     uint64_t max_unit_bytes; /* constant: the largest of all blocks */
@@ -170,13 +181,14 @@ struct Pager {
     PagerStage stage;
     bool attached;
     bool quit;
-    bool finished;       /* loaded, and all fault threads have ended … */
-    bool ended;          /* … and callbacks.loaded() has returned, unless the
-                            snapshot was changed */
-    bool released;       /* what only loading needs is being freed */
-    unsigned n_inside;   /* threads that use it, which that waits for */
-    bool plan_is_out;    /* the stage has nothing more to claim */
-    RestGate *rest_gate; /* NULL: the rest waits for nothing */
+    bool finished;     /* loaded, and all fault threads have ended … */
+    bool ended;        /* … and callbacks.loaded() has returned, unless the
+                          snapshot was changed */
+    bool released;     /* what only loading needs is being freed */
+    unsigned n_inside; /* threads that use it, which that waits for */
+    HugeKnowledge huge;
+    bool plan_is_out;          /* the stage has nothing more to claim */
+    RestGate *rest_gate;       /* NULL: the rest waits for nothing */
     bool rest_is_released;     /* see pager_release_rest() */
     uint64_t gate_due_us;      /* when to ask it again, where it is closed; else
                                   UINT64_MAX */

@@ -23,10 +23,16 @@ typedef struct Piece {
     PageRead read;
     PageWindow window;
     PlacedBy why;
-    bool waited_for;        /* by whoever has touched its one page */
-    bool is_retry;          /* its one page was taken from the parked ones */
-    bool is_zero;           /* its one page is to be placed as zeroes */
-    uint64_t buf_len_bytes; /* 0: read.buf is not the piece's own */
+    bool waited_for; /* by whoever has touched its one page */
+    bool is_retry;   /* its one page was taken from the parked ones */
+    bool is_zero;    /* its one page is to be placed as zeroes */
+    void *own_buf;   /* NULL: read.buf is not the piece's own */
+    uint64_t buf_len_bytes;
+    void *huge_map;      /* NULL, or what has a buffer for a huge page: */
+    uint8_t *huge_buf;   /* aligned to … */
+    uint64_t huge_bytes; /* … its length */
+    bool is_huge;        /* read.buf is huge_buf */
+    bool is_spent;       /* pages of huge_buf were moved away */
 } Piece;
 
 /* A piece that has claimed nothing yet, with a buffer of its own; 0: without
@@ -40,6 +46,20 @@ void piece_free(Piece *piece);
  * the last page claimed.  Returns false when nothing was. */
 bool piece_claim(Piece *piece, PageStates *states, const PageSpan *span,
                  PlacedBy why);
+
+/* Give it a second buffer, of huge_bytes and aligned to as many, of memory that
+ * can be moved to where it belongs (placer.h), in a huge page if there is one;
+ * instead of the one that it has, if any.  It has none when out of memory.
+ * Takes locks that a fault may need: not for a thread of low priority. */
+void piece_renew_huge(Piece *piece, uint64_t huge_bytes);
+
+/* The same as piece_claim() for a whole huge page, all of which is read into
+ * that buffer. */
+bool piece_claim_huge(Piece *piece, PageStates *states, const PageSpan *span,
+                      PlacedBy why);
+
+/* Go back to its own buffer. */
+void piece_leave_huge(Piece *piece);
 
 /* Make it a piece of one page, which the caller has claimed, or which is in
  * flight elsewhere. */

@@ -10,6 +10,9 @@
 
 #include "plugin/pager/uffd.h"
 
+/* So often a page that is in use is tried again before it is copied. */
+#define MAX_BUSY 100
+
 /* -ENOENT: the memory is not registered there.  For several units this may
  * mean that they cross from one mapping into the next, so that they go one by
  * one; for a single unit, that its memory was unplugged while it was loading,
@@ -64,9 +67,39 @@ static void copy_wake(const Placer *placer, uint64_t dst, uint64_t len_bytes)
     (void)uffd_wake(placer->uffd, dst, len_bytes);
 }
 
+/* -EBUSY: the storage's driver may still hold a page that it has just read. */
+static int move_pages(const Placer *placer, uint64_t dst, void *src,
+                      uint64_t len_bytes, uint64_t *ret_done)
+{
+    unsigned n_busy = 0;
+
+    *ret_done = 0;
+    while (*ret_done < len_bytes) {
+        uint64_t done = 0;
+        int rc =
+            uffd_move(placer->uffd, dst + *ret_done, (uintptr_t)src + *ret_done,
+                      len_bytes - *ret_done, false, &done);
+
+        *ret_done += done;
+        if (rc == UFFD_AGAIN || (rc == -EBUSY && n_busy++ < MAX_BUSY)) {
+            sched_yield();
+        } else if (rc != 0) {
+            return rc == UFFD_EXISTS ? -EEXIST : rc;
+        }
+    }
+    return 0;
+}
+
 Placer placer_copy(int uffd, uint64_t unit_bytes)
 {
-    static const PlacerOps ops = {copy_place, copy_zero, copy_wake};
+    static const PlacerOps ops = {copy_place, copy_zero, copy_wake, NULL};
+
+    return (Placer){.ops = &ops, .uffd = uffd, .unit_bytes = unit_bytes};
+}
+
+Placer placer_move(int uffd, uint64_t unit_bytes)
+{
+    static const PlacerOps ops = {copy_place, copy_zero, copy_wake, move_pages};
 
     return (Placer){.ops = &ops, .uffd = uffd, .unit_bytes = unit_bytes};
 }

@@ -27,6 +27,14 @@ typedef struct PlacerOps {
     int (*zero)(const Placer *placer, uint64_t dst);
     /* Wake who waits for these pages. */
     void (*wake)(const Placer *placer, uint64_t dst, uint64_t len_bytes);
+    /*
+     * The same as place, but the pages at src, private anonymous memory that
+     * is not needed afterwards, become those at dst; who waits is woken or
+     * not.  A huge page stays one.  What is not missing stays what it is, and
+     * ends it.  NULL: this cannot be done.
+     */
+    int (*move)(const Placer *placer, uint64_t dst, void *src,
+                uint64_t len_bytes, uint64_t *ret_done);
 } PlacerOps;
 
 /* A value: copy it as you like. */
@@ -42,3 +50,6 @@ Placer placer_copy(int uffd, uint64_t unit_bytes);
 /* For guest RAM that is mapped from memory which has the pages once they are
  * read: there is nothing more to do than to wake. */
 Placer placer_wake(int uffd, uint64_t unit_bytes);
+
+/* The same, and moves with UFFDIO_MOVE what can be moved. */
+Placer placer_move(int uffd, uint64_t unit_bytes);

@@ -241,6 +241,7 @@ static void a_load_that_cannot_be_has_status_2(void **state)
     assert_run("loadvm --snapshot s --rest demand -- qemu", 2, "an order");
     assert_run("loadvm --snapshot s --order o --rest demand --wait all -- qemu",
                2, "only pages that the guest touches");
+    assert_run("loadvm --snapshot s --cache cold -- qemu", 2, "--cache");
     assert_run("loadvm --snapshot s --rest-rate fast -- qemu", 2,
                "--rest-rate");
     assert_run("loadvm s --snapshot s -- qemu", 2, "unexpected");

@@ -109,7 +109,7 @@ struct FakeSource {
     uint64_t shut_pages;     /* reads of so many pages wait; 0: none */
     unsigned n_waiting;
     bool is_changed;
-    GArray *reads; /* of PageSpan */
+    GArray *reads; /* of PageRead, without a buffer */
 
     bool is_asynchronous;
     bool quit;
@@ -158,10 +158,14 @@ static bool is_broken_locked(FakeSource *source, const PageSpan *read)
 }
 
 /* Whether the read succeeds. */
-static bool admit(FakeSource *source, const PageSpan *read)
+static bool admit(FakeSource *source, const PageRead *asked)
 {
+    const PageSpan *read = &asked->span;
+    PageRead noted = *asked;
+
+    noted.buf = NULL;
     pthread_mutex_lock(&source->lock);
-    g_array_append_val(source->reads, *read);
+    g_array_append_val(source->reads, noted);
     source->n_waiting++;
     pthread_cond_broadcast(&source->changed);
     while (source->shut_pages != 0 && read->n_pages >= source->shut_pages) {
@@ -180,7 +184,7 @@ static int fake_read(PageSource *base, PageRead *read)
     const RamImageBlock *block = &source->snapshot->blocks[span->block];
 
     read->bytes_read = 0;
-    if (!admit(source, span)) {
+    if (!admit(source, read)) {
         return -EIO;
     }
     for (uint64_t i = 0; i < span->n_pages; i++) {
@@ -246,7 +250,7 @@ FakeSource *fake_source_new(const RamImage *snapshot)
     source->base.check = fake_check;
     source->snapshot = snapshot;
     source->broken = g_array_new(FALSE, FALSE, sizeof(PageSpan));
-    source->reads = g_array_new(FALSE, FALSE, sizeof(PageSpan));
+    source->reads = g_array_new(FALSE, FALSE, sizeof(PageRead));
     source->done = g_hash_table_new(NULL, NULL);
     source->have_failed = g_hash_table_new(NULL, NULL);
     pthread_mutex_init(&source->lock, NULL);
@@ -433,7 +437,15 @@ size_t fake_source_n_reads(FakeSource *source)
 PageSpan fake_source_read_at(FakeSource *source, size_t i)
 {
     pthread_mutex_lock(&source->lock);
-    PageSpan read = g_array_index(source->reads, PageSpan, i);
+    PageSpan read = g_array_index(source->reads, PageRead, i).span;
     pthread_mutex_unlock(&source->lock);
     return read;
+}
+
+bool fake_source_is_once_at(FakeSource *source, size_t i)
+{
+    pthread_mutex_lock(&source->lock);
+    bool once = g_array_index(source->reads, PageRead, i).once;
+    pthread_mutex_unlock(&source->lock);
+    return once;
 }

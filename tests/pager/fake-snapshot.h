@@ -69,3 +69,6 @@ void fake_source_reverse(FakeSource *source);
 /* The reads so far: how many, and the i-th. */
 size_t fake_source_n_reads(FakeSource *source);
 PageSpan fake_source_read_at(FakeSource *source, size_t i);
+
+/* Whether the i-th was of pages that nobody will want again. */
+bool fake_source_is_once_at(FakeSource *source, size_t i);

@@ -109,17 +109,21 @@ bool world_is_loaded(World *world)
     return is_loaded;
 }
 
-static uint8_t *map_memory(RamKind kind)
-{
-    int flags = kind == RAM_SHARED ? MAP_SHARED : MAP_PRIVATE;
-    uint8_t *memory =
-        mmap(NULL, WORLD_N_PAGES * FAKE_PAGE_BYTES, PROT_READ | PROT_WRITE,
-             flags | MAP_ANONYMOUS, -1, 0);
+#define MEMORY_BYTES (WORLD_N_PAGES * FAKE_PAGE_BYTES)
+#define MAP_BYTES    (MEMORY_BYTES + WORLD_HUGE_BYTES)
 
-    assert_ptr_not_equal(memory, MAP_FAILED);
+static void map_memory(World *world, size_t block)
+{
+    int flags = world->kind == RAM_SHARED ? MAP_SHARED : MAP_PRIVATE;
+    uint8_t *map = mmap(NULL, MAP_BYTES, PROT_READ | PROT_WRITE,
+                        flags | MAP_ANONYMOUS, -1, 0);
+
+    assert_ptr_not_equal(map, MAP_FAILED);
+    world->maps[block] = map;
+    world->memory[block] =
+        map + WORLD_HUGE_BYTES - (uintptr_t)map % WORLD_HUGE_BYTES;
     /* What was there before must not show through. */
-    memset(memory, 0x55, WORLD_N_PAGES * FAKE_PAGE_BYTES);
-    return memory;
+    memset(world->memory[block], 0x55, MEMORY_BYTES);
 }
 
 World *world_new(RamKind kind, unsigned share_of_8)
@@ -127,6 +131,7 @@ World *world_new(RamKind kind, unsigned share_of_8)
     World *world = g_new0(World, 1);
 
     world->kind = kind;
+    world->huge = HUGE_PLACING_NEVER;
     world->snapshot =
         fake_snapshot_new(WORLD_N_BLOCKS, WORLD_N_PAGES, share_of_8, 7);
     world->source = fake_source_new(world->snapshot);
@@ -134,7 +139,7 @@ World *world_new(RamKind kind, unsigned share_of_8)
     pthread_mutex_init(&world->lock, NULL);
     pthread_cond_init(&world->changed, NULL);
     for (size_t i = 0; i < WORLD_N_BLOCKS; i++) {
-        world->memory[i] = map_memory(kind);
+        map_memory(world, i);
     }
     return world;
 }
@@ -159,6 +164,7 @@ void world_start(World *world, LoadPolicy policy, const PageOrder *order)
         .observe = world->observe,
         .slow_read_us = world->slow_read_us,
         .rest = world->rest,
+        .huge = world->huge,
         .rest_patience_us = world->rest_patience_us,
         .max_staged_bytes = UINT64_C(1) << 20,
         .n_fault_threads = 3,
@@ -200,7 +206,7 @@ void world_free(World *world)
 {
     pager_free(world->pager);
     for (size_t i = 0; i < WORLD_N_BLOCKS; i++) {
-        munmap(world->memory[i], WORLD_N_PAGES * FAKE_PAGE_BYTES);
+        munmap(world->maps[i], MAP_BYTES);
     }
     load_stats_free(world->stats);
     recorder_free(world->observe.touched);

@@ -18,6 +18,9 @@
 #define WORLD_N_PAGES  4096 /* of each block */
 #define WORLD_N_BLOCKS 2
 
+#define WORLD_HUGE_BYTES (UINT64_C(2) << 20)
+#define WORLD_HUGE_PAGES (WORLD_HUGE_BYTES / FAKE_PAGE_BYTES)
+
 /* A pager with all that it borrows. */
 typedef struct World {
     RamKind kind;
@@ -28,8 +31,10 @@ typedef struct World {
     uint64_t slow_read_us; /* 0: reads are not watched */
     LoadRest rest;
     uint64_t rest_patience_us;
+    HugePlacing huge; /* HUGE_PLACING_NEVER, until a test sets it */
     Pager *pager;
-    uint8_t *memory[WORLD_N_BLOCKS];
+    uint8_t *memory[WORLD_N_BLOCKS]; /* aligned to a huge page … */
+    void *maps[WORLD_N_BLOCKS];      /* … in these */
 
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t changed;

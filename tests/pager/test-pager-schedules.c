@@ -3,7 +3,8 @@
  *
  * The pager under random schedules: threads that touch and discard pages as
  * they please while it loads, from a source that fails now and then or is
- * asynchronous, into memory that cannot always be had.  PREHEAT_TEST_ROUNDS=N
+ * asynchronous, into memory that cannot always be had, in huge pages or small
+ * ones.  PREHEAT_TEST_ROUNDS=N
  * in the environment runs as many schedules of each policy.
  */
 #include <errno.h>
@@ -61,6 +62,32 @@ int __wrap_uffd_copy(int fd, uint64_t dst, const void *src, uint64_t len,
         }
     }
     return -ENOMEM;
+}
+
+int __real_uffd_move(int fd, uint64_t dst, uint64_t src, uint64_t len,
+                     bool skip_holes, uint64_t *ret_done);
+int __wrap_uffd_move(int fd, uint64_t dst, uint64_t src, uint64_t len,
+                     bool skip_holes, uint64_t *ret_done);
+
+static _Atomic unsigned n_moves;
+
+/* Where copying fails now and then, so does moving: before anything is moved,
+ * or in the middle. */
+int __wrap_uffd_move(int fd, uint64_t dst, uint64_t src, uint64_t len,
+                     bool skip_holes, uint64_t *ret_done)
+{
+    unsigned nth = atomic_fetch_add(&n_moves, 1);
+
+    if (atomic_load(&misplace_one_in) == 0 || nth % 3 == 0) {
+        return __real_uffd_move(fd, dst, src, len, skip_holes, ret_done);
+    }
+    *ret_done = 0;
+    if (nth % 3 == 1) {
+        return nth % 2 == 0 ? -EBUSY : -ENOMEM;
+    }
+    int rc = __real_uffd_move(fd, dst, src, 100 * FAKE_PAGE_BYTES, skip_holes,
+                              ret_done);
+    return rc != 0 ? rc : -ENOMEM;
 }
 
 /* What has happened to a page, as a set. */
@@ -224,6 +251,7 @@ static void run_storm(RamKind kind, LoadPolicy policy, unsigned seed)
     Mender mender = {.world = world};
 
     let_fail(world, seed);
+    world->huge = seed % 4 == 0 ? HUGE_PLACING_NEVER : HUGE_PLACING_ALWAYS;
     world_start(world, policy, order);
     world_attach(world);
     if (seed % 2 == 1) {

@@ -46,15 +46,16 @@
 static FakeSource *fake;
 
 PageSource *__wrap_page_source_new_file(const RamImage *snapshot,
-                                        GError **error);
+                                        LoadCache cache, GError **error);
 void __wrap_page_source_free(PageSource *source);
 void __real_page_source_free(PageSource *source);
 void __wrap_ram_image_free(RamImage *image);
 
 PageSource *__wrap_page_source_new_file(const RamImage *snapshot,
-                                        GError **error)
+                                        LoadCache cache, GError **error)
 {
     (void)snapshot;
+    (void)cache;
     (void)error;
     return fake_source_base(fake);
 }
