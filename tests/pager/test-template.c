@@ -19,9 +19,12 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <linux/mempolicy.h>
 
 #include <cmocka.h>
 #include <jansson.h>
@@ -29,6 +32,7 @@
 #include "formats/template-protocol.h"
 #include "plugin/pager/mapping.h"
 #include "plugin/pager/pager-fault.h"
+#include "plugin/pager/pager-map.h"
 #include "plugin/pager/pager-removal.h"
 #include "plugin/pager/pager.h"
 #include "plugin/pager/template-source.h"
@@ -728,6 +732,26 @@ static void a_clone_of_another_snapshot_is_refused(void **state)
     fixture_free(fixture);
 }
 
+static void memory_that_is_bound_to_nodes_is_refused(void **state)
+{
+    (void)state;
+    const unsigned long first_node = 1;
+    uint8_t *memory = map_ram();
+    g_autoptr(GError) error = NULL;
+
+    assert_true(pager_map_check("ram", RAM_ANONYMOUS, (uintptr_t)memory, NULL));
+    if (syscall(SYS_mbind, memory, N_PAGES * FAKE_PAGE_BYTES, MPOL_BIND,
+                &first_node, 8 * sizeof first_node, 0) < 0) {
+        print_message("no memory policies here: %s\n", g_strerror(errno));
+        munmap(memory, N_PAGES * FAKE_PAGE_BYTES);
+        skip();
+    }
+    assert_false(
+        pager_map_check("ram", RAM_ANONYMOUS, (uintptr_t)memory, &error));
+    assert_non_null(strstr(error->message, "without --template"));
+    munmap(memory, N_PAGES * FAKE_PAGE_BYTES);
+}
+
 static void a_template_knows_its_clones(void **state)
 {
     (void)state;
@@ -765,6 +789,7 @@ int main(void)
         cmocka_unit_test(a_visitor_gets_the_snapshot_alone),
         cmocka_unit_test(who_asks_for_what_there_is_not_is_cut_off),
         cmocka_unit_test(a_clone_of_another_snapshot_is_refused),
+        cmocka_unit_test(memory_that_is_bound_to_nodes_is_refused),
         cmocka_unit_test(a_template_knows_its_clones),
     };
 
