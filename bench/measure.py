@@ -13,6 +13,7 @@ import tempfile
 import threading
 
 import caches
+import usage
 from attempt import Attempt
 from peers import PEERS
 
@@ -52,9 +53,10 @@ def _run_alone(peer, saved, cold):
 
 def load(name, saved, cold):
     """What one load by the peer of that name came to."""
-    cached = _prepare_caches(saved, cold)
-    return {"peer": name, "cold": cold, "cached": cached,
-            **_run_alone(PEERS[name], saved, cold)}
+    with PEERS[name].hold(saved):
+        cached = _prepare_caches(saved, cold)
+        return {"peer": name, "cold": cold, "cached": cached,
+                **_run_alone(PEERS[name], saved, cold)}
 
 
 def _run_clone(peer, saved, cold, barrier):
@@ -71,18 +73,22 @@ def _run_clone(peer, saved, cold, barrier):
 def load_clones(name, saved, cold, n_clones):
     """The same of several begun at once: the middle and the last answer,
     and what all have taken together."""
-    cached = _prepare_caches(saved, cold)
-    barrier = threading.Barrier(n_clones)
-    with concurrent.futures.ThreadPoolExecutor(n_clones) as threads:
+    peer = PEERS[name]
+    held_mib = []
+    with peer.hold(saved) as holders, \
+            concurrent.futures.ThreadPoolExecutor(n_clones) as threads:
+        cached = _prepare_caches(saved, cold)
+        barrier = threading.Barrier(n_clones, lambda: held_mib.append(
+            sum(usage.memory(pid)["pss-mib"] for pid in holders)))
         loads = list(threads.map(
-            lambda _: _run_clone(PEERS[name], saved, cold, barrier),
+            lambda _: _run_clone(peer, saved, cold, barrier),
             range(n_clones)))
     answers = [load["answer-ms"] for load in loads]
     return {"peer": name, "cold": cold, "cached": cached,
             "answer-ms": statistics.median(answers),
             "last-answer-ms": max(answers),
             "processor-s": sum(load["processor-s"] for load in loads),
-            "pss-mib": sum(load["pss-mib"] for load in loads)}
+            "pss-mib": sum(load["pss-mib"] for load in loads) + held_mib[-1]}
 
 
 def rounds(names, n_rounds, measure_one):
