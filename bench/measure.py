@@ -13,8 +13,8 @@ import tempfile
 import threading
 
 import caches
-import usage
 from attempt import Attempt
+from harness.processes import memfd_bytes
 from peers import PEERS
 
 
@@ -70,25 +70,33 @@ def _run_clone(peer, saved, cold, barrier):
             raise
 
 
+def memory_together_mib(loads, holders):
+    """What several guests take together: where they map memory that others
+    hold for them, the whole of that once, whoever has touched it."""
+    held_bytes = sum(map(memfd_bytes, holders))
+    return held_bytes / (1 << 20) + sum(
+        load["pss-mib"] - (load["shared-mib"] if holders else 0)
+        for load in loads)
+
+
 def load_clones(name, saved, cold, n_clones):
     """The same of several begun at once: the middle and the last answer,
     and what all have taken together."""
     peer = PEERS[name]
-    held_mib = []
     with peer.hold(saved) as holders, \
             concurrent.futures.ThreadPoolExecutor(n_clones) as threads:
         cached = _prepare_caches(saved, cold)
-        barrier = threading.Barrier(n_clones, lambda: held_mib.append(
-            sum(usage.memory(pid)["pss-mib"] for pid in holders)))
+        barrier = threading.Barrier(n_clones)
         loads = list(threads.map(
             lambda _: _run_clone(peer, saved, cold, barrier),
             range(n_clones)))
+        memory_mib = memory_together_mib(loads, holders)
     answers = [load["answer-ms"] for load in loads]
     return {"peer": name, "cold": cold, "cached": cached,
             "answer-ms": statistics.median(answers),
             "last-answer-ms": max(answers),
             "processor-s": sum(load["processor-s"] for load in loads),
-            "pss-mib": sum(load["pss-mib"] for load in loads) + held_mib[-1]}
+            "memory-mib": memory_mib}
 
 
 def rounds(names, n_rounds, measure_one):
