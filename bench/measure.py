@@ -14,6 +14,7 @@ import threading
 
 import caches
 from attempt import Attempt
+from harness.processes import memfd_bytes
 from peers import PEERS
 
 
@@ -52,9 +53,10 @@ def _run_alone(peer, saved, cold):
 
 def load(name, saved, cold):
     """What one load by the peer of that name came to."""
-    cached = _prepare_caches(saved, cold)
-    return {"peer": name, "cold": cold, "cached": cached,
-            **_run_alone(PEERS[name], saved, cold)}
+    with PEERS[name].hold(saved):
+        cached = _prepare_caches(saved, cold)
+        return {"peer": name, "cold": cold, "cached": cached,
+                **_run_alone(PEERS[name], saved, cold)}
 
 
 def _run_clone(peer, saved, cold, barrier):
@@ -68,21 +70,33 @@ def _run_clone(peer, saved, cold, barrier):
             raise
 
 
+def memory_together_mib(loads, holders):
+    """What several guests take together: where they map memory that others
+    hold for them, the whole of that once, whoever has touched it."""
+    held_bytes = sum(map(memfd_bytes, holders))
+    return held_bytes / (1 << 20) + sum(
+        load["pss-mib"] - (load["shared-mib"] if holders else 0)
+        for load in loads)
+
+
 def load_clones(name, saved, cold, n_clones):
     """The same of several begun at once: the middle and the last answer,
     and what all have taken together."""
-    cached = _prepare_caches(saved, cold)
-    barrier = threading.Barrier(n_clones)
-    with concurrent.futures.ThreadPoolExecutor(n_clones) as threads:
+    peer = PEERS[name]
+    with peer.hold(saved) as holders, \
+            concurrent.futures.ThreadPoolExecutor(n_clones) as threads:
+        cached = _prepare_caches(saved, cold)
+        barrier = threading.Barrier(n_clones)
         loads = list(threads.map(
-            lambda _: _run_clone(PEERS[name], saved, cold, barrier),
+            lambda _: _run_clone(peer, saved, cold, barrier),
             range(n_clones)))
+        memory_mib = memory_together_mib(loads, holders)
     answers = [load["answer-ms"] for load in loads]
     return {"peer": name, "cold": cold, "cached": cached,
             "answer-ms": statistics.median(answers),
             "last-answer-ms": max(answers),
             "processor-s": sum(load["processor-s"] for load in loads),
-            "pss-mib": sum(load["pss-mib"] for load in loads)}
+            "memory-mib": memory_mib}
 
 
 def rounds(names, n_rounds, measure_one):

@@ -8,15 +8,18 @@ the moments in the Attempt: qemu-ready-ms, resumed-ms, loaded-ms.
 """
 
 import concurrent.futures
+import contextlib
 import json
 import mmap
 import os
+import signal
 import time
 
 import caches
 from attempt import now_us
 from harness import config, host
 from harness.jsonsocket import Listener
+from harness.processes import Process
 from saved import (ORDER, ORDER_AT_LOAD, ORDER_AT_RANDOM, ORDER_USELESS,
                    SNAPSHOT)
 
@@ -37,6 +40,12 @@ class Peer:
     def lacks(self, guest):
         """Why it cannot be done with this Saved here; None: it can."""
         return None
+
+    @contextlib.contextmanager
+    def hold(self, guest):
+        """What there is before the clock runs, for all loads of a Saved: the
+        processes that hold memory for them."""
+        yield []
 
     def finish(self, attempt):
         """Nothing is loaded after the guest has begun to run."""
@@ -61,12 +70,15 @@ class Preheat(Peer):
     def lacks(self, guest):
         return host.lacks_userfaultfd()
 
-    def load(self, attempt):
+    def options(self, attempt):
         options = [*self._options, "--stats", attempt.tmp / "stats.json"]
         if self._order:
             options += ["--order", attempt.saved.order(self._order)]
+        return options
+
+    def load(self, attempt):
         launcher = [config.PREHEAT, "loadvm", "--snapshot",
-                    attempt.saved.snapshot, *options, "--"]
+                    attempt.saved.snapshot, *self.options(attempt), "--"]
         attempt.launch(launcher).connect().wait_running()
 
     def finish(self, attempt):
@@ -77,6 +89,29 @@ class Preheat(Peer):
         stats = json.loads((attempt.tmp / "stats.json").read_text())
         return {key: stats[key] for key in self.KEYS
                 if stats.get(key) is not None}
+
+
+class Template(Preheat):
+    """A clone of a template that has been filled before."""
+
+    SOCKET = "template.sock"
+
+    @contextlib.contextmanager
+    def hold(self, guest):
+        template = Process([config.PREHEAT, "template", "start",
+                            guest.snapshot, "--socket",
+                            guest.scratch / self.SOCKET],
+                           guest.scratch, "template")
+        try:
+            template.wait_for_text("every page is there")
+            yield [template.pid]
+        finally:
+            template.kill(signal.SIGTERM)
+            template.wait()
+
+    def options(self, attempt):
+        return [*super().options(attempt), "--template",
+                attempt.saved.scratch / self.SOCKET]
 
 
 class Full(Peer):
@@ -256,6 +291,7 @@ PEERS = {
     "order-demand": Preheat("preheat, by order, the rest on demand",
                             "--policy", "order", "--rest", "demand",
                             order=ORDER, loads_all=False),
+    "template": Template("preheat, clone of a filled template"),
     "sequential": Preheat("preheat, no order", "--policy", "sequential"),
     "demand": Preheat("preheat, on demand only", "--policy", "demand",
                       loads_all=False),

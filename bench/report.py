@@ -29,7 +29,7 @@ GROWTH = {
     "working-set": ("MiB that the first answer takes",
                     ("answer-ms", "processor-s", "resident-mib")),
     "clones": ("guests loaded at once",
-               ("answer-ms", "last-answer-ms", "processor-s", "pss-mib")),
+               ("answer-ms", "last-answer-ms", "processor-s", "memory-mib")),
 }
 
 KEY_TITLES = {
@@ -37,7 +37,7 @@ KEY_TITLES = {
     "last-answer-ms": "First answer of the last guest",
     "loaded-ms": "All loaded",
     "processor-s": "Processor time",
-    "pss-mib": "Memory of all (Pss)",
+    "memory-mib": "Memory of all",
     "resident-mib": "Resident memory",
 }
 

@@ -10,7 +10,8 @@ import time
 LIBC = ctypes.CDLL(None, use_errno=True)
 KIB_FIELDS = {
     "status": {"VmHWM": "peak-mib", "VmRSS": "resident-mib"},
-    "smaps_rollup": {"Pss": "pss-mib", "AnonHugePages": "huge-mib"},
+    "smaps_rollup": {"Pss": "pss-mib", "Pss_Shmem": "shared-mib",
+                     "AnonHugePages": "huge-mib"},
 }
 
 
@@ -25,7 +26,8 @@ def processor_s(pid):
 
 
 def memory(pid):
-    """In MiB: resident (and at most so far), proportional, in huge pages."""
+    """In MiB: resident (and at most so far), proportional (and of it in
+    memfds and the like), in huge pages."""
     found = {}
     for name, fields in KIB_FIELDS.items():
         text = pathlib.Path(f"/proc/{pid}/{name}").read_text()

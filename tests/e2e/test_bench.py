@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """bench/run: not how fast anybody is, but that all are measured."""
 
-from harness import config, host
+from harness import config, host, machine
 from harness.case import Case
 from harness.processes import Deadline, Process
 
@@ -18,6 +18,16 @@ class Bench(Case):
         self.assertEqual(process.wait(Deadline(QUICK_S)), 0,
                          process.describe())
         return process
+
+    def test_one_wrong_answer_among_several_is_found(self):
+        vm = self.running(machine.SMALL)
+        store_mib = machine.SMALL.store_mib
+        right = vm.ask("GET 2", store_mib, then=["GET 1", "PING"])
+        self.assertTrue(right["right"], right)
+        # It was never put: so the first answer is not what it would be.
+        wrong = vm.ask("GET 2", store_mib, puts=[2], then=["PING"])
+        self.assertFalse(wrong["right"], wrong)
+        self.assertEqual(vm.quit(), 0)
 
     def test_every_peer_answers_right(self):
         """A wrong answer ends the run with another status."""

@@ -82,6 +82,19 @@ def state(pid):
     return stat.rpartition(")")[2].split()[0]
 
 
+def memfd_bytes(pid):
+    """What the memfds that a process has open take at this moment."""
+    memfds = {}
+    for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            if os.readlink(fd).startswith("/memfd:"):
+                stat = fd.stat()
+                memfds[stat.st_dev, stat.st_ino] = stat.st_blocks * 512
+        except FileNotFoundError:
+            pass  # closed since it was listed
+    return sum(memfds.values())
+
+
 def kill_all(pids):
     """SIGKILL the given processes and whatever they have started."""
     for pid in pids:

@@ -3,7 +3,6 @@
 """A running virtual machine, started by QEMU alone or by preheat."""
 
 import json
-import os
 import pathlib
 import re
 import subprocess
@@ -11,7 +10,7 @@ import threading
 
 from . import config
 from .jsonsocket import ConnectionLost, Listener, Qmp, control
-from .processes import Deadline, Process, wait_for_end
+from .processes import Deadline, Process, memfd_bytes, wait_for_end
 
 READY = "preheat-guest: ready"
 
@@ -235,16 +234,7 @@ class Virtual:
 
     def ram_bytes(self):
         """What QEMU's private memory and its memfds take at this moment."""
-        directory = pathlib.Path(f"/proc/{self.qemu_pid}")
-        memfds = {}
-        for fd in (directory / "fd").iterdir():
-            try:
-                if os.readlink(fd).startswith("/memfd:"):
-                    stat = fd.stat()
-                    memfds[stat.st_dev, stat.st_ino] = stat.st_blocks * 512
-            except FileNotFoundError:
-                pass  # closed since it was listed
-        return self.anonymous_bytes() + sum(memfds.values())
+        return self.anonymous_bytes() + memfd_bytes(self.qemu_pid)
 
     def wait_without_fdsets(self):
         """Wait until QEMU has no descriptors that it was handed.
