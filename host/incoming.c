@@ -150,7 +150,7 @@ bool incoming_end(Incoming *incoming, GError **error)
 void incoming_free(Incoming *incoming)
 {
     if (incoming) {
-        (void)incoming_end(incoming, NULL);
+        migration_settings_free(incoming->settings);
         g_free(incoming->uri);
         g_free(incoming);
     }

@@ -32,7 +32,9 @@ bool incoming_check_deferred(Machine *machine, GError **error);
 Incoming *incoming_new(Machine *machine, int fd, uint64_t off_bytes,
                        GError **error);
 
-/* With incoming_end(), where that has not been.  NULL is fine. */
+/* A QEMU that the image could not be loaded into is to be ended: it hears no
+ * more of us, since up to 10.0 at least it crashes when a command comes while
+ * it ends.  NULL is fine. */
 void incoming_free(Incoming *incoming);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Incoming, incoming_free)

@@ -59,10 +59,14 @@ static bool is_void_locked(const Pager *pager)
 /* Whether the rest, should it be its turn, need not stand back. */
 static bool rest_may_go_locked(Pager *pager)
 {
-    pager->gate_due_us = UINT64_MAX;
-    return pager->stage != STAGE_REST || !pager->rest_gate ||
-           rest_gate_is_open(pager->rest_gate, monotonic_us(),
-                             &pager->gate_due_us);
+    uint64_t again_us;
+
+    if (pager->stage != STAGE_REST || !pager->rest_gate ||
+        rest_gate_is_open(pager->rest_gate, monotonic_us(), &again_us)) {
+        return true;
+    }
+    pager->gate_due_us = again_us;
+    return false;
 }
 
 static bool can_plan_locked(Pager *pager)
@@ -130,6 +134,7 @@ static bool find_job_locked(Pager *pager, Job *ret_job)
 {
     Job job = {.stage = pager->stage, .attached = pager->attached};
 
+    pager->gate_due_us = UINT64_MAX;
     if (pager->quit || pager->stage == STAGE_DONE) {
         job.kind = JOB_END;
         *ret_job = job;
