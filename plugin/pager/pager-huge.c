@@ -4,27 +4,11 @@
 #include "plugin/pager/pager-huge.h"
 
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include <linux/mempolicy.h>
 
 #include "plugin/pager/huge-ranges.h"
 
 /* Huge pages of the size that a test asks for, whatever the system has. */
 #define FORCED_HUGE_BYTES (UINT64_C(2) << 20)
-
-/* Memory that is to be on some NUMA node is copied: where ours comes from is
- * another matter. */
-static bool has_own_memory_policy(const PagerBlock *block)
-{
-    int mode = MPOL_DEFAULT;
-
-    /* Fails where the kernel knows no NUMA. */
-    return syscall(SYS_get_mempolicy, &mode, NULL, 0, block->host,
-                   MPOL_F_ADDR) == 0 &&
-           mode != MPOL_DEFAULT;
-}
 
 static bool fits(const PagerBlock *block, uint64_t huge_bytes)
 {
@@ -32,7 +16,9 @@ static bool fits(const PagerBlock *block, uint64_t huge_bytes)
 
     return block->host != 0 && block->placer.ops->move &&
            block->host % huge_bytes == 0 && huge_pages % 64 == 0 &&
-           huge_pages <= PAGE_WINDOW_MAX_PAGES && !has_own_memory_policy(block);
+           huge_pages <= PAGE_WINDOW_MAX_PAGES &&
+           /* Where our memory comes from is another matter. */
+           !ram_range_is_bound(block->host);
 }
 
 uint64_t pager_huge_find(Pager *pager)

@@ -7,10 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include <linux/mempolicy.h>
 
 #include "plugin/pager/kernel-file.h"
 #include "plugin/pager/mapping.h"
@@ -34,17 +30,6 @@ static bool refuse(const char *name, const char *what, GError **error)
     return false;
 }
 
-/* Where a node for its pages was asked for. */
-static bool is_bound(uint64_t start)
-{
-    int mode = MPOL_DEFAULT;
-
-    /* A kernel without NUMA fails. */
-    return syscall(SYS_get_mempolicy, &mode, NULL, 0, start, MPOL_F_ADDR) ==
-               0 &&
-           mode != MPOL_DEFAULT;
-}
-
 bool pager_map_check(const char *name, RamKind kind, uint64_t start,
                      GError **error)
 {
@@ -54,7 +39,7 @@ bool pager_map_check(const char *name, RamKind kind, uint64_t start,
                       "changes for itself: use memory-backend-ram",
                       error);
     }
-    if (is_bound(start)) {
+    if (ram_range_is_bound(start)) {
         return refuse(name,
                       "is bound to nodes of this host (host-nodes=), and a "
                       "clone's pages lie where the template has them: leave "

@@ -7,6 +7,10 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/mempolicy.h>
 
 #include "plugin/pager/kernel-features.h"
 #include "plugin/pager/kernel-file.h"
@@ -215,6 +219,16 @@ bool ram_range_check_unlocked(const char *name, uint64_t start,
            refuse(error, &subject,
                   "is locked (-overcommit mem-lock=on?), so it cannot be "
                   "discarded; start QEMU without that");
+}
+
+bool ram_range_is_bound(uint64_t start)
+{
+    int mode = MPOL_DEFAULT;
+
+    /* Fails where the kernel knows no NUMA. */
+    return syscall(SYS_get_mempolicy, &mode, NULL, 0, start, MPOL_F_ADDR) ==
+               0 &&
+           mode != MPOL_DEFAULT;
 }
 
 int ram_range_discard(RamKind kind, uint64_t start, uint64_t len_bytes)

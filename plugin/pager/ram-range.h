@@ -63,6 +63,9 @@ bool ram_range_check_unlocked(const char *name, uint64_t start,
                               uint64_t len_bytes, const char *otherwise,
                               GError **error);
 
+/* Whether the memory at start is to come from certain NUMA nodes. */
+bool ram_range_is_bound(uint64_t start);
+
 /* Give the range's pages back to the kernel, so that each is missing.
  * Returns 0 or -errno. */
 int ram_range_discard(RamKind kind, uint64_t start, uint64_t len_bytes);

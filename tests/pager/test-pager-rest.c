@@ -14,6 +14,7 @@
 
 #include "plugin/pager/rest-gate.h"
 #include "tests/pager/pager-world.h"
+#include "util/clock.h"
 
 #define N_IN_ORDER 600 /* some of them in the file */
 #define HOUR_US    (UINT64_C(3600) * 1000 * 1000)
@@ -32,6 +33,23 @@ bool __wrap_rest_gate_is_open(RestGate *gate, uint64_t now_us,
     atomic_fetch_add(&n_asked, 1);
     *ret_again_us = now_us + 1000;
     return atomic_load(&is_open);
+}
+
+/* How often somebody has waited until a moment that had passed before. */
+static _Atomic unsigned n_idle_waits;
+
+void __real_clock_cond_wait_until(pthread_cond_t *changed,
+                                  pthread_mutex_t *lock, uint64_t until_us);
+void __wrap_clock_cond_wait_until(pthread_cond_t *changed,
+                                  pthread_mutex_t *lock, uint64_t until_us);
+
+void __wrap_clock_cond_wait_until(pthread_cond_t *changed,
+                                  pthread_mutex_t *lock, uint64_t until_us)
+{
+    if (until_us < monotonic_us()) {
+        atomic_fetch_add(&n_idle_waits, 1);
+    }
+    __real_clock_cond_wait_until(changed, lock, until_us);
 }
 
 static World *closed_world(void)
@@ -110,6 +128,30 @@ static void without_an_order_nothing_waits(void **state)
     world_free(world);
 }
 
+/* Of a rest that never ends, since a page of it cannot be read. */
+static void who_has_nothing_to_do_waits_behind_an_open_gate(void **state)
+{
+    World *world = closed_world();
+    PageToucher toucher;
+    uint64_t bad = 3000;
+
+    (void)state;
+    atomic_store(&is_open, true);
+    while (!ram_image_block_has_page(&world->snapshot->blocks[1], bad)) {
+        bad++;
+    }
+    fake_source_break(world->source, 1, bad);
+    start_with_order(world);
+    world_await_failures(world, 1);
+    atomic_store(&n_idle_waits, 0);
+    for (uint64_t page = 0; page < 1000; page++) {
+        world_begin_touch(world, &toucher, 0, page);
+        assert_true(world_end_touch(&toucher));
+    }
+    assert_in_range(atomic_load(&n_idle_waits), 0, 100);
+    world_free(world);
+}
+
 static void a_rest_that_is_asked_for_waits_no_longer(void **state)
 {
     World *world = closed_world();
@@ -158,6 +200,7 @@ int main(void)
         cmocka_unit_test(the_rest_waits_when_the_order_is_in),
         cmocka_unit_test(a_page_that_the_guest_touches_does_not_wait),
         cmocka_unit_test(without_an_order_nothing_waits),
+        cmocka_unit_test(who_has_nothing_to_do_waits_behind_an_open_gate),
         cmocka_unit_test(a_rest_that_is_asked_for_waits_no_longer),
         cmocka_unit_test(
             a_rest_on_demand_is_what_is_touched_until_it_is_asked_for),
