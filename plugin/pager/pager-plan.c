@@ -43,6 +43,7 @@ void pager_plan_init(Pager *pager, const PageOrder *order)
         return;
     }
     plan->replay = new_replay(order, pager->config.source);
+    pack_plan_init(&plan->pack, pager->config.pack, pager->config.pack_always);
     for (size_t i = 0; i < pager->n_blocks; i++) {
         PagerBlock *block = &pager->blocks[i];
 
@@ -60,6 +61,7 @@ void pager_plan_clear(Pager *pager)
         g_clear_pointer(&pager->blocks[i].in_order, g_free);
     }
     g_clear_pointer(&pager->plan.replay, replay_free);
+    pack_plan_clear(&pager->plan.pack);
     g_clear_pointer(&pager->plan.sequence, g_free);
 }
 
@@ -88,18 +90,24 @@ static void steer_locked(Pager *pager)
         atomic_exchange_explicit(&pager->last_touch, 0, memory_order_relaxed);
 
     if (touch != 0) {
-        replay_steer(pager->plan.replay, (touch >> PAGE_BITS) - 1,
-                     touch & ((UINT64_C(1) << PAGE_BITS) - 1));
+        size_t block = (touch >> PAGE_BITS) - 1;
+        uint64_t page = touch & ((UINT64_C(1) << PAGE_BITS) - 1);
+
+        replay_steer(pager->plan.replay, block, page);
+        pack_plan_steer(&pager->plan.pack, block, page);
     }
 }
 
 static PlanAnswer next_of_order_locked(Pager *pager, bool attached,
-                                       PageSpan *ret_span)
+                                       PageSpan *ret_span, size_t *ret_chunk)
 {
     if (!pager->plan.replay) {
         return PLAN_OUT;
     }
     steer_locked(pager);
+    if (pack_plan_next(&pager->plan.pack, ret_chunk)) {
+        return PLAN_CHUNK;
+    }
     for (uint64_t i = 0; i < MAX_SPANS; i++) {
         PageSpan span;
 
@@ -174,12 +182,13 @@ static PlanAnswer next_of_rest_locked(Pager *pager, PageSpan *ret_span)
 }
 
 PlanAnswer pager_plan_next(Pager *pager, PagerStage stage, bool attached,
-                           PageSpan *ret_span)
+                           PageSpan *ret_span, size_t *ret_chunk)
 {
     pthread_mutex_lock(&pager->plan.lock);
-    PlanAnswer answer = stage == STAGE_ORDER
-                            ? next_of_order_locked(pager, attached, ret_span)
-                            : next_of_rest_locked(pager, ret_span);
+    PlanAnswer answer =
+        stage == STAGE_ORDER
+            ? next_of_order_locked(pager, attached, ret_span, ret_chunk)
+            : next_of_rest_locked(pager, ret_span);
     pthread_mutex_unlock(&pager->plan.lock);
     return answer;
 }

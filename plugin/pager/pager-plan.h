@@ -14,9 +14,10 @@
 #include "plugin/pager/pager-state.h"
 
 typedef enum {
-    PLAN_SPAN, /* *ret_span is next */
-    PLAN_MORE, /* ask again: so much was looked at that others come first */
-    PLAN_OUT,  /* the stage has nothing more */
+    PLAN_SPAN,  /* *ret_span is next */
+    PLAN_CHUNK, /* *ret_chunk of the pack is next */
+    PLAN_MORE,  /* ask again: so much was looked at that others come first */
+    PLAN_OUT,   /* the stage has nothing more */
 } PlanAnswer;
 
 /* Before the threads start.  order: NULL, or what is replayed. */
@@ -25,7 +26,7 @@ void pager_plan_clear(Pager *pager);
 
 /* stage: ORDER or REST. */
 PlanAnswer pager_plan_next(Pager *pager, PagerStage stage, bool attached,
-                           PageSpan *ret_span);
+                           PageSpan *ret_span, size_t *ret_chunk);
 
 /* Of the rest, nothing from the page on is claimed yet: go back to it. */
 void pager_plan_go_back(Pager *pager, size_t block, uint64_t page);
