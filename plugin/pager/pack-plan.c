@@ -101,6 +101,11 @@ bool pack_plan_leave(PackPlan *plan)
     return is_news;
 }
 
+bool pack_plan_is_of_use(const PackPlan *plan)
+{
+    return plan->state == PACK_ON_TRIAL || plan->state == PACK_IN_USE;
+}
+
 static bool chunk_has(const Pack *pack, const PackChunk *chunk, size_t block,
                       uint64_t page)
 {

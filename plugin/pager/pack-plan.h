@@ -58,6 +58,9 @@ void pack_plan_note_snapshot(PackPlan *plan, uint64_t pages_bytes, uint64_t us);
 /* It cannot be read: no more of it.  Returns whether that is news. */
 bool pack_plan_leave(PackPlan *plan);
 
+/* Whether it is in use, or may come to be. */
+bool pack_plan_is_of_use(const PackPlan *plan);
+
 /* The guest has touched page, which was not there yet: go on with the chunk
  * that has it, if that is still to come; what is skipped comes last. */
 void pack_plan_steer(PackPlan *plan, size_t block, uint64_t page);

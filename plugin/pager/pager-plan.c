@@ -44,6 +44,10 @@ void pager_plan_init(Pager *pager, const PageOrder *order)
     }
     plan->replay = new_replay(order, pager->config.source);
     pack_plan_init(&plan->pack, pager->config.pack, pager->config.pack_always);
+    if (pager->config.pack) {
+        load_stats_pack_used(pager->config.stats,
+                             plan->pack.state == PACK_IN_USE);
+    }
     for (size_t i = 0; i < pager->n_blocks; i++) {
         PagerBlock *block = &pager->blocks[i];
 
@@ -81,6 +85,25 @@ static bool has_pending(const PagerBlock *block, const PageSpan *span)
 
     return page_states_next_pending(&block->states, span->first_page, end) <
            end;
+}
+
+/* What lies between the order's pages is read along with them.  Once they come
+ * from the pack, it is not worth a read. */
+static bool is_worth_reading_locked(const Pager *pager, const PageSpan *span)
+{
+    const PagerBlock *block = &pager->blocks[span->block];
+    uint64_t end = span->first_page + span->n_pages;
+
+    if (!pack_plan_is_of_use(&pager->plan.pack) || !block->in_order) {
+        return has_pending(block, span);
+    }
+    for (uint64_t page = span->first_page; page < end; page++) {
+        page = page_states_next_pending(&block->states, page, end);
+        if (page < end && pager_plan_has(pager, span->block, page)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void steer_locked(Pager *pager)
@@ -121,7 +144,7 @@ static PlanAnswer next_of_order_locked(Pager *pager, bool attached,
         bool is_loadable = attached
                                ? block->host != 0
                                : block->layout->page_bytes == block->unit_bytes;
-        if (is_loadable && has_pending(block, &span)) {
+        if (is_loadable && is_worth_reading_locked(pager, &span)) {
             *ret_span = span;
             return PLAN_SPAN;
         }
