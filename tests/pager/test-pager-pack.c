@@ -80,9 +80,9 @@ static void fill(uint8_t *page_at, size_t block, uint64_t page)
     }
 }
 
-/* One chunk: what the file has of n_pages from first_page on, page by page. */
+/* One chunk: of n_pages from first_page on each step-th that the file has. */
 static void pack_pages(PackWriter *writer, const RamImage *image, size_t block,
-                       uint64_t first_page, uint64_t n_pages)
+                       uint64_t first_page, uint64_t n_pages, uint64_t step)
 {
     g_autoptr(GArray) spans = g_array_new(FALSE, FALSE, sizeof(PageSpan));
     g_autofree uint8_t *pages = g_malloc(PACK_CHUNK_BYTES);
@@ -90,7 +90,8 @@ static void pack_pages(PackWriter *writer, const RamImage *image, size_t block,
     for (uint64_t i = 0; i < n_pages; i++) {
         const PageSpan span = {block, first_page + i, 1};
 
-        if (ram_image_block_has_page(&image->blocks[block], span.first_page)) {
+        if (span.first_page % step == 0 &&
+            ram_image_block_has_page(&image->blocks[block], span.first_page)) {
             fill(pages + spans->len * FAKE_PAGE_BYTES, block, span.first_page);
             g_array_append_val(spans, span);
         }
@@ -100,8 +101,8 @@ static void pack_pages(PackWriter *writer, const RamImage *image, size_t block,
                                 NULL));
 }
 
-/* The first N_IN_ORDER pages of block 0, from the last one on. */
-static int write_pack(const RamImage *image)
+/* Each step-th of the first N_IN_ORDER pages of block 0, from the last on. */
+static int write_pack(const RamImage *image, uint64_t step)
 {
     int fd = memfd_create("pack", MFD_CLOEXEC);
     PackWriter *writer = pack_writer_new(fd, image);
@@ -110,7 +111,7 @@ static int write_pack(const RamImage *image)
     for (uint64_t end = N_IN_ORDER; end > 0;) {
         uint64_t n_pages = MIN(chunk_pages, end);
 
-        pack_pages(writer, image, 0, end - n_pages, n_pages);
+        pack_pages(writer, image, 0, end - n_pages, n_pages, step);
         end -= n_pages;
     }
     assert_true(pack_writer_finish(writer, NULL));
@@ -134,18 +135,23 @@ static void open_pack(Packed *packed)
     packed->world->pack = packed->pack;
 }
 
-static Packed packed_world(RamKind kind)
+static Packed packed_world_of(RamKind kind, uint64_t step)
 {
     Packed packed = {.world = world_new(kind, 5)};
     RamImage *image = packed.world->snapshot;
 
     set_shut(false);
     image->identity = g_strnfill(64, 'a');
-    packed.fd = write_pack(image);
+    packed.fd = write_pack(image, step);
     open_pack(&packed);
     packed.world->pack_always = true;
     packed.world->rest = LOAD_REST_EAGER;
     return packed;
+}
+
+static Packed packed_world(RamKind kind)
+{
+    return packed_world_of(kind, 1);
 }
 
 static void packed_free(Packed *packed)
@@ -234,6 +240,32 @@ static void shared_memory_gets_them_from_the_pack_too(void **state)
 {
     (void)state;
     check_pages_come_from_the_pack(RAM_SHARED);
+}
+
+/* Without a pack they are read along: the replay's gaps are 8 pages long. */
+static void what_lies_between_is_left_to_the_rest(void **state)
+{
+    enum {
+        STEP = 5
+    };
+    Packed packed = packed_world_of(RAM_ANONYMOUS, STEP);
+    World *world = packed.world;
+    g_autoptr(PageOrder) order = page_order_new();
+    const RamImageBlock *block = &world->snapshot->blocks[0];
+
+    (void)state;
+    page_order_add_block(order, block->name, block->len_bytes, FAKE_PAGE_BYTES);
+    for (uint64_t page = 0; page < N_IN_ORDER; page += STEP) {
+        page_order_append(order, &(PageExtent){.span = {0, page, 1}});
+    }
+    world_start(world, LOAD_POLICY_ORDER, order);
+    world_attach(world);
+    world_await(world, LOAD_GOAL_ALL);
+    world_assert_all_right(world);
+    assert_true(world_stat(world, "pack", "pages") > 0);
+    assert_int_equal(world_stat(world, "pages", "by-order"),
+                     world_stat(world, "pack", "pages"));
+    packed_free(&packed);
 }
 
 /* The world stages 1 MiB: some chunks are unpacked before there is memory to
@@ -365,6 +397,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_orders_pages_come_from_the_pack),
         cmocka_unit_test(shared_memory_gets_them_from_the_pack_too),
+        cmocka_unit_test(what_lies_between_is_left_to_the_rest),
         cmocka_unit_test(pages_are_unpacked_before_memory_is_there),
         cmocka_unit_test(a_damaged_chunks_pages_come_from_the_snapshot),
         cmocka_unit_test(a_wholly_damaged_pack_is_told_of_once),
