@@ -59,14 +59,16 @@ static void add_cost(PackCost *cost, uint64_t pages_bytes, uint64_t us)
     cost->us += us;
 }
 
-/* As soon as both sides have had their turn. */
+/* As soon as both sides have had their turn, or the snapshot has taken longer
+ * for less. */
 static void decide(PackPlan *plan)
 {
     const PackCost *pack = &plan->of_pack;
     const PackCost *snapshot = &plan->of_snapshot;
 
     if (plan->state != PACK_ON_TRIAL || pack->pages_bytes == 0 ||
-        snapshot->pages_bytes < pack->pages_bytes) {
+        (snapshot->pages_bytes < pack->pages_bytes &&
+         snapshot->us <= pack->us)) {
         return;
     }
     /* Time for each byte, told by products: both fit 64 bits by far. */

@@ -73,12 +73,28 @@ static void a_faster_pack_is_used_to_its_end(void **state)
     (void)state;
     pack_plan_init(&plan, pack, false);
     assert_gives(&plan, "0");
-    pack_plan_note_snapshot(&plan, 600, 100);
+    pack_plan_note_snapshot(&plan, 600, 60);
     pack_plan_note_chunk(&plan, 1000, 100);
     assert_int_equal(plan.state, PACK_ON_TRIAL);
     pack_plan_note_snapshot(&plan, 600, 100);
     assert_int_equal(plan.state, PACK_IN_USE);
     assert_gives(&plan, "1234");
+    pack_plan_clear(&plan);
+}
+
+static void a_snapshot_that_takes_longer_for_less_has_lost(void **state)
+{
+    g_autoptr(Pack) pack = new_pack();
+    PackPlan plan;
+
+    (void)state;
+    pack_plan_init(&plan, pack, false);
+    assert_gives(&plan, "0");
+    pack_plan_note_chunk(&plan, 1000, 100);
+    pack_plan_note_snapshot(&plan, 10, 100);
+    assert_int_equal(plan.state, PACK_ON_TRIAL);
+    pack_plan_note_snapshot(&plan, 10, 1);
+    assert_int_equal(plan.state, PACK_IN_USE);
     pack_plan_clear(&plan);
 }
 
@@ -172,6 +188,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_chunk_is_tried_at_first),
         cmocka_unit_test(a_faster_pack_is_used_to_its_end),
+        cmocka_unit_test(a_snapshot_that_takes_longer_for_less_has_lost),
         cmocka_unit_test(a_slower_pack_is_left),
         cmocka_unit_test(a_chunk_that_nobody_needs_is_no_trial),
         cmocka_unit_test(a_pack_can_be_used_without_trial),
