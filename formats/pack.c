@@ -14,9 +14,8 @@
 #include "formats/pack-layout.h"
 #include "formats/reader.h"
 
-#define CHUNK_MIN_BYTES 9 /* length 1, checksum 4, number of spans 1, span 3   \
-                           */
-#define SPAN_MIN_BYTES 3  /* block, page, number of pages */
+#define CHUNK_MIN_BYTES 9 /* length, checksum of 4, number of spans, a span */
+#define SPAN_MIN_BYTES  3 /* block, page, number of pages */
 
 /* A frame's descriptor byte follows its magic number. */
 #define FRAME_DESCRIPTOR_OFF 4
