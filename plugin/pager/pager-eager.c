@@ -306,14 +306,14 @@ static void run_plan(EagerThread *self, const Job *job)
     PlacedBy why = job->stage == STAGE_ORDER ? PLACED_BY_ORDER : PLACED_BY_REST;
     Piece *piece = job->piece;
     PageSpan span;
-    size_t chunk;
-    PlanAnswer answer =
-        pager_plan_next(pager, job->stage, job->attached, &span, &chunk);
 
-    if (answer == PLAN_CHUNK) {
-        pager_pack_run(pager, chunk, piece, &self->slot);
+    if (job->stage == STAGE_ORDER &&
+        pager_pack_run(pager, piece, &self->slot)) {
         return;
     }
+    PlanAnswer answer =
+        pager_plan_next(pager, job->stage, job->attached, &span);
+
     if (answer == PLAN_OUT) {
         pthread_mutex_lock(&pager->lock);
         pager->plan_is_out = true;

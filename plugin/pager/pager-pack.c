@@ -11,6 +11,7 @@
 
 #include "plugin/pager/pager-place.h"
 #include "plugin/pager/pager-placing.h"
+#include "plugin/pager/pager-plan.h"
 #include "plugin/pager/pager-read.h"
 #include "plugin/pager/pager-state.h"
 #include "profiler/orders/read-ahead.h"
@@ -30,7 +31,7 @@ typedef struct Work {
     const Pack *pack;
     size_t chunk;
     bool attached;
-    uint8_t *buf;  /* for the chunk's pages */
+    uint8_t *buf;  /* for the chunk's pages; NULL: no memory for them */
     GArray *parts; /* of Part */
     uint64_t claimed_bytes;
     bool out_of_memory;
@@ -83,8 +84,9 @@ static bool is_loadable(const Work *work, const PagerBlock *block)
                           : block->layout->page_bytes == block->unit_bytes;
 }
 
-/* Claim the chunk's pages, in portions that a window can have. */
-static void claim(Work *work)
+/* Claim the chunk's pages, in portions that a window can have.  With the plan's
+ * lock, under which the chunk was given: so nobody else reads them. */
+static void claim_locked(Work *work)
 {
     const PackChunk *chunk = pack_chunk(work->pack, work->chunk);
     uint64_t off_bytes = 0;
@@ -203,40 +205,66 @@ static void stage_no_more(Pager *pager)
 
 static void load_parts(Work *work, ReadSlot *slot)
 {
-    if (work->parts->len == 0) {
-        note_chunk(work->pager, 0, 0);
-        return;
-    }
-    bool unpacked = read_chunk(work, slot);
+    bool unpacked = work->buf && read_chunk(work, slot);
+
     for (guint i = 0; i < work->parts->len; i++) {
         finish_part(work, &g_array_index(work->parts, Part, i), unpacked, slot);
     }
 }
 
-void pager_pack_run(Pager *pager, size_t chunk, Piece *piece, ReadSlot *slot)
+/* Staged pages are unpacked in a room of their own. */
+static void load_staged_parts(Work *work, ReadSlot *slot)
 {
-    Piece *own = piece ? NULL : piece_new(PACK_CHUNK_BYTES);
-    Piece *room = piece ? piece : own;
+    Piece *room = piece_new(PACK_CHUNK_BYTES);
+
+    if (!room || work->out_of_memory) {
+        stage_no_more(work->pager);
+    }
+    work->buf = room ? room->read.buf : NULL;
+    load_parts(work, slot);
+    piece_free(room);
+}
+
+static bool next_chunk(Work *work)
+{
+    Pager *pager = work->pager;
+
+    pthread_mutex_lock(&pager->plan.lock);
+    pager_plan_steer_locked(pager);
+    bool has_chunk = pack_plan_next(&pager->plan.pack, &work->chunk);
+    if (has_chunk) {
+        claim_locked(work);
+    }
+    pthread_mutex_unlock(&pager->plan.lock);
+    return has_chunk;
+}
+
+bool pager_pack_run(Pager *pager, Piece *piece, ReadSlot *slot)
+{
+    if (!pager->config.pack) {
+        return false;
+    }
     Work work = {
         .pager = pager,
         .pack = pager->config.pack,
-        .chunk = chunk,
         .attached = piece != NULL,
-        .out_of_memory = room == NULL,
+        .buf = piece ? piece->read.buf : NULL,
         .parts = g_array_new(FALSE, FALSE, sizeof(Part)),
     };
+    bool has_chunk = next_chunk(&work);
 
-    if (room) {
-        work.buf = room->read.buf;
-        claim(&work);
+    if (has_chunk && work.parts->len == 0) {
+        note_chunk(pager, 0, 0);
+    } else if (has_chunk && work.attached) {
+        load_parts(&work, slot);
+    } else if (has_chunk) {
+        load_staged_parts(&work, slot);
     }
-    if (work.out_of_memory) {
-        stage_no_more(pager);
+    if (has_chunk) {
+        pager_put_piece(pager, piece);
     }
-    load_parts(&work, slot);
     g_array_unref(work.parts);
-    piece_free(own);
-    pager_put_piece(pager, piece);
+    return has_chunk;
 }
 
 /* ---- what the snapshot takes ---- */

@@ -14,10 +14,11 @@
 #include "plugin/pager/piece.h"
 #include "plugin/pager/read-watch.h"
 
-/* Load chunk of the pack.  piece: the job's, with a buffer of
+/* Load the next chunk.  piece: the job's, with a buffer of
  * READ_AHEAD_PIECE_BYTES; it is done with then.  NULL: memory is not attached
- * yet, and the chunk's pages are staged. */
-void pager_pack_run(Pager *pager, size_t chunk, Piece *piece, ReadSlot *slot);
+ * yet, and the chunk's pages are staged.  Returns false, with nothing done,
+ * where no chunk is to be loaded now. */
+bool pager_pack_run(Pager *pager, Piece *piece, ReadSlot *slot);
 
 /* When a read of the order's from the snapshot begins, for
  * pager_pack_end_read() … */

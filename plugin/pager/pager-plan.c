@@ -106,7 +106,7 @@ static bool is_worth_reading_locked(const Pager *pager, const PageSpan *span)
     return false;
 }
 
-static void steer_locked(Pager *pager)
+void pager_plan_steer_locked(Pager *pager)
 {
     /* Relaxed: the page itself is all that is handed over. */
     uint64_t touch =
@@ -116,21 +116,20 @@ static void steer_locked(Pager *pager)
         size_t block = (touch >> PAGE_BITS) - 1;
         uint64_t page = touch & ((UINT64_C(1) << PAGE_BITS) - 1);
 
-        replay_steer(pager->plan.replay, block, page);
+        if (pager->plan.replay) {
+            replay_steer(pager->plan.replay, block, page);
+        }
         pack_plan_steer(&pager->plan.pack, block, page);
     }
 }
 
 static PlanAnswer next_of_order_locked(Pager *pager, bool attached,
-                                       PageSpan *ret_span, size_t *ret_chunk)
+                                       PageSpan *ret_span)
 {
     if (!pager->plan.replay) {
         return PLAN_OUT;
     }
-    steer_locked(pager);
-    if (pack_plan_next(&pager->plan.pack, ret_chunk)) {
-        return PLAN_CHUNK;
-    }
+    pager_plan_steer_locked(pager);
     for (uint64_t i = 0; i < MAX_SPANS; i++) {
         PageSpan span;
 
@@ -205,13 +204,12 @@ static PlanAnswer next_of_rest_locked(Pager *pager, PageSpan *ret_span)
 }
 
 PlanAnswer pager_plan_next(Pager *pager, PagerStage stage, bool attached,
-                           PageSpan *ret_span, size_t *ret_chunk)
+                           PageSpan *ret_span)
 {
     pthread_mutex_lock(&pager->plan.lock);
-    PlanAnswer answer =
-        stage == STAGE_ORDER
-            ? next_of_order_locked(pager, attached, ret_span, ret_chunk)
-            : next_of_rest_locked(pager, ret_span);
+    PlanAnswer answer = stage == STAGE_ORDER
+                            ? next_of_order_locked(pager, attached, ret_span)
+                            : next_of_rest_locked(pager, ret_span);
     pthread_mutex_unlock(&pager->plan.lock);
     return answer;
 }
@@ -245,7 +243,7 @@ void pager_plan_leave_word(Pager *pager, size_t block, uint64_t page)
 {
     if (block + 1 < UINT64_C(1) << (64 - PAGE_BITS) &&
         page < UINT64_C(1) << PAGE_BITS) {
-        /* Relaxed: see steer_locked(). */
+        /* Relaxed: see pager_plan_steer_locked(). */
         atomic_store_explicit(&pager->last_touch,
                               ((uint64_t)(block + 1) << PAGE_BITS) | page,
                               memory_order_relaxed);

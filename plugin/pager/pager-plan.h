@@ -14,10 +14,9 @@
 #include "plugin/pager/pager-state.h"
 
 typedef enum {
-    PLAN_SPAN,  /* *ret_span is next */
-    PLAN_CHUNK, /* *ret_chunk of the pack is next */
-    PLAN_MORE,  /* ask again: so much was looked at that others come first */
-    PLAN_OUT,   /* the stage has nothing more */
+    PLAN_SPAN, /* *ret_span is next */
+    PLAN_MORE, /* ask again: so much was looked at that others come first */
+    PLAN_OUT,  /* the stage has nothing more */
 } PlanAnswer;
 
 /* Before the threads start.  order: NULL, or what is replayed. */
@@ -26,7 +25,11 @@ void pager_plan_clear(Pager *pager);
 
 /* stage: ORDER or REST. */
 PlanAnswer pager_plan_next(Pager *pager, PagerStage stage, bool attached,
-                           PageSpan *ret_span, size_t *ret_chunk);
+                           PageSpan *ret_span);
+
+/* Go to where the guest is, as pager_plan_leave_word() has told; for who takes
+ * something of the order without pager_plan_next(), and holds Plan.lock. */
+void pager_plan_steer_locked(Pager *pager);
 
 /* Of the rest, nothing from the page on is claimed yet: go back to it. */
 void pager_plan_go_back(Pager *pager, size_t block, uint64_t page);
