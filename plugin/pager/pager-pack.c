@@ -178,9 +178,7 @@ static void finish_part(const Work *work, const Part *part, bool unpacked,
     const PagerBlock *block = &pager->blocks[piece->read.span.block];
     bool is_read = unpacked || pager_read_ahead(pager, piece, slot);
 
-    if (unpacked) {
-        load_stats_pack_pages(pager->config.stats, count_pages(piece));
-    }
+    piece->is_packed = unpacked;
     if (unpacked && !work->attached) {
         memcpy(piece->read.buf, work->buf + part->off_bytes,
                piece->read.span.n_pages * block->unit_bytes);

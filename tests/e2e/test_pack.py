@@ -113,6 +113,6 @@ class Pack(Case):
         process = self.run_preheat("order", "pack", order, "-o", path,
                                    "--snapshot", snapshot(machine.SMALL),
                                    status=1)
-        self.assertIn("there is a snapshot, which would be lost",
+        self.assertIn("this is a snapshot, which would be lost",
                       process.stderr)
         self.assertEqual(path.read_bytes(), b"QEVM and more")

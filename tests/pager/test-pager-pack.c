@@ -365,6 +365,9 @@ static void a_guest_does_not_wait_for_a_chunk(void **state)
     set_shut(false);
     world_await(world, LOAD_GOAL_ALL);
     world_assert_all_right(world);
+    /* What came by a fault did not come from the pack. */
+    assert_int_equal(world_stat(world, "pack", "pages"),
+                     world_stat(world, "pages", "by-order"));
     packed_free(&packed);
 }
 
