@@ -31,6 +31,7 @@ typedef struct Given {
     char *order;
     char *template;
     char *policy;
+    char *pack;
     char *wait;
     char *record;
     double record_s;
@@ -59,6 +60,7 @@ static void clear_given(Given *given)
     g_free(given->order);
     g_free(given->template);
     g_free(given->policy);
+    g_free(given->pack);
     g_free(given->wait);
     g_free(given->cache);
     g_free(given->rest);
@@ -152,6 +154,18 @@ static bool parse_cache(const Given *given, LoadOptions *options,
 {
     if (given->cache && !load_cache_from_name(given->cache, &options->cache)) {
         return usage(error, "--cache is one of auto, direct and buffered");
+    }
+    return true;
+}
+
+static bool parse_pack(const Given *given, LoadOptions *options, GError **error)
+{
+    if (given->pack && !load_pack_from_name(given->pack, &options->pack)) {
+        return usage(error, "--pack is one of auto, always and never");
+    }
+    if (given->pack && options->policy != LOAD_POLICY_ORDER) {
+        return usage(error, "--pack is about the pack of an order: it needs an "
+                            "order");
     }
     return true;
 }
@@ -348,6 +362,7 @@ static bool parse_given(Given *given, LoadOptions *options, GError **error)
     options->order = given->order;
     options->stats = given->stats;
     return parse_policy(given, options, error) &&
+           parse_pack(given, options, error) &&
            parse_rest(given, options, error) &&
            parse_cache(given, options, error) && parse_tag(given, error) &&
            parse_wait(given, options, error) &&
@@ -478,6 +493,10 @@ static int cmd_loadvm_run(int argc, char **argv)
          "order, sequential, demand or full (default: order if there is one, "
          "else sequential)",
          "POLICY"},
+        {"pack", 0, 0, G_OPTION_ARG_STRING, &given.pack,
+         "Read the order's pages from its pack, ORDER.pack, if that is found "
+         "to be faster (auto), always, or never",
+         "auto|always|never"},
         {"wait", 0, 0, G_OPTION_ARG_STRING, &given.wait,
          "Resume the guest when none, the hot or all pages are loaded "
          "(default: none)",

@@ -19,6 +19,7 @@ static const Command *const commands[] = {
     &cmd_order_import,
     &cmd_order_plot,
     &cmd_order_simulate,
+    &cmd_order_pack,
     NULL,
 };
 /* clang-format on */

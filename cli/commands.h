@@ -19,6 +19,7 @@ extern const Command cmd_order_edit;
 extern const Command cmd_order_export;
 extern const Command cmd_order_import;
 extern const Command cmd_order_merge;
+extern const Command cmd_order_pack;
 extern const Command cmd_order_pin;
 extern const Command cmd_order_plot;
 extern const Command cmd_order_show;

@@ -89,6 +89,29 @@ bool load_cache_from_name(const char *name, LoadCache *ret_cache)
     return true;
 }
 
+static const char *const load_pack_names[] = {
+    [LOAD_PACK_AUTO] = "auto",
+    [LOAD_PACK_ALWAYS] = "always",
+    [LOAD_PACK_NEVER] = "never",
+};
+
+const char *load_pack_name(LoadPack pack)
+{
+    return load_pack_names[pack];
+}
+
+bool load_pack_from_name(const char *name, LoadPack *ret_pack)
+{
+    size_t index;
+
+    if (!find_name(load_pack_names, G_N_ELEMENTS(load_pack_names), name,
+                   &index)) {
+        return false;
+    }
+    *ret_pack = (LoadPack)index;
+    return true;
+}
+
 static const char *const load_goal_names[] = {
     [LOAD_GOAL_HOT] = "hot",
     [LOAD_GOAL_ALL] = "all",

@@ -49,6 +49,14 @@ typedef enum {
     LOAD_CACHE_BUFFERED, /* through it */
 } LoadCache;
 
+/* Whether the pack beside the order is read. */
+typedef enum {
+    LOAD_PACK_AUTO, /* if it is found to be faster than the snapshot */
+    LOAD_PACK_ALWAYS,
+    LOAD_PACK_NEVER,
+    N_LOAD_PACKS,
+} LoadPack;
+
 /* What can be waited for. */
 typedef enum {
     LOAD_GOAL_HOT,      /* the order's pages are in */
@@ -89,6 +97,8 @@ const char *load_rest_name(LoadRest rest);
 bool load_rest_from_name(const char *name, LoadRest *ret_rest);
 const char *load_cache_name(LoadCache cache);
 bool load_cache_from_name(const char *name, LoadCache *ret_cache);
+const char *load_pack_name(LoadPack pack);
+bool load_pack_from_name(const char *name, LoadPack *ret_pack);
 const char *load_goal_name(LoadGoal goal);
 bool load_goal_from_name(const char *name, LoadGoal *ret_goal);
 const char *load_state_name(LoadState state);
@@ -123,6 +133,8 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
 #define CONTROL_KEY_OPERATION         "operation"
 #define CONTROL_KEY_ORDER             "order"
 #define CONTROL_KEY_OUTPUT            "output"
+#define CONTROL_KEY_PACK              "pack"
+#define CONTROL_KEY_PACK_USE          "pack-use"
 #define CONTROL_KEY_PAGES             "pages"
 #define CONTROL_KEY_PAGE_SIZE         "page-size"
 #define CONTROL_KEY_POLICY            "policy"
@@ -173,12 +185,15 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
 #define CONTROL_CMD_ADOPT "adopt"
 
 /* Begin: read the snapshot's headers and the order, and hot pages ahead.
- *   descriptors  "snapshot", "order", "template" (each optional)
+ *   descriptors  "snapshot", "order", "pack", "template" (each optional)
  *   snapshot     path, absolute
  *   offset       where the image begins, in bytes (optional, 0)
  *   max-ram      how much RAM the image may have, in bytes: one of more is
  *                refused by its headers (optional)
  *   order        path, absolute (optional)
+ *   pack         path, absolute: the order's pack (optional)
+ *   pack-use     "auto" (optional, this): if it is found to be faster than the
+ *                snapshot; "always" or "never"
  *   policy       "order", "sequential", "demand" or "full"
  *   cache        how to read the snapshot: "auto" (optional, this), "direct" or
  *                "buffered"
@@ -197,7 +212,7 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
  *                "demand", and without record and learn)
  *   stats        path, absolute: write the statistics there (optional)
  *   start-us     CLOCK_MONOTONIC when preheat started, in microseconds
- * An order that cannot be used is no error: the answer then has
+ * An order or a pack that cannot be used is no error: the answer then has
  * "warning": TEXT. */
 #define CONTROL_CMD_LOAD "load"
 

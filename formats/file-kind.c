@@ -26,6 +26,7 @@ typedef struct Magic {
 static const Magic magics[] = {
     {0, 4, "QEVM", FILE_KIND_SNAPSHOT},
     {0, 8, "\x89PHO\r\n\x1a\n", FILE_KIND_ORDER},
+    {0, 8, "\x89PHK\r\n\x1a\n", FILE_KIND_PACK},
     {0, 4, "QFI\xfb", FILE_KIND_QCOW2},
     {0, 4,
      "\x7f"
@@ -50,6 +51,7 @@ static const char *const names[] = {
     [FILE_KIND_ORDER] = "a page-access order",
     [FILE_KIND_ORDER_JSON] = "a page-access order as JSON",
     [FILE_KIND_MANIFEST] = "a snapshot's manifest",
+    [FILE_KIND_PACK] = "an order's pack",
     [FILE_KIND_QCOW2] = "a qcow2 disk image",
     [FILE_KIND_DISK] = "a raw disk image",
     [FILE_KIND_ELF] = "a program or a kernel",
@@ -79,6 +81,7 @@ static const char *const advice[N_FILE_KINDS][N_FILE_KINDS] = {
                 "record its order with loadvm --record or savevm --profile",
             [FILE_KIND_ORDER_JSON] = "convert it with preheat order import",
             [FILE_KIND_MANIFEST] = "the order is the file that it names",
+            [FILE_KIND_PACK] = "give the order; its pack is found beside it",
         },
     [FILE_KIND_ORDER_JSON] =
         {

@@ -20,6 +20,7 @@ typedef enum {
     FILE_KIND_ORDER,
     FILE_KIND_ORDER_JSON, /* as preheat order export writes it */
     FILE_KIND_MANIFEST,
+    FILE_KIND_PACK,
     FILE_KIND_QCOW2,
     FILE_KIND_DISK, /* raw, with a boot sector or a partition table */
     FILE_KIND_ELF,

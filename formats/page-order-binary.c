@@ -13,6 +13,7 @@
 
 #include <string.h>
 
+#include "formats/encoding.h"
 #include "formats/error.h"
 #include "formats/reader.h"
 
@@ -22,7 +23,7 @@ static const uint8_t magic[8] = {0x89, 'P', 'H', 'O', '\r', '\n', 0x1a, '\n'};
 
 #define VERSION_OFF_BYTES 8
 #define LENGTH_OFF_BYTES  12
-#define DIGEST_BYTES      32
+#define DIGEST_BYTES      ENCODING_DIGEST_BYTES
 
 #define BLOCK_MIN_BYTES  4 /* name 1 + 1, page size 1, page count 1 */
 #define EXTENT_MIN_BYTES 3 /* head, page, time */
@@ -41,44 +42,11 @@ typedef struct Context {
     uint32_t block;
 } Context;
 
-/* Differences are taken modulo 2^64 and folded so that small ones of either
- * sign make small numbers. */
-static uint64_t fold(uint64_t difference)
-{
-    return difference << 1 ^ (difference >> 63 ? UINT64_MAX : 0);
-}
-
-static uint64_t unfold(uint64_t folded)
-{
-    return folded >> 1 ^ (folded & 1 ? UINT64_MAX : 0);
-}
-
-static void put_be(GString *out, uint64_t value, size_t len_bytes)
-{
-    for (size_t i = len_bytes; i-- > 0;) {
-        g_string_append_c(out, (char)(value >> (8 * i)));
-    }
-}
-
-static void put_varint(GString *out, uint64_t value)
-{
-    char bytes[10];
-    size_t len_bytes = 0;
-
-    while (value >= 0x80) {
-        bytes[len_bytes++] = (char)(value | 0x80);
-        value >>= 7;
-    }
-    bytes[len_bytes++] = (char)value;
-    g_string_append_len(out, bytes, (gssize)len_bytes);
-}
-
 static void put_identity(GString *out, const char *identity)
 {
     g_string_append_c(out, identity != NULL);
-    for (const char *p = identity; p && *p; p += 2) {
-        g_string_append_c(out, (char)(g_ascii_xdigit_value(p[0]) << 4 |
-                                      g_ascii_xdigit_value(p[1])));
+    if (identity) {
+        encoding_put_hex(out, identity);
     }
 }
 
@@ -89,7 +57,7 @@ static void put_block(GString *out, const PageOrderBlock *block)
     g_string_append_c(out, (char)name_bytes);
     g_string_append_len(out, block->name, (gssize)name_bytes);
     g_string_append_c(out, (char)__builtin_ctzll(block->page_bytes));
-    put_varint(out, block->len_bytes / block->page_bytes);
+    encoding_put_varint(out, block->len_bytes / block->page_bytes);
 }
 
 static uint8_t extent_head(const Context *context, const PageExtent *extent)
@@ -116,16 +84,16 @@ static void put_extent(GString *out, Context *context, const PageExtent *extent)
 
     g_string_append_c(out, (char)head);
     if (head & HEAD_HAS_BLOCK) {
-        put_varint(out, extent->span.block);
+        encoding_put_varint(out, extent->span.block);
     }
-    put_varint(
-        out, fold(extent->span.first_page - context->ends[extent->span.block]));
+    encoding_put_varint(out, encoding_fold(extent->span.first_page -
+                                           context->ends[extent->span.block]));
     if (head & HEAD_HAS_COUNT) {
-        put_varint(out, extent->span.n_pages);
+        encoding_put_varint(out, extent->span.n_pages);
     }
-    put_varint(out, fold(extent->time_us - context->time_us));
+    encoding_put_varint(out, encoding_fold(extent->time_us - context->time_us));
     if (head & HEAD_HAS_IDLE) {
-        put_varint(out, extent->idle_loads);
+        encoding_put_varint(out, extent->idle_loads);
     }
     advance(context, extent);
 }
@@ -135,7 +103,7 @@ static void put_extents(GString *out, const PageOrder *order)
     g_autofree uint64_t *ends = g_new0(uint64_t, order->blocks->len + 1);
     Context context = {.ends = ends};
 
-    put_varint(out, order->extents->len);
+    encoding_put_varint(out, order->extents->len);
     for (size_t i = 0; i < order->extents->len; i++) {
         put_extent(out, &context, page_order_extent(order, i));
     }
@@ -145,22 +113,12 @@ static void put_body(GString *out, const PageOrder *order)
 {
     put_identity(out, order->identity);
     g_string_append_c(out, (char)order->origin);
-    put_varint(out, order->n_runs);
-    put_varint(out, order->blocks->len);
+    encoding_put_varint(out, order->n_runs);
+    encoding_put_varint(out, order->blocks->len);
     for (size_t i = 0; i < order->blocks->len; i++) {
         put_block(out, page_order_block(order, i));
     }
     put_extents(out, order);
-}
-
-static void digest(const void *data, size_t len_bytes,
-                   uint8_t ret_digest[DIGEST_BYTES])
-{
-    g_autoptr(GChecksum) hash = g_checksum_new(G_CHECKSUM_SHA256);
-    gsize digest_bytes = DIGEST_BYTES;
-
-    g_checksum_update(hash, data, (gssize)len_bytes);
-    g_checksum_get_digest(hash, ret_digest, &digest_bytes);
 }
 
 GBytes *page_order_encode(const PageOrder *order)
@@ -169,13 +127,13 @@ GBytes *page_order_encode(const PageOrder *order)
     uint8_t hash[DIGEST_BYTES];
 
     g_string_append_len(out, (const char *)magic, sizeof(magic));
-    put_be(out, PAGE_ORDER_VERSION, 4);
-    put_be(out, 0, 8);
+    encoding_put_be(out, PAGE_ORDER_VERSION, 4);
+    encoding_put_be(out, 0, 8);
     put_body(out, order);
 
     const uint64_t file_len = GUINT64_TO_BE(out->len + DIGEST_BYTES);
     memcpy(&out->str[LENGTH_OFF_BYTES], &file_len, sizeof(file_len));
-    digest(out->str, out->len, hash);
+    encoding_digest(out->str, out->len, NULL, 0, hash);
     g_string_append_len(out, (const char *)hash, DIGEST_BYTES);
     return g_string_free_to_bytes(out);
 }
@@ -234,7 +192,7 @@ static bool check_digest(Reader *reader, GError **error)
                               "too short for its checksum");
     }
     reader->len_bytes -= DIGEST_BYTES;
-    digest(reader->data, reader->len_bytes, hash);
+    encoding_digest(reader->data, reader->len_bytes, NULL, 0, hash);
     if (memcmp(&reader->data[reader->len_bytes], hash, DIGEST_BYTES) != 0) {
         return reader_fail_at(
             reader->len_bytes, error, FORMATS_ERROR_CHECKSUM,
@@ -243,61 +201,13 @@ static bool check_digest(Reader *reader, GError **error)
     return true;
 }
 
-/* A varint that must be from min to max. */
-static bool read_number(Reader *reader, const char *what, uint64_t min,
-                        uint64_t max, uint64_t *ret_value, GError **error)
-{
-    const uint64_t off_bytes = reader_off_bytes(reader);
-    uint64_t value;
-
-    if (!reader_varint(reader, what, &value, error)) {
-        return false;
-    }
-    if (value < min || value > max) {
-        return reader_fail_at(off_bytes, error, FORMATS_ERROR_MALFORMED,
-                              "%s is %" G_GUINT64_FORMAT
-                              ", not from %" G_GUINT64_FORMAT
-                              " to %" G_GUINT64_FORMAT,
-                              what, value, min, max);
-    }
-    *ret_value = value;
-    return true;
-}
-
-/* How many follow; each takes at least min_bytes, so that a number that is
- * read here may be allocated for. */
-static bool read_count(Reader *reader, const char *what, uint64_t max,
-                       size_t min_bytes, uint64_t *ret_count, GError **error)
-{
-    const uint64_t off_bytes = reader_off_bytes(reader);
-    uint64_t count;
-
-    if (!reader_varint(reader, what, &count, error)) {
-        return false;
-    }
-    if (count > max) {
-        return reader_fail_at(off_bytes, error, FORMATS_ERROR_TOO_LARGE,
-                              "%s is %" G_GUINT64_FORMAT
-                              ", at most %" G_GUINT64_FORMAT " are accepted",
-                              what, count, max);
-    }
-    if (count > reader_left_bytes(reader) / min_bytes) {
-        return reader_fail_at(off_bytes, error, FORMATS_ERROR_MALFORMED,
-                              "%s is %" G_GUINT64_FORMAT
-                              ", too many for the %zu bytes left",
-                              what, count, reader_left_bytes(reader));
-    }
-    *ret_count = count;
-    return true;
-}
-
 static bool read_identity(Reader *reader, PageOrder *order, GError **error)
 {
     const uint8_t *bytes;
     uint64_t has_identity;
 
-    if (!read_number(reader, "whether there is an identity", 0, 1,
-                     &has_identity, error)) {
+    if (!reader_number(reader, "whether there is an identity", 0, 1,
+                       &has_identity, error)) {
         return false;
     }
     if (!has_identity) {
@@ -307,11 +217,7 @@ static bool read_identity(Reader *reader, PageOrder *order, GError **error)
                       &bytes, error)) {
         return false;
     }
-    GString *digits = g_string_sized_new(PAGE_ORDER_IDENTITY_DIGITS);
-    for (size_t i = 0; i < PAGE_ORDER_IDENTITY_DIGITS / 2; i++) {
-        g_string_append_printf(digits, "%02x", bytes[i]);
-    }
-    order->identity = g_string_free(digits, FALSE);
+    order->identity = encoding_to_hex(bytes, PAGE_ORDER_IDENTITY_DIGITS / 2);
     return true;
 }
 
@@ -321,10 +227,10 @@ static bool read_provenance(Reader *reader, PageOrder *order, GError **error)
     uint64_t n_runs;
 
     if (!read_identity(reader, order, error) ||
-        !read_number(reader, "the origin", 0, PAGE_ORDER_ORIGIN_LEARNED,
-                     &origin, error) ||
-        !read_number(reader, "the number of runs", 1, UINT32_MAX, &n_runs,
-                     error)) {
+        !reader_number(reader, "the origin", 0, PAGE_ORDER_ORIGIN_LEARNED,
+                       &origin, error) ||
+        !reader_number(reader, "the number of runs", 1, UINT32_MAX, &n_runs,
+                       error)) {
         return false;
     }
     order->origin = (PageOrderOrigin)origin;
@@ -339,9 +245,10 @@ static bool read_block(Reader *reader, PageOrder *order, GError **error)
     uint64_t n_pages;
 
     if (!reader_counted_name(reader, "a block's name", &name, error) ||
-        !read_number(reader, "a block's page size", 9, 62, &page_bits, error) ||
-        !read_number(reader, "a block's number of pages", 1,
-                     INT64_MAX >> page_bits, &n_pages, error)) {
+        !reader_number(reader, "a block's page size", 9, 62, &page_bits,
+                       error) ||
+        !reader_number(reader, "a block's number of pages", 1,
+                       INT64_MAX >> page_bits, &n_pages, error)) {
         return false;
     }
     page_order_add_block(order, name, n_pages << page_bits,
@@ -353,8 +260,8 @@ static bool read_blocks(Reader *reader, PageOrder *order, GError **error)
 {
     uint64_t n_blocks;
 
-    if (!read_count(reader, "the number of blocks", PAGE_ORDER_MAX_BLOCKS,
-                    BLOCK_MIN_BYTES, &n_blocks, error)) {
+    if (!reader_count(reader, "the number of blocks", PAGE_ORDER_MAX_BLOCKS,
+                      BLOCK_MIN_BYTES, &n_blocks, error)) {
         return false;
     }
     for (uint64_t i = 0; i < n_blocks; i++) {
@@ -420,17 +327,17 @@ static bool read_extent(Reader *reader, const Context *context,
                            error) ||
         !reader_varint(reader, "an extent's page", &page_folded, error) ||
         (head & HEAD_HAS_COUNT &&
-         !read_number(reader, "an extent's number of pages", 2, INT64_MAX,
-                      &extent.span.n_pages, error)) ||
+         !reader_number(reader, "an extent's number of pages", 2, INT64_MAX,
+                        &extent.span.n_pages, error)) ||
         !reader_varint(reader, "an extent's time", &time_folded, error) ||
         (head & HEAD_HAS_IDLE &&
-         !read_number(reader, "an extent's idle loads", 1, UINT32_MAX,
-                      &idle_loads, error))) {
+         !reader_number(reader, "an extent's idle loads", 1, UINT32_MAX,
+                        &idle_loads, error))) {
         return false;
     }
     extent.span.first_page =
-        context->ends[extent.span.block] + unfold(page_folded);
-    extent.time_us = context->time_us + unfold(time_folded);
+        context->ends[extent.span.block] + encoding_unfold(page_folded);
+    extent.time_us = context->time_us + encoding_unfold(time_folded);
     extent.idle_loads = (uint32_t)idle_loads;
     extent.access = (PageAccess)(head & HEAD_ACCESS_MASK);
     *ret_extent = extent;
@@ -456,8 +363,8 @@ static bool reserve_extents(PageOrder *order, uint64_t n_extents,
 static bool read_n_extents(Reader *reader, uint64_t *ret_n_extents,
                            GError **error)
 {
-    return read_count(reader, "the number of extents", PAGE_ORDER_MAX_EXTENTS,
-                      EXTENT_MIN_BYTES, ret_n_extents, error);
+    return reader_count(reader, "the number of extents", PAGE_ORDER_MAX_EXTENTS,
+                        EXTENT_MIN_BYTES, ret_n_extents, error);
 }
 
 static bool read_extents(Reader *reader, PageOrder *order, GError **error)

@@ -141,3 +141,48 @@ bool reader_varint(Reader *reader, const char *what, uint64_t *ret_value,
     return reader_fail_at(reader_off_bytes(reader), error,
                           FORMATS_ERROR_TRUNCATED, "cut off inside %s", what);
 }
+
+bool reader_number(Reader *reader, const char *what, uint64_t min, uint64_t max,
+                   uint64_t *ret_value, GError **error)
+{
+    const uint64_t off_bytes = reader_off_bytes(reader);
+    uint64_t value;
+
+    if (!reader_varint(reader, what, &value, error)) {
+        return false;
+    }
+    if (value < min || value > max) {
+        return reader_fail_at(off_bytes, error, FORMATS_ERROR_MALFORMED,
+                              "%s is %" G_GUINT64_FORMAT
+                              ", not from %" G_GUINT64_FORMAT
+                              " to %" G_GUINT64_FORMAT,
+                              what, value, min, max);
+    }
+    *ret_value = value;
+    return true;
+}
+
+bool reader_count(Reader *reader, const char *what, uint64_t max,
+                  size_t min_bytes, uint64_t *ret_count, GError **error)
+{
+    const uint64_t off_bytes = reader_off_bytes(reader);
+    uint64_t count;
+
+    if (!reader_varint(reader, what, &count, error)) {
+        return false;
+    }
+    if (count > max) {
+        return reader_fail_at(off_bytes, error, FORMATS_ERROR_TOO_LARGE,
+                              "%s is %" G_GUINT64_FORMAT
+                              ", at most %" G_GUINT64_FORMAT " are accepted",
+                              what, count, max);
+    }
+    if (count > reader_left_bytes(reader) / min_bytes) {
+        return reader_fail_at(off_bytes, error, FORMATS_ERROR_MALFORMED,
+                              "%s is %" G_GUINT64_FORMAT
+                              ", too many for the %zu bytes left",
+                              what, count, reader_left_bytes(reader));
+    }
+    *ret_count = count;
+    return true;
+}

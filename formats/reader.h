@@ -67,6 +67,16 @@ bool reader_counted_name(Reader *reader, const char *what, char **ret_name,
 bool reader_varint(Reader *reader, const char *what, uint64_t *ret_value,
                    GError **error);
 
+/* A varint that must be from min to max; else FORMATS_ERROR_MALFORMED. */
+bool reader_number(Reader *reader, const char *what, uint64_t min, uint64_t max,
+                   uint64_t *ret_value, GError **error);
+
+/* How many follow: at most max (else FORMATS_ERROR_TOO_LARGE).  Each takes at
+ * least min_bytes of what is left (else FORMATS_ERROR_MALFORMED), so that a
+ * number that is read here may be allocated for. */
+bool reader_count(Reader *reader, const char *what, uint64_t max,
+                  size_t min_bytes, uint64_t *ret_count, GError **error);
+
 /* Set an error that begins with the offset in the file. */
 void reader_set_error_at(uint64_t off_bytes, GError **error, FormatsError code,
                          const char *format, ...) G_GNUC_PRINTF(4, 5);

@@ -46,6 +46,7 @@ typedef struct LoadOptions {
     const char *tag; /* of a snapshot in a qcow2; NULL: a file of its own */
     uint64_t image_off_bytes;
     const char *order;    /* or NULL */
+    LoadPack pack;        /* of the one beside the order */
     const char *template; /* its socket's path, and policy demand; or NULL */
     LoadPolicy policy;
     LoadCache cache;
@@ -89,9 +90,10 @@ typedef struct LoadFiles {
 } LoadFiles;
 
 /* Send the plugin its command, and with it the files: what is opened twice
- * could be two files.  An order is a hint: where it cannot be opened, the
- * plugin warns of it.  It refuses a snapshot with more RAM than max_ram_bytes
- * by its headers.  With policy full, only QEMU gets the snapshot. */
+ * could be two files.  An order is a hint, and so is the pack beside it: where
+ * one cannot be opened, the plugin warns of it.  It refuses a snapshot with
+ * more RAM than max_ram_bytes by its headers.  With policy full, only QEMU gets
+ * the snapshot. */
 bool load_command_send(Rpc *control, const LoadOptions *options,
                        const LoadFiles *files, uint64_t max_ram_bytes,
                        uint64_t *ret_id, GError **error);

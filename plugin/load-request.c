@@ -22,6 +22,8 @@ void load_request_free(LoadRequest *request)
     byte_source_free(request->snapshot);
     byte_source_free(request->order);
     g_clear_error(&request->order_error);
+    byte_source_free(request->pack);
+    g_clear_error(&request->pack_error);
     destination_free(request->stats);
     destination_free(request->record);
     destination_free(request->learn);
@@ -36,6 +38,8 @@ typedef struct Given {
     const char *snapshot;
     const char *tag;
     const char *order;
+    const char *pack;
+    const char *pack_use;
     const char *policy;
     const char *cache;
     const char *rest;
@@ -49,7 +53,8 @@ static bool parse(const json_t *arguments, const Descriptors *descriptors,
                   Given *given, LoadRequest *request, GError **error)
 {
     static const char *const known_descriptors[] = {
-        CONTROL_KEY_SNAPSHOT, CONTROL_KEY_ORDER, CONTROL_KEY_TEMPLATE, NULL};
+        CONTROL_KEY_SNAPSHOT, CONTROL_KEY_ORDER, CONTROL_KEY_PACK,
+        CONTROL_KEY_TEMPLATE, NULL};
     json_t *names = NULL;
     const Argument known[] = {
         {CONTROL_KEY_SNAPSHOT, ARGUMENT_STRING, true, &given->snapshot},
@@ -57,6 +62,8 @@ static bool parse(const json_t *arguments, const Descriptors *descriptors,
         {CONTROL_KEY_OFFSET, ARGUMENT_COUNT, false, &request->offset},
         {CONTROL_KEY_MAX_RAM, ARGUMENT_COUNT, false, &request->max_ram_bytes},
         {CONTROL_KEY_ORDER, ARGUMENT_STRING, false, &given->order},
+        {CONTROL_KEY_PACK, ARGUMENT_STRING, false, &given->pack},
+        {CONTROL_KEY_PACK_USE, ARGUMENT_STRING, false, &given->pack_use},
         {CONTROL_KEY_POLICY, ARGUMENT_STRING, false, &given->policy},
         {CONTROL_KEY_CACHE, ARGUMENT_STRING, false, &given->cache},
         {CONTROL_KEY_REST, ARGUMENT_STRING, false, &given->rest},
@@ -77,7 +84,8 @@ static bool parse(const json_t *arguments, const Descriptors *descriptors,
            descriptors_check(descriptors, known_descriptors, error);
 }
 
-static bool check(const Given *given, LoadRequest *request, GError **error)
+static bool check(const Given *given, LoadRequest *request, LoadPack *ret_pack,
+                  GError **error)
 {
     if (given->policy &&
         !load_policy_from_name(given->policy, &request->policy)) {
@@ -97,6 +105,12 @@ static bool check(const Given *given, LoadRequest *request, GError **error)
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
                     "unknown rest %s: it must be idle, eager or demand",
                     given->rest);
+        return false;
+    }
+    if (given->pack_use && !load_pack_from_name(given->pack_use, ret_pack)) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                    "a pack cannot be used %s: auto, always, never",
+                    given->pack_use);
         return false;
     }
     if (given->learn && given->record) {
@@ -155,8 +169,24 @@ static bool keep_template(const Descriptors *descriptors, LoadRequest *request,
     return request->template_fd >= 0;
 }
 
+/* Both are hints: what is wrong with them is told later. */
+static void open_hints(const Given *given, const Descriptors *descriptors,
+                       LoadPack pack, LoadRequest *request)
+{
+    if (!given->order || request->policy != LOAD_POLICY_ORDER) {
+        return;
+    }
+    request->order = open_source(descriptors, CONTROL_KEY_ORDER, given->order,
+                                 &request->order_error);
+    if (given->pack && pack != LOAD_PACK_NEVER) {
+        request->pack = open_source(descriptors, CONTROL_KEY_PACK, given->pack,
+                                    &request->pack_error);
+        request->pack_always = pack == LOAD_PACK_ALWAYS;
+    }
+}
+
 static bool open_files(const Given *given, const Descriptors *descriptors,
-                       LoadRequest *request, GError **error)
+                       LoadPack pack, LoadRequest *request, GError **error)
 {
     request->snapshot =
         open_source(descriptors, CONTROL_KEY_SNAPSHOT, given->snapshot, error);
@@ -170,10 +200,7 @@ static bool open_files(const Given *given, const Descriptors *descriptors,
     if (given->template && !keep_template(descriptors, request, error)) {
         return false;
     }
-    if (given->order && request->policy == LOAD_POLICY_ORDER) {
-        request->order = open_source(descriptors, CONTROL_KEY_ORDER,
-                                     given->order, &request->order_error);
-    }
+    open_hints(given, descriptors, pack, request);
     request->learn_exists =
         given->learn && g_file_test(given->learn, G_FILE_TEST_EXISTS);
     return open_output(given->stats, &request->stats, error) &&
@@ -185,6 +212,7 @@ LoadRequest *load_request_new(const json_t *arguments,
                               const Descriptors *descriptors, GError **error)
 {
     g_autoptr(LoadRequest) request = g_new0(LoadRequest, 1);
+    LoadPack pack = LOAD_PACK_AUTO;
     Given given = {0};
 
     request->template_fd = -1;
@@ -196,8 +224,8 @@ LoadRequest *load_request_new(const json_t *arguments,
     request->learn_ms = DEFAULT_RECORD_MS;
     request->start_us = monotonic_us();
     if (!parse(arguments, descriptors, &given, request, error) ||
-        !check(&given, request, error) ||
-        !open_files(&given, descriptors, request, error)) {
+        !check(&given, request, &pack, error) ||
+        !open_files(&given, descriptors, pack, request, error)) {
         return NULL;
     }
     return g_steal_pointer(&request);

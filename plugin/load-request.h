@@ -27,8 +27,11 @@ typedef struct LoadRequest {
     LoadPolicy policy;
     ByteSource *order;   /* NULL: none … */
     GError *order_error; /* … or it cannot be opened, for this reason */
-    int template_fd;     /* connected to a template; -1: none */
-    Destination *stats;  /* each NULL: not asked for */
+    ByteSource *pack;    /* the same of the order's pack */
+    GError *pack_error;
+    bool pack_always;
+    int template_fd;    /* connected to a template; -1: none */
+    Destination *stats; /* each NULL: not asked for */
     Destination *record;
     Destination *learn; /* not together with record */
     bool learn_exists;  /* there is something at that path */

@@ -9,6 +9,7 @@
 
 #include "formats/control-protocol.h"
 #include "formats/error.h"
+#include "formats/pack.h"
 #include "formats/page-order.h"
 #include "plugin/lesson.h"
 #include "plugin/pager/collapse.h"
@@ -60,6 +61,7 @@ struct Load {
     RamImage *snapshot;
     PageSource *source;
     TemplateSource *template;   /* the same; NULL: it is another one */
+    Pack *pack;                 /* NULL: none */
     Destination *record_output; /* NULL: do not record */
     Destination *learn_output;  /* NULL: do not learn */
     Recorder *recorder;
@@ -214,6 +216,15 @@ static void on_loaded(void *opaque)
                        load_query(load));
 }
 
+static void on_pack_failed(void *opaque, const char *reason)
+{
+    Load *load = opaque;
+    g_autofree char *text =
+        g_strdup_printf("%s; loading on without the pack", reason);
+
+    load->host.warn(text);
+}
+
 /* ---- what the template's source calls ---- */
 
 static void on_template_full(void *opaque)
@@ -294,6 +305,31 @@ static PageOrder *load_order(const Load *load, const LoadRequest *request,
             request->order->name, load->path);
     }
     return g_steal_pointer(&order);
+}
+
+static void add_warning(char **ret_warning, const char *text)
+{
+    g_autofree char *before = *ret_warning;
+
+    *ret_warning =
+        before ? g_strdup_printf("%s; %s", before, text) : g_strdup(text);
+}
+
+/* A pack is one as well, of an order that is used. */
+static void open_pack(Load *load, LoadRequest *request, char **ret_warning)
+{
+    g_autoptr(GError) error = g_steal_pointer(&request->pack_error);
+
+    if (request->pack) {
+        load->pack =
+            pack_open(g_steal_pointer(&request->pack), load->snapshot, &error);
+    }
+    if (error) {
+        g_autofree char *text =
+            g_strdup_printf("%s; loading without the pack", error->message);
+
+        add_warning(ret_warning, text);
+    }
 }
 
 /* What is to be improved: the order that is replayed, or one that is still
@@ -388,6 +424,9 @@ static bool start_pager(Load *load, LoadRequest *request, char **ret_warning,
         *ret_warning = g_strdup_printf("%s; loading without an order",
                                        request->order_error->message);
     }
+    if (order) {
+        open_pack(load, request, ret_warning);
+    }
     if (!open_source(load, request->cache, error)) {
         return false;
     }
@@ -401,6 +440,8 @@ static bool start_pager(Load *load, LoadRequest *request, char **ret_warning,
     const PagerConfig config = {
         .source = load->source,
         .order = order,
+        .pack = load->pack,
+        .pack_always = request->pack_always,
         .policy = load->policy,
         .stats = load->stats,
         .observe = what_to_observe(load, request),
@@ -412,7 +453,8 @@ static bool start_pager(Load *load, LoadRequest *request, char **ret_warning,
         .n_fault_threads = N_FAULT_THREADS,
         .n_eager_threads = READ_AHEAD_N_THREADS,
         .n_place_threads = N_PLACE_THREADS,
-        .callbacks = {on_failed, on_slow, on_observed, on_loaded, load},
+        .callbacks = {on_failed, on_slow, on_observed, on_loaded,
+                      on_pack_failed, load},
     };
     load->pager = pager_new(&config, error);
     return load->pager && listen_to_template(load, error);
@@ -423,6 +465,7 @@ static void free_sources(Load *load)
 {
     g_clear_pointer(&load->source, page_source_free);
     load->template = NULL;
+    g_clear_pointer(&load->pack, pack_free);
     g_clear_pointer(&load->snapshot, ram_image_free);
     g_clear_pointer(&load->record_output, destination_free);
     g_clear_pointer(&load->learn_output, destination_free);

@@ -29,6 +29,9 @@ struct LoadStats {
      * a fault needs.  All relaxed: numbers to be shown. */
     _Atomic uint64_t bytes_read;
     _Atomic uint64_t slow_reads;
+    _Atomic bool has_pack;
+    _Atomic bool pack_used;
+    _Atomic uint64_t pack_pages;
     _Atomic uint64_t failed_pages;
     _Atomic uint64_t failed_waited_for;
     _Atomic uint64_t milestones_us[N_MILESTONES]; /* 0: not reached */
@@ -186,6 +189,17 @@ void load_stats_read(LoadStats *stats, uint64_t bytes)
     atomic_fetch_add_explicit(&stats->bytes_read, bytes, memory_order_relaxed);
 }
 
+void load_stats_pack_used(LoadStats *stats, bool used)
+{
+    atomic_store_explicit(&stats->has_pack, true, memory_order_relaxed);
+    atomic_store_explicit(&stats->pack_used, used, memory_order_relaxed);
+}
+
+void load_stats_pack_pages(LoadStats *stats, uint64_t pages)
+{
+    atomic_fetch_add_explicit(&stats->pack_pages, pages, memory_order_relaxed);
+}
+
 void load_stats_slow_read(LoadStats *stats)
 {
     atomic_fetch_add_explicit(&stats->slow_reads, 1, memory_order_relaxed);
@@ -317,6 +331,17 @@ static json_t *pages_locked(const LoadStats *stats)
                      learned_locked(stats, stats->unused));
 }
 
+static json_t *pack_of(const LoadStats *stats)
+{
+    if (!atomic_load_explicit(&stats->has_pack, memory_order_relaxed)) {
+        return json_null();
+    }
+    return json_pack(
+        "{s:b, s:o}", "used",
+        (int)atomic_load_explicit(&stats->pack_used, memory_order_relaxed),
+        "pages", counter(&stats->pack_pages));
+}
+
 static json_t *latency_locked(const LoadStats *stats)
 {
     return json_pack("{s:I, s:I, s:I}", "p50",
@@ -330,7 +355,7 @@ json_t *load_stats_to_json(LoadStats *stats, LoadPolicy policy, LoadState state)
     pthread_mutex_lock(&stats->lock);
     json_t *json = json_pack(
         "{s:s, s:s, s:I, s:o, s:I, s:I, s:o, s:I, s:o, s:o, s:o, s:o,"
-        " s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o}",
+        " s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o}",
         CONTROL_KEY_POLICY, load_policy_name(policy), CONTROL_KEY_STATE,
         load_state_name(state), "demand-faults",
         (json_int_t)demand_faults_locked(stats), "vcpu-demand-faults",
@@ -340,11 +365,11 @@ json_t *load_stats_to_json(LoadStats *stats, LoadPolicy policy, LoadState state)
         vcpu_list_locked(stats, true), "other-blocktime-ms",
         (json_int_t)stats->other.blocktime_us / 1000, "latency-us",
         latency_locked(stats), "latency-dist", latency_dist_locked(stats),
-        "pages", pages_locked(stats), "bytes-read", counter(&stats->bytes_read),
-        "slow-reads", counter(&stats->slow_reads), "failed-pages",
-        counter(&stats->failed_pages), CONTROL_KEY_FAILED_WAITED_FOR,
-        counter(&stats->failed_waited_for), "huge-pages",
-        (json_int_t)stats->huge_pages, "qemu-ready-ms",
+        "pages", pages_locked(stats), "pack", pack_of(stats), "bytes-read",
+        counter(&stats->bytes_read), "slow-reads", counter(&stats->slow_reads),
+        "failed-pages", counter(&stats->failed_pages),
+        CONTROL_KEY_FAILED_WAITED_FOR, counter(&stats->failed_waited_for),
+        "huge-pages", (json_int_t)stats->huge_pages, "qemu-ready-ms",
         milestone_of(stats, MILESTONE_QEMU_READY), "device-state-ms",
         milestone_of(stats, MILESTONE_DEVICE_STATE), "resumed-ms",
         milestone_of(stats, MILESTONE_RESUMED), "order-done-ms",

@@ -62,6 +62,11 @@ void load_stats_huge_pages(LoadStats *stats, uint64_t huge_pages);
 
 void load_stats_read(LoadStats *stats, uint64_t bytes);
 
+/* There is a pack: whether it is in use, having been found to be faster than
+ * the snapshot; and so many more pages came from it. */
+void load_stats_pack_used(LoadStats *stats, bool used);
+void load_stats_pack_pages(LoadStats *stats, uint64_t pages);
+
 /* A read takes long. */
 void load_stats_slow_read(LoadStats *stats);
 

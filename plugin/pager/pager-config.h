@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "formats/control-protocol.h"
+#include "formats/pack.h"
 #include "formats/page-order.h"
 #include "plugin/pager/load-stats.h"
 #include "plugin/pager/page-source.h"
@@ -50,6 +51,8 @@ typedef struct PagerCallbacks {
     void (*observed)(void *opaque);
     /* Every page is in and the memory is ordinary memory again. */
     void (*loaded)(void *opaque);
+    /* The pack cannot be read, for this reason; all goes on without it. */
+    void (*pack_failed)(void *opaque, const char *reason);
     void *opaque;
 } PagerCallbacks;
 
@@ -80,6 +83,9 @@ typedef enum {
 typedef struct PagerConfig {
     PageSource *source;     /* borrowed until pager_release() */
     const PageOrder *order; /* may be NULL; not kept */
+    const Pack *pack;       /* of the source's image; borrowed until
+                               pager_release(); NULL: none */
+    bool pack_always;       /* use it without measuring whether it is faster */
     LoadPolicy policy;      /* not LOAD_POLICY_FULL */
     LoadStats *stats;       /* borrowed until pager_free() */
     PagerObserve observe;

@@ -12,6 +12,7 @@
 #include "plugin/pager/pager-fail.h"
 #include "plugin/pager/pager-huge.h"
 #include "plugin/pager/pager-observe.h"
+#include "plugin/pager/pager-pack.h"
 #include "plugin/pager/pager-placing.h"
 #include "plugin/pager/pager-plan.h"
 #include "plugin/pager/pager-read.h"
@@ -219,8 +220,12 @@ static void give_way(EagerThread *self)
 static void load_piece(EagerThread *self, const Job *job, Piece *piece)
 {
     Pager *pager = self->pager;
+    uint64_t begin_us = pager_pack_begin_read(pager);
+    bool is_read =
+        piece->is_zero || pager_read_ahead(pager, piece, &self->slot);
 
-    if (!piece->is_zero && !pager_read_ahead(pager, piece, &self->slot)) {
+    pager_pack_end_read(pager, piece, begin_us);
+    if (!is_read) {
         pager_put_piece(pager, piece);
         return;
     }
@@ -306,6 +311,11 @@ static void run_plan(EagerThread *self, const Job *job)
     PlacedBy why = job->stage == STAGE_ORDER ? PLACED_BY_ORDER : PLACED_BY_REST;
     Piece *piece = job->piece;
     PageSpan span;
+
+    if (job->stage == STAGE_ORDER &&
+        pager_pack_run(pager, piece, &self->slot)) {
+        return;
+    }
     PlanAnswer answer =
         pager_plan_next(pager, job->stage, job->attached, &span);
 

@@ -125,6 +125,9 @@ void pager_place(Pager *pager, Piece *piece)
     size_t n_placed = n_taken - misplaced.n_pages;
     page_states_set_placed(&block->states, &piece->window);
     load_stats_placed(pager->config.stats, piece->why, n_placed);
+    if (piece->is_packed) {
+        load_stats_pack_pages(pager->config.stats, n_placed);
+    }
     give_up(pager, piece, &misplaced);
     /* Only now: a fault handled while the page was being placed counts on
      * it, or comes again for a page that was given up. */

@@ -43,6 +43,11 @@ void pager_plan_init(Pager *pager, const PageOrder *order)
         return;
     }
     plan->replay = new_replay(order, pager->config.source);
+    pack_plan_init(&plan->pack, pager->config.pack, pager->config.pack_always);
+    if (pager->config.pack) {
+        load_stats_pack_used(pager->config.stats,
+                             plan->pack.state == PACK_IN_USE);
+    }
     for (size_t i = 0; i < pager->n_blocks; i++) {
         PagerBlock *block = &pager->blocks[i];
 
@@ -60,6 +65,7 @@ void pager_plan_clear(Pager *pager)
         g_clear_pointer(&pager->blocks[i].in_order, g_free);
     }
     g_clear_pointer(&pager->plan.replay, replay_free);
+    pack_plan_clear(&pager->plan.pack);
     g_clear_pointer(&pager->plan.sequence, g_free);
 }
 
@@ -81,15 +87,39 @@ static bool has_pending(const PagerBlock *block, const PageSpan *span)
            end;
 }
 
-static void steer_locked(Pager *pager)
+/* What lies between the order's pages is read along with them.  Once they come
+ * from the pack, it is not worth a read. */
+static bool is_worth_reading_locked(const Pager *pager, const PageSpan *span)
+{
+    const PagerBlock *block = &pager->blocks[span->block];
+    uint64_t end = span->first_page + span->n_pages;
+
+    if (!pack_plan_is_of_use(&pager->plan.pack) || !block->in_order) {
+        return has_pending(block, span);
+    }
+    for (uint64_t page = span->first_page; page < end; page++) {
+        page = page_states_next_pending(&block->states, page, end);
+        if (page < end && pager_plan_has(pager, span->block, page)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void pager_plan_steer_locked(Pager *pager)
 {
     /* Relaxed: the page itself is all that is handed over. */
     uint64_t touch =
         atomic_exchange_explicit(&pager->last_touch, 0, memory_order_relaxed);
 
     if (touch != 0) {
-        replay_steer(pager->plan.replay, (touch >> PAGE_BITS) - 1,
-                     touch & ((UINT64_C(1) << PAGE_BITS) - 1));
+        size_t block = (touch >> PAGE_BITS) - 1;
+        uint64_t page = touch & ((UINT64_C(1) << PAGE_BITS) - 1);
+
+        if (pager->plan.replay) {
+            replay_steer(pager->plan.replay, block, page);
+        }
+        pack_plan_steer(&pager->plan.pack, block, page);
     }
 }
 
@@ -99,7 +129,7 @@ static PlanAnswer next_of_order_locked(Pager *pager, bool attached,
     if (!pager->plan.replay) {
         return PLAN_OUT;
     }
-    steer_locked(pager);
+    pager_plan_steer_locked(pager);
     for (uint64_t i = 0; i < MAX_SPANS; i++) {
         PageSpan span;
 
@@ -113,7 +143,7 @@ static PlanAnswer next_of_order_locked(Pager *pager, bool attached,
         bool is_loadable = attached
                                ? block->host != 0
                                : block->layout->page_bytes == block->unit_bytes;
-        if (is_loadable && has_pending(block, &span)) {
+        if (is_loadable && is_worth_reading_locked(pager, &span)) {
             *ret_span = span;
             return PLAN_SPAN;
         }
@@ -213,7 +243,7 @@ void pager_plan_leave_word(Pager *pager, size_t block, uint64_t page)
 {
     if (block + 1 < UINT64_C(1) << (64 - PAGE_BITS) &&
         page < UINT64_C(1) << PAGE_BITS) {
-        /* Relaxed: see steer_locked(). */
+        /* Relaxed: see pager_plan_steer_locked(). */
         atomic_store_explicit(&pager->last_touch,
                               ((uint64_t)(block + 1) << PAGE_BITS) | page,
                               memory_order_relaxed);

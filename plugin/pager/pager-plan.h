@@ -27,6 +27,10 @@ void pager_plan_clear(Pager *pager);
 PlanAnswer pager_plan_next(Pager *pager, PagerStage stage, bool attached,
                            PageSpan *ret_span);
 
+/* Go to where the guest is, as pager_plan_leave_word() has told; for who takes
+ * something of the order without pager_plan_next(), and holds Plan.lock. */
+void pager_plan_steer_locked(Pager *pager);
+
 /* Of the rest, nothing from the page on is claimed yet: go back to it. */
 void pager_plan_go_back(Pager *pager, size_t block, uint64_t page);
 

@@ -10,6 +10,7 @@
  *   pager-eager.c    the eager threads: claim and read what nobody waits for
  *   pager-plan.c     what they read next
  *   pager-huge.c     which of it is placed in huge pages
+ *   pager-pack.c     the order's pages from a pack
  *   pager-placing.c  the placing threads: place it, end the load
  *   pager-read.c     reading a piece
  *   pager-place.c    placing a piece
@@ -78,6 +79,7 @@
 #include <glib.h>
 
 #include "plugin/pager/fault-loop.h"
+#include "plugin/pager/pack-plan.h"
 #include "plugin/pager/page-states.h"
 #include "plugin/pager/pager-config.h"
 #include "plugin/pager/parked.h"
@@ -127,7 +129,8 @@ typedef struct EagerThread {
 typedef struct Plan {
     pthread_mutex_t lock; /* guards all below */
     Replay *replay;       /* NULL: no order, or it is at its end */
-    size_t rest_block;    /* where the rest goes on: index into sequence */
+    PackPlan pack;
+    size_t rest_block; /* where the rest goes on: index into sequence */
     uint64_t rest_page;
     size_t *sequence; /* constant: the blocks as the source likes them */
 } Plan;

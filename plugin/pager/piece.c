@@ -96,6 +96,7 @@ bool piece_claim(Piece *piece, PageStates *states, const PageSpan *span,
     piece->read.once = why == PLACED_BY_REST;
     page_window_bounds(&piece->window, &claimed->first_page, &claimed->n_pages);
     piece->why = why;
+    piece->is_packed = false;
     return true;
 }
 
@@ -120,6 +121,7 @@ void piece_set_page(Piece *piece, size_t block, uint64_t page, PlacedBy why)
     piece->read.once = false;
     piece->why = why;
     piece->waited_for = piece->is_retry = piece->is_zero = false;
+    piece->is_packed = false;
 }
 
 void piece_take_over(Piece *piece, Piece *claimed)

@@ -26,6 +26,7 @@ typedef struct Piece {
     bool waited_for; /* by whoever has touched its one page */
     bool is_retry;   /* its one page was taken from the parked ones */
     bool is_zero;    /* its one page is to be placed as zeroes */
+    bool is_packed;  /* its contents come from the pack */
     void *own_buf;   /* NULL: read.buf is not the piece's own */
     uint64_t buf_len_bytes;
     void *huge_map;      /* NULL, or what has a buffer for a huge page: */

@@ -36,6 +36,16 @@ static void on_slow(void *opaque, const PagerSlowRead *slow)
     pthread_mutex_unlock(&world->lock);
 }
 
+static void on_pack_failed(void *opaque, const char *reason)
+{
+    World *world = opaque;
+
+    (void)reason;
+    pthread_mutex_lock(&world->lock);
+    world->n_pack_failed++;
+    pthread_mutex_unlock(&world->lock);
+}
+
 static void set_flag(World *world, bool *flag)
 {
     pthread_mutex_lock(&world->lock);
@@ -81,6 +91,14 @@ unsigned world_n_failures(World *world)
 {
     pthread_mutex_lock(&world->lock);
     unsigned n = world->n_failed;
+    pthread_mutex_unlock(&world->lock);
+    return n;
+}
+
+unsigned world_n_pack_failures(World *world)
+{
+    pthread_mutex_lock(&world->lock);
+    unsigned n = world->n_pack_failed;
     pthread_mutex_unlock(&world->lock);
     return n;
 }
@@ -159,6 +177,8 @@ void world_start(World *world, LoadPolicy policy, const PageOrder *order)
     const PagerConfig config = {
         .source = fake_source_base(world->source),
         .order = order,
+        .pack = world->pack,
+        .pack_always = world->pack_always,
         .policy = policy,
         .stats = world->stats,
         .observe = world->observe,
@@ -170,7 +190,8 @@ void world_start(World *world, LoadPolicy policy, const PageOrder *order)
         .n_fault_threads = 3,
         .n_eager_threads = 2,
         .n_place_threads = 2,
-        .callbacks = {on_failed, on_slow, on_observed, on_loaded, world},
+        .callbacks = {on_failed, on_slow, on_observed, on_loaded,
+                      on_pack_failed, world},
     };
     g_autoptr(GError) error = NULL;
 

@@ -32,6 +32,8 @@ typedef struct World {
     LoadRest rest;
     uint64_t rest_patience_us;
     HugePlacing huge; /* HUGE_PLACING_NEVER, until a test sets it */
+    const Pack *pack; /* borrowed; NULL: none */
+    bool pack_always;
     Pager *pager;
     uint8_t *memory[WORLD_N_BLOCKS]; /* aligned to a huge page … */
     void *maps[WORLD_N_BLOCKS];      /* … in these */
@@ -42,6 +44,7 @@ typedef struct World {
     PagerFailure failure; /* the last one; its strings may be gone */
     unsigned n_slow;
     PagerSlowRead slow; /* the same */
+    unsigned n_pack_failed;
     bool observed;
     bool loaded;
 } World;
@@ -67,6 +70,9 @@ unsigned world_n_failures(World *world);
 PagerFailure world_failure(World *world);
 PagerSlowRead world_slow(World *world);
 bool world_is_loaded(World *world);
+
+/* How often it has said that the pack cannot be read. */
+unsigned world_n_pack_failures(World *world);
 
 /* Wait until it has said n times that a read is slow. */
 void world_await_slow(World *world, unsigned n);

@@ -393,6 +393,28 @@ static void failed_pages_are_as_many_as_said_last(void **state)
     load_stats_free(stats);
 }
 
+static void a_pack_is_told_of_once_there_is_one(void **state)
+{
+    LoadStats *stats = stats_new(NULL, 0);
+    json_t *json =
+        load_stats_to_json(stats, LOAD_POLICY_ORDER, LOAD_STATE_LOADING);
+
+    (void)state;
+    assert_true(json_is_null(json_object_get(json, "pack")));
+    json_decref(json);
+    load_stats_pack_used(stats, false);
+    load_stats_pack_used(stats, true);
+    load_stats_pack_pages(stats, 3);
+    load_stats_pack_pages(stats, 4);
+    json = load_stats_to_json(stats, LOAD_POLICY_ORDER, LOAD_STATE_LOADING);
+    const json_t *pack = json_object_get(json, "pack");
+    assert_true(json_is_true(json_object_get(pack, "used")));
+    assert_int_equal(json_integer_value(json_object_get(pack, "pages")), 7);
+    assert_names(pack, "pages used");
+    json_decref(json);
+    load_stats_free(stats);
+}
+
 static void the_json_form_has_exactly_the_documented_fields(void **state)
 {
     static const uint32_t threads[] = {100, 200, 300};
@@ -404,7 +426,7 @@ static void the_json_form_has_exactly_the_documented_fields(void **state)
                  "blocktime-ms bytes-read demand-faults device-state-ms "
                  "failed-pages failed-pages-waited-for huge-pages latency-dist "
                  "latency-us loaded-ms order-done-ms "
-                 "other-blocktime-ms other-demand-faults pages policy "
+                 "other-blocktime-ms other-demand-faults pack pages policy "
                  "qemu-ready-ms resumed-ms slow-reads state vcpu-blocktime-ms "
                  "vcpu-demand-faults");
     assert_names(json_object_get(json, "latency-us"), "max p50 p99");
@@ -449,6 +471,7 @@ int main(void)
         cmocka_unit_test(a_page_that_comes_late_is_one_that_a_fault_placed),
         cmocka_unit_test(what_was_held_back_is_told_when_all_is_learned),
         cmocka_unit_test(failed_pages_are_as_many_as_said_last),
+        cmocka_unit_test(a_pack_is_told_of_once_there_is_one),
         cmocka_unit_test(the_json_form_has_exactly_the_documented_fields),
     };
 

@@ -1,0 +1,116 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "cli/image-file.h"
+#include "cli/image-offset.h"
+#include "cli/order-packing.h"
+#include "cli/progress.h"
+#include "formats/pack.h"
+#include "util/error.h"
+#include "util/units.h"
+
+/* The options as they were given. */
+typedef struct Given {
+    char *snapshot;
+    char *offset;
+    char *tag;
+    char *output;
+} Given;
+
+static void given_clear(Given *given)
+{
+    g_free(given->snapshot);
+    g_free(given->offset);
+    g_free(given->tag);
+    g_free(given->output);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Given, given_clear)
+
+static int print_result(const char *path, const PackingResult *result,
+                        bool json)
+{
+    if (json) {
+        return command_print_json(json_pack(
+            "{s:s, s:I, s:I, s:I, s:I}", "pack", path, "pages",
+            (json_int_t)result->n_pages, "bytes", (json_int_t)result->n_bytes,
+            "chunks", (json_int_t)result->n_chunks, "stored-bytes",
+            (json_int_t)result->stored_bytes));
+    }
+    g_autofree char *size = units_format_size(result->n_bytes);
+    g_autofree char *stored = units_format_size(result->stored_bytes);
+    printf("%s: %" PRIu64 " pages, %s, packed to %s\n", path, result->n_pages,
+           size, stored);
+    return command_flush();
+}
+
+static bool pack(const char *order_path, const char *path, const Given *given,
+                 PackingResult *ret_result, GError **error)
+{
+    g_autoptr(ProgressBar) bar = progress_bar_new();
+    uint64_t off_bytes;
+
+    if (!given->snapshot) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
+                    "say what the pages are taken from: --snapshot FILE");
+        return false;
+    }
+    if (!image_offset_parse(given->offset, &off_bytes, error)) {
+        return false;
+    }
+    g_autoptr(PageOrder) order = page_order_load(order_path, error);
+    g_autoptr(RamImage) image =
+        order ? image_file_open(given->snapshot, given->tag, off_bytes, error)
+              : NULL;
+    if (!image) {
+        return false;
+    }
+    if (order->identity && strcmp(order->identity, image->identity) != 0) {
+        command_warn("%s: recorded for another snapshot than %s; the pack may "
+                     "not help",
+                     order_path, given->snapshot);
+    }
+    return order_packing_run(order, image, path, progress_bar_progress(bar),
+                             ret_result, error);
+}
+
+static int cmd_order_pack_run(int argc, char **argv)
+{
+    g_auto(Given) given = {0};
+    gboolean json = FALSE;
+    const GOptionEntry entries[] = {
+        {"snapshot", 0, 0, G_OPTION_ARG_FILENAME, &given.snapshot,
+         "Take the pages from this snapshot, which the pack is for", "FILE"},
+        {"output", 'o', 0, G_OPTION_ARG_FILENAME, &given.output,
+         "Write the pack to FILE (ORDER.pack, where loadvm looks for it)",
+         "FILE"},
+        IMAGE_OFFSET_OPTION(&given.offset),
+        IMAGE_TAG_OPTION(&given.tag),
+        COMMAND_JSON_OPTION(&json),
+        {NULL},
+    };
+    PackingResult result;
+    GError *error = NULL;
+    int status;
+
+    if (!command_parse(&cmd_order_pack, entries, 1, 1, &argc, &argv, &status)) {
+        return status;
+    }
+    g_autofree char *beside = g_strconcat(argv[1], PACK_SUFFIX, NULL);
+    const char *path = given.output ? given.output : beside;
+    return pack(argv[1], path, &given, &result, &error)
+               ? print_result(path, &result, json)
+               : command_fail(error);
+}
+
+const Command cmd_order_pack = {
+    .name = "pack",
+    .synopsis = "ORDER --snapshot FILE",
+    .summary = "Write an order's pages, compressed, into a file of their own",
+    .run = cmd_order_pack_run,
+};
