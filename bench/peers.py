@@ -20,8 +20,8 @@ from attempt import now_us
 from harness import config, host
 from harness.jsonsocket import Listener
 from harness.processes import Process
-from saved import (ORDER, ORDER_AT_LOAD, ORDER_AT_RANDOM, ORDER_USELESS,
-                   SNAPSHOT)
+from saved import (ORDER, ORDER_AT_LOAD, ORDER_AT_RANDOM, ORDER_PACKED,
+                   ORDER_USELESS, SNAPSHOT)
 
 PEER_OBJECT = config.BUILD_DIR / "bench" / "libpreheat-bench-peer.so"
 INCOMING = ("-incoming", "defer")
@@ -291,6 +291,10 @@ PEERS = {
     "order-demand": Preheat("preheat, by order, the rest on demand",
                             "--policy", "order", "--rest", "demand",
                             order=ORDER, loads_all=False),
+    "pack": Preheat("preheat, by order, its pages from a pack", "--policy",
+                    "order", "--pack", "always", order=ORDER_PACKED),
+    "pack-auto": Preheat("preheat, by order, from its pack if that is faster",
+                         "--policy", "order", order=ORDER_PACKED),
     "template": Template("preheat, clone of a filled template"),
     "sequential": Preheat("preheat, no order", "--policy", "sequential"),
     "demand": Preheat("preheat, on demand only", "--policy", "demand",

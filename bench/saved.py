@@ -6,6 +6,7 @@ import dataclasses
 import json
 import pathlib
 import random
+import shutil
 import subprocess
 
 from harness import config
@@ -21,7 +22,10 @@ ORDER = "vm.snap.order"
 ORDER_AT_LOAD = "load.order"
 ORDER_AT_RANDOM = "random.order"  # as many pages, drawn by lot
 ORDER_USELESS = "useless.order"   # ten times as many
-FILES = (SNAPSHOT, ORDER, ORDER_AT_LOAD, ORDER_AT_RANDOM, ORDER_USELESS)
+ORDER_PACKED = "packed.order"     # the recorded one, with its pack
+PACK = ORDER_PACKED + ".pack"     # where loadvm looks for it
+FILES = (SNAPSHOT, ORDER, ORDER_AT_LOAD, ORDER_AT_RANDOM, ORDER_USELESS,
+         ORDER_PACKED, PACK)
 
 
 class NoProfile(Exception):
@@ -126,6 +130,12 @@ class Saved:
                             for i, (block, page) in enumerate(drawn)]
         preheat("order", "import", "-o", self.order(name), "-",
                 stdin=json.dumps(order))
+
+    def pack(self):
+        """Copy the recorded order, and pack its pages beside the copy."""
+        shutil.copy(self.order(ORDER), self.order(ORDER_PACKED))
+        preheat("order", "pack", self.order(ORDER_PACKED), "--snapshot",
+                self.snapshot)
 
     def _blocks(self):
         with MappedRam(self.snapshot) as ram:
