@@ -539,9 +539,11 @@ static Collapse *plan_huge_pages(Load *load)
 static void *release_thread(void *opaque)
 {
     Load *load = opaque;
-    Collapse *huge_pages = plan_huge_pages(load);
 
     if (pager_wait(load->pager, LOAD_GOAL_ALL, NULL)) {
+        /* Not before: it takes a time that the guest would wait. */
+        Collapse *huge_pages = plan_huge_pages(load);
+
         /* Its callback needs them; there is nothing left to observe. */
         pager_end_observation(load->pager);
         pager_release(load->pager);
@@ -550,8 +552,8 @@ static void *release_thread(void *opaque)
             load_stats_huge_pages(load->stats,
                                   collapse_run(huge_pages, &load->ending));
         }
+        collapse_free(huge_pages);
     }
-    collapse_free(huge_pages);
     return NULL;
 }
 

@@ -93,16 +93,27 @@ static int read_fully(int fd, uint8_t *buf, uint64_t len, uint64_t off)
     return 0;
 }
 
-/* Whether less than half of it is in the page cache.  Where the kernel does not
- * tell (before 6.5, or of a file that this user could not write to), it counts
- * as there.  (RWF_NOWAIT would tell, too, but begins to read.) */
-static bool is_cold(const PageFile *file, uint64_t len, uint64_t off)
+/* How many bytes of it are in the page cache; -1: the kernel does not tell
+ * (before 6.5, or of a file that this user could not write to).  (RWF_NOWAIT
+ * would tell, too, but begins to read.) */
+static int64_t cached_bytes(const PageFile *file, uint64_t len, uint64_t off)
 {
     CacheRange range = {.off = off, .len = len};
     CacheCounts counts;
 
-    return syscall(SYS_CACHESTAT, file->fd, &range, &counts, 0) == 0 &&
-           counts.n_cached * (uint64_t)sysconf(_SC_PAGESIZE) * 2 < len;
+    if (syscall(SYS_CACHESTAT, file->fd, &range, &counts, 0) < 0) {
+        return -1;
+    }
+    return (int64_t)counts.n_cached * sysconf(_SC_PAGESIZE);
+}
+
+/* Whether less than half of it is in the page cache; where that is not known,
+ * it counts as there. */
+static bool is_cold(const PageFile *file, uint64_t len, uint64_t off)
+{
+    int64_t n_bytes = cached_bytes(file, len, off);
+
+    return n_bytes >= 0 && (uint64_t)n_bytes * 2 < len;
 }
 
 static bool is_to_be_direct(const PageFile *file, const uint8_t *buf,
@@ -134,4 +145,14 @@ int page_file_read(PageFile *file, void *buf, uint64_t len, uint64_t off,
         }
     }
     return read_fully(file->fd, buf, len, off);
+}
+
+uint64_t page_file_warm(const PageFile *file, void *buf, uint64_t len,
+                        uint64_t off)
+{
+    if (cached_bytes(file, len, off) >= (int64_t)len) {
+        return 0;
+    }
+    (void)read_fully(file->fd, buf, len, off);
+    return len;
 }

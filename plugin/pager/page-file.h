@@ -33,3 +33,9 @@ void page_file_close(PageFile *file);
  */
 int page_file_read(PageFile *file, void *buf, uint64_t len, uint64_t off,
                    bool once);
+
+/* Read what is not in the page cache into it, by way of buf, which has room
+ * for len bytes.  Advice: may fail.  Returns how many bytes were asked of the
+ * storage. */
+uint64_t page_file_warm(const PageFile *file, void *buf, uint64_t len,
+                        uint64_t off);

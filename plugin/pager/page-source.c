@@ -59,29 +59,53 @@ static uint64_t stretch_end(const RamImageBlock *block, uint64_t page,
     return last + 1;
 }
 
-static int read_stretches(FileSource *source, PageRead *read)
+/* Bytes of the file that are read at once, and where to. */
+typedef struct Stretch {
+    uint64_t off;
+    uint64_t len;
+    uint8_t *dst;
+} Stretch;
+
+/* The next stretch of the read from *page on, which becomes what is behind it;
+ * false: there is none. */
+static bool next_stretch(const FileSource *source, const PageRead *read,
+                         uint64_t *page, Stretch *ret_stretch)
 {
     const PageSpan *span = &read->span;
     const RamImageBlock *block = &source->snapshot->blocks[span->block];
     uint64_t end = span->first_page + span->n_pages;
-    uint64_t page = skip_holes(block, span->first_page, end);
+    uint64_t first = skip_holes(block, *page, end);
+
+    if (first >= end) {
+        return false;
+    }
+    *page = stretch_end(block, first, end);
+    *ret_stretch = (Stretch){
+        .off = block->pages_off_bytes + first * block->page_bytes,
+        .len = (*page - first) * block->page_bytes,
+        .dst = (uint8_t *)read->buf +
+               (first - span->first_page) * block->page_bytes,
+    };
+    return true;
+}
+
+static int read_stretches(FileSource *source, PageRead *read)
+{
+    uint64_t page = read->span.first_page;
+    Stretch next;
 
     read->bytes_read = 0;
-    while (page < end) {
-        uint64_t stop = stretch_end(block, page, end);
-        uint64_t len = (stop - page) * block->page_bytes;
-        uint8_t *dst = (uint8_t *)read->buf +
-                       (page - span->first_page) * block->page_bytes;
-        uint64_t off = block->pages_off_bytes + page * block->page_bytes;
+    while (next_stretch(source, read, &page, &next)) {
         int rc = source->has_file
-                     ? page_file_read(&source->file, dst, len, off, read->once)
-                     : read_through(source->snapshot->source, dst, len, off);
+                     ? page_file_read(&source->file, next.dst, next.len,
+                                      next.off, read->once)
+                     : read_through(source->snapshot->source, next.dst,
+                                    next.len, next.off);
 
         if (rc < 0) {
             return rc;
         }
-        read->bytes_read += len;
-        page = skip_holes(block, stop, end);
+        read->bytes_read += next.len;
     }
     return 0;
 }
@@ -99,6 +123,19 @@ static int file_source_read(PageSource *base, PageRead *read)
                        !ram_image_check_unchanged(source->snapshot, NULL);
 
     return has_changed ? -ESTALE : rc;
+}
+
+static void file_source_warm(PageSource *base, PageRead *read)
+{
+    FileSource *source = (FileSource *)base;
+    uint64_t page = read->span.first_page;
+    Stretch next;
+
+    read->bytes_read = 0;
+    while (next_stretch(source, read, &page, &next)) {
+        read->bytes_read +=
+            page_file_warm(&source->file, next.dst, next.len, next.off);
+    }
 }
 
 static void file_source_sequence(const PageSource *base, size_t *ret_blocks)
@@ -164,6 +201,9 @@ PageSource *page_source_new_file(const RamImage *snapshot, LoadCache cache,
         return NULL;
     }
     source->base.read = file_source_read;
+    source->base.warm = source->has_file && cache != LOAD_CACHE_DIRECT
+                            ? file_source_warm
+                            : NULL;
     source->base.sequence = file_source_sequence;
     source->base.describe = file_source_describe;
     source->base.check = file_source_check;

@@ -70,6 +70,11 @@ struct PageSource {
     void (*submit)(PageSource *source, PageRead *read);
     int (*complete)(PageSource *source, PageRead *read);
 
+    /* Have pages that will be read() where that is quick: read them from the
+     * storage unless they are there already.  read->buf is but room for it.
+     * NULL: there is no such place. */
+    void (*warm)(PageSource *source, PageRead *read);
+
     /* The sequence in which the blocks are best read, by index: n_blocks
      * entries. */
     void (*sequence)(const PageSource *source, size_t *ret_blocks);

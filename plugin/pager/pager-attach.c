@@ -13,6 +13,7 @@
 #include "plugin/pager/pager-fail.h"
 #include "plugin/pager/pager-fault.h"
 #include "plugin/pager/pager-map.h"
+#include "plugin/pager/pager-plan.h"
 #include "plugin/pager/pager-removal.h"
 #include "plugin/pager/pager-state.h"
 #include "plugin/pager/registration.h"
@@ -406,8 +407,10 @@ bool pager_attach(Pager *pager, const PagerRange *ranges, size_t n_ranges,
         clear_hosts(pager);
         return false;
     }
+    pager_plan_end_warming(pager);
     pthread_mutex_lock(&pager->lock);
     pager->attached = true;
+    pager->plan_is_out = false;
     make_rest_gate_locked(pager, thread_ids, n_threads);
     pager->observe_until_us = monotonic_us() + pager->config.observe.for_us;
     pager_forget_unattached_locked(pager);

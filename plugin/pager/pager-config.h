@@ -89,7 +89,7 @@ typedef struct PagerConfig {
     LoadPolicy policy;      /* not LOAD_POLICY_FULL */
     LoadStats *stats;       /* borrowed until pager_free() */
     PagerObserve observe;
-    uint64_t max_staged_bytes; /* read ahead of pager_attach() */
+    uint64_t max_staged_bytes; /* read, or warmed, ahead of pager_attach() */
     uint64_t slow_read_us;     /* 0: do not watch */
     LoadRest rest;             /* where there is an order */
     uint64_t rest_patience_us; /* for how long at most LOAD_REST_IDLE waits */

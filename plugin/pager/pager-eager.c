@@ -6,6 +6,7 @@
  */
 #include "plugin/pager/pager-eager.h"
 
+#include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -27,6 +28,7 @@
 #define MAX_PARKED 65536
 
 typedef enum {
+    JOB_WARM,   /* what will be read soon */
     JOB_HUGE,   /* find out where there are huge pages */
     JOB_PLAN,   /* claim and read what the stage's plan gives */
     JOB_HELD,   /* read a piece that was held back */
@@ -38,18 +40,24 @@ typedef struct Job {
     JobKind kind;
     PagerStage stage; /* these two: of a plan */
     bool attached;
-    Piece *piece; /* to read into; NULL: to be made, staging */
+    bool is_ahead; /* the guest does not run yet */
+    Piece *piece;  /* to read into; NULL: to be made, staging */
     Piece *held;
     ParkedPage parked;
 } Job;
 
 /* ---- what to do ---- */
 
-/* Whether there is a piece to read into.  Before there is a place for what is
- * read, each piece is made, as large as it has to be. */
+/* What is staged is read into pieces that are made as large as they have to
+ * be. */
+static bool is_staging_locked(const Pager *pager)
+{
+    return !pager->attached && !pager->warms;
+}
+
 static bool has_piece_locked(const Pager *pager)
 {
-    return !pager->attached || pager->spare.head;
+    return is_staging_locked(pager) || pager->spare.head;
 }
 
 static bool is_void_locked(const Pager *pager)
@@ -123,6 +131,9 @@ static bool is_recording_locked(const Pager *pager)
 /* The rest begins with finding out how it is to be placed. */
 static JobKind plan_job_locked(Pager *pager)
 {
+    if (!pager->attached && pager->warms) {
+        return JOB_WARM;
+    }
     if (pager->stage != STAGE_REST || pager->huge != HUGE_NOT_KNOWN) {
         return JOB_PLAN;
     }
@@ -133,7 +144,9 @@ static JobKind plan_job_locked(Pager *pager)
 /* Sets *ret_job to what can be done now; false: nothing. */
 static bool find_job_locked(Pager *pager, Job *ret_job)
 {
-    Job job = {.stage = pager->stage, .attached = pager->attached};
+    Job job = {.stage = pager->stage,
+               .attached = pager->attached,
+               .is_ahead = !pager->rest_is_released};
 
     pager->gate_due_us = UINT64_MAX;
     if (pager->quit || pager->stage == STAGE_DONE) {
@@ -154,7 +167,8 @@ static bool find_job_locked(Pager *pager, Job *ret_job)
     } else {
         return false;
     }
-    job.piece = pager->attached ? g_queue_pop_head(&pager->spare) : NULL;
+    job.piece =
+        is_staging_locked(pager) ? NULL : g_queue_pop_head(&pager->spare);
     pager->n_pieces++;
     *ret_job = job;
     return true;
@@ -249,6 +263,27 @@ static void note_rest(Pager *pager, const PageSpan *span)
         rest_gate_note_read(pager->rest_gate, monotonic_us(), n_bytes);
     }
     pthread_mutex_unlock(&pager->lock);
+}
+
+static void run_warm(EagerThread *self, const Job *job)
+{
+    Pager *pager = self->pager;
+    PageSource *source = pager->config.source;
+    Piece *piece = job->piece;
+
+    if (pager_plan_next_to_warm(pager, &piece->read.span) == PLAN_SPAN) {
+        read_slot_begin(&self->slot, &piece->read.span);
+        source->warm(source, &piece->read);
+        read_slot_end(&self->slot);
+        load_stats_read(pager->config.stats, piece->read.bytes_read);
+    } else {
+        pthread_mutex_lock(&pager->lock);
+        if (!pager->attached) {
+            pager->plan_is_out = true;
+        }
+        pthread_mutex_unlock(&pager->lock);
+    }
+    pager_put_piece(pager, piece);
 }
 
 static void give_huge_buffer(gpointer piece, gpointer huge_bytes)
@@ -371,6 +406,9 @@ void *pager_eager_thread(void *opaque)
     for (;;) {
         next_job(self->pager, &job);
         switch (job.kind) {
+        case JOB_WARM:
+            run_warm(self, &job);
+            break;
         case JOB_HUGE:
             run_huge(self->pager, &job);
             break;
@@ -385,6 +423,10 @@ void *pager_eager_thread(void *opaque)
             break;
         case JOB_END:
             return NULL;
+        }
+        if (job.is_ahead) {
+            /* QEMU's own threads have to get the guest going. */
+            sched_yield();
         }
     }
 }

@@ -43,6 +43,9 @@ void pager_plan_init(Pager *pager, const PageOrder *order)
         return;
     }
     plan->replay = new_replay(order, pager->config.source);
+    /* What comes from a pack is worth being unpacked before. */
+    pager->warms = pager->config.source->warm && !pager->config.pack;
+    plan->is_warming = pager->warms;
     pack_plan_init(&plan->pack, pager->config.pack, pager->config.pack_always);
     if (pager->config.pack) {
         load_stats_pack_used(pager->config.stats,
@@ -149,6 +152,34 @@ static PlanAnswer next_of_order_locked(Pager *pager, bool attached,
         }
     }
     return PLAN_MORE;
+}
+
+PlanAnswer pager_plan_next_to_warm(Pager *pager, PageSpan *ret_span)
+{
+    Plan *plan = &pager->plan;
+    PlanAnswer answer = PLAN_OUT;
+
+    pthread_mutex_lock(&plan->lock);
+    if (plan->is_warming &&
+        plan->warmed_bytes < pager->config.max_staged_bytes &&
+        replay_next(plan->replay,
+                    READ_AHEAD_PIECE_BYTES / pager->max_unit_bytes, ret_span)) {
+        plan->warmed_bytes +=
+            ret_span->n_pages * pager->blocks[ret_span->block].unit_bytes;
+        answer = PLAN_SPAN;
+    }
+    pthread_mutex_unlock(&plan->lock);
+    return answer;
+}
+
+void pager_plan_end_warming(Pager *pager)
+{
+    pthread_mutex_lock(&pager->plan.lock);
+    if (pager->plan.is_warming) {
+        replay_rewind(pager->plan.replay);
+        pager->plan.is_warming = false;
+    }
+    pthread_mutex_unlock(&pager->plan.lock);
 }
 
 /* What is to be claimed of the rest at page, which is the first one there that

@@ -27,6 +27,14 @@ void pager_plan_clear(Pager *pager);
 PlanAnswer pager_plan_next(Pager *pager, PagerStage stage, bool attached,
                            PageSpan *ret_span);
 
+/* How pages of the order are brought to where they are read quickly
+ * (PageSource.warm), which are the first to be read later: before
+ * pager_attach() only. */
+PlanAnswer pager_plan_next_to_warm(Pager *pager, PageSpan *ret_span);
+
+/* There is a place for what is read: begin with the order. */
+void pager_plan_end_warming(Pager *pager);
+
 /* Go to where the guest is, as pager_plan_leave_word() has told; for who takes
  * something of the order without pager_plan_next(), and holds Plan.lock. */
 void pager_plan_steer_locked(Pager *pager);

@@ -24,7 +24,10 @@
  * and starts the threads.  Eager threads claim pieces (piece.h), read them, and
  * place them or hand them to the placing threads by a queue.  Until
  * pager_attach() tells where the blocks are, the queue only fills, with pages
- * of the order: this is staging.  pager_attach() starts the fault threads,
+ * of the order: this is staging.  (A source that can warm them, as the kernel's
+ * page cache does, has that done instead, which claims nothing: to fill memory
+ * of our own costs the QEMU that starts meanwhile more than it saves.)
+ * pager_attach() starts the fault threads,
  * registers the ranges with userfaultfd and discards what is in them; from then
  * on a first touch of a page makes a fault, and nothing else can fill a page.
  *
@@ -127,8 +130,11 @@ typedef struct EagerThread {
 
 /* What is read next; for eager threads alone. */
 typedef struct Plan {
-    pthread_mutex_t lock; /* guards all below */
-    Replay *replay;       /* NULL: no order, or it is at its end */
+    pthread_mutex_t lock;  /* guards all below */
+    Replay *replay;        /* NULL: no order, or it is at its end */
+    bool is_warming;       /* the replay gives what is to be warmed, and will
+                              begin anew … */
+    uint64_t warmed_bytes; /* … of which it has given so much */
     PackPlan pack;
     size_t rest_block; /* where the rest goes on: index into sequence */
     uint64_t rest_page;
@@ -190,7 +196,11 @@ struct Pager {
     bool released;     /* what only loading needs is being freed */
     unsigned n_inside; /* threads that use it, which that waits for */
     HugeKnowledge huge;
-    bool plan_is_out;          /* the stage has nothing more to claim */
+    bool warms;                /* constant: before pager_attach(), the order's
+                                  pages are warmed (PageSource.warm), and not
+                                  staged */
+    bool plan_is_out;          /* the stage has nothing more to claim, or there
+                                  is nothing more to be warmed */
     RestGate *rest_gate;       /* NULL: the rest waits for nothing */
     bool rest_is_released;     /* see pager_release_rest() */
     uint64_t gate_due_us;      /* when to ask it again, where it is closed; else

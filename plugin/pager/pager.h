@@ -17,8 +17,8 @@
 #include "plugin/pager/pager-config.h"
 #include "plugin/pager/ram-range.h"
 
-/* Create the pager and start its eager threads: they read the order's pages
- * ahead, up to max_staged_bytes.
+/* Create the pager and start its eager threads: they warm or
+ * read the order's pages ahead, up to max_staged_bytes.
  * Returns NULL with PAGER_ERROR_SYSTEM. */
 Pager *pager_new(const PagerConfig *config, GError **error);
 

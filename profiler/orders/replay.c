@@ -212,14 +212,13 @@ static void join_neighbours(GArray *spans)
     }
 }
 
-static uint32_t *each_itself(guint n)
+void replay_rewind(Replay *replay)
 {
-    uint32_t *next = g_new(uint32_t, n + 1);
-
-    for (guint i = 0; i <= n; i++) {
-        next[i] = i;
+    for (guint i = 0; i <= replay->spans->len; i++) {
+        replay->next[i] = i;
     }
-    return next;
+    replay->at = 0;
+    replay->given = 0;
 }
 
 Replay *replay_new(const PageOrder *order, const ReplayBlock *blocks,
@@ -234,7 +233,8 @@ Replay *replay_new(const PageOrder *order, const ReplayBlock *blocks,
         spans_of(replay->segments, blocks, replay->phase_of);
     replay->spans = sort_by_phase(spans, n_phases);
     join_neighbours(replay->spans);
-    replay->next = each_itself(replay->spans->len);
+    replay->next = g_new(uint32_t, replay->spans->len + 1);
+    replay_rewind(replay);
     return replay;
 }
 

@@ -47,6 +47,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Replay, replay_free)
  * given more than once. */
 bool replay_next(Replay *replay, uint64_t max_pages, PageSpan *ret_span);
 
+/* Back to the beginning, as if nothing had been given. */
+void replay_rewind(Replay *replay);
+
 /* Set the bit of each page of the block that the order has. */
 void replay_mark_pages(const Replay *replay, size_t block, uint64_t *bitmap);
 

@@ -110,6 +110,7 @@ struct FakeSource {
     unsigned n_waiting;
     bool is_changed;
     GArray *reads; /* of PageRead, without a buffer */
+    uint64_t n_warmed;
 
     bool is_asynchronous;
     bool quit;
@@ -157,6 +158,16 @@ static bool is_broken_locked(FakeSource *source, const PageSpan *read)
            is_page_broken_locked(source, read);
 }
 
+static void wait_while_shut_locked(FakeSource *source, const PageSpan *read)
+{
+    source->n_waiting++;
+    pthread_cond_broadcast(&source->changed);
+    while (source->shut_pages != 0 && read->n_pages >= source->shut_pages) {
+        pthread_cond_wait(&source->changed, &source->lock);
+    }
+    source->n_waiting--;
+}
+
 /* Whether the read succeeds. */
 static bool admit(FakeSource *source, const PageRead *asked)
 {
@@ -166,12 +177,7 @@ static bool admit(FakeSource *source, const PageRead *asked)
     noted.buf = NULL;
     pthread_mutex_lock(&source->lock);
     g_array_append_val(source->reads, noted);
-    source->n_waiting++;
-    pthread_cond_broadcast(&source->changed);
-    while (source->shut_pages != 0 && read->n_pages >= source->shut_pages) {
-        pthread_cond_wait(&source->changed, &source->lock);
-    }
-    source->n_waiting--;
+    wait_while_shut_locked(source, read);
     bool ok = !is_broken_locked(source, read);
     pthread_mutex_unlock(&source->lock);
     return ok;
@@ -199,6 +205,42 @@ static int fake_read(PageSource *base, PageRead *read)
     }
     read->bytes_read = span->n_pages * FAKE_PAGE_BYTES;
     return 0;
+}
+
+static void fake_warm(PageSource *base, PageRead *read)
+{
+    FakeSource *source = (FakeSource *)base;
+
+    /* There must be room for it. */
+    memset(read->buf, 0xee, read->span.n_pages * FAKE_PAGE_BYTES);
+    read->bytes_read = read->span.n_pages * FAKE_PAGE_BYTES;
+    pthread_mutex_lock(&source->lock);
+    wait_while_shut_locked(source, &read->span);
+    source->n_warmed += read->span.n_pages;
+    pthread_cond_broadcast(&source->changed);
+    pthread_mutex_unlock(&source->lock);
+}
+
+void fake_source_let_warm(FakeSource *source)
+{
+    source->base.warm = fake_warm;
+}
+
+uint64_t fake_source_n_warmed(FakeSource *source)
+{
+    pthread_mutex_lock(&source->lock);
+    uint64_t n = source->n_warmed;
+    pthread_mutex_unlock(&source->lock);
+    return n;
+}
+
+void fake_source_await_warmed(FakeSource *source, uint64_t n)
+{
+    pthread_mutex_lock(&source->lock);
+    while (source->n_warmed < n) {
+        pthread_cond_wait(&source->changed, &source->lock);
+    }
+    pthread_mutex_unlock(&source->lock);
 }
 
 static void fake_sequence(const PageSource *base, size_t *ret_blocks)

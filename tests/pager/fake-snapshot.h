@@ -63,6 +63,13 @@ void fake_source_change(FakeSource *source);
  * submitted. */
 void fake_source_make_asynchronous(FakeSource *source);
 
+/* Before the pager is made: it can warm pages.  Such a read can wait, too. */
+void fake_source_let_warm(FakeSource *source);
+
+/* Pages that have been warmed; wait until these are n at the least. */
+uint64_t fake_source_n_warmed(FakeSource *source);
+void fake_source_await_warmed(FakeSource *source, uint64_t n);
+
 /* Before the pager is made: prefer the blocks from the last to the first. */
 void fake_source_reverse(FakeSource *source);
 

@@ -210,6 +210,23 @@ static void a_file_that_has_become_shorter_is_told(void **state)
     fixture_free(fixture);
 }
 
+static void what_is_warmed_is_in_the_cache_and_not_read_again(void **state)
+{
+    Fixture *fixture = fixture_new();
+    PageFile file;
+
+    (void)state;
+    open_file(fixture, LOAD_CACHE_AUTO, &file);
+    if (can_be_cold(fixture, &file)) {
+        assert_int_equal(page_file_warm(&file, fixture->buf, LEN_BYTES, 0),
+                         LEN_BYTES);
+        assert_int_equal(n_cached(fixture), N_PAGES);
+        assert_int_equal(page_file_warm(&file, fixture->buf, LEN_BYTES, 0), 0);
+    }
+    page_file_close(&file);
+    fixture_free(fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +236,7 @@ int main(void)
         cmocka_unit_test(what_is_not_aligned_is_read_through_the_cache),
         cmocka_unit_test(what_cannot_be_read_directly_is_read_otherwise),
         cmocka_unit_test(a_file_that_has_become_shorter_is_told),
+        cmocka_unit_test(what_is_warmed_is_in_the_cache_and_not_read_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -120,6 +120,24 @@ static void an_empty_order_gives_nothing(void **state)
     world_free(world);
 }
 
+static void a_replay_that_is_rewound_gives_all_again(void **state)
+{
+    World *world = world_new();
+
+    add_extent(world, 0, 1, 50, 1);
+    add_extent(world, 1, 0, 500, 4);
+    world_start(world);
+    assert_next(world, 1, 50, 1);
+    assert_next_of(world, 3, 0, 500, 3);
+    replay_rewind(world->replay);
+    assert_next(world, 1, 50, 1);
+    assert_next(world, 0, 500, 4);
+    assert_end(world);
+    replay_rewind(world->replay);
+    assert_next(world, 1, 50, 1);
+    world_free(world);
+}
+
 static void phases_come_in_sequence_and_each_in_file_order(void **state)
 {
     World *world = world_new();
@@ -557,6 +575,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_order_gives_nothing),
+        cmocka_unit_test(a_replay_that_is_rewound_gives_all_again),
         cmocka_unit_test(phases_come_in_sequence_and_each_in_file_order),
         cmocka_unit_test(a_phase_ends_where_it_would_become_too_large),
         cmocka_unit_test(near_neighbours_of_one_phase_come_in_one_piece),

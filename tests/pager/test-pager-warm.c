@@ -1,0 +1,123 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * An order whose pages are warmed before there is memory to load them into.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "profiler/orders/read-ahead.h"
+#include "tests/pager/pager-world.h"
+
+#define N_IN_ORDER 200 /* all of them in the file */
+
+/* What the world has staged at the most. */
+#define MAX_STAGED_PAGES ((UINT64_C(1) << 20) / FAKE_PAGE_BYTES)
+
+/* All of its pages are in the file. */
+static World *warm_world(void)
+{
+    World *world = world_new(RAM_ANONYMOUS, 8);
+
+    fake_source_let_warm(world->source);
+    return world;
+}
+
+static void start_with_order(World *world, uint64_t n_pages)
+{
+    g_autoptr(PageOrder) order = world_order(world, 0, 100, n_pages);
+
+    world_start(world, LOAD_POLICY_ORDER, order);
+}
+
+static void assert_loaded_by_order(World *world, uint64_t n_pages)
+{
+    world_await(world, LOAD_GOAL_ALL);
+    world_assert_all_right(world);
+    assert_int_equal(world_stat(world, "pages", "by-order"), n_pages);
+}
+
+static void the_order_is_warmed_until_there_is_memory_for_it(void **state)
+{
+    World *world = warm_world();
+
+    (void)state;
+    start_with_order(world, N_IN_ORDER);
+    fake_source_await_warmed(world->source, N_IN_ORDER);
+    assert_int_equal(fake_source_n_reads(world->source), 0);
+    world_attach(world);
+    assert_loaded_by_order(world, N_IN_ORDER);
+    assert_int_equal(fake_source_n_warmed(world->source), N_IN_ORDER);
+    world_free(world);
+}
+
+static void no_more_is_warmed_than_would_be_staged(void **state)
+{
+    World *world = warm_world();
+
+    (void)state;
+    start_with_order(world, WORLD_N_PAGES - 100);
+    fake_source_await_warmed(world->source, MAX_STAGED_PAGES);
+    world_attach(world);
+    assert_loaded_by_order(world, WORLD_N_PAGES - 100);
+    assert_true(fake_source_n_warmed(world->source) <
+                MAX_STAGED_PAGES + READ_AHEAD_PIECE_BYTES / FAKE_PAGE_BYTES);
+    world_free(world);
+}
+
+static void memory_can_come_while_the_order_is_being_warmed(void **state)
+{
+    World *world = warm_world();
+
+    (void)state;
+    fake_source_shut(world->source, 1);
+    start_with_order(world, N_IN_ORDER);
+    fake_source_await_waiting(world->source);
+    world_attach(world);
+    fake_source_open(world->source);
+    assert_loaded_by_order(world, N_IN_ORDER);
+    world_free(world);
+}
+
+static void a_load_can_end_while_the_order_is_being_warmed(void **state)
+{
+    World *world = warm_world();
+
+    (void)state;
+    start_with_order(world, WORLD_N_PAGES - 100);
+    fake_source_await_warmed(world->source, 1);
+    world_free(world);
+}
+
+static void what_is_held_back_to_learn_from_is_warmed_as_well(void **state)
+{
+    World *world = warm_world();
+
+    (void)state;
+    world_observe(world, OBSERVE_LEARNING);
+    start_with_order(world, N_IN_ORDER);
+    fake_source_await_warmed(world->source, N_IN_ORDER);
+    world_attach(world);
+    world_await(world, LOAD_GOAL_HOT);
+    pager_end_observation(world->pager);
+    world_await(world, LOAD_GOAL_ALL);
+    world_assert_all_right(world);
+    world_free(world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_order_is_warmed_until_there_is_memory_for_it),
+        cmocka_unit_test(no_more_is_warmed_than_would_be_staged),
+        cmocka_unit_test(memory_can_come_while_the_order_is_being_warmed),
+        cmocka_unit_test(a_load_can_end_while_the_order_is_being_warmed),
+        cmocka_unit_test(what_is_held_back_to_learn_from_is_warmed_as_well),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
