@@ -422,13 +422,14 @@ static void the_json_form_has_exactly_the_documented_fields(void **state)
     json_t *json =
         load_stats_to_json(stats, LOAD_POLICY_SEQUENTIAL, LOAD_STATE_LOADED);
 
-    assert_names(json,
-                 "blocktime-ms bytes-read demand-faults device-state-ms "
-                 "failed-pages failed-pages-waited-for huge-pages latency-dist "
-                 "latency-us loaded-ms order-done-ms "
-                 "other-blocktime-ms other-demand-faults pack pages policy "
-                 "qemu-ready-ms resumed-ms slow-reads state vcpu-blocktime-ms "
-                 "vcpu-demand-faults");
+    assert_names(
+        json,
+        "blocktime-ms bytes-read demand-faults device-state-ms "
+        "failed-pages failed-pages-waited-for huge-pages latency-dist "
+        "latency-us loaded-ms order-abandoned order-done-ms "
+        "order-misses other-blocktime-ms other-demand-faults pack pages policy "
+        "qemu-ready-ms resumed-ms slow-reads state vcpu-blocktime-ms "
+        "vcpu-demand-faults");
     assert_names(json_object_get(json, "latency-us"), "max p50 p99");
     assert_names(
         json_object_get(json, "pages"),
