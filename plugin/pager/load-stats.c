@@ -367,7 +367,7 @@ json_t *load_stats_to_json(LoadStats *stats, LoadPolicy policy, LoadState state)
     pthread_mutex_lock(&stats->lock);
     json_t *json = json_pack(
         "{s:s, s:s, s:I, s:o, s:I, s:I, s:o, s:I, s:o, s:o, s:o, s:o,"
-        " s:o, s:b, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o}",
+        " s:b, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o}",
         CONTROL_KEY_POLICY, load_policy_name(policy), CONTROL_KEY_STATE,
         load_state_name(state), "demand-faults",
         (json_int_t)demand_faults_locked(stats), "vcpu-demand-faults",
