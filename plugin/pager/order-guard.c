@@ -27,6 +27,13 @@
 /* … and all, where most of what the guest had to wait for is in the order. */
 #define MAX_SHARE_IF_RIGHT 1.0
 
+/* What it may cost if it tells no more of the guest than one drawn by lot. */
+#define MAX_SHARE_IF_BY_LOT 0.1
+
+/* To say that, so many pages by lot must be expected: with fewer, half or twice
+ * as many come by chance. */
+#define MIN_BY_LOT 8
+
 static uint64_t misses_since_begin(const OrderGuard *guard, uint64_t n_misses)
 {
     return n_misses - guard->begin.n_misses;
@@ -80,19 +87,6 @@ static double share_by_lot(const OrderGuardView *view)
                : 1 - (double)view->order_pages / (double)view->all_pages;
 }
 
-/* Whether the guest misses more than by a good order, of which more is to come
- * than a trial takes.  What the order has brought counts for it, whether the
- * guest has touched it or not: that does not show. */
-static bool is_doubtful(const OrderGuard *guard, const OrderGuardView *view)
-{
-    const OrderGuardPace of_order = pace_of_order(guard, view);
-    double misses = (double)misses_since_begin(guard, view->n_misses);
-    double touched = misses + (double)of_order.pages;
-
-    return misses * DOUBT_ONE_IN >= touched * share_by_lot(view) &&
-           seconds_for(view->order_pages, &of_order) * 1e6 > TRIAL_US;
-}
-
 /* Whether it has brought no more than it has lacked. */
 static bool is_disproved(const OrderGuard *guard, const OrderGuardView *view)
 {
@@ -100,19 +94,55 @@ static bool is_disproved(const OrderGuard *guard, const OrderGuardView *view)
            pace_of_order(guard, view).pages;
 }
 
+static double late_since_begin(const OrderGuard *guard,
+                               const OrderGuardView *view)
+{
+    return (double)(view->n_late - guard->begin.n_late);
+}
+
 /* Whether the guest, being ahead of the order, has waited for fewer pages that
  * this lacks than for half of those that one drawn by lot would lack. */
 static bool is_right(const OrderGuard *guard, const OrderGuardView *view)
 {
     double misses = (double)misses_since_begin(guard, view->n_misses);
-    double late = (double)(view->n_late - guard->begin.n_late);
+    double late = late_since_begin(guard, view);
 
     return misses * 2 < (misses + late) * share_by_lot(view);
 }
 
+/* Whether the guest comes to pages of the order as often as to others.  It
+ * comes to more of them if it is ahead of a right order, and to fewer if it is
+ * behind: what is to come yet is not wanted yet. */
+static bool is_by_lot(const OrderGuard *guard, const OrderGuardView *view)
+{
+    double misses = (double)misses_since_begin(guard, view->n_misses);
+    double late = late_since_begin(guard, view);
+    double lacked = share_by_lot(view);
+    double expected = lacked > 0 ? misses * (1 - lacked) / lacked : 0;
+
+    return expected >= MIN_BY_LOT && late * 2 >= expected &&
+           late <= expected * 2;
+}
+
+/* Whether the guest misses more than by a good order, or as by lot, and more is
+ * to come of it than a trial takes.  What the order has brought counts for it,
+ * whether the guest has touched it or not: that does not show. */
+static bool is_doubtful(const OrderGuard *guard, const OrderGuardView *view)
+{
+    const OrderGuardPace of_order = pace_of_order(guard, view);
+    double misses = (double)misses_since_begin(guard, view->n_misses);
+    double touched = misses + (double)of_order.pages;
+
+    return (misses * DOUBT_ONE_IN >= touched * share_by_lot(view) ||
+            is_by_lot(guard, view)) &&
+           seconds_for(view->order_pages, &of_order) * 1e6 > TRIAL_US;
+}
+
 static bool takes_too_long(const OrderGuard *guard, const OrderGuardView *view)
 {
-    double max_share = is_right(guard, view) ? MAX_SHARE_IF_RIGHT : MAX_SHARE;
+    double max_share = is_right(guard, view)    ? MAX_SHARE_IF_RIGHT
+                       : is_by_lot(guard, view) ? MAX_SHARE_IF_BY_LOT
+                                                : MAX_SHARE;
 
     return guard->of_rest.pages > 0 &&
            seconds_for(view->order_pages, &guard->of_order) >=
