@@ -82,20 +82,18 @@ static bool rest_may_go_locked(Pager *pager)
     return false;
 }
 
-/* A stage ends when it has nothing more to claim; or, as the guard tells. */
+/* A stage ends when it has nothing more to claim; or as the guard tells. */
 static PagerStage next_stage_locked(const Pager *pager)
 {
-    PagerStage next = pager->stage;
-
-    if (pager->stage == STAGE_ORDER && pager->plan_is_out) {
-        next = STAGE_REST;
-    } else if (pager->stage <= STAGE_TRIAL) {
-        next = pager_guard_stage_locked(pager);
-    } else if (pager->stage == STAGE_REST && pager->plan_is_out) {
-        next = STAGE_DRAIN;
+    if (pager->stage > STAGE_TRIAL) {
+        return pager->stage == STAGE_REST && pager->plan_is_out ? STAGE_DRAIN
+                                                                : pager->stage;
     }
-    return next == STAGE_REST && pager->stage != STAGE_REST &&
-                   pager->config.rest == LOAD_REST_DEMAND
+    PagerStage next = pager->stage == STAGE_ORDER && pager->plan_is_out
+                          ? STAGE_REST
+                          : pager_guard_stage_locked(pager);
+
+    return next == STAGE_REST && pager->config.rest == LOAD_REST_DEMAND
                ? STAGE_DRAIN
                : next;
 }

@@ -71,17 +71,23 @@ static OrderGuard begun(void)
 }
 
 /* The trial of the rest, from this moment on: so long, so many pages. */
-static void try_rest(OrderGuard *guard, Moment moment, uint64_t ms,
-                     uint64_t by_rest)
+static void try_rest_of(OrderGuard *guard, uint64_t order_pages, Moment moment,
+                        uint64_t ms, uint64_t by_rest)
 {
     assert_int_equal(guard->state, ORDER_GUARD_TO_TRY);
-    look(guard, moment);
+    look_of(guard, order_pages, moment);
     assert_int_equal(guard->state, ORDER_GUARD_TRYING);
     assert_false(is_due(guard, &moment));
     order_guard_note_claimed(guard, 100000);
     moment.ms += ms;
     moment.by_rest += by_rest;
-    look(guard, moment);
+    look_of(guard, order_pages, moment);
+}
+
+static void try_rest(OrderGuard *guard, Moment moment, uint64_t ms,
+                     uint64_t by_rest)
+{
+    try_rest_of(guard, ORDER_PAGES, moment, ms, by_rest);
 }
 
 /* It brought 1000 pages in 20 ms, and missed many: so doubted. */
@@ -223,15 +229,63 @@ static void an_order_that_is_right_may_take_longer(void **state)
     assert_int_equal(guard.state, ORDER_GUARD_WATCHING);
 }
 
-static void an_order_that_is_late_as_by_lot_is_not_right(void **state)
+/* 380 ms against 1950. */
+static void an_order_may_take_a_fifth_unless_it_is_as_by_lot(void **state)
+{
+    static const struct {
+        uint64_t n_late; /* by lot: 32 */
+        OrderGuardState then;
+    } cases[] = {
+        {0, ORDER_GUARD_WATCHING},   {10, ORDER_GUARD_WATCHING},
+        {20, ORDER_GUARD_ABANDONED}, {32, ORDER_GUARD_ABANDONED},
+        {60, ORDER_GUARD_ABANDONED}, {80, ORDER_GUARD_WATCHING},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        Moment moment = doubted;
+
+        moment.n_late = cases[i].n_late;
+        OrderGuard guard = doubted_guard(&moment);
+        try_rest(&guard, moment, 20, 800);
+        assert_int_equal(guard.state, cases[i].then);
+    }
+}
+
+/* 380 ms against 5200. */
+static void even_an_order_by_lot_may_take_a_tenth(void **state)
 {
     Moment moment = doubted;
 
     (void)state;
-    moment.n_late = 33;
+    moment.n_late = 32;
     OrderGuard guard = doubted_guard(&moment);
-    try_rest(&guard, moment, 20, 2500);
-    assert_int_equal(guard.state, ORDER_GUARD_ABANDONED);
+    try_rest(&guard, moment, 20, 300);
+    assert_int_equal(guard.state, ORDER_GUARD_WATCHING);
+}
+
+/* 80 ms against 400; 5 by lot. */
+static void where_lot_has_few_it_says_nothing(void **state)
+{
+    Moment moment = doubted;
+    OrderGuard guard = {0};
+
+    (void)state;
+    moment.n_late = 5;
+    look_of(&guard, 5000, (Moment){0});
+    look_of(&guard, 5000, moment);
+    try_rest_of(&guard, 5000, moment, 20, 3900);
+    assert_int_equal(guard.state, ORDER_GUARD_WATCHING);
+}
+
+/* It brings much, but nothing that the guest would have come to sooner. */
+static void an_order_as_by_lot_is_doubted_whatever_it_brings(void **state)
+{
+    OrderGuard guard = begun();
+
+    (void)state;
+    look(&guard, (Moment){100, .n_misses = 80, .n_late = 20, .by_order = 5000});
+    assert_int_equal(guard.state, ORDER_GUARD_TO_TRY);
 }
 
 static void not_even_a_right_order_may_take_longer_than_everything(void **state)
@@ -296,7 +350,10 @@ int main(void)
         cmocka_unit_test(an_order_that_is_well_shorter_is_kept),
         cmocka_unit_test(a_second_doubt_needs_no_second_trial),
         cmocka_unit_test(an_order_that_is_right_may_take_longer),
-        cmocka_unit_test(an_order_that_is_late_as_by_lot_is_not_right),
+        cmocka_unit_test(an_order_may_take_a_fifth_unless_it_is_as_by_lot),
+        cmocka_unit_test(even_an_order_by_lot_may_take_a_tenth),
+        cmocka_unit_test(where_lot_has_few_it_says_nothing),
+        cmocka_unit_test(an_order_as_by_lot_is_doubted_whatever_it_brings),
         cmocka_unit_test(
             not_even_a_right_order_may_take_longer_than_everything),
         cmocka_unit_test(a_trial_that_brings_nothing_is_no_reason_to_abandon),

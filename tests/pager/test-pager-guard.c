@@ -79,6 +79,20 @@ void __wrap_order_guard_look(OrderGuard *guard, const OrderGuardView *view,
     __real_order_guard_look(guard, &told, can_try);
 }
 
+/* How often a thread has lowered its priority. */
+static _Atomic unsigned n_lowered;
+
+int __wrap_setpriority(int which, id_t who, int nice);
+
+int __wrap_setpriority(int which, id_t who, int nice)
+{
+    (void)which;
+    (void)who;
+    (void)nice;
+    atomic_fetch_add(&n_lowered, 1);
+    return 0;
+}
+
 /* Shut, to whom it lets wait. */
 bool __wrap_rest_gate_is_open(RestGate *gate, uint64_t now_us,
                               uint64_t *ret_again_us);
@@ -100,6 +114,7 @@ static World *guarded_world(RamKind kind, uint64_t us)
     atomic_store(&trial_us, us);
     atomic_store(&n_looks, 0);
     atomic_store(&n_trials, 0);
+    atomic_store(&n_lowered, 0);
     world->rest = LOAD_REST_IDLE;
     world->rest_patience_us = HOUR_US;
     world->n_eager_threads = 1;
@@ -223,6 +238,8 @@ static void an_order_is_gone_on_with_when_the_rest_is_slower(void **state)
     assert_int_equal(atomic_load(&n_trials), 1);
     assert_true(world_stat(world, "pages", "by-rest") > 0);
     assert_true(world_stat(world, "pages", "by-order") >= n_of_order(world));
+    /* It was placed by who had read it, with a priority that permits that. */
+    assert_int_equal(atomic_load(&n_lowered), 0);
     /* And the rest waits for the guest. */
     assert_false(world_is_loaded(world));
     load_to_the_end(world);
