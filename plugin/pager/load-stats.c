@@ -32,6 +32,8 @@ struct LoadStats {
     _Atomic bool has_pack;
     _Atomic bool pack_used;
     _Atomic uint64_t pack_pages;
+    _Atomic uint64_t order_misses;
+    _Atomic bool order_abandoned;
     _Atomic uint64_t failed_pages;
     _Atomic uint64_t failed_waited_for;
     _Atomic uint64_t milestones_us[N_MILESTONES]; /* 0: not reached */
@@ -200,6 +202,16 @@ void load_stats_pack_pages(LoadStats *stats, uint64_t pages)
     atomic_fetch_add_explicit(&stats->pack_pages, pages, memory_order_relaxed);
 }
 
+void load_stats_order_missed(LoadStats *stats)
+{
+    atomic_fetch_add_explicit(&stats->order_misses, 1, memory_order_relaxed);
+}
+
+void load_stats_order_abandoned(LoadStats *stats)
+{
+    atomic_store_explicit(&stats->order_abandoned, true, memory_order_relaxed);
+}
+
 void load_stats_slow_read(LoadStats *stats)
 {
     atomic_fetch_add_explicit(&stats->slow_reads, 1, memory_order_relaxed);
@@ -355,7 +367,7 @@ json_t *load_stats_to_json(LoadStats *stats, LoadPolicy policy, LoadState state)
     pthread_mutex_lock(&stats->lock);
     json_t *json = json_pack(
         "{s:s, s:s, s:I, s:o, s:I, s:I, s:o, s:I, s:o, s:o, s:o, s:o,"
-        " s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o}",
+        " s:b, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o}",
         CONTROL_KEY_POLICY, load_policy_name(policy), CONTROL_KEY_STATE,
         load_state_name(state), "demand-faults",
         (json_int_t)demand_faults_locked(stats), "vcpu-demand-faults",
@@ -365,11 +377,15 @@ json_t *load_stats_to_json(LoadStats *stats, LoadPolicy policy, LoadState state)
         vcpu_list_locked(stats, true), "other-blocktime-ms",
         (json_int_t)stats->other.blocktime_us / 1000, "latency-us",
         latency_locked(stats), "latency-dist", latency_dist_locked(stats),
-        "pages", pages_locked(stats), "pack", pack_of(stats), "bytes-read",
-        counter(&stats->bytes_read), "slow-reads", counter(&stats->slow_reads),
-        "failed-pages", counter(&stats->failed_pages),
-        CONTROL_KEY_FAILED_WAITED_FOR, counter(&stats->failed_waited_for),
-        "huge-pages", (json_int_t)stats->huge_pages, "qemu-ready-ms",
+        "pages", pages_locked(stats), "order-misses",
+        counter(&stats->order_misses), "order-abandoned",
+        (int)atomic_load_explicit(&stats->order_abandoned,
+                                  memory_order_relaxed),
+        "pack", pack_of(stats), "bytes-read", counter(&stats->bytes_read),
+        "slow-reads", counter(&stats->slow_reads), "failed-pages",
+        counter(&stats->failed_pages), CONTROL_KEY_FAILED_WAITED_FOR,
+        counter(&stats->failed_waited_for), "huge-pages",
+        (json_int_t)stats->huge_pages, "qemu-ready-ms",
         milestone_of(stats, MILESTONE_QEMU_READY), "device-state-ms",
         milestone_of(stats, MILESTONE_DEVICE_STATE), "resumed-ms",
         milestone_of(stats, MILESTONE_RESUMED), "order-done-ms",

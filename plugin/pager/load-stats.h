@@ -67,6 +67,12 @@ void load_stats_read(LoadStats *stats, uint64_t bytes);
 void load_stats_pack_used(LoadStats *stats, bool used);
 void load_stats_pack_pages(LoadStats *stats, uint64_t pages);
 
+/* Somebody waited for a page that the order lacks. */
+void load_stats_order_missed(LoadStats *stats);
+
+/* It was of no use: nothing more is loaded by it. */
+void load_stats_order_abandoned(LoadStats *stats);
+
 /* A read takes long. */
 void load_stats_slow_read(LoadStats *stats);
 

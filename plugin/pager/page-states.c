@@ -210,6 +210,25 @@ uint64_t page_states_count_pending(const PageStates *states,
     return n;
 }
 
+uint64_t page_states_count_all_pending(const PageStates *states,
+                                       const uint64_t *bitmap,
+                                       uint64_t *ret_in_bitmap)
+{
+    uint64_t n = 0;
+    uint64_t n_in_bitmap = 0;
+
+    for (size_t i = 0; i < states->n_words; i++) {
+        /* Relaxed: a hint only. */
+        uint64_t word =
+            atomic_load_explicit(&states->pending[i], memory_order_relaxed);
+
+        n += (uint64_t)__builtin_popcountll(word);
+        n_in_bitmap += (uint64_t)__builtin_popcountll(word & bitmap[i]);
+    }
+    *ret_in_bitmap = n_in_bitmap;
+    return n;
+}
+
 void page_window_set_one(PageWindow *window, uint64_t page)
 {
     window->first_word = page / 64;

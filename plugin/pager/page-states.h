@@ -101,6 +101,12 @@ uint64_t page_states_next_pending(const PageStates *states, uint64_t page,
 uint64_t page_states_count_pending(const PageStates *states,
                                    uint64_t first_page, uint64_t n_pages);
 
+/* How many pages are pending, and how many of these have their bit set in
+ * bitmap (n_pages bits); hints as well, but never more than before. */
+uint64_t page_states_count_all_pending(const PageStates *states,
+                                       const uint64_t *bitmap,
+                                       uint64_t *ret_in_bitmap);
+
 /* A window of one page. */
 void page_window_set_one(PageWindow *window, uint64_t page);
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "plugin/pager/pager-fail.h"
+#include "plugin/pager/pager-guard.h"
 #include "plugin/pager/pager-huge.h"
 #include "plugin/pager/pager-observe.h"
 #include "plugin/pager/pager-pack.h"
@@ -31,6 +32,7 @@ typedef enum {
     JOB_WARM,   /* what will be read soon */
     JOB_HUGE,   /* find out where there are huge pages */
     JOB_PLAN,   /* claim and read what the stage's plan gives */
+    JOB_GUARD,  /* look at how the order does */
     JOB_HELD,   /* read a piece that was held back */
     JOB_PARKED, /* try a page that has failed before */
     JOB_END,
@@ -65,31 +67,66 @@ static bool is_void_locked(const Pager *pager)
     return pager->changed_text != NULL;
 }
 
-/* Whether the rest, should it be its turn, need not stand back. */
+/* A guest with a useless order waits for the rest, which then does not wait for
+ * the guest. */
+static bool gate_is_open_locked(Pager *pager, uint64_t *ret_again_us)
+{
+    return pager->guard.state == ORDER_GUARD_ABANDONED
+               ? rest_gate_limit_permits(pager->rest_gate, monotonic_us(),
+                                         ret_again_us)
+               : rest_gate_is_open(pager->rest_gate, monotonic_us(),
+                                   ret_again_us);
+}
+
+/* Whether the rest need not stand back. */
 static bool rest_may_go_locked(Pager *pager)
 {
     uint64_t again_us;
 
-    if (pager->stage != STAGE_REST || !pager->rest_gate ||
-        rest_gate_is_open(pager->rest_gate, monotonic_us(), &again_us)) {
+    if (!pager->rest_gate || gate_is_open_locked(pager, &again_us)) {
         return true;
     }
     pager->gate_due_us = again_us;
     return false;
 }
 
+/* A stage ends when it has nothing more to claim; or as the guard tells. */
+static PagerStage next_stage_locked(const Pager *pager)
+{
+    if (pager->stage > STAGE_TRIAL) {
+        return pager->stage == STAGE_REST && pager->plan_is_out ? STAGE_DRAIN
+                                                                : pager->stage;
+    }
+    PagerStage next = pager->stage == STAGE_ORDER && pager->plan_is_out
+                          ? STAGE_REST
+                          : pager_guard_stage_locked(pager);
+
+    return next == STAGE_REST && pager->config.rest == LOAD_REST_DEMAND
+               ? STAGE_DRAIN
+               : next;
+}
+
 static bool can_plan_locked(Pager *pager)
 {
     if (pager->plan_is_out || is_void_locked(pager) ||
         parked_count(pager->parked) >= MAX_PARKED ||
-        (pager->stage != STAGE_ORDER && pager->stage != STAGE_REST) ||
-        (pager->stage == STAGE_REST && pager->huge == HUGE_BEING_FOUND) ||
-        !rest_may_go_locked(pager)) {
+        next_stage_locked(pager) != pager->stage) {
         return false;
     }
-    return pager->attached ||
-           (pager->stage == STAGE_ORDER &&
-            pager->read_bytes < pager->config.max_staged_bytes);
+    switch (pager->stage) {
+    case STAGE_ORDER:
+        return pager->attached ||
+               pager->read_bytes < pager->config.max_staged_bytes;
+    case STAGE_TRIAL:
+        return pager_guard_may_try_locked(pager);
+    case STAGE_REST:
+        return pager->attached && pager->huge != HUGE_BEING_FOUND &&
+               rest_may_go_locked(pager);
+    case STAGE_DRAIN:
+    case STAGE_DONE:
+        break;
+    }
+    return false;
 }
 
 static bool can_read_held_locked(const Pager *pager)
@@ -107,18 +144,13 @@ static void enter_stage_locked(Pager *pager, PagerStage stage)
     pthread_cond_broadcast(&pager->to_place);
 }
 
-/* A stage ends when it has nothing more to claim and nothing is under way. */
+/* The stage ends once nothing is under way. */
 static void end_stage_locked(Pager *pager)
 {
-    if (!pager->plan_is_out || pager->n_pieces > 0 || !pager->attached) {
-        return;
-    }
-    if (pager->stage == STAGE_ORDER) {
-        enter_stage_locked(pager, pager->config.rest == LOAD_REST_DEMAND
-                                      ? STAGE_DRAIN
-                                      : STAGE_REST);
-    } else if (pager->stage == STAGE_REST) {
-        enter_stage_locked(pager, STAGE_DRAIN);
+    PagerStage next = next_stage_locked(pager);
+
+    if (next != pager->stage && pager->n_pieces == 0 && pager->attached) {
+        enter_stage_locked(pager, next);
     }
 }
 
@@ -134,7 +166,7 @@ static JobKind plan_job_locked(Pager *pager)
     if (!pager->attached && pager->warms) {
         return JOB_WARM;
     }
-    if (pager->stage != STAGE_REST || pager->huge != HUGE_NOT_KNOWN) {
+    if (pager->stage == STAGE_ORDER || pager->huge != HUGE_NOT_KNOWN) {
         return JOB_PLAN;
     }
     pager->huge = HUGE_BEING_FOUND;
@@ -162,6 +194,9 @@ static bool find_job_locked(Pager *pager, Job *ret_job)
     } else if (can_read_held_locked(pager)) {
         job.kind = JOB_HELD;
         job.held = g_queue_pop_head(&pager->held);
+    } else if (pager_guard_is_due_locked(pager)) {
+        job.kind = JOB_GUARD;
+        pager->guard_looks = true;
     } else if (!is_recording_locked(pager) && can_plan_locked(pager)) {
         job.kind = plan_job_locked(pager);
     } else {
@@ -259,6 +294,7 @@ static void note_rest(Pager *pager, const PageSpan *span)
     uint64_t n_bytes = span->n_pages * pager->blocks[span->block].unit_bytes;
 
     pthread_mutex_lock(&pager->lock);
+    order_guard_note_claimed(&pager->guard, span->n_pages);
     if (pager->rest_gate) {
         rest_gate_note_read(pager->rest_gate, monotonic_us(), n_bytes);
     }
@@ -361,6 +397,8 @@ static void run_plan(EagerThread *self, const Job *job)
     } else if (answer == PLAN_SPAN) {
         if (job->stage == STAGE_REST) {
             give_way(self);
+        }
+        if (job->stage != STAGE_ORDER) {
             note_rest(pager, &span);
         }
         piece = piece_of(pager, job, span.block, span.n_pages);
@@ -411,6 +449,10 @@ void *pager_eager_thread(void *opaque)
             break;
         case JOB_HUGE:
             run_huge(self->pager, &job);
+            break;
+        case JOB_GUARD:
+            pager_guard_look(self->pager);
+            pager_put_piece(self->pager, job.piece);
             break;
         case JOB_PLAN:
             run_plan(self, &job);

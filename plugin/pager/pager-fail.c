@@ -15,9 +15,14 @@
 
 void pager_note_order_locked(Pager *pager)
 {
-    if (!pager->order_is_in && pager->stage != STAGE_ORDER &&
-        parked_n_of(pager->parked, PLACED_BY_ORDER) == 0 &&
-        parked_n_of(pager->parked, PLACED_LATE) == 0) {
+    if (pager->order_is_in || pager->stage <= STAGE_TRIAL) {
+        return;
+    }
+    if (pager->guard.state == ORDER_GUARD_ABANDONED) {
+        /* Nobody is to wait for it any more. */
+        pager->order_is_in = true;
+    } else if (parked_n_of(pager->parked, PLACED_BY_ORDER) == 0 &&
+               parked_n_of(pager->parked, PLACED_LATE) == 0) {
         pager->order_is_in = true;
         load_stats_milestone(pager->config.stats, MILESTONE_ORDER_DONE,
                              monotonic_us());

@@ -13,6 +13,7 @@
 
 #include "plugin/pager/pager-check.h"
 #include "plugin/pager/pager-fail.h"
+#include "plugin/pager/pager-guard.h"
 #include "plugin/pager/pager-observe.h"
 #include "plugin/pager/pager-place.h"
 #include "plugin/pager/pager-plan.h"
@@ -57,6 +58,7 @@ static PlacedBy note_touch(Pager *pager, size_t block, uint64_t page,
 
     /* Relaxed: a hint for the size of the next pieces. */
     atomic_store_explicit(&pager->last_fault_us, now_us, memory_order_relaxed);
+    pager_guard_note_fault(pager, in_order);
     if (in_order) {
         pager_plan_leave_word(pager, block, page);
     }

@@ -263,6 +263,26 @@ void pager_plan_go_back(Pager *pager, size_t block, uint64_t page)
     pthread_mutex_unlock(&plan->lock);
 }
 
+void pager_plan_count(const Pager *pager, uint64_t *ret_all_pages,
+                      uint64_t *ret_order_pages)
+{
+    uint64_t all_pages = 0;
+    uint64_t order_pages = 0;
+
+    for (size_t i = 0; i < pager->n_blocks; i++) {
+        const PagerBlock *block = &pager->blocks[i];
+        uint64_t in_order;
+
+        if (block->host != 0 && block->in_order) {
+            all_pages += page_states_count_all_pending(
+                &block->states, block->in_order, &in_order);
+            order_pages += in_order;
+        }
+    }
+    *ret_all_pages = all_pages;
+    *ret_order_pages = order_pages;
+}
+
 bool pager_plan_has(const Pager *pager, size_t block, uint64_t page)
 {
     const uint64_t *in_order = pager->blocks[block].in_order;

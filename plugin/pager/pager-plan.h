@@ -23,7 +23,7 @@ typedef enum {
 void pager_plan_init(Pager *pager, const PageOrder *order);
 void pager_plan_clear(Pager *pager);
 
-/* stage: ORDER or REST. */
+/* stage: ORDER; or TRIAL or REST. */
 PlanAnswer pager_plan_next(Pager *pager, PagerStage stage, bool attached,
                            PageSpan *ret_span);
 
@@ -45,6 +45,10 @@ void pager_plan_go_back(Pager *pager, size_t block, uint64_t page);
 /* What is to be read at once just now: less while the guest waits for
  * faults. */
 uint64_t pager_plan_piece_bytes(const Pager *pager);
+
+/* How many pages are pending in all, and of the order; takes no lock. */
+void pager_plan_count(const Pager *pager, uint64_t *ret_all_pages,
+                      uint64_t *ret_order_pages);
 
 /* Whether the order that is replayed has the page. */
 bool pager_plan_has(const Pager *pager, size_t block, uint64_t page);

@@ -9,6 +9,7 @@
  *   pager-fault.c    the fault threads: what somebody waits for
  *   pager-eager.c    the eager threads: claim and read what nobody waits for
  *   pager-plan.c     what they read next
+ *   pager-guard.c    whether the order is worth it
  *   pager-huge.c     which of it is placed in huge pages
  *   pager-pack.c     the order's pages from a pack
  *   pager-placing.c  the placing threads: place it, end the load
@@ -46,7 +47,7 @@
  * thread of low priority: eager threads, which the rest is read by at a low
  * priority, hold claims, Plan.lock and Pager.lock, and a fault that is served
  * needs none of these.  Placing is for threads of ordinary priority: an eager
- * thread places the order's pieces, and none of the rest's.
+ * thread places what it reads until the rest begins, and nothing from then on.
  *
  * Where the source has the pages in memory of its own (PageSource.memory),
  * guest RAM is a private mapping of that.  A page that was read is then in the
@@ -61,7 +62,10 @@
  * time comes.
  *
  * The stages of the eager threads (under Pager.lock):
- *   ORDER   replay the order; ends when all its pieces are placed or parked
+ *   ORDER   replay the order; ends when all its pieces are placed or parked, or
+ *           when it is abandoned (order-guard.h)
+ *   TRIAL   some of the rest, to see how fast that is, with the threads'
+ *           ordinary priority, so that they can go back to the order after it
  *   REST    everything else in the source's sequence, while the gate is open
  *           (rest-gate.h); ends when nothing is pending and no piece is under
  *           way
@@ -82,6 +86,7 @@
 #include <glib.h>
 
 #include "plugin/pager/fault-loop.h"
+#include "plugin/pager/order-guard.h"
 #include "plugin/pager/pack-plan.h"
 #include "plugin/pager/page-states.h"
 #include "plugin/pager/pager-config.h"
@@ -95,6 +100,7 @@
 
 typedef enum {
     STAGE_ORDER,
+    STAGE_TRIAL,
     STAGE_REST,
     STAGE_DRAIN,
     STAGE_DONE,
@@ -162,6 +168,7 @@ struct Pager {
     size_t n_blocks;    /* constant: the source's */
     PagerBlock *blocks; /* one for each of the source's; constant but for
                            the bits and what pager_attach() sets */
+    bool has_order;     /* constant: there is one to be replayed */
     PagerBlock **attached_blocks; /* by address; set by pager_attach() before
                                      a fault can come, as the next four */
     size_t n_attached_blocks;
@@ -217,7 +224,10 @@ struct Pager {
     unsigned max_spare;  /* constant */
     Parked *parked;
     bool failed; /* a page has failed for good, and some are still parked */
-    bool order_is_in;   /* the order's pages: all, or there is no order */
+    bool order_is_in; /* the order's pages: all, or there is no order, or it
+                         was abandoned */
+    OrderGuard guard;
+    bool guard_looks;   /* an eager thread looks how the order does */
     char *changed_text; /* the snapshot was changed: in words; NULL: not */
     bool tell_change;
 
@@ -229,6 +239,9 @@ struct Pager {
     _Atomic uint64_t last_fault_us; /* when a demand fault came last */
     _Atomic bool heeds_removals;    /* see pager_heed_removals() */
     _Atomic uint64_t last_touch;    /* of a page of the order: pager-plan.h */
+    _Atomic uint64_t n_misses;      /* pages that somebody waited for, which
+                                       the order lacks … */
+    _Atomic uint64_t n_late;        /* … and has */
     _Atomic size_t n_parked;        /* at least as many as parked has */
     _Atomic bool is_void;           /* the snapshot was changed: nothing more
                                        is read */

@@ -147,6 +147,7 @@ static bool start(Pager *pager)
         pager_hold_back(pager, order);
     }
     pager->config.order = NULL;
+    pager->has_order = has_plan;
     pager->order_is_in = !has_plan;
     pager->stage = config->policy == LOAD_POLICY_DEMAND ? STAGE_DRAIN
                    : has_plan                           ? STAGE_ORDER
@@ -183,7 +184,7 @@ static bool is_reached_locked(const Pager *pager, LoadGoal goal)
 {
     switch (goal) {
     case LOAD_GOAL_HOT:
-        return pager->attached && pager->stage != STAGE_ORDER &&
+        return pager->attached && pager->stage > STAGE_TRIAL &&
                pager->order_is_in;
     case LOAD_GOAL_ALL:
         return pager->ended;

@@ -140,16 +140,20 @@ static bool guest_permits(RestGate *gate, uint64_t now_us,
     return gate->is_open;
 }
 
-bool rest_gate_is_open(RestGate *gate, uint64_t now_us, uint64_t *ret_again_us)
+bool rest_gate_limit_permits(const RestGate *gate, uint64_t now_us,
+                             uint64_t *ret_again_us)
 {
-    if (!guest_permits(gate, now_us, ret_again_us)) {
-        return false;
-    }
     if (now_us < gate->next_read_us) {
         *ret_again_us = gate->next_read_us;
         return false;
     }
     return true;
+}
+
+bool rest_gate_is_open(RestGate *gate, uint64_t now_us, uint64_t *ret_again_us)
+{
+    return guest_permits(gate, now_us, ret_again_us) &&
+           rest_gate_limit_permits(gate, now_us, ret_again_us);
 }
 
 void rest_gate_note_read(RestGate *gate, uint64_t now_us, uint64_t n_bytes)

@@ -40,5 +40,10 @@ void rest_gate_release(RestGate *gate);
  * *ret_again_us. */
 bool rest_gate_is_open(RestGate *gate, uint64_t now_us, uint64_t *ret_again_us);
 
+/* The same for a rest that does not wait for the guest, which needs it: whether
+ * the limit permits it. */
+bool rest_gate_limit_permits(const RestGate *gate, uint64_t now_us,
+                             uint64_t *ret_again_us);
+
 /* So much is read now. */
 void rest_gate_note_read(RestGate *gate, uint64_t now_us, uint64_t n_bytes);

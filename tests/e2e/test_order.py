@@ -3,9 +3,14 @@
 """Recording an order at a load, and loading by it."""
 
 import json
+import pathlib
+import shutil
+import tempfile
 
 from harness import machine
 from harness.case import Case, record, recorded_order
+from harness.faultyfile import FaultyFile, lacks_fuse
+from harness.mappedram import MappedRam
 from harness.snapshots import snapshot
 
 PAGE_BYTES = 4096
@@ -15,10 +20,13 @@ def n_pages(order):
     return sum(extent["count"] for extent in order["extents"])
 
 
-class Order(Case):
+class OrderCase(Case):
 
     def exported(self, path):
         return json.loads(self.run_preheat("order", "export", path).stdout)
+
+
+class Order(OrderCase):
 
     def test_a_recorded_order_fits_its_snapshot(self):
         order = recorded_order(self, machine.SMALL)
@@ -101,3 +109,59 @@ class Order(Case):
         vm.connect().wait_running()
         self.assert_right(vm, machine.SMALL, "SUM")
         self.assertIn(str(torn), vm.process.stderr)
+
+
+class SlowStorage(OrderCase):
+    """Loads from a storage where a page takes as long as many."""
+
+    def setUp(self):
+        self.skip_if(lacks_fuse())
+        mount = pathlib.Path(tempfile.mkdtemp(prefix="preheat-mount."))
+        self.addCleanup(shutil.rmtree, mount)
+        self.file = FaultyFile(snapshot(machine.SMALL), mount / "slow")
+        self.addCleanup(self.file.close)
+        self.file.read_s = 0.001
+        # What it registers ends all processes, and is carried out first.
+        super().setUp()
+
+    def useless_order(self):
+        """Every tenth page that is in the snapshot, whoever needs it."""
+        order = self.exported(recorded_order(self, machine.SMALL))
+        with MappedRam(snapshot(machine.SMALL)) as ram:
+            block = ram.blocks["pc.ram"]
+            pages = [page for page in range(block.length // PAGE_BYTES)
+                     if ram.in_file(block, page)]
+        order["blocks"] = [known for known in order["blocks"]
+                           if known["name"] == "pc.ram"]
+        order["extents"] = [{"block": "pc.ram", "page": page, "count": 1,
+                             "time-us": i}
+                            for i, page in enumerate(pages[::10])]
+        text = self.tmp / "useless.json"
+        text.write_text(json.dumps(order))
+        path = self.tmp / "useless.order"
+        self.run_preheat("order", "import", text, "-o", path)
+        return path
+
+    def load(self, order):
+        """Returns the statistics once a question was answered, and all was
+        loaded and compared."""
+        vm = self.loadvm(machine.SMALL, "--order", order, path=self.file.path)
+        vm.connect().wait_running()
+        self.assert_right(vm, machine.SMALL, "GET 1")
+        self.assert_right(vm, machine.SMALL, "SUM")
+        vm.wait_loaded()
+        stats = vm.statistics()
+        self.assertEqual(vm.quit(), 0)
+        return stats
+
+    def test_a_useless_order_is_abandoned(self):
+        stats = self.load(self.useless_order())
+        self.assertTrue(stats["order-abandoned"], stats)
+        self.assertGreaterEqual(stats["order-misses"], 64)
+        self.assertIsNone(stats["order-done-ms"])
+        self.assertEqual(stats["state"], "loaded")
+
+    def test_an_order_that_fits_is_followed_to_its_end(self):
+        stats = self.load(recorded_order(self, machine.SMALL))
+        self.assertFalse(stats["order-abandoned"], stats)
+        self.assertIsNotNone(stats["order-done-ms"])

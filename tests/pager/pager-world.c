@@ -150,6 +150,7 @@ World *world_new(RamKind kind, unsigned share_of_8)
 
     world->kind = kind;
     world->huge = HUGE_PLACING_NEVER;
+    world->n_eager_threads = 2;
     world->snapshot =
         fake_snapshot_new(WORLD_N_BLOCKS, WORLD_N_PAGES, share_of_8, 7);
     world->source = fake_source_new(world->snapshot);
@@ -186,9 +187,10 @@ void world_start(World *world, LoadPolicy policy, const PageOrder *order)
         .rest = world->rest,
         .huge = world->huge,
         .rest_patience_us = world->rest_patience_us,
+        .rest_bytes_per_s = world->rest_bytes_per_s,
         .max_staged_bytes = UINT64_C(1) << 20,
         .n_fault_threads = 3,
-        .n_eager_threads = 2,
+        .n_eager_threads = world->n_eager_threads,
         .n_place_threads = 2,
         .callbacks = {on_failed, on_slow, on_observed, on_loaded,
                       on_pack_failed, world},

@@ -31,8 +31,10 @@ typedef struct World {
     uint64_t slow_read_us; /* 0: reads are not watched */
     LoadRest rest;
     uint64_t rest_patience_us;
-    HugePlacing huge; /* HUGE_PLACING_NEVER, until a test sets it */
-    const Pack *pack; /* borrowed; NULL: none */
+    uint64_t rest_bytes_per_s;
+    unsigned n_eager_threads; /* 2, until a test sets it */
+    HugePlacing huge;         /* HUGE_PLACING_NEVER, until a test sets it */
+    const Pack *pack;         /* borrowed; NULL: none */
     bool pack_always;
     Pager *pager;
     uint8_t *memory[WORLD_N_BLOCKS]; /* aligned to a huge page … */

@@ -415,6 +415,27 @@ static void a_pack_is_told_of_once_there_is_one(void **state)
     load_stats_free(stats);
 }
 
+static void
+what_an_order_lacks_is_counted_and_an_end_of_it_is_told(void **state)
+{
+    LoadStats *stats = stats_new(NULL, 0);
+    json_t *json =
+        load_stats_to_json(stats, LOAD_POLICY_ORDER, LOAD_STATE_LOADING);
+
+    (void)state;
+    assert_true(json_is_false(json_object_get(json, "order-abandoned")));
+    json_decref(json);
+    load_stats_order_missed(stats);
+    load_stats_order_missed(stats);
+    load_stats_order_abandoned(stats);
+    json = load_stats_to_json(stats, LOAD_POLICY_ORDER, LOAD_STATE_LOADING);
+    assert_int_equal(json_integer_value(json_object_get(json, "order-misses")),
+                     2);
+    assert_true(json_is_true(json_object_get(json, "order-abandoned")));
+    json_decref(json);
+    load_stats_free(stats);
+}
+
 static void the_json_form_has_exactly_the_documented_fields(void **state)
 {
     static const uint32_t threads[] = {100, 200, 300};
@@ -422,13 +443,14 @@ static void the_json_form_has_exactly_the_documented_fields(void **state)
     json_t *json =
         load_stats_to_json(stats, LOAD_POLICY_SEQUENTIAL, LOAD_STATE_LOADED);
 
-    assert_names(json,
-                 "blocktime-ms bytes-read demand-faults device-state-ms "
-                 "failed-pages failed-pages-waited-for huge-pages latency-dist "
-                 "latency-us loaded-ms order-done-ms "
-                 "other-blocktime-ms other-demand-faults pack pages policy "
-                 "qemu-ready-ms resumed-ms slow-reads state vcpu-blocktime-ms "
-                 "vcpu-demand-faults");
+    assert_names(
+        json,
+        "blocktime-ms bytes-read demand-faults device-state-ms "
+        "failed-pages failed-pages-waited-for huge-pages latency-dist "
+        "latency-us loaded-ms order-abandoned order-done-ms "
+        "order-misses other-blocktime-ms other-demand-faults pack pages policy "
+        "qemu-ready-ms resumed-ms slow-reads state vcpu-blocktime-ms "
+        "vcpu-demand-faults");
     assert_names(json_object_get(json, "latency-us"), "max p50 p99");
     assert_names(
         json_object_get(json, "pages"),
@@ -472,6 +494,8 @@ int main(void)
         cmocka_unit_test(what_was_held_back_is_told_when_all_is_learned),
         cmocka_unit_test(failed_pages_are_as_many_as_said_last),
         cmocka_unit_test(a_pack_is_told_of_once_there_is_one),
+        cmocka_unit_test(
+            what_an_order_lacks_is_counted_and_an_end_of_it_is_told),
         cmocka_unit_test(the_json_form_has_exactly_the_documented_fields),
     };
 

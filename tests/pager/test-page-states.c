@@ -140,6 +140,23 @@ static void the_next_pending_page_is_found_over_empty_words(void **state)
     page_states_clear(&states);
 }
 
+static void what_is_pending_is_counted_in_all_and_of_a_set(void **state)
+{
+    const uint64_t bitmap[N_WORDS] = {[0] = 7, [2] = 1, [9] = 3};
+    const uint64_t set[N_WORDS] = {[0] = 6, [1] = 1, [9] = 2};
+    PageStates states;
+    PageWindow window;
+    uint64_t n_of_set;
+
+    states_init(&states, bitmap);
+    assert_int_equal(page_states_count_all_pending(&states, set, &n_of_set), 6);
+    assert_int_equal(n_of_set, 3);
+    page_states_claim(&states, 1, 100, &window);
+    assert_int_equal(page_states_count_all_pending(&states, set, &n_of_set), 4);
+    assert_int_equal(n_of_set, 1);
+    page_states_clear(&states);
+}
+
 /* ---- claiming ---- */
 
 static void a_claim_takes_exactly_its_pages_over_word_borders(void **state)
@@ -582,6 +599,7 @@ int main(void)
         cmocka_unit_test(a_block_without_pages_has_nothing_pending),
         cmocka_unit_test(cleared_states_can_be_cleared_again),
         cmocka_unit_test(the_next_pending_page_is_found_over_empty_words),
+        cmocka_unit_test(what_is_pending_is_counted_in_all_and_of_a_set),
         cmocka_unit_test(a_claim_takes_exactly_its_pages_over_word_borders),
         cmocka_unit_test(
             a_claim_leaves_out_what_was_claimed_or_is_not_in_the_file),

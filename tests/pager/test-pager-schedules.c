@@ -4,8 +4,8 @@
  * The pager under random schedules: threads that touch and discard pages as
  * they please while it loads, from a source that fails now and then or is
  * asynchronous, into memory that cannot always be had, in huge pages or small
- * ones.  PREHEAT_TEST_ROUNDS=N
- * in the environment runs as many schedules of each policy.
+ * ones, by an order that is doubted now and then.  PREHEAT_TEST_ROUNDS=N in the
+ * environment runs as many schedules of each policy.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "plugin/pager/order-guard.h"
 #include "plugin/pager/pager-removal.h"
 #include "plugin/pager/uffd.h"
 #include "tests/pager/pager-world.h"
@@ -88,6 +89,61 @@ int __wrap_uffd_move(int fd, uint64_t dst, uint64_t src, uint64_t len,
     int rc = __real_uffd_move(fd, dst, src, 100 * FAKE_PAGE_BYTES, skip_holes,
                               ret_done);
     return rc != 0 ? rc : -ENOMEM;
+}
+
+/* Each look at an order that is followed begins a trial, of some pages; and one
+ * trial in eight ends the order.  (Their caller has the pager's lock.) */
+bool __wrap_order_guard_is_due(const OrderGuard *guard, uint64_t now_us,
+                               uint64_t n_misses);
+void __wrap_order_guard_look(OrderGuard *guard, const OrderGuardView *view,
+                             bool can_try);
+
+bool __wrap_order_guard_is_due(const OrderGuard *guard, uint64_t now_us,
+                               uint64_t n_misses)
+{
+    static unsigned n_asked;
+
+    (void)now_us;
+    (void)n_misses;
+    switch (guard->state) {
+    case ORDER_GUARD_WATCHING:
+        return n_asked++ % 2 == 0;
+    case ORDER_GUARD_TRYING:
+        return guard->tried_pages >= 100;
+    case ORDER_GUARD_ABANDONED:
+        return false;
+    case ORDER_GUARD_NEW:
+    case ORDER_GUARD_TO_TRY:
+        break;
+    }
+    return true;
+}
+
+void __wrap_order_guard_look(OrderGuard *guard, const OrderGuardView *view,
+                             bool can_try)
+{
+    static unsigned n_trials;
+
+    (void)view;
+    (void)can_try;
+    switch (guard->state) {
+    case ORDER_GUARD_NEW:
+        guard->state = ORDER_GUARD_WATCHING;
+        break;
+    case ORDER_GUARD_WATCHING:
+        guard->state = ORDER_GUARD_TO_TRY;
+        break;
+    case ORDER_GUARD_TO_TRY:
+        guard->tried_pages = 0;
+        guard->state = ORDER_GUARD_TRYING;
+        break;
+    case ORDER_GUARD_TRYING:
+        guard->state =
+            n_trials++ % 8 == 7 ? ORDER_GUARD_ABANDONED : ORDER_GUARD_WATCHING;
+        break;
+    case ORDER_GUARD_ABANDONED:
+        break;
+    }
 }
 
 /* What has happened to a page, as a set. */
@@ -254,6 +310,7 @@ static void run_storm(RamKind kind, LoadPolicy policy, unsigned seed)
     world->huge = seed % 4 == 0 ? HUGE_PLACING_NEVER : HUGE_PLACING_ALWAYS;
     world_start(world, policy, order);
     world_attach(world);
+    pager_release_rest(world->pager);
     if (seed % 2 == 1) {
         pager_heed_removals(world->pager);
     }

@@ -216,6 +216,22 @@ a_limited_gate_opens_when_what_was_read_has_had_its_time(void **state)
     rest_gate_free(gate);
 }
 
+static void
+the_limit_holds_for_a_rest_that_does_not_wait_for_the_guest(void **state)
+{
+    RestGate *gate = rest_gate_new(NULL, 0, 1, 1000000, 1000000);
+    uint64_t again_us = 0;
+
+    (void)state;
+    assert_false(rest_gate_is_open(gate, 100, &again_us));
+    assert_true(rest_gate_limit_permits(gate, 100, &again_us));
+    rest_gate_note_read(gate, 100, 5000);
+    assert_false(rest_gate_limit_permits(gate, 5099, &again_us));
+    assert_int_equal(again_us, 5100);
+    assert_true(rest_gate_limit_permits(gate, 5100, &again_us));
+    rest_gate_free(gate);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, set_up)
 
 int main(void)
@@ -229,6 +245,7 @@ int main(void)
         TEST(a_guest_that_never_rests_has_waited_long_enough_in_the_end),
         TEST(a_vcpu_that_has_gone_uses_nothing),
         TEST(a_limited_gate_opens_when_what_was_read_has_had_its_time),
+        TEST(the_limit_holds_for_a_rest_that_does_not_wait_for_the_guest),
         TEST(a_threads_own_time_is_what_counts),
     };
 

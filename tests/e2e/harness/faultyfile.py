@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The preheat authors
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A file that can be read but where it cannot: a disk that fails, a server
-that hangs.
+"""A file that can be read but where it cannot, or slowly: a disk that fails, a
+server that hangs, or is far away.
 
 It is the one file of a FUSE file system that a thread of this process serves.
 Source of the protocol: Linux, include/uapi/linux/fuse.h.
@@ -14,6 +14,7 @@ import pathlib
 import stat
 import struct
 import threading
+import time
 
 # Request header, and those parts of requests and answers that are used.
 IN_HEADER = struct.Struct("<IIQQIIII")
@@ -65,6 +66,7 @@ class FaultyFile:
         self._lock = threading.Lock()  # guards the next two
         self._bad = {}  # (begin, end) -> errno, or None: hangs
         self._hanging = []  # requests
+        self.read_s = 0  # how long each read takes
         self._fuse = os.open("/dev/fuse", os.O_RDWR)
         _call(self._libc.mount, b"preheat-e2e", bytes(self._directory),
               b"fuse", MS_NOSUID_NODEV,
@@ -172,6 +174,7 @@ class FaultyFile:
                          stat.S_IFREG | 0o644, 1, 0, 0, 0, 4096, 0)
 
     def _read(self, offset, size):
+        time.sleep(self.read_s)
         with self._lock:
             for (begin, end), error in self._bad.items():
                 if offset < end and begin < offset + size:
