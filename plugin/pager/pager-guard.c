@@ -12,8 +12,10 @@ void pager_guard_note_fault(Pager *pager, bool in_order)
     /* Relaxed: numbers to judge by. */
     if (in_order) {
         atomic_fetch_add_explicit(&pager->n_late, 1, memory_order_relaxed);
-    } else if (pager->has_order) {
-        atomic_fetch_add_explicit(&pager->n_misses, 1, memory_order_relaxed);
+        return;
+    }
+    atomic_fetch_add_explicit(&pager->n_misses, 1, memory_order_relaxed);
+    if (pager->has_order) {
         load_stats_order_missed(pager->config.stats);
     }
 }

@@ -74,12 +74,18 @@ void pager_plan_clear(Pager *pager)
 
 uint64_t pager_plan_piece_bytes(const Pager *pager)
 {
-    /* Relaxed: a hint. */
+    /* Relaxed: hints. */
     uint64_t last_us =
         atomic_load_explicit(&pager->last_fault_us, memory_order_relaxed);
     bool busy = last_us != 0 && monotonic_us() - last_us < READ_AHEAD_BUSY_US;
 
-    return busy ? READ_AHEAD_BUSY_PIECE_BYTES : READ_AHEAD_PIECE_BYTES;
+    uint64_t n_faults =
+        atomic_load_explicit(&pager->n_misses, memory_order_relaxed) +
+        atomic_load_explicit(&pager->n_late, memory_order_relaxed);
+
+    return busy ? read_ahead_busy_bytes(READ_AHEAD_BUSY_PIECE_BYTES,
+                                        READ_AHEAD_PIECE_BYTES, n_faults)
+                : READ_AHEAD_PIECE_BYTES;
 }
 
 static bool has_pending(const PagerBlock *block, const PageSpan *span)

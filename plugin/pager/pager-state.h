@@ -240,7 +240,7 @@ struct Pager {
     _Atomic bool heeds_removals;    /* see pager_heed_removals() */
     _Atomic uint64_t last_touch;    /* of a page of the order: pager-plan.h */
     _Atomic uint64_t n_misses;      /* pages that somebody waited for, which
-                                       the order lacks … */
+                                       the order lacks, if there is one … */
     _Atomic uint64_t n_late;        /* … and has */
     _Atomic size_t n_parked;        /* at least as many as parked has */
     _Atomic bool is_void;           /* the snapshot was changed: nothing more

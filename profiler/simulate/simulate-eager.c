@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "profiler/orders/read-ahead.h"
+
 /* What a piece's size is counted in: the plugin only loads where all pages
  * are of one size. */
 static uint64_t usual_page_bytes(const Eager *eager)
@@ -17,8 +19,12 @@ static uint64_t usual_page_bytes(const Eager *eager)
 static uint64_t piece_pages(const Eager *eager, uint64_t now_ns)
 {
     const SimulateParams *params = eager->params;
-    uint64_t bytes = now_ns < eager->busy_until_ns ? params->busy_piece_bytes
-                                                   : params->piece_bytes;
+    uint64_t bytes = params->piece_bytes;
+
+    if (now_ns < eager->busy_until_ns) {
+        bytes = read_ahead_busy_bytes(params->busy_piece_bytes, bytes,
+                                      eager->n_faults);
+    }
 
     return MAX(bytes / usual_page_bytes(eager), 1);
 }

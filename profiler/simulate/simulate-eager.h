@@ -34,6 +34,7 @@ typedef struct Eager {
     const SimulateParams *params;
     EagerThread *threads;   /* params->n_eager_threads */
     uint64_t busy_until_ns; /* until then the pieces are small */
+    uint64_t n_faults;      /* demand faults as yet */
     uint64_t rest_cursor;   /* pages before it are claimed */
     bool in_rest;           /* the replay is at its end */
     uint64_t order_done_ns; /* when that was */

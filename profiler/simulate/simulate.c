@@ -81,6 +81,7 @@ static void demand_fault(Simulation *sim, uint64_t page)
                      page - block->first);
     }
     sim->result.demand_faults++;
+    sim->eager.n_faults++;
     sim->eager.busy_until_ns = sim->now_ns + sim->params->busy_ns;
     block_until(sim, end_ns);
 }
