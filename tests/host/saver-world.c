@@ -311,7 +311,6 @@ int set_up(void **state)
 
     fixture->directory = make_directory();
     fixture->output = g_build_filename(fixture->directory, "vm.snap", NULL);
-    fixture->listener = -1;
     fixture->load_state = "idle";
     fixture->qemu = (FakeQemu){
         .run_state = "running",
@@ -341,9 +340,6 @@ int tear_down(void **state)
     machine_free(fixture->machine);
     if (fixture->peer) {
         fake_peer_free(fixture->peer);
-    }
-    if (fixture->listener >= 0) {
-        close(fixture->listener);
     }
     close(fixture->interrupt_fd);
     g_free(fixture->qemu.opaque);

@@ -51,7 +51,6 @@ typedef struct Fixture {
     Machine *machine;
     SaveDisks disks;
     const ProfileTime *profile; /* NULL: without */
-    int listener;               /* the plugin's, or -1 */
     bool discarded;             /* the plugin was told to */
     const char *load_state;     /* as the plugin tells it */
     bool interrupt_in_opening;  /* the window */

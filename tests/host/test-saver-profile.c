@@ -5,18 +5,14 @@
  */
 #include "tests/host/saver-world.h"
 
-#include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "formats/control-protocol.h"
 #include "formats/page-order.h"
 #include "formats/ram-image.h"
+#include "tests/host/fake-plugin.h"
 
 /* ---- the plugin ---- */
 
@@ -80,75 +76,30 @@ static json_t *answer_as_plugin(FakePeer *peer, const char *command,
     return json_pack("{s:s}", "state", "done");
 }
 
-/* This process is who serves the fake QMP, so its plugin is looked for here. */
-static int listen_as_plugin(void)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct stat ns;
-
-    assert_int_equal(stat("/proc/self/ns/pid", &ns), 0);
-    int len = snprintf(address.sun_path + 1, sizeof address.sun_path - 1,
-                       CONTROL_SOCKET_NAME_FORMAT, (uintmax_t)ns.st_ino,
-                       (int)getpid());
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    assert_int_equal(bind(fd, (struct sockaddr *)&address,
-                          (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
-                                      1 + (size_t)len)),
-                     0);
-    assert_int_equal(listen(fd, 1), 0);
-    return fd;
-}
-
-/* Be the plugin for who connects.  A GThreadFunc. */
-static void *serve_as_plugin(void *opaque)
-{
-    Fixture *fixture = opaque;
-    int fd = accept4(fixture->listener, NULL, NULL, SOCK_CLOEXEC);
-    json_t *greeting = json_pack("{s:{s:s, s:i}}", "preheat", "version", "1",
-                                 "pid", (int)getpid());
-
-    return fake_peer_new(fd, greeting, answer_as_plugin, fixture);
-}
-
 static bool save_with_profile(Fixture *fixture, SaveResult *ret_result,
                               GError **error)
 {
     const ProfileTime time = {.max_ms = 1000};
-    GThread *plugin;
-    bool ok;
+    FakePlugin *plugin = fake_plugin_new(answer_as_plugin, fixture);
 
-    fixture->listener = listen_as_plugin();
-    plugin = g_thread_new("fake-plugin", serve_as_plugin, fixture);
     fixture->profile = &time;
-    ok = save(fixture, ret_result, error);
-    fake_peer_free(g_thread_join(plugin));
+    bool ok = save(fixture, ret_result, error);
+    fake_plugin_free(plugin);
     return ok;
 }
 
 /* ---- tests ---- */
-
-/* A GThreadFunc. */
-static void *hang_up_as_plugin(void *opaque)
-{
-    Fixture *fixture = opaque;
-
-    close(accept4(fixture->listener, NULL, NULL, SOCK_CLOEXEC));
-    return NULL;
-}
 
 static void
 a_plugin_that_hangs_up_is_said_to_answer_its_user_alone(void **state)
 {
     Fixture *fixture = *state;
     const ProfileTime time = {.max_ms = 1000};
-    GThread *plugin;
+    FakePlugin *plugin = fake_plugin_new(NULL, NULL);
 
-    fixture->listener = listen_as_plugin();
-    plugin = g_thread_new("fake-plugin", hang_up_as_plugin, fixture);
     fixture->profile = &time;
     save_badly(fixture, UTIL_ERROR_CLOSED, "the user that QEMU runs as");
-    g_thread_join(plugin);
+    fake_plugin_free(plugin);
 }
 
 static void a_paused_guest_is_said_to_have_nothing_to_record(void **state)
