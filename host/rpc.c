@@ -33,6 +33,7 @@ typedef struct Ahead {
     char *command;
     json_t *arguments; /* or NULL */
     json_t *answer;    /* NULL: it has not come yet */
+    unsigned n_wanted; /* so often it was asked, and not given out yet */
 } Ahead;
 
 static void ahead_free(gpointer opaque)
@@ -400,13 +401,35 @@ bool rpc_has_answer(const Rpc *rpc)
     return rpc->inbox.length > 0;
 }
 
+/* What was asked ahead with this command; or NULL. */
+static Ahead *find_ahead(Rpc *rpc, const char *command, const json_t *arguments)
+{
+    for (GList *link = rpc->ahead.head; link; link = link->next) {
+        Ahead *ahead = link->data;
+
+        if (g_str_equal(ahead->command, command) &&
+            (ahead->arguments == arguments ||
+             json_equal(ahead->arguments, arguments))) {
+            return ahead;
+        }
+    }
+    return NULL;
+}
+
 bool rpc_ask_ahead(Rpc *rpc, const char *command, json_t *arguments,
                    GError **error)
 {
-    Ahead *ahead = g_new0(Ahead, 1);
+    Ahead *ahead = find_ahead(rpc, command, arguments);
 
+    if (ahead) {
+        json_decref(arguments);
+        ahead->n_wanted++;
+        return true;
+    }
+    ahead = g_new0(Ahead, 1);
     ahead->command = g_strdup(command);
     ahead->arguments = json_incref(arguments);
+    ahead->n_wanted = 1;
     if (!rpc_send(rpc, command, arguments, &ahead->id, error)) {
         ahead_free(ahead);
         return false;
@@ -420,29 +443,18 @@ void rpc_forget_ahead(Rpc *rpc)
     g_queue_clear_full(&rpc->ahead, ahead_free);
 }
 
-/* What was asked ahead with this command, no longer in the list; or NULL. */
-static Ahead *take_ahead(Rpc *rpc, const char *command, const json_t *arguments)
-{
-    for (GList *link = rpc->ahead.head; link; link = link->next) {
-        Ahead *ahead = link->data;
-
-        if (g_str_equal(ahead->command, command) &&
-            (ahead->arguments == arguments ||
-             json_equal(ahead->arguments, arguments))) {
-            g_queue_delete_link(&rpc->ahead, link);
-            return ahead;
-        }
-    }
-    return NULL;
-}
-
 static bool receive_ahead(Rpc *rpc, Ahead *ahead, json_t **ret_value,
                           GError **error)
 {
-    json_t *message = ahead->answer ? json_incref(ahead->answer)
-                                    : next_answer(rpc, ahead->id, error);
+    if (!ahead->answer) {
+        ahead->answer = next_answer(rpc, ahead->id, error);
+    }
+    json_t *message = json_incref(ahead->answer);
 
-    ahead_free(ahead);
+    if (--ahead->n_wanted == 0) {
+        g_queue_remove(&rpc->ahead, ahead);
+        ahead_free(ahead);
+    }
     return take_answer(rpc, message, ret_value, error);
 }
 
@@ -459,7 +471,7 @@ static bool name_command(const Rpc *rpc, const char *command, bool ok,
 bool rpc_execute(Rpc *rpc, const char *command, json_t *arguments,
                  json_t **ret_value, GError **error)
 {
-    Ahead *ahead = take_ahead(rpc, command, arguments);
+    Ahead *ahead = find_ahead(rpc, command, arguments);
 
     if (!ahead) {
         return rpc_execute_fds(rpc, command, arguments, NULL, 0, ret_value,

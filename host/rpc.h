@@ -84,7 +84,8 @@ bool rpc_has_answer(const Rpc *rpc);
 
 /* Send a command whose answer is wanted later: by the next rpc_execute() of the
  * same command with equal arguments, which does not send it again.  Several
- * questions then cost the time of one.  Steals arguments. */
+ * questions then cost the time of one; and what is asked ahead twice is sent
+ * once, and answers the next two.  Steals arguments. */
 bool rpc_ask_ahead(Rpc *rpc, const char *command, json_t *arguments,
                    GError **error);
 

@@ -198,6 +198,22 @@ static void the_plugin_is_told_what_was_asked_for(void **state)
     assert_told(fixture, "\"vcpu-threads\": [11, 12]");
 }
 
+/* By the comparison with the manifest, here one of another snapshot, and by
+ * what tells the plugin of the vCPUs. */
+static void what_two_want_to_know_of_qemu_is_asked_once(void **state)
+{
+    Fixture *fixture = *state;
+    g_autoptr(Manifest) manifest = manifest_new();
+
+    manifest->identity = g_strdup("another");
+    fixture->options.manifest = manifest;
+    load_well(fixture, "");
+    const char *asked = strstr(fixture->log, "qmp query-cpus-fast");
+    assert_non_null(asked);
+    assert_null(strstr(asked + 1, "qmp query-cpus-fast"));
+    assert_told(fixture, "\"vcpu-threads\": [11, 12]");
+}
+
 static uintmax_t inode(const char *path)
 {
     struct stat status;
@@ -701,6 +717,7 @@ int main(void)
         TEST(the_guest_is_resumed_when_the_device_state_is_loaded),
         TEST(qemu_migrates_in_its_own_way_again_before_it_resumes),
         TEST(the_plugin_is_told_what_was_asked_for),
+        TEST(what_two_want_to_know_of_qemu_is_asked_once),
         TEST(the_plugin_gets_the_files_that_preheat_opened),
         TEST(a_guest_asked_to_stay_paused_is_not_resumed),
         TEST(the_guest_waits_for_the_pages_it_is_to_wait_for),

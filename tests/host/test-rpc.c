@@ -177,6 +177,19 @@ static void what_was_asked_ahead_is_not_asked_again(void **state)
     assert_asked(client, "echo echo echo echo");
 }
 
+static void what_two_ask_ahead_is_asked_once(void **state)
+{
+    Client *client = *state;
+
+    ask_ahead(client, 1);
+    ask_ahead(client, 1);
+    assert_int_equal(execute_echo(client, 1), 1);
+    assert_int_equal(execute_echo(client, 1), 1);
+    assert_asked(client, "echo");
+    assert_int_equal(execute_echo(client, 1), 1);
+    assert_asked(client, "echo echo");
+}
+
 static void what_was_asked_ahead_can_be_refused(void **state)
 {
     Client *client = *state;
@@ -464,6 +477,7 @@ int main(void)
         TEST(an_event_before_the_greeting_is_none),
         TEST(answers_nobody_wants_are_dropped),
         TEST(what_was_asked_ahead_is_not_asked_again),
+        TEST(what_two_ask_ahead_is_asked_once),
         TEST(what_was_asked_ahead_can_be_refused),
         TEST(what_was_asked_ahead_can_be_forgotten),
         TEST(commands_sent_ahead_are_answered_in_sequence),
