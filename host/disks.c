@@ -167,13 +167,17 @@ static json_t *overlay_action(Disk *disk, const char *tag, guint index)
                      disk->overlay_node, "format", "qcow2");
 }
 
+static void forget_overlay(Disk *disk)
+{
+    g_clear_pointer(&disk->overlay, g_free);
+    g_clear_pointer(&disk->overlay_node, g_free);
+    disk->is_unsure = false;
+}
+
 static void forget_overlays(GArray *disks)
 {
     for (guint i = 0; i < disks->len; i++) {
-        Disk *disk = &g_array_index(disks, Disk, i);
-
-        g_clear_pointer(&disk->overlay, g_free);
-        g_clear_pointer(&disk->overlay_node, g_free);
+        forget_overlay(&g_array_index(disks, Disk, i));
     }
 }
 
@@ -216,19 +220,38 @@ static bool fix_backing_files(Rpc *qmp, const GArray *disks, GError **error)
     return true;
 }
 
+static void set_unsure(GArray *disks, bool is_unsure)
+{
+    for (guint i = 0; i < disks->len; i++) {
+        Disk *disk = &g_array_index(disks, Disk, i);
+
+        disk->is_unsure = is_unsure && disk->overlay;
+    }
+}
+
 static bool execute_actions(Rpc *qmp, GArray *disks, json_t *actions,
                             GError **error)
 {
+    GError *local = NULL;
+
     if (json_array_size(actions) == 0) {
         return true;
     }
+    set_unsure(disks, true);
     if (!rpc_execute(qmp, "transaction", json_pack("{s:O}", "actions", actions),
-                     NULL, error)) {
-        forget_overlays(disks);
+                     NULL, &local)) {
+        if (g_error_matches(local, UTIL_ERROR, UTIL_ERROR_REFUSED)) {
+            forget_overlays(disks);
+        }
+        g_propagate_error(error, local);
         return false;
     }
-    if (!fix_backing_files(qmp, disks, error)) {
-        disks_remove_overlays(qmp, disks, NULL);
+    set_unsure(disks, false);
+    if (!fix_backing_files(qmp, disks, &local)) {
+        if (g_error_matches(local, UTIL_ERROR, UTIL_ERROR_REFUSED)) {
+            disks_remove_overlays(qmp, disks, NULL);
+        }
+        g_propagate_error(error, local);
         return false;
     }
     return true;
@@ -268,8 +291,44 @@ static bool commit(Rpc *qmp, const Disk *disk, GError **error)
            job_await(qmp, id, JOB_CONCLUDED, error);
 }
 
+/* Whether the guest's disk goes on in that node. */
+static bool look_for_node(Rpc *qmp, const char *node, bool *ret_found,
+                          GError **error)
+{
+    json_t *list;
+    bool found = false;
+
+    if (!rpc_execute(qmp, "query-block", NULL, &list, error)) {
+        return false;
+    }
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *inserted =
+            json_object_get(json_array_get(list, i), "inserted");
+
+        found =
+            found ||
+            g_strcmp0(json_string_value(json_object_get(inserted, "node-name")),
+                      node) == 0;
+    }
+    json_decref(list);
+    *ret_found = found;
+    return true;
+}
+
 static bool remove_overlay(Rpc *qmp, Disk *disk, GError **error)
 {
+    bool is_there = true;
+
+    if (disk->is_unsure &&
+        !look_for_node(qmp, disk->overlay_node, &is_there, error)) {
+        g_prefix_error(error, "the disk %s may go on in its overlay %s: ",
+                       disk_name(disk), disk->overlay);
+        return false;
+    }
+    if (!is_there) {
+        forget_overlay(disk);
+        return true;
+    }
     if (!commit(qmp, disk, error)) {
         g_prefix_error(error,
                        "the disk %s stays in its overlay %s: ", disk_name(disk),
@@ -278,8 +337,7 @@ static bool remove_overlay(Rpc *qmp, Disk *disk, GError **error)
     }
     /* It is empty of all that matters; a failure leaves a needless file. */
     (void)unlink(disk->overlay);
-    g_clear_pointer(&disk->overlay, g_free);
-    g_clear_pointer(&disk->overlay_node, g_free);
+    forget_overlay(disk);
     return true;
 }
 

@@ -27,6 +27,7 @@ typedef struct Disk {
     bool read_only;
     char *overlay;      /* the file of its overlay; NULL: it has none */
     char *overlay_node; /* … and its node */
+    bool is_unsure;     /* QEMU has not answered whether it has it */
 } Disk;
 
 /* The disks that have a medium: a GArray of Disk.  directory: QEMU's working
@@ -45,7 +46,8 @@ bool disk_is_writable(const Disk *disk);
 
 /* Give each writable disk an overlay, all at one moment: "FILE.TAG.qcow2"
  * beside the image.  The guest should stand still.  Where that fails, no disk
- * has one. */
+ * has one; but where QEMU did not answer, as when it is interrupted, some may:
+ * disks_remove_overlays() then finds out. */
 bool disks_add_overlays(Rpc *qmp, GArray *disks, const char *tag,
                         GError **error);
 

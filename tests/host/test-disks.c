@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "host/disks.h"
 #include "host/qmp.h"
@@ -228,6 +230,50 @@ static void an_overlay_that_cannot_be_committed_is_told(void **state)
     world_free(world);
 }
 
+/* A signal comes before QEMU has answered. */
+static void be_interrupted_adding(World *world, GArray *disks)
+{
+    int interrupt_fd = eventfd(1, EFD_CLOEXEC);
+    GError *error = NULL;
+
+    rpc_set_interrupt_fd(world->qmp, interrupt_fd);
+    assert_false(disks_add_overlays(world->qmp, disks, "t", &error));
+    assert_util_error(error, UTIL_ERROR_INTERRUPTED, "interrupted");
+    rpc_set_interrupt_fd(world->qmp, -1);
+    close(interrupt_fd);
+}
+
+static void an_overlay_that_qemu_did_not_tell_of_is_undone(void **state)
+{
+    World *world = world_new("[" DISK("d0", "/a.qcow2", "n0", "false", "") "]");
+    g_autoptr(GArray) disks = query(world);
+    GError *error = NULL;
+
+    be_interrupted_adding(world, disks);
+    world->blocks =
+        "[" DISK("d0", "/a.qcow2.t.qcow2", "preheat-t-0", "false", "") "]";
+    disks_remove_overlays(world->qmp, disks, &error);
+    assert_no_error(error);
+    g_autofree char *log = fake_peer_log(world->peer);
+    assert_non_null(strstr(log, "transaction query-block block-commit"));
+    world_free(world);
+}
+
+static void an_overlay_that_qemu_did_not_make_is_forgotten(void **state)
+{
+    World *world = world_new("[" DISK("d0", "/a.qcow2", "n0", "false", "") "]");
+    g_autoptr(GArray) disks = query(world);
+    GError *error = NULL;
+
+    be_interrupted_adding(world, disks);
+    disks_remove_overlays(world->qmp, disks, &error);
+    assert_no_error(error);
+    assert_null(g_array_index(disks, Disk, 0).overlay);
+    g_autofree char *log = fake_peer_log(world->peer);
+    assert_null(strstr(log, "block-commit"));
+    world_free(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -239,6 +285,8 @@ int main(void)
         cmocka_unit_test(an_image_that_was_opened_by_options_is_found),
         cmocka_unit_test(overlays_are_undone_by_committing_them),
         cmocka_unit_test(an_overlay_that_cannot_be_committed_is_told),
+        cmocka_unit_test(an_overlay_that_qemu_did_not_tell_of_is_undone),
+        cmocka_unit_test(an_overlay_that_qemu_did_not_make_is_forgotten),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
