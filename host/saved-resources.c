@@ -8,6 +8,7 @@
 
 #include "host/host-resource.h"
 #include "host/qemu-command.h"
+#include "host/qemu-values.h"
 #include "util/error.h"
 
 typedef struct Resource {
@@ -126,6 +127,21 @@ static bool use_served(const SavedBuild *build, const Resource *resource,
                   "does not exist, but QEMU would connect to it");
 }
 
+/* "-chardev pipe,…", or the short form "pipe:PATH". */
+static bool is_pipe(const QemuOption *option)
+{
+    const char *value = option->value;
+
+    if (strcmp(option->name, "chardev") != 0) {
+        return g_str_has_prefix(value, "pipe:") ||
+               g_str_has_prefix(value, "mon:pipe:");
+    }
+    g_autofree char *backend = value[0] == '{'
+                                   ? qemu_values_get(value, "backend.type")
+                                   : qemu_values_take(&value);
+    return g_strcmp0(backend, "pipe") == 0;
+}
+
 /* A file that is neither log nor the like: whoever writes to it is not alone.
  */
 static bool use_file(SavedBuild *build, const Resource *resource,
@@ -141,7 +157,7 @@ static bool use_file(SavedBuild *build, const Resource *resource,
                refuse(resource->saved, value, error,
                       "contains the RAM of the machine that was saved");
     }
-    if (strstr(resource->option->value, "pipe")) {
+    if (is_pipe(resource->option)) {
         return refuse(resource->saved, value, error,
                       "is a pipe, which the saved machine may still use");
     }

@@ -333,6 +333,23 @@ static void the_ram_of_the_saved_machine_is_not_shared(void **state)
                    "contains the RAM of the machine");
 }
 
+static void
+a_pipe_is_not_shared_but_what_is_just_called_so_is_a_file(void **state)
+{
+    Fixture *fixture = *state;
+
+    set_arguments(fixture, "-serial file:/pipes/log");
+    add_resource(fixture, 1, MANIFEST_FILE, "/pipes/log");
+    assert_arguments(fixture, "-serial file:KEPT/log -machine none-10.0");
+    remove_kept(fixture);
+    g_strfreev(fixture->manifest->qemu_arguments);
+    set_arguments(fixture, "-serial pipe:/pipes/log");
+    assert_refused(fixture, UTIL_ERROR_FAILED, "is a pipe");
+    g_strfreev(fixture->manifest->qemu_arguments);
+    set_arguments(fixture, "-chardev pipe,id=c,path=/pipes/log");
+    assert_refused(fixture, UTIL_ERROR_FAILED, "is a pipe");
+}
+
 static void a_daemon_needs_a_folder_that_stays(void **state)
 {
     Fixture *fixture = *state;
@@ -403,6 +420,7 @@ int main(void)
         COMMAND_TEST(a_port_given_instead_may_be_taken_as_well),
         COMMAND_TEST(what_cannot_be_placed_needs_a_set),
         COMMAND_TEST(the_ram_of_the_saved_machine_is_not_shared),
+        COMMAND_TEST(a_pipe_is_not_shared_but_what_is_just_called_so_is_a_file),
         COMMAND_TEST(a_daemon_needs_a_folder_that_stays),
         COMMAND_TEST(a_disk_that_no_argument_names_is_refused),
         COMMAND_TEST(a_disk_that_was_taken_out_is_warned_of),
