@@ -5,23 +5,22 @@
 #include <stdio.h>
 
 #include "cli/commands.h"
-#include "cli/image-offset.h"
+#include "cli/image-choice.h"
 #include "cli/order-fit.h"
 #include "formats/page-order.h"
 #include "formats/ram-image.h"
 
 static bool compare(const PageOrder *order, const char *path,
-                    const char *snapshot_path, uint64_t off_bytes,
-                    OrderFit *ret_fit, GError **error)
+                    const ImageChoice *choice, OrderFit *ret_fit,
+                    GError **error)
 {
-    g_autoptr(RamImage) snapshot =
-        ram_image_open(snapshot_path, off_bytes, error);
+    g_autoptr(RamImage) snapshot = NULL;
 
-    if (!snapshot) {
+    if (!image_choice_open(choice, &snapshot, error)) {
         return false;
     }
-    if (!order_fit_compare(order, snapshot, ret_fit, error)) {
-        g_prefix_error(error, "%s does not fit %s: ", path, snapshot_path);
+    if (snapshot && !order_fit_compare(order, snapshot, ret_fit, error)) {
+        g_prefix_error(error, "%s does not fit %s: ", path, choice->path);
         return false;
     }
     return true;
@@ -52,44 +51,34 @@ static int print_result(const char *path, const PageOrder *order,
     return command_flush();
 }
 
-static int check(const char *path, const char *snapshot_path,
-                 uint64_t off_bytes, bool json)
+static int check(const char *path, const ImageChoice *choice, bool json)
 {
     GError *error = NULL;
     g_autoptr(PageOrder) order = page_order_load(path, &error);
     OrderFit fit;
 
-    if (!order || (snapshot_path && !compare(order, path, snapshot_path,
-                                             off_bytes, &fit, &error))) {
+    if (!order || !compare(order, path, choice, &fit, &error)) {
         return command_fail(error);
     }
-    return print_result(path, order, snapshot_path ? &fit : NULL, json);
+    return print_result(path, order, choice->path ? &fit : NULL, json);
 }
 
 static int cmd_order_check_run(int argc, char **argv)
 {
-    g_autofree char *snapshot_path = NULL;
-    g_autofree char *offset = NULL;
+    g_auto(ImageChoice) choice = {0};
     gboolean json = FALSE;
     const GOptionEntry entries[] = {
-        {"snapshot", 0, 0, G_OPTION_ARG_FILENAME, &snapshot_path,
-         "Check the order against this snapshot", "FILE"},
-        IMAGE_OFFSET_OPTION(&offset),
+        IMAGE_CHOICE_OPTIONS(&choice, "Check the order against this snapshot"),
         COMMAND_JSON_OPTION(&json),
         {NULL},
     };
-    uint64_t off_bytes;
-    GError *error = NULL;
     int status;
 
     if (!command_parse(&cmd_order_check, entries, 1, 1, &argc, &argv,
                        &status)) {
         return status;
     }
-    if (!image_offset_parse(offset, &off_bytes, &error)) {
-        return command_fail(error);
-    }
-    return check(argv[1], snapshot_path, off_bytes, json);
+    return check(argv[1], &choice, json);
 }
 
 const Command cmd_order_check = {

@@ -6,8 +6,7 @@
 #include <string.h>
 
 #include "cli/commands.h"
-#include "cli/image-file.h"
-#include "cli/image-offset.h"
+#include "cli/image-choice.h"
 #include "cli/order-packing.h"
 #include "cli/progress.h"
 #include "formats/pack.h"
@@ -16,17 +15,13 @@
 
 /* The options as they were given. */
 typedef struct Given {
-    char *snapshot;
-    char *offset;
-    char *tag;
+    ImageChoice image;
     char *output;
 } Given;
 
 static void given_clear(Given *given)
 {
-    g_free(given->snapshot);
-    g_free(given->offset);
-    g_free(given->tag);
+    image_choice_clear(&given->image);
     g_free(given->output);
 }
 
@@ -53,27 +48,21 @@ static bool pack(const char *order_path, const char *path, const Given *given,
                  PackingResult *ret_result, GError **error)
 {
     g_autoptr(ProgressBar) bar = progress_bar_new();
-    uint64_t off_bytes;
+    g_autoptr(RamImage) image = NULL;
 
-    if (!given->snapshot) {
+    if (!given->image.path) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
                     "say what the pages are taken from: --snapshot FILE");
         return false;
     }
-    if (!image_offset_parse(given->offset, &off_bytes, error)) {
-        return false;
-    }
     g_autoptr(PageOrder) order = page_order_load(order_path, error);
-    g_autoptr(RamImage) image =
-        order ? image_file_open(given->snapshot, given->tag, off_bytes, error)
-              : NULL;
-    if (!image) {
+    if (!order || !image_choice_open(&given->image, &image, error)) {
         return false;
     }
     if (order->identity && strcmp(order->identity, image->identity) != 0) {
         command_warn("%s: recorded for another snapshot than %s; the pack may "
                      "not help",
-                     order_path, given->snapshot);
+                     order_path, given->image.path);
     }
     return order_packing_run(order, image, path, progress_bar_progress(bar),
                              ret_result, error);
@@ -84,13 +73,12 @@ static int cmd_order_pack_run(int argc, char **argv)
     g_auto(Given) given = {0};
     gboolean json = FALSE;
     const GOptionEntry entries[] = {
-        {"snapshot", 0, 0, G_OPTION_ARG_FILENAME, &given.snapshot,
-         "Take the pages from this snapshot, which the pack is for", "FILE"},
+        IMAGE_CHOICE_OPTIONS(
+            &given.image,
+            "Take the pages from this snapshot, which the pack is for"),
         {"output", 'o', 0, G_OPTION_ARG_FILENAME, &given.output,
          "Write the pack to FILE (ORDER.pack, where loadvm looks for it)",
          "FILE"},
-        IMAGE_OFFSET_OPTION(&given.offset),
-        IMAGE_TAG_OPTION(&given.tag),
         COMMAND_JSON_OPTION(&json),
         {NULL},
     };

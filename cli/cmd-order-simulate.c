@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "cli/commands.h"
-#include "cli/image-offset.h"
+#include "cli/image-choice.h"
 #include "cli/order-set.h"
 #include "formats/ram-image.h"
 #include "profiler/plot/plot-stats.h"
@@ -19,8 +19,7 @@
 typedef struct SimulateOptions {
     char *trace_path;
     char *storage;
-    char *snapshot_path;
-    char *offset;
+    ImageChoice image;
     char **policies;
     char *fault;
     char *trace_fault;
@@ -52,8 +51,7 @@ static void options_clear(SimulateOptions *options)
 {
     g_free(options->trace_path);
     g_free(options->storage);
-    g_free(options->snapshot_path);
-    g_free(options->offset);
+    image_choice_clear(&options->image);
     g_strfreev(options->policies);
     g_free(options->fault);
     g_free(options->trace_fault);
@@ -134,22 +132,19 @@ static bool load_inputs(const char *path, const SimulateOptions *options,
                         Task *task, GError **error)
 {
     char *paths[] = {(char *)path, options->trace_path};
-    uint64_t off_bytes;
 
     task->orders = order_set_load(paths, 2, options->force, error);
     if (!task->orders) {
         return false;
     }
-    if (!options->snapshot_path) {
-        command_warn("without --snapshot every page of the trace's blocks "
-                     "counts as in the file");
-        return true;
-    }
-    if (!image_offset_parse(options->offset, &off_bytes, error)) {
+    if (!image_choice_open(&options->image, &task->snapshot, error)) {
         return false;
     }
-    task->snapshot = ram_image_open(options->snapshot_path, off_bytes, error);
-    return task->snapshot != NULL;
+    if (!task->snapshot) {
+        command_warn("without --snapshot every page of the trace's blocks "
+                     "counts as in the file");
+    }
+    return true;
 }
 
 static bool simulate(const char *path, const SimulateOptions *options,
@@ -264,9 +259,8 @@ static int cmd_order_simulate_run(int argc, char **argv)
          "The order of first touches to replay, as recorded", "FILE"},
         {"storage", 0, 0, G_OPTION_ARG_STRING, &options.storage,
          "bandwidth=RATE[,latency=TIME][,queue=N]", "MODEL"},
-        {"snapshot", 0, 0, G_OPTION_ARG_FILENAME, &options.snapshot_path,
-         "The snapshot, which says which pages are stored", "FILE"},
-        IMAGE_OFFSET_OPTION(&options.offset),
+        IMAGE_CHOICE_OPTIONS(&options.image,
+                             "The snapshot, which says which pages are stored"),
         {"policy", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.policies,
          "order, sequential, demand or full; may be repeated", "NAME"},
         {"fault", 0, 0, G_OPTION_ARG_STRING, &options.fault,

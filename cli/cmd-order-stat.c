@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "cli/commands.h"
+#include "cli/image-choice.h"
 #include "cli/order-fit.h"
 #include "cli/phase-options.h"
 #include "profiler/orders/stat.h"
@@ -189,23 +190,26 @@ static int print_json(const PageOrder *order, const OrderStat *stat,
 }
 
 /* Without force the order is to belong to the snapshot. */
-static RamImage *open_snapshot(const PageOrder *order, const char *path,
-                               bool force, GError **error)
+static bool open_snapshot(const PageOrder *order, const ImageChoice *choice,
+                          bool force, RamImage **ret_snapshot, GError **error)
 {
-    g_autoptr(RamImage) snapshot = ram_image_open(path, 0, error);
+    g_autoptr(RamImage) snapshot = NULL;
     OrderFit fit;
 
-    if (!snapshot) {
-        return NULL;
+    if (!image_choice_open(choice, &snapshot, error)) {
+        return false;
     }
-    if (!force && !order_fit_compare(order, snapshot, &fit, error)) {
-        g_prefix_error(error, "cannot compare with %s without --force: ", path);
-        return NULL;
+    if (snapshot && !force &&
+        !order_fit_compare(order, snapshot, &fit, error)) {
+        g_prefix_error(
+            error, "cannot compare with %s without --force: ", choice->path);
+        return false;
     }
-    return g_steal_pointer(&snapshot);
+    *ret_snapshot = g_steal_pointer(&snapshot);
+    return true;
 }
 
-static int stat_order(const char *path, const char *snapshot_path, bool force,
+static int stat_order(const char *path, const ImageChoice *choice, bool force,
                       PhaseOptions *phase, bool json)
 {
     g_autoptr(PageOrder) order = NULL;
@@ -218,14 +222,8 @@ static int stat_order(const char *path, const char *snapshot_path, bool force,
         return command_fail(error);
     }
     order = page_order_load(path, &error);
-    if (!order) {
+    if (!order || !open_snapshot(order, choice, force, &snapshot, &error)) {
         return command_fail(error);
-    }
-    if (snapshot_path) {
-        snapshot = open_snapshot(order, snapshot_path, force, &error);
-        if (!snapshot) {
-            return command_fail(error);
-        }
     }
     options.phase_bytes = phase->max_bytes;
     options.phase_quiet_us = phase->quiet_us;
@@ -236,12 +234,12 @@ static int stat_order(const char *path, const char *snapshot_path, bool force,
 
 static int cmd_order_stat_run(int argc, char **argv)
 {
-    g_autofree char *snapshot_path = NULL;
+    g_auto(ImageChoice) choice = {0};
     gboolean force = FALSE, json = FALSE;
     g_auto(PhaseOptions) phase = {0};
     const GOptionEntry entries[] = {
-        {"snapshot", 0, 0, G_OPTION_ARG_FILENAME, &snapshot_path,
-         "Also show what share of this snapshot it covers", "FILE"},
+        IMAGE_CHOICE_OPTIONS(&choice,
+                             "Also show what share of this snapshot it covers"),
         {"force", 'f', 0, G_OPTION_ARG_NONE, &force,
          "Accept a snapshot that it was not recorded for", NULL},
         PHASE_OPTIONS(&phase),
@@ -253,7 +251,7 @@ static int cmd_order_stat_run(int argc, char **argv)
     if (!command_parse(&cmd_order_stat, entries, 1, 1, &argc, &argv, &status)) {
         return status;
     }
-    return stat_order(argv[1], snapshot_path, force, &phase, json);
+    return stat_order(argv[1], &choice, force, &phase, json);
 }
 
 const Command cmd_order_stat = {

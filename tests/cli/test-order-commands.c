@@ -5,6 +5,10 @@
 
 #include "cli/commands.h"
 #include "formats/page-order.h"
+#include "formats/qcow2-state.h"
+#include "formats/ram-image.h"
+#include "tests/formats/image.h"
+#include "tests/formats/qcow2-image.h"
 
 typedef struct Fixture {
     char *directory;
@@ -206,6 +210,71 @@ static void numbers_are_printed_of_any_order(void **state)
     assert_int_equal(run(&cmd_order_stat, empty, "--json", NULL), STATUS_OK);
 }
 
+/* A qcow2 with the snapshot "warm", and that snapshot's order. */
+static char *make_tagged(const Fixture *f, char **ret_order)
+{
+    const Image image = image_small();
+    g_autoptr(GBytes) state = image_bytes(&image);
+    g_autoptr(GBytes) disk = qcow2_image_around(state);
+    char *path = g_build_filename(f->directory, "d.qcow2", NULL);
+    const PageExtent extent = {.span = {0, 0, 2}};
+    gsize len_bytes;
+    const char *data = g_bytes_get_data(disk, &len_bytes);
+
+    assert_true(g_file_set_contents(path, data, (gssize)len_bytes, NULL));
+    ByteSource *source =
+        qcow2_state_open(byte_source_open(path, NULL), "warm", NULL);
+    g_autoptr(RamImage) saved = ram_image_open_source(source, 0, NULL);
+    g_autoptr(PageOrder) order = page_order_new();
+    order->identity = g_strdup(saved->identity);
+    page_order_add_block(order, saved->blocks[0].name,
+                         saved->blocks[0].len_bytes,
+                         saved->blocks[0].page_bytes);
+    page_order_append(order, &extent);
+    *ret_order = g_strconcat(path, ".warm.order", NULL);
+    assert_true(page_order_save(order, *ret_order, NULL));
+    return path;
+}
+
+static void a_snapshot_in_a_qcow2_is_found_by_its_tag(void **state)
+{
+    Fixture *f = *state;
+    g_autofree char *order = NULL;
+    g_autofree char *disk = make_tagged(f, &order);
+
+    assert_int_equal(
+        run(&cmd_order_check, order, "--snapshot", disk, "--tag", "warm", NULL),
+        STATUS_OK);
+    assert_int_equal(
+        run(&cmd_order_check, f->a, "--snapshot", disk, "--tag", "warm", NULL),
+        STATUS_FAILED);
+    assert_int_equal(
+        run(&cmd_order_stat, order, "--snapshot", disk, "--tag", "warm", NULL),
+        STATUS_OK);
+    assert_int_equal(run(&cmd_order_simulate, order, "--trace", order,
+                         "--storage", "bandwidth=1G", "--snapshot", disk,
+                         "--tag", "warm", NULL),
+                     STATUS_OK);
+    assert_int_equal(
+        run(&cmd_order_pack, order, "--snapshot", disk, "--tag", "warm", NULL),
+        STATUS_OK);
+}
+
+static void where_a_snapshot_begins_is_said_in_one_way(void **state)
+{
+    Fixture *f = *state;
+    g_autofree char *order = NULL;
+    g_autofree char *disk = make_tagged(f, &order);
+
+    assert_int_equal(run(&cmd_order_check, order, "--snapshot", disk, "--tag",
+                         "warm", "--offset", "0", NULL),
+                     STATUS_USAGE);
+    assert_int_equal(run(&cmd_order_check, order, "--tag", "warm", NULL),
+                     STATUS_USAGE);
+    assert_int_equal(run(&cmd_order_stat, order, "--offset", "0", NULL),
+                     STATUS_USAGE);
+}
+
 static void a_command_that_is_told_too_little_writes_nothing(void **state)
 {
     Fixture *f = *state;
@@ -243,6 +312,8 @@ int main(void)
         with_files(orders_of_different_snapshots_are_merged_by_force_only),
         with_files(orders_of_different_snapshots_are_compared_by_force_only),
         with_files(numbers_are_printed_of_any_order),
+        with_files(a_snapshot_in_a_qcow2_is_found_by_its_tag),
+        with_files(where_a_snapshot_begins_is_said_in_one_way),
         with_files(a_command_that_is_told_too_little_writes_nothing),
     };
 
