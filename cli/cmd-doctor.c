@@ -1,20 +1,19 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include <stdio.h>
-
 #include "cli/commands.h"
 #include "host/doctor.h"
 #include "host/qemu-args.h"
+#include "util/text.h"
 
 static json_t *finding_to_json(const DoctorFinding *finding)
 {
-    json_t *json =
-        json_pack("{s:s, s:s, s:s}", "name", finding->name, "status",
-                  doctor_status_name(finding->status), "text", finding->text);
+    json_t *json = json_pack("{s:s, s:s, s:o}", "name", finding->name, "status",
+                             doctor_status_name(finding->status), "text",
+                             text_to_json(finding->text));
 
     if (finding->advice) {
-        json_object_set_new(json, "advice", json_string(finding->advice));
+        json_object_set_new(json, "advice", text_to_json(finding->advice));
     }
     return json;
 }
@@ -34,10 +33,10 @@ static int print_text(const GPtrArray *findings)
     for (guint i = 0; i < findings->len; i++) {
         const DoctorFinding *finding = findings->pdata[i];
 
-        printf("%-8s %-20s %s\n", doctor_status_name(finding->status),
-               finding->name, finding->text);
+        command_print("%-8s %-20s %s", doctor_status_name(finding->status),
+                      finding->name, finding->text);
         if (finding->advice) {
-            printf("%-8s %-20s -> %s\n", "", "", finding->advice);
+            command_print("%-8s %-20s -> %s", "", "", finding->advice);
         }
     }
     return command_flush();

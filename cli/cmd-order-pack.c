@@ -2,7 +2,6 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "cli/commands.h"
@@ -11,6 +10,7 @@
 #include "cli/progress.h"
 #include "formats/pack.h"
 #include "util/error.h"
+#include "util/text.h"
 #include "util/units.h"
 
 /* The options as they were given. */
@@ -32,15 +32,15 @@ static int print_result(const char *path, const PackingResult *result,
 {
     if (json) {
         return command_print_json(json_pack(
-            "{s:s, s:I, s:I, s:I, s:I}", "pack", path, "pages",
+            "{s:o, s:I, s:I, s:I, s:I}", "pack", text_to_json(path), "pages",
             (json_int_t)result->n_pages, "bytes", (json_int_t)result->n_bytes,
             "chunks", (json_int_t)result->n_chunks, "stored-bytes",
             (json_int_t)result->stored_bytes));
     }
     g_autofree char *size = units_format_size(result->n_bytes);
     g_autofree char *stored = units_format_size(result->stored_bytes);
-    printf("%s: %" PRIu64 " pages, %s, packed to %s\n", path, result->n_pages,
-           size, stored);
+    command_print("%s: %" PRIu64 " pages, %s, packed to %s", path,
+                  result->n_pages, size, stored);
     return command_flush();
 }
 

@@ -2,7 +2,6 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "cli/commands.h"
@@ -11,6 +10,7 @@
 #include "cli/prefetch.h"
 #include "cli/progress.h"
 #include "formats/page-order.h"
+#include "util/text.h"
 #include "util/units.h"
 
 /* The options as they were given. */
@@ -38,14 +38,15 @@ static int print_result(const char *path, const PrefetchResult *result,
 
     if (json) {
         return command_print_json(
-            json_pack("{s:s, s:I, s:I, s:I}", "snapshot", path, "pages",
-                      (json_int_t)result->n_pages, "bytes-read",
+            json_pack("{s:o, s:I, s:I, s:I}", "snapshot", text_to_json(path),
+                      "pages", (json_int_t)result->n_pages, "bytes-read",
                       (json_int_t)result->n_bytes, "total-ms",
                       (json_int_t)(result->us / 1000)));
     }
     g_autofree char *size = units_format_size(result->n_bytes);
-    printf("%s: %" PRIu64 " pages are in the page cache; %s read in %.2f s\n",
-           path, result->n_pages, size, seconds);
+    command_print("%s: %" PRIu64
+                  " pages are in the page cache; %s read in %.2f s",
+                  path, result->n_pages, size, seconds);
     return command_flush();
 }
 

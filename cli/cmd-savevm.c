@@ -21,16 +21,16 @@ static json_int_t profile_number(const SaveResult *result, const char *name)
 
 static void print_profile(const SaveResult *result)
 {
-    printf("%s: %" JSON_INTEGER_FORMAT
-           " first touches recorded in %.2f s; this cost the guest %.1f ms to "
-           "begin, %.1f ms to end, and %" JSON_INTEGER_FORMAT
-           " ms of waiting\n",
-           json_string_value(json_object_get(result->profile, "output")),
-           profile_number(result, "first-touches"),
-           (double)profile_number(result, "window-ms") / 1000,
-           (double)result->window_us / 1000,
-           (double)profile_number(result, "close-us") / 1000,
-           profile_number(result, "blocktime-ms"));
+    command_print(
+        "%s: %" JSON_INTEGER_FORMAT
+        " first touches recorded in %.2f s; this cost the guest %.1f ms to "
+        "begin, %.1f ms to end, and %" JSON_INTEGER_FORMAT " ms of waiting",
+        json_string_value(json_object_get(result->profile, "output")),
+        profile_number(result, "first-touches"),
+        (double)profile_number(result, "window-ms") / 1000,
+        (double)result->window_us / 1000,
+        (double)profile_number(result, "close-us") / 1000,
+        profile_number(result, "blocktime-ms"));
     if (profile_number(result, "pinned-pages") > 0) {
         printf("%" JSON_INTEGER_FORMAT " pages could not be watched and are "
                "not in the order: merged by KSM, shared with a fork, or "
@@ -43,9 +43,9 @@ static int print_result(const char *output, const SaveResult *result)
 {
     g_autofree char *size = units_format_size(result->stored_bytes);
 
-    printf("%s: %s saved in %.2f s; the guest was stopped for %.2f s\n", output,
-           size, (double)result->total_us / G_USEC_PER_SEC,
-           (double)result->stopped_us / G_USEC_PER_SEC);
+    command_print("%s: %s saved in %.2f s; the guest was stopped for %.2f s",
+                  output, size, (double)result->total_us / G_USEC_PER_SEC,
+                  (double)result->stopped_us / G_USEC_PER_SEC);
     if (result->profile) {
         print_profile(result);
     }

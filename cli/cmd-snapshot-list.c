@@ -57,19 +57,17 @@ static void print_entry(const ListedSnapshot *snapshot)
 {
     const Manifest *manifest = snapshot->manifest;
     const RamImage *image = snapshot->image;
-    g_autofree char *name = text_printable(snapshot->name);
     g_autofree char *ram = units_format_size(image ? image->ram_bytes : 0);
     g_autofree char *stored = units_format_size(snapshot->stored_bytes);
 
-    printf("%-20s  %-20s  %-10s  %-16s %10s %10s %5u  %s\n", name,
-           manifest ? manifest->created : "-",
-           manifest ? manifest->run_state : "-", image ? image->machine : "-",
-           ram, stored, manifest ? manifest->disks->len : 0,
-           manifest && manifest->order ? "yes" : "-");
+    command_print("%-20s  %-20s  %-10s  %-16s %10s %10s %5u  %s",
+                  snapshot->name, manifest ? manifest->created : "-",
+                  manifest ? manifest->run_state : "-",
+                  image ? image->machine : "-", ram, stored,
+                  manifest ? manifest->disks->len : 0,
+                  manifest && manifest->order ? "yes" : "-");
     if (snapshot->problem) {
-        g_autofree char *problem = text_printable(snapshot->problem);
-
-        printf("    %s\n", problem);
+        command_print("    %s", snapshot->problem);
     }
 }
 

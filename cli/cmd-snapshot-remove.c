@@ -1,8 +1,6 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include <stdio.h>
-
 #include "cli/commands.h"
 #include "host/snapshot-removal.h"
 #include "util/text.h"
@@ -28,11 +26,8 @@ static json_t *to_json(const SnapshotRemoval *removal, bool dry_run)
 
 static void print_line(const char *what, const char *path, const char *reason)
 {
-    g_autofree char *line =
-        g_strconcat(path, reason ? ": " : NULL, reason, NULL);
-    g_autofree char *printable = text_printable(line);
-
-    printf("%-12s %s\n", what, printable);
+    command_print("%-12s %s%s%s", what, path, reason ? ": " : "",
+                  reason ? reason : "");
 }
 
 static int print_text(const SnapshotRemoval *removal, bool dry_run)

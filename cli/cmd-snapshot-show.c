@@ -11,14 +11,14 @@
 
 static void print_machine(const Manifest *manifest)
 {
-    printf("saved      %s, %s\n", manifest->created, manifest->run_state);
-    printf("identity   %s\n", manifest->identity);
-    printf("order      %s\n", manifest->order ? manifest->order : "none");
-    printf("machine    %s, %" PRIu64 " x %s, %s\n", manifest->machine_type,
-           manifest->n_cpus, manifest->cpu_model, manifest->accelerator);
-    printf("qemu       %s, version %s\n", manifest->qemu_program,
-           manifest->qemu_version);
-    printf("directory  %s\n", manifest->qemu_directory);
+    command_print("saved      %s, %s", manifest->created, manifest->run_state);
+    command_print("identity   %s", manifest->identity);
+    command_print("order      %s", manifest->order ? manifest->order : "none");
+    command_print("machine    %s, %" PRIu64 " x %s, %s", manifest->machine_type,
+                  manifest->n_cpus, manifest->cpu_model, manifest->accelerator);
+    command_print("qemu       %s, version %s", manifest->qemu_program,
+                  manifest->qemu_version);
+    command_print("directory  %s", manifest->qemu_directory);
 }
 
 static void print_blocks(const Manifest *manifest)
@@ -28,7 +28,7 @@ static void print_blocks(const Manifest *manifest)
             &g_array_index(manifest->blocks, ManifestBlock, i);
         g_autofree char *size = units_format_size(block->len_bytes);
 
-        printf("RAM block  %s, %s\n", block->name, size);
+        command_print("RAM block  %s, %s", block->name, size);
     }
 }
 
@@ -38,9 +38,9 @@ static void print_disks(const Manifest *manifest)
         const ManifestDisk *disk =
             &g_array_index(manifest->disks, ManifestDisk, i);
 
-        printf("disk       %s, %s, %s, %s\n", manifest_disk_name(disk),
-               disk->file, disk->format,
-               manifest_handling_name(disk->handling));
+        command_print("disk       %s, %s, %s, %s", manifest_disk_name(disk),
+                      disk->file, disk->format,
+                      manifest_handling_name(disk->handling));
     }
 }
 
@@ -50,8 +50,8 @@ static void print_resources(const Manifest *manifest)
         const ManifestResource *resource =
             &g_array_index(manifest->resources, ManifestResource, i);
 
-        printf("%-10s %s\n", manifest_resource_kind_name(resource->kind),
-               resource->value);
+        command_print("%-10s %s", manifest_resource_kind_name(resource->kind),
+                      resource->value);
     }
 }
 

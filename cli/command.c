@@ -209,8 +209,21 @@ void command_warn(const char *format, ...)
     va_end(args);
 }
 
+void command_print(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_autofree char *printable = text_printable(text);
+
+    puts(printable);
+}
+
 int command_print_json(json_t *value)
 {
+    g_assert(value);
     /* In ASCII: what controls a terminal may be longer than a byte. */
     json_dumpf(value, stdout,
                JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_ENSURE_ASCII);

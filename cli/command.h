@@ -68,6 +68,10 @@ void command_warn(const char *format, ...) G_GNUC_PRINTF(1, 2);
  * Returns the exit status. */
 int command_print_json(json_t *value);
 
+/* Print a line for people on standard output; what would control a terminal is
+ * made visible. */
+void command_print(const char *format, ...) G_GNUC_PRINTF(1, 2);
+
 /* End of what was printed: STATUS_OK, or STATUS_FAILED with a message if
  * standard output could not take it all. */
 int command_flush(void);

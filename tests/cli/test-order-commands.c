@@ -3,6 +3,8 @@
  */
 #include "tests/util/support.h"
 
+#include <stdio.h>
+
 #include "cli/commands.h"
 #include "formats/page-order.h"
 #include "formats/qcow2-state.h"
@@ -260,6 +262,26 @@ static void a_snapshot_in_a_qcow2_is_found_by_its_tag(void **state)
         STATUS_OK);
 }
 
+static void the_name_of_a_file_need_not_be_utf8(void **state)
+{
+    Fixture *f = *state;
+    g_autofree char *order = NULL;
+    g_autofree char *disk = make_tagged(f, &order);
+    g_autofree char *strange_order =
+        g_build_filename(f->directory, "\xff.order", NULL);
+    g_autofree char *strange_disk =
+        g_build_filename(f->directory, "\xff.qcow2", NULL);
+
+    assert_int_equal(rename(order, strange_order), 0);
+    assert_int_equal(rename(disk, strange_disk), 0);
+    assert_int_equal(run(&cmd_order_pack, strange_order, "--snapshot",
+                         strange_disk, "--tag", "warm", "--json", NULL),
+                     STATUS_OK);
+    assert_int_equal(
+        run(&cmd_prefetch, strange_disk, "--tag", "warm", "--json", NULL),
+        STATUS_OK);
+}
+
 static void where_a_snapshot_begins_is_said_in_one_way(void **state)
 {
     Fixture *f = *state;
@@ -313,6 +335,7 @@ int main(void)
         with_files(orders_of_different_snapshots_are_compared_by_force_only),
         with_files(numbers_are_printed_of_any_order),
         with_files(a_snapshot_in_a_qcow2_is_found_by_its_tag),
+        with_files(the_name_of_a_file_need_not_be_utf8),
         with_files(where_a_snapshot_begins_is_said_in_one_way),
         with_files(a_command_that_is_told_too_little_writes_nothing),
     };

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "formats/manifest.h"
 #include "formats/page-order.h"
 
 typedef struct Run {
@@ -471,9 +472,43 @@ static void a_torn_order_is_not_valid(void **state)
 #define ORDER_TEST(name)                                                       \
     cmocka_unit_test_setup_teardown(name, set_up_orders, tear_down_orders)
 
+/* A manifest may come from somebody else. */
+static void what_would_control_a_terminal_is_not_printed(void **state)
+{
+    static const char *const no_arguments[] = {NULL};
+    char *directory = make_directory();
+    g_autofree char *path =
+        g_build_filename(directory, "vm.snap" MANIFEST_SUFFIX, NULL);
+    g_autofree char *show = g_strconcat("snapshot show ", path, NULL);
+    g_autofree char *list = g_strconcat("snapshot list ", directory, NULL);
+    g_autoptr(Manifest) manifest = manifest_new();
+
+    manifest->created = g_strdup("\033[2J");
+    manifest->identity = g_strdup("ab12");
+    manifest->run_state = g_strdup("running");
+    manifest->qemu_program = g_strdup("/usr/bin/qemu");
+    manifest->qemu_version = g_strdup("10.0.2");
+    manifest->qemu_directory = g_strdup("/\033[2J");
+    manifest->qemu_arguments = g_strdupv((char **)no_arguments);
+    manifest->machine_type = g_strdup("\033[2J");
+    manifest->accelerator = g_strdup("tcg");
+    manifest->cpu_model = g_strdup("none");
+    assert_true(manifest_save(manifest, path, NULL));
+    g_auto(Run) shown = preheat(show);
+    g_auto(Run) listed = preheat(list);
+    assert_int_equal(shown.status, 0);
+    assert_int_equal(listed.status, 0);
+    assert_non_null(strstr(shown.out, "machine    \\x1b[2J"));
+    assert_null(strchr(shown.out, '\033'));
+    assert_non_null(strstr(listed.out, "vm.snap"));
+    assert_null(strchr(listed.out, '\033'));
+    remove_directory(directory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_would_control_a_terminal_is_not_printed),
         cmocka_unit_test(the_manual_knows_every_command_and_option),
         cmocka_unit_test(the_version_is_told),
         cmocka_unit_test(help_is_a_command_as_well),
