@@ -17,6 +17,7 @@
 #ifndef PAGEMAP_SCAN
 #define PAGE_IS_PRESENT (1 << 3)
 #define PAGE_IS_SWAPPED (1 << 4)
+#define PAGE_IS_PFNZERO (1 << 5)
 #define PAGE_IS_HUGE    (1 << 6)
 struct pm_scan_arg {
     __u64 size;
@@ -41,10 +42,10 @@ struct pm_scan_arg {
 #define MAX_WORDS_AT_ONCE 512
 #define FEW_WORDS         16 /* to see whether it is worth reading more */
 
-/* Fill regions with up to n of what there is from *at to end, and advance *at.
- * Returns how many they are, or -1. */
-static int scan(int pagemap, uint64_t *at, uint64_t end,
-                ResidentRegion *regions, size_t n)
+/* Fill regions with up to n of what is of any of the categories from *at to
+ * end, and advance *at.  Returns how many they are, or -1. */
+static int scan_for(uint64_t categories, int pagemap, uint64_t *at,
+                    uint64_t end, ResidentRegion *regions, size_t n)
 {
     struct pm_scan_arg argument = {
         .size = sizeof argument,
@@ -52,7 +53,7 @@ static int scan(int pagemap, uint64_t *at, uint64_t end,
         .end = end,
         .vec = (uintptr_t)regions,
         .vec_len = n,
-        .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+        .category_anyof_mask = categories,
         .return_mask = PAGE_IS_HUGE,
     };
     int found = ioctl(pagemap, PAGEMAP_SCAN, &argument);
@@ -61,6 +62,14 @@ static int scan(int pagemap, uint64_t *at, uint64_t end,
         *at = argument.walk_end;
     }
     return found;
+}
+
+/* The same of what there is at all. */
+static int scan(int pagemap, uint64_t *at, uint64_t end,
+                ResidentRegion *regions, size_t n)
+{
+    return scan_for(PAGE_IS_PRESENT | PAGE_IS_SWAPPED, pagemap, at, end,
+                    regions, n);
 }
 
 /* Set while nobody else can be looking: see resident_prepare().  -1: none. */
@@ -192,10 +201,31 @@ static size_t count_shared(int pagemap, uint64_t start, size_t n,
     return i;
 }
 
+/* Of the pages from start to end, the first that are the kernel's page of
+ * zeroes.  Returns false when none is. */
+static bool find_zeroes(int pagemap, uint64_t start, uint64_t end,
+                        ResidentRegion *ret_region)
+{
+    uint64_t at = start;
+
+    return pagemap >= 0 && start < end &&
+           scan_for(PAGE_IS_PFNZERO, pagemap, &at, end, ret_region, 1) == 1;
+}
+
+uint64_t resident_zero_bytes(int pagemap, uint64_t start, uint64_t end)
+{
+    ResidentRegion region;
+
+    return find_zeroes(pagemap, start, end, &region) && region.start == start
+               ? region.end - start
+               : 0;
+}
+
 uint64_t resident_shared_bytes(int pagemap, uint64_t start, uint64_t end)
 {
     const uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
     uint64_t at = start;
+    ResidentRegion zeroes;
     size_t wanted = FEW_WORDS;
     size_t found;
 
@@ -206,5 +236,6 @@ uint64_t resident_shared_bytes(int pagemap, uint64_t start, uint64_t end)
         at += found * page_bytes;
         wanted = found == FEW_WORDS ? MAX_WORDS_AT_ONCE : 0;
     } while (wanted > 0);
-    return at - start;
+    return find_zeroes(pagemap, start, at, &zeroes) ? zeroes.start - start
+                                                    : at - start;
 }

@@ -66,6 +66,11 @@ bool resident_walk_next(ResidentWalk *walk, uint64_t *ret_start,
 bool resident_is_huge(int pagemap, uint64_t start);
 
 /* How many bytes from start to end, before the first page that is not so, are
+ * the kernel's own page of zeroes: nobody has written to them, but somebody has
+ * read them, as a save does. */
+uint64_t resident_zero_bytes(int pagemap, uint64_t start, uint64_t end);
+
+/* How many bytes from start to end, before the first page that is not so, are
  * in pages that somebody else has mapped as well: a forked process, or
- * whomever KSM has merged them with. */
+ * whomever KSM has merged them with.  The page of zeroes is none of these. */
 uint64_t resident_shared_bytes(int pagemap, uint64_t start, uint64_t end);

@@ -179,14 +179,23 @@ static uint64_t unmovable_bytes(Shadow *shadow, const ShadowMove *move)
                shadow->page_bytes);
 }
 
-/* A page that is not to move: merged, shared or pinned (-EBUSY); or its memory
+/* A page that is not to move: merged, shared or pinned (-EBUSY), or one of
+ * zeroes, which Linux 6.8 does not move and no load has to bring; or its memory
  * has failed, and it stays where that is known (-EFAULT).  One that is in the
  * shadow already has moved: only this moving fills the shadow, and the kernel
  * may have moved more than it told when it said "again". */
 static bool leave(Shadow *shadow, ShadowMove *move, int rc)
 {
     if (rc == -EBUSY) {
-        uint64_t len_bytes = unmovable_bytes(shadow, move);
+        uint64_t end = move->src + move->left_bytes;
+        uint64_t len_bytes =
+            resident_zero_bytes(shadow->pagemap, move->src, end);
+
+        if (len_bytes > 0) {
+            move_advance(move, len_bytes);
+            return true;
+        }
+        len_bytes = unmovable_bytes(shadow, move);
 
         shadow->unmovable_pages += len_bytes / shadow->page_bytes;
         move_advance(move, len_bytes);

@@ -120,6 +120,28 @@ static void shared_pages_are_passed_over_in_few_calls(void **state)
     world_free(world);
 }
 
+/* As a save leaves it, which reads all of RAM, beside a page that somebody else
+ * has as well. */
+static void pages_that_were_only_read_are_not_called_unwatched(void **state)
+{
+    World *world = world_new_empty(RAM_ANONYMOUS, N_PAGES);
+
+    *world_word(world, 0, 0) = 7;
+    Child child = fork_child();
+    for (uint64_t page = 1; page < N_PAGES; page++) {
+        assert_int_equal(*world_word(world, page, 0), 0);
+    }
+    world_open(world);
+    *world_word(world, N_PAGES - 1, 0) = 1;
+    world_close(world);
+    release_child(&child);
+    assert_int_equal(world->cost.pinned_pages, 1);
+    g_autoptr(PageOrder) order = world_order(world);
+    assert_int_equal(order->extents->len, 1);
+    assert_int_equal(page_order_extent(order, 0)->span.first_page, N_PAGES - 1);
+    world_free(world);
+}
+
 static void a_process_may_fork_while_a_window_is_open(void **state)
 {
     World *world = world_new(state);
@@ -467,6 +489,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FOR_ANONYMOUS(a_page_shared_with_a_fork_stays_and_is_not_called_hot),
         FOR_ANONYMOUS(shared_pages_are_passed_over_in_few_calls),
+        cmocka_unit_test(pages_that_were_only_read_are_not_called_unwatched),
         FOR_ANONYMOUS(a_process_may_fork_while_a_window_is_open),
         cmocka_unit_test(huge_pages_that_nobody_touches_stay_whole),
         cmocka_unit_test(a_huge_page_that_is_pinned_stays_whole_and_is_not_hot),
