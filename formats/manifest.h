@@ -106,6 +106,10 @@ Manifest *manifest_load_source(const ByteSource *source, GError **error);
 /* As JSON, for g_free().  All strings are UTF-8. */
 char *manifest_to_text(const Manifest *manifest);
 
+/* The opposite; len_bytes of text. */
+Manifest *manifest_from_text(const char *text, size_t len_bytes,
+                             GError **error);
+
 /* Write it to a temporary name beside path, sync, rename.  UTIL_ERROR, or
  * FORMATS_ERROR_UNSUPPORTED for a string that is not UTF-8. */
 bool manifest_save(const Manifest *manifest, const char *path, GError **error);
@@ -117,3 +121,9 @@ const char *manifest_disk_name(const ManifestDisk *disk);
  * "port", "interface". */
 const char *manifest_handling_name(ManifestHandling handling);
 const char *manifest_resource_kind_name(ManifestResourceKind kind);
+
+/* False: that name stands for nothing. */
+bool manifest_handling_from_name(const char *name,
+                                 ManifestHandling *ret_handling);
+bool manifest_resource_kind_from_name(const char *name,
+                                      ManifestResourceKind *ret_kind);
