@@ -3,17 +3,13 @@
  */
 #include "host/guest-load.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "formats/control-protocol.h"
-#include "formats/qcow2-state.h"
-#include "formats/ram-image.h"
-#include "formats/run-state.h"
 #include "host/disk-revert.h"
 #include "host/incoming.h"
+#include "host/load-image.h"
 #include "host/machine-check.h"
 #include "host/machine-difference.h"
 #include "host/machine-manifest.h"
@@ -25,13 +21,7 @@
 #include "host/ram-access.h"
 #include "host/ram-blocks.h"
 #include "host/read-errors.h"
-#include "host/template-client.h"
 #include "util/error.h"
-#include "util/file.h"
-
-/* The bitmaps of so much RAM, 2 MiB, are read while QEMU starts.  What claims
- * more is first compared with the machine. */
-#define EARLY_RAM_BYTES (UINT64_C(64) << 30)
 
 /* How often to look whether somebody has come to reach guest RAM: a guest takes
  * longer to find a device that was plugged in, and to start it. */
@@ -42,11 +32,9 @@ struct GuestLoad {
     bool full;        /* policy full: QEMU itself loads guest RAM */
     Machine *machine; /* borrowed; NULL: not yet */
     ReadErrors *read_errors;
-    uint64_t load_id;   /* of the command that was sent before QEMU started */
-    int64_t ready_us;   /* when QEMU's monitor answered; 0: it did not */
-    LoadFiles files;    /* opened once: plugin or QEMU get them, too */
-    RamImage *snapshot; /* NULL: policy full, and only QEMU may understand it */
-    RunState run_state; /* the saved one; its name is empty: not known */
+    uint64_t load_id; /* of the command that was sent before QEMU started */
+    int64_t ready_us; /* when QEMU's monitor answered; 0: it did not */
+    LoadImage image;
     GArray *blocks;
     GPtrArray *differences; /* from the machine that was saved, as texts */
     MachineWatch *watch;    /* or NULL */
@@ -91,57 +79,14 @@ static void on_plugin_event(const char *name, const json_t *data, void *opaque)
 
 /* ---- what is to be loaded ---- */
 
-/* QEMU itself may load from what is no regular file, a block device say. */
-static int open_any(const char *path, GError **error)
-{
-    /* Not to wait for somebody at the other end of a pipe. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-
-    if (fd < 0) {
-        util_error_set_errno(error, errno, "cannot open it");
-    } else {
-        /* Fails nowhere: QEMU finds it as if it had opened it. */
-        (void)fcntl(fd, F_SETFL, 0);
-    }
-    return fd;
-}
-
-static bool open_snapshot(GuestLoad *load, GError **error)
-{
-    const char *path = load->options->snapshot;
-    uint64_t len_bytes;
-
-    load->files.snapshot = load->full
-                               ? open_any(path, error)
-                               : file_open_regular(path, &len_bytes, error);
-    if (load->files.snapshot < 0) {
-        g_prefix_error(error, "%s: ", load->options->given_snapshot);
-    }
-    return load->files.snapshot >= 0;
-}
-
-/* The snapshot is the very file that the template has open. */
-static bool open_template(GuestLoad *load, GError **error)
-{
-    const LoadOptions *options = load->options;
-
-    load->files.snapshot = template_client_snapshot(
-        options->template, options->snapshot, options->given_snapshot, error);
-    return load->files.snapshot >= 0 &&
-           template_client_connect(options->template, &load->files.template,
-                                   error);
-}
-
 GuestLoad *guest_load_new(const LoadOptions *options, GError **error)
 {
     g_autoptr(GuestLoad) load = g_new0(GuestLoad, 1);
 
     load->options = options;
     load->full = options->policy == LOAD_POLICY_FULL;
-    load->files = (LoadFiles){-1, -1};
     load->differences = g_ptr_array_new_with_free_func(g_free);
-    return (options->template ? open_template(load, error)
-                              : open_snapshot(load, error))
+    return load_image_open(&load->image, options, error)
                ? g_steal_pointer(&load)
                : NULL;
 }
@@ -153,15 +98,9 @@ void guest_load_free(GuestLoad *load)
     }
     machine_watch_free(load->watch);
     read_errors_free(load->read_errors);
-    ram_image_free(load->snapshot);
+    load_image_clear(&load->image);
     g_clear_pointer(&load->blocks, g_array_unref);
     g_ptr_array_unref(load->differences);
-    if (load->files.snapshot >= 0) {
-        close(load->files.snapshot);
-    }
-    if (load->files.template >= 0) {
-        close(load->files.template);
-    }
     g_free(load);
 }
 
@@ -179,44 +118,17 @@ static bool send_command(GuestLoad *load, uint64_t max_ram_bytes,
                          GError **error)
 {
     return load_command_send(machine_control(load->machine), load->options,
-                             &load->files, max_ram_bytes, &load->load_id,
+                             &load->image.files, max_ram_bytes, &load->load_id,
                              error);
 }
 
 bool guest_load_send(GuestLoad *load, Machine *machine, GError **error)
 {
     set_machine(load, machine);
-    return send_command(load, EARLY_RAM_BYTES, error);
+    return send_command(load, LOAD_IMAGE_EARLY_RAM_BYTES, error);
 }
 
 /* ---- before anything is lost ---- */
-
-/* Its machine must be known first. */
-static bool is_large(const GuestLoad *load)
-{
-    return load->snapshot && load->snapshot->ram_bytes > EARLY_RAM_BYTES;
-}
-
-static bool read_image(GuestLoad *load, GError **error)
-{
-    const LoadOptions *options = load->options;
-    ByteSource *source = byte_source_new_fd(load->files.snapshot,
-                                            options->given_snapshot, error);
-
-    if (source && options->tag) {
-        source = qcow2_state_open(source, options->tag, error);
-    }
-    load->snapshot =
-        source ? ram_image_open_headers(source, options->image_off_bytes, error)
-               : NULL;
-    if (!load->snapshot) {
-        return false;
-    }
-    (void)run_state_read(load->snapshot->source,
-                         load->snapshot->device_state_off_bytes,
-                         &load->run_state);
-    return is_large(load) || ram_image_read_bitmaps(load->snapshot, error);
-}
 
 /* With policy full nothing is refused that QEMU may know better. */
 static bool is_forgiven(const GuestLoad *load, GError **error)
@@ -235,11 +147,8 @@ static bool is_forgiven(const GuestLoad *load, GError **error)
 /* While QEMU starts. */
 static bool open_image(GuestLoad *load, GError **error)
 {
-    if (read_image(load, error)) {
-        return true;
-    }
-    g_clear_pointer(&load->snapshot, ram_image_free);
-    return is_forgiven(load, error);
+    return load_image_read(&load->image, load->options, error) ||
+           is_forgiven(load, error);
 }
 
 /* What a load wants to know of QEMU, all at once. */
@@ -298,7 +207,8 @@ static bool take_answer(GuestLoad *load, GError **error)
 static bool await_qemu(GuestLoad *load, GError **error)
 {
     return machine_await(load->machine, error) && set_ready(load, error) &&
-           ((is_large(load) && !load->full) || take_answer(load, error));
+           ((load_image_is_large(&load->image) && !load->full) ||
+            take_answer(load, error));
 }
 
 static uint64_t machine_ram(const GuestLoad *load)
@@ -311,17 +221,11 @@ static uint64_t machine_ram(const GuestLoad *load)
     return ram_bytes;
 }
 
-/* Of an image too large to be read before its machine was known. */
-static bool read_large_bitmaps(const GuestLoad *load, GError **error)
-{
-    return ram_image_check_ram(load->snapshot, machine_ram(load), error) &&
-           ram_image_read_bitmaps(load->snapshot, error);
-}
-
 static bool look_at_ram(GuestLoad *load, GError **error)
 {
     load->blocks = ram_blocks_query(machine_qmp(load->machine), error);
-    return load->blocks && (!is_large(load) || read_large_bitmaps(load, error));
+    return load->blocks &&
+           load_image_read_late(&load->image, machine_ram(load), error);
 }
 
 static bool check_devices(GuestLoad *load, GPtrArray *warnings, GError **error)
@@ -338,16 +242,16 @@ static bool check_machine(GuestLoad *load, GError **error)
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
     bool ok;
 
-    if (!load->snapshot) {
+    if (!load->image.snapshot) {
         return true;
     }
     if (!look_at_ram(load, error)) {
         return is_forgiven(load, error);
     }
-    ok = machine_difference_tell(load->options, load->snapshot->identity,
+    ok = machine_difference_tell(load->options, load->image.snapshot->identity,
                                  machine_qmp(load->machine), load->differences,
                                  error) &&
-         machine_check_blocks(load->snapshot, load->blocks,
+         machine_check_blocks(load->image.snapshot, load->blocks,
                               load->options->policy, warnings, error) &&
          (load->full || check_devices(load, warnings, error)) &&
          (!load->options->template ||
@@ -379,8 +283,8 @@ static bool revert_disks(GuestLoad *load, GError **error)
 
     return !options->tag ||
            disk_revert(machine_qmp(load->machine), options->tag,
-                       load->files.snapshot, options->given_snapshot, directory,
-                       qemu, error);
+                       load->image.files.snapshot, options->given_snapshot,
+                       directory, qemu, error);
 }
 
 /* For the answer see rpc_receive(). */
@@ -409,8 +313,8 @@ static json_t *lazy_block_list(const GuestLoad *load, const bool *lazy)
 {
     json_t *list = json_array();
 
-    for (size_t i = 0; i < load->snapshot->n_blocks; i++) {
-        const RamImageBlock *saved = &load->snapshot->blocks[i];
+    for (size_t i = 0; i < load->image.snapshot->n_blocks; i++) {
+        const RamImageBlock *saved = &load->image.snapshot->blocks[i];
         const RamBlock *block = ram_blocks_find(load->blocks, saved->name);
 
         if (lazy[i]) {
@@ -447,17 +351,11 @@ static bool load_incoming(const GuestLoad *load, Incoming *incoming,
     return ok;
 }
 
-/* Where in the file the image has been found, or is said to be. */
-static uint64_t image_off_bytes(const GuestLoad *load)
-{
-    return load->snapshot ? load->snapshot->image_off_bytes
-                          : load->options->image_off_bytes;
-}
-
 static bool load_full(GuestLoad *load, GError **error)
 {
-    g_autoptr(Incoming) incoming = incoming_new(
-        load->machine, load->files.snapshot, image_off_bytes(load), error);
+    g_autoptr(Incoming) incoming =
+        incoming_new(load->machine, load->image.files.snapshot,
+                     load_image_off_bytes(&load->image, load->options), error);
 
     if (!incoming || !load_incoming(load, incoming, error) ||
         !incoming_end(incoming, error) ||
@@ -480,7 +378,9 @@ static bool load_skeleton(GuestLoad *load, const bool *lazy, int fd,
     if (!begin_attach(load, lazy, &attach_id, error)) {
         return false;
     }
-    incoming = incoming_new(load->machine, fd, image_off_bytes(load), error);
+    incoming =
+        incoming_new(load->machine, fd,
+                     load_image_off_bytes(&load->image, load->options), error);
     return incoming && rpc_receive(control, attach_id, NULL, error) &&
            load_incoming(load, incoming, error) &&
            tell_milestone(load, MILESTONE_DEVICE_STATE, g_get_monotonic_time(),
@@ -491,8 +391,9 @@ static bool load_skeleton(GuestLoad *load, const bool *lazy, int fd,
 
 static bool load_lazily(GuestLoad *load, GError **error)
 {
-    g_autofree bool *lazy = machine_lazy_blocks(load->snapshot, load->blocks);
-    int fd = incoming_make_skeleton(load->snapshot, lazy, error);
+    g_autofree bool *lazy =
+        machine_lazy_blocks(load->image.snapshot, load->blocks);
+    int fd = incoming_make_skeleton(load->image.snapshot, lazy, error);
     bool ok = fd >= 0 && load_skeleton(load, lazy, fd, error);
 
     if (fd >= 0) {
@@ -532,7 +433,7 @@ static bool wait_for_pages(GuestLoad *load, GError **error)
 /* Whether the guest is to run, as QEMU itself decides it. */
 static bool is_to_run(const GuestLoad *load)
 {
-    const char *saved = load->run_state.name;
+    const char *saved = load->image.run_state.name;
 
     if (load->options->paused ||
         (load->options->qemu_argv &&
@@ -584,7 +485,8 @@ static bool load_into_machine(GuestLoad *load, GError **error)
 /* The plugin has the load, or gets it now that the machine is known. */
 static bool have_begun(GuestLoad *load, GError **error)
 {
-    uint64_t max_ram_bytes = load->blocks ? machine_ram(load) : EARLY_RAM_BYTES;
+    uint64_t max_ram_bytes =
+        load->blocks ? machine_ram(load) : LOAD_IMAGE_EARLY_RAM_BYTES;
 
     return load->begun || (send_command(load, max_ram_bytes, error) &&
                            take_answer(load, error));
