@@ -24,6 +24,14 @@ void save_session_say(const SaveSession *session, const char *text)
     session->say(text);
 }
 
+void save_session_unlock(SaveSession *session)
+{
+    if (session->lock_fd >= 0) {
+        close(session->lock_fd);
+    }
+    session->lock_fd = -1;
+}
+
 /* ---- signals ---- */
 
 static bool is_interruption(const GError *error)

@@ -18,6 +18,7 @@
 typedef struct SaveSession {
     Machine *machine; /* borrowed */
     Rpc *qmp;         /* machine's */
+    int lock_fd;      /* of save_lock_take(); -1: not locked */
     /* Readable: give up, cleanly; -1: none. */
     int interrupt_fd;
     void (*say)(const char *text);
@@ -29,6 +30,9 @@ typedef struct SaveSession {
 typedef bool SaveStep(void *save, GError **error);
 
 void save_session_say(const SaveSession *session, const char *text);
+
+/* Another save of this guest may begin. */
+void save_session_unlock(SaveSession *session);
 
 /* Take the signal that has come, and say that the next one does not wait. */
 void save_session_await_second_signal(SaveSession *session);

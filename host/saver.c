@@ -13,13 +13,12 @@
 #include <unistd.h>
 
 #include "host/guest-state.h"
-#include "host/migration-settings.h"
 #include "host/migration.h"
 #include "host/qmp.h"
 #include "host/save-lock.h"
-#include "host/save-mark.h"
 #include "host/save-profile.h"
 #include "host/save-session.h"
+#include "host/save-settings.h"
 #include "host/saved-machine.h"
 #include "host/snapshot-output.h"
 #include "util/error.h"
@@ -27,18 +26,11 @@
 typedef struct Save {
     SaveSession session;
     const SaveOptions *options;
-    int lock_fd; /* -1: not locked */
     SnapshotOutput *output;
     SavedMachine *saved;
-    SaveMark *left; /* by a save that was killed; NULL: none */
-    /* … after which nobody has touched the migration's settings: what the
-     * guest is at now, that save has left. */
-    bool cut_short;
+    SaveSettings settings;
     const GuestState *state; /* at the last look */
     bool was_running;
-    MigrationSettings *settings;
-    SaveMark *mark;        /* ours */
-    bool is_changed;       /* settings are to be restored */
     bool has_migrated;     /* QEMU has taken our "migrate" */
     int64_t stopped_at_us; /* 0: not stopped by us */
     int64_t stopped_us;
@@ -73,27 +65,6 @@ static bool look_at_machine(Save *save, GError **error)
            save_session_look_for_vmgenid(&save->session, error);
 }
 
-/* What a save that was killed has left; it stays until our own mark is there,
- * should this save come to nothing. */
-static bool look_for_left(Save *save, GError **error)
-{
-    g_autoptr(MigrationSettings) now = NULL;
-
-    if (!save_mark_find(save->session.qmp, &save->left, error)) {
-        return false;
-    }
-    if (!save->left) {
-        return true;
-    }
-    now = migration_settings_new(save->session.qmp, MIGRATION_TO_FILE, error);
-    if (!now) {
-        return false;
-    }
-    save->cut_short =
-        save->left->was_running && migration_settings_are_set(now);
-    return true;
-}
-
 static void revive(Save *save)
 {
     if (!save->was_running) {
@@ -108,7 +79,7 @@ static void revive(Save *save)
  * where a save of ours was cut short do we know that it may run here. */
 static bool look_at_migrated_guest(Save *save, GError **error)
 {
-    if (!save->cut_short) {
+    if (!save->settings.cut_short) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                     "this guest has not run since it was last saved or "
                     "migrated, and QEMU cannot save it again before that; "
@@ -122,7 +93,7 @@ static bool look_at_migrated_guest(Save *save, GError **error)
 static void look_at_standing_guest(Save *save)
 {
     /* Cut short after its "stop", before QEMU had migrated. */
-    if (save->cut_short && strcmp(save->state->name, "paused") == 0) {
+    if (save->settings.cut_short && strcmp(save->state->name, "paused") == 0) {
         revive(save);
         return;
     }
@@ -165,42 +136,22 @@ static bool prepare_plugin(Save *save, GError **error)
 static bool prepare(Save *save, GError **error)
 {
     return save_lock_take(save->session.machine, save->session.progress,
-                          &save->lock_fd, error) &&
+                          &save->session.lock_fd, error) &&
            save_session_wait_for_others(&save->session, &save->state, error) &&
            look_at_machine(save, error) &&
            (save->output = snapshot_output_new(save->options->output, error)) &&
-           look_for_left(save, error) && look_at_guest(save, error) &&
-           prepare_plugin(save, error) && look_at_guest(save, error);
+           save_settings_look_for_left(&save->settings, error) &&
+           look_at_guest(save, error) && prepare_plugin(save, error) &&
+           look_at_guest(save, error);
 }
 
 /* ---- the save itself ---- */
-
-static bool give_file(Save *save, GError **error)
-{
-    save->mark =
-        save_mark_put(save->session.qmp, snapshot_output_qemu_fd(save->output),
-                      save->was_running, save->settings, error);
-    return save->mark != NULL;
-}
-
-static bool take_over_left(Save *save, GError **error)
-{
-    return !save->left || migration_settings_restore(save->left->settings,
-                                                     save->session.qmp, error);
-}
-
-static void forget_left(Save *save)
-{
-    if (save->left) {
-        (void)save_mark_remove(save->left, save->session.qmp, NULL);
-    }
-}
 
 /* Have QEMU write the device state alone into the file, which makes it begin
  * like one of a snapshot.  False where QEMU does not, or that tells nothing. */
 static bool preview_run_state(const Save *save, RunState *ret_state)
 {
-    g_autofree char *path = save_mark_path(save->mark);
+    g_autofree char *path = save_mark_path(save->settings.mark);
     bool ok = rpc_execute(save->session.qmp, "xen-save-devices-state",
                           json_pack("{s:s, s:b}", "filename", path, "live", 0),
                           NULL, NULL);
@@ -226,26 +177,24 @@ static bool check_awake(const Save *save, GError **error)
     return false;
 }
 
+/* What a killed save has left stays marked until our own mark is there, should
+ * this save come to nothing. */
 static bool set_up_migration(Save *save, GError **error)
 {
-    if (!take_over_left(save, error)) {
+    if (!save_settings_take_over_left(&save->settings, error) ||
+        !save_settings_mark(&save->settings,
+                            snapshot_output_qemu_fd(save->output),
+                            save->was_running, error)) {
         return false;
     }
-    save->settings =
-        migration_settings_new(save->session.qmp, MIGRATION_TO_FILE, error);
-    if (!save->settings || !give_file(save, error)) {
-        return false;
-    }
-    forget_left(save);
+    save_settings_forget_left(&save->settings);
     if (!check_awake(save, error)) {
         return false;
     }
     if (!save->was_running) {
         save_session_say(&save->session, save->state->text);
     }
-    /* Whatever becomes of it: to set back what is so already does no harm. */
-    save->is_changed = true;
-    return migration_settings_apply(save->settings, save->session.qmp, error);
+    return save_settings_apply(&save->settings, error);
 }
 
 static bool stop_guest(Save *save, GError **error)
@@ -278,7 +227,7 @@ static void show_progress(uint64_t done_bytes, uint64_t total_bytes,
 
 static bool migrate(Save *save, GError **error)
 {
-    g_autofree char *uri = qmp_fd_uri(save->mark->fdset_id, 0);
+    g_autofree char *uri = qmp_fd_uri(save->settings.mark->fdset_id, 0);
     bool ok;
 
     ok = migration_begin_outgoing(save->session.machine, uri, error);
@@ -303,30 +252,12 @@ static bool save_ram(Save *save, GError **error)
 
 /* ---- after ---- */
 
-/* Before a profiling window opens: QEMU switches background-snapshot on only
- * where nobody else watches guest RAM. */
 static bool restore_settings(void *opaque, GError **error)
 {
     Save *save = opaque;
 
-    if (!migration_wait_finalized(save->session.machine, error)) {
-        return false;
-    }
-    if (save->is_changed &&
-        !migration_settings_restore(save->settings, save->session.qmp, error)) {
-        g_prefix_error(error, "cannot restore QEMU's migration settings: ");
-        return false;
-    }
-    save->is_changed = false;
-    return true;
-}
-
-/* Once the settings are back, nothing is left to be done for us. */
-static void remove_mark(Save *save)
-{
-    if (save->mark && !save->is_changed) {
-        (void)save_mark_remove(save->mark, save->session.qmp, NULL);
-    }
+    return migration_wait_finalized(save->session.machine, error) &&
+           save_settings_restore(&save->settings, error);
 }
 
 static bool continue_guest(void *opaque, GError **error)
@@ -360,7 +291,7 @@ static bool run_on(Save *save, GError **error)
 {
     GError *local = NULL;
 
-    remove_mark(save);
+    save_settings_remove_mark(&save->settings);
     if (!save_session_patiently(&save->session, continue_guest, save, &local)) {
         g_clear_error(error);
         g_propagate_error(error, local);
@@ -382,12 +313,12 @@ static bool undo_before_migration(void *opaque, GError **error)
             return false;
         }
     }
-    if (save->is_changed &&
+    if (save->settings.is_changed &&
         (!save_session_wait_for_others(&save->session, &save->state, error) ||
          !restore_settings(save, error))) {
         return false;
     }
-    remove_mark(save);
+    save_settings_remove_mark(&save->settings);
     return true;
 }
 
@@ -477,14 +408,6 @@ static bool publish(Save *save, uint64_t *ret_stored_bytes, GError **error)
     return true;
 }
 
-static void unlock(Save *save)
-{
-    if (save->lock_fd >= 0) {
-        close(save->lock_fd);
-    }
-    save->lock_fd = -1;
-}
-
 /* Save, let the guest go on, make the file be the snapshot, and have the
  * profile.  Once RAM is saved the snapshot is whole, whatever becomes of this
  * QEMU. */
@@ -504,7 +427,7 @@ static bool run(Save *save, SaveResult *ret_result, GError **error)
         start_profiling(save);
     }
     is_restored = run_on(save, &restore_error);
-    unlock(save);
+    save_session_unlock(&save->session);
     if (!is_whole || !publish(save, &ret_result->stored_bytes, error)) {
         thaw_after(save, error);
         return false;
@@ -521,12 +444,10 @@ static bool run(Save *save, SaveResult *ret_result, GError **error)
 
 static void clear(Save *save)
 {
-    unlock(save);
+    save_session_unlock(&save->session);
     snapshot_output_free(save->output);
     saved_machine_free(save->saved);
-    save_mark_free(save->left);
-    save_mark_free(save->mark);
-    migration_settings_free(save->settings);
+    save_settings_clear(&save->settings);
     save_profile_clear(&save->profile);
 }
 
@@ -535,13 +456,14 @@ bool saver_run(Machine *machine, const SaveOptions *options,
 {
     int64_t start_us = g_get_monotonic_time();
     Save save = {
-        .session = {.machine = machine,
+        .session = {.lock_fd = -1,
+                    .machine = machine,
                     .qmp = machine_qmp(machine),
                     .interrupt_fd = options->interrupt_fd,
                     .say = options->say,
                     .progress = options->progress},
         .options = options,
-        .lock_fd = -1,
+        .settings = {.qmp = machine_qmp(machine)},
         .profile = {.time = options->profile},
     };
     SaveResult result = {0};

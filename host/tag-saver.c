@@ -17,12 +17,11 @@
 #include "formats/ram-image.h"
 #include "host/disks.h"
 #include "host/job.h"
-#include "host/migration-settings.h"
 #include "host/process-info.h"
 #include "host/save-lock.h"
-#include "host/save-mark.h"
 #include "host/save-profile.h"
 #include "host/save-session.h"
+#include "host/save-settings.h"
 #include "host/unix-socket.h"
 #include "util/error.h"
 #include "util/file.h"
@@ -35,15 +34,10 @@
 typedef struct Save {
     SaveSession session;
     const TagSaveOptions *options;
-    int lock_fd; /* -1: not locked */
     GArray *disks;
     const Disk *disk; /* with the machine's state; of disks */
-    SaveMark *left;   /* by a save that was killed; NULL: none */
-    bool cut_short;   /* that save has left the guest as it is */
     bool was_running;
-    MigrationSettings *settings;
-    SaveMark *mark;
-    bool is_changed;   /* settings are to be restored */
+    SaveSettings settings;
     uint64_t begin_id; /* of the command that begins the job */
     bool stop_sent;    /* ours: QEMU is to be told "cont" */
     SaveProfile profile;
@@ -140,36 +134,20 @@ static bool look_at_disks(Save *save, GError **error)
     return save->disk != NULL;
 }
 
-/* What a save that was killed has left; whether nobody has touched the
- * migration's settings since. */
-static bool look_for_left(Save *save, GError **error)
-{
-    g_autoptr(MigrationSettings) now = NULL;
-
-    if (!save_mark_find(save->session.qmp, &save->left, error)) {
-        return false;
-    }
-    if (!save->left) {
-        return true;
-    }
-    now = migration_settings_new(save->session.qmp, MIGRATION_TO_FILE, error);
-    save->cut_short =
-        now && save->left->was_running && migration_settings_are_set(now);
-    return now != NULL;
-}
-
-/* Its settings would be taken for the user's, and its job has our name.  Once
- * the guest is what it was: until then only the mark tells of it. */
+/* What a killed save has left, its job with our name as well.  Once the guest
+ * is what it was: until then only the mark tells of it. */
 static bool take_over_left(Save *save, GError **error)
 {
-    if (!save->left) {
+    if (!save->settings.left) {
         return true;
     }
     (void)rpc_execute(save->session.qmp, "job-dismiss",
                       json_pack("{s:s}", "id", JOB_ID), NULL, NULL);
-    return migration_settings_restore(save->left->settings, save->session.qmp,
-                                      error) &&
-           save_mark_remove(save->left, save->session.qmp, error);
+    if (!save_settings_take_over_left(&save->settings, error)) {
+        return false;
+    }
+    save_settings_forget_left(&save->settings);
+    return true;
 }
 
 /* Where a save of ours was cut short after its "stop", we know that the guest
@@ -199,7 +177,7 @@ static bool look_at_guest(Save *save, GError **error)
                           "migrated; resume it first (QMP cont)");
         return false;
     }
-    if (save->cut_short && strcmp(state->name, "paused") == 0) {
+    if (save->settings.cut_short && strcmp(state->name, "paused") == 0) {
         return revive(save, error);
     }
     save->was_running = state->save == SAVE_STOP_AND_GO_ON;
@@ -221,10 +199,11 @@ static bool prepare(Save *save, GError **error)
 {
     return check_version(save, error) && look_at_disks(save, error) &&
            save_lock_take(save->session.machine, save->options->progress,
-                          &save->lock_fd, error) &&
+                          &save->session.lock_fd, error) &&
            save_session_look_for_vmgenid(&save->session, error) &&
-           look_for_left(save, error) && look_at_guest(save, error) &&
-           take_over_left(save, error) && prepare_plugin(save, error);
+           save_settings_look_for_left(&save->settings, error) &&
+           look_at_guest(save, error) && take_over_left(save, error) &&
+           prepare_plugin(save, error);
 }
 
 /* ---- the save itself ---- */
@@ -234,18 +213,9 @@ static bool set_up(Save *save, GError **error)
 {
     int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
-    save->settings =
-        migration_settings_new(save->session.qmp, MIGRATION_TO_FILE, error);
-    save->mark = save->settings
-                     ? save_mark_put(save->session.qmp, fd, save->was_running,
-                                     save->settings, error)
-                     : NULL;
+    bool ok = save_settings_mark(&save->settings, fd, save->was_running, error);
     close(fd);
-    if (!save->mark) {
-        return false;
-    }
-    save->is_changed = true;
-    return migration_settings_apply(save->settings, save->session.qmp, error);
+    return ok && save_settings_apply(&save->settings, error);
 }
 
 static json_t *device_list(const Save *save)
@@ -331,19 +301,11 @@ static bool save_machine(Save *save, GError **error)
 
 /* ---- after ---- */
 
-/* Before a profiling window opens: QEMU switches background-snapshot on only
- * where nobody else watches guest RAM. */
 static bool restore_settings(void *opaque, GError **error)
 {
     Save *save = opaque;
 
-    if (save->is_changed &&
-        !migration_settings_restore(save->settings, save->session.qmp, error)) {
-        g_prefix_error(error, "cannot restore QEMU's migration settings: ");
-        return false;
-    }
-    save->is_changed = false;
-    return true;
+    return save_settings_restore(&save->settings, error);
 }
 
 /* Our "stop" may not have been carried out: of a guest that runs on, "cont"
@@ -360,16 +322,13 @@ static bool continue_guest(void *opaque, GError **error)
     return true;
 }
 
-/* Once the settings are back, nothing is left to be done for us.  A guest that
- * stays stopped is reported instead of what is in *error already.  Returns
- * whether all is well. */
+/* A guest that stays stopped is reported instead of what is in *error already.
+ * Returns whether all is well. */
 static bool run_on(Save *save, GError **error)
 {
     GError *local = NULL;
 
-    if (save->mark && !save->is_changed) {
-        (void)save_mark_remove(save->mark, save->session.qmp, NULL);
-    }
+    save_settings_remove_mark(&save->settings);
     if (!save_session_patiently(&save->session, continue_guest, save, &local)) {
         g_clear_error(error);
         g_propagate_error(error, local);
@@ -430,14 +389,6 @@ static bool check_saved(const Save *save, uint64_t *ret_stored_bytes,
     return true;
 }
 
-static void unlock(Save *save)
-{
-    if (save->lock_fd >= 0) {
-        close(save->lock_fd);
-    }
-    save->lock_fd = -1;
-}
-
 static bool run(Save *save, SaveResult *ret_result, GError **error)
 {
     g_autoptr(GError) restore_error = NULL;
@@ -452,7 +403,7 @@ static bool run(Save *save, SaveResult *ret_result, GError **error)
     start_profiling(save);
     bool is_restored = run_on(save, &restore_error);
     stopped_us = g_get_monotonic_time() - save->begin_us;
-    unlock(save);
+    save_session_unlock(&save->session);
     if (!check_saved(save, &ret_result->stored_bytes, error)) {
         save_profile_discard(&save->profile);
         return false;
@@ -472,25 +423,24 @@ static bool run(Save *save, SaveResult *ret_result, GError **error)
 
 static void clear(Save *save)
 {
-    unlock(save);
+    save_session_unlock(&save->session);
     g_clear_pointer(&save->disks, g_array_unref);
-    migration_settings_free(save->settings);
-    save_mark_free(save->mark);
-    save_mark_free(save->left);
+    save_settings_clear(&save->settings);
     save_profile_clear(&save->profile);
 }
 
 bool tag_saver_run(Machine *machine, const TagSaveOptions *options,
                    char **ret_disk, SaveResult *ret_result, GError **error)
 {
-    Save save = {.session = {.machine = machine,
+    Save save = {.session = {.lock_fd = -1,
+                             .machine = machine,
                              .qmp = machine_qmp(machine),
                              .interrupt_fd = options->interrupt_fd,
                              .say = options->say,
                              .progress = options->progress},
                  .profile = {.time = options->profile},
                  .options = options,
-                 .lock_fd = -1,
+                 .settings = {.qmp = machine_qmp(machine)},
                  .start_us = g_get_monotonic_time()};
     SaveResult result = {0};
     GError *local = NULL;
