@@ -217,13 +217,10 @@ static char *make_tagged(const Fixture *f, char **ret_order)
 {
     const Image image = image_small();
     g_autoptr(GBytes) state = image_bytes(&image);
-    g_autoptr(GBytes) disk = qcow2_image_around(state);
     char *path = g_build_filename(f->directory, "d.qcow2", NULL);
     const PageExtent extent = {.span = {0, 0, 2}};
-    gsize len_bytes;
-    const char *data = g_bytes_get_data(disk, &len_bytes);
 
-    assert_true(g_file_set_contents(path, data, (gssize)len_bytes, NULL));
+    qcow2_image_save_around(state, path);
     ByteSource *source =
         qcow2_state_open(byte_source_open(path, NULL), "warm", NULL);
     g_autoptr(RamImage) saved = ram_image_open_source(source, 0, NULL);

@@ -3,6 +3,7 @@
  */
 #include "tests/formats/image.h"
 
+#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -213,6 +214,16 @@ GBytes *image_bytes(const Image *image)
     put_number(&out, image->end_mark, 8);
     put_bytes(&out, image->device_state, strlen(image->device_state));
     return g_byte_array_free_to_bytes(out.bytes);
+}
+
+void image_save(const Image *image, const char *path)
+{
+    g_autoptr(GBytes) bytes = image_bytes(image);
+    gsize len;
+    const char *data = g_bytes_get_data(bytes, &len);
+    bool ok = g_file_set_contents(path, data, (gssize)len, NULL);
+
+    g_assert_true(ok);
 }
 
 int image_write(const Image *image)

@@ -70,6 +70,9 @@ GBytes *image_bytes(const Image *image);
 /* Write it into a new memfd. */
 int image_write(const Image *image);
 
+/* Write it into a file of its own. */
+void image_save(const Image *image, const char *path);
+
 /* Write a sparse file of a few kilobytes into a new memfd that claims n_pages
  * of 4096 bytes. */
 int image_write_claiming(uint64_t n_pages);

@@ -122,3 +122,13 @@ GBytes *qcow2_image_around(GBytes *state)
     }
     return g_bytes_new_take(bytes, all_bytes);
 }
+
+void qcow2_image_save_around(GBytes *state, const char *path)
+{
+    g_autoptr(GBytes) disk = qcow2_image_around(state);
+    gsize len;
+    const char *data = g_bytes_get_data(disk, &len);
+    gboolean ok = g_file_set_contents(path, data, (gssize)len, NULL);
+
+    g_assert_true(ok);
+}

@@ -35,6 +35,9 @@ void qcow2_image_put(Qcow2Image *image, size_t off_bytes, uint64_t value,
 void qcow2_image_put_l1(Qcow2Image *image, size_t index, uint64_t entry);
 void qcow2_image_put_l2(Qcow2Image *image, size_t index, uint64_t entry);
 
+/* Write one whose "warm" is that state. */
+void qcow2_image_save_around(GBytes *state, const char *path);
+
 /* The state: cluster 0 and 1 are neighbours in the file, 2 is a hole, 3 lies
  * before them, 4 reads as zeroes.  Clusters are full of 'a' (the first of the
  * file's data), 'b', … */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "host/json-line.h"
+#include "host/qmp.h"
 #include "tests/util/support.h"
 
 struct FakePeer {
@@ -152,6 +153,17 @@ FakePeer *fake_peer_new_qmp(FakeAnswer *answer, void *opaque, int *ret_fd)
 
     make_sockets(&fd, ret_fd);
     return fake_peer_new(fd, greeting, answer, opaque);
+}
+
+Rpc *fake_peer_connect_qmp(FakeAnswer *answer, void *opaque,
+                           FakePeer **ret_peer)
+{
+    int fd;
+
+    *ret_peer = fake_peer_new_qmp(answer, opaque, &fd);
+    Rpc *qmp = qmp_new(fd);
+    assert_true(qmp_handshake(qmp, -1, NULL, NULL));
+    return qmp;
 }
 
 void fake_peer_event(FakePeer *peer, const char *name, json_t *data)

@@ -7,6 +7,8 @@
 
 #include <jansson.h>
 
+#include "host/rpc.h"
+
 typedef struct FakePeer FakePeer;
 
 /* Answer a command: the value of its "return"; or NULL, and ret_refusal (a
@@ -22,6 +24,10 @@ FakePeer *fake_peer_new(int fd, json_t *greeting, FakeAnswer *answer,
 
 /* The same with QMP's greeting, of QEMU 10.0, on the other end of ret_fd. */
 FakePeer *fake_peer_new_qmp(FakeAnswer *answer, void *opaque, int *ret_fd);
+
+/* The same, and connect to it. */
+Rpc *fake_peer_connect_qmp(FakeAnswer *answer, void *opaque,
+                           FakePeer **ret_peer);
 
 /* Send an event; steals data, which may be NULL.  Any thread. */
 void fake_peer_event(FakePeer *peer, const char *name, json_t *data);

@@ -76,7 +76,6 @@ static int set_up(void **state)
     World *world = g_new0(World, 1);
     g_autofree Qcow2Image *image = qcow2_image_new();
     g_autofree char *path = NULL;
-    int fd;
 
     world->directory = make_directory();
     world->qemu = path_of(world, "qemu");
@@ -90,9 +89,7 @@ static int set_up(void **state)
     write_program(world, "");
     path = path_of(world, "d0");
     world->fd = open(path, O_RDONLY | O_CLOEXEC);
-    world->peer = fake_peer_new_qmp(answer, world, &fd);
-    world->qmp = qmp_new(fd);
-    assert_true(qmp_handshake(world->qmp, -1, NULL, NULL));
+    world->qmp = fake_peer_connect_qmp(answer, world, &world->peer);
     *state = world;
     return 0;
 }

@@ -65,14 +65,9 @@ static json_t *answer(FakePeer *peer, const char *command,
 static World *world_new(const char *blocks)
 {
     World *world = g_new0(World, 1);
-    GError *error = NULL;
-    int fd;
 
     world->blocks = blocks;
-    world->peer = fake_peer_new_qmp(answer, world, &fd);
-    world->qmp = qmp_new(fd);
-    qmp_handshake(world->qmp, -1, NULL, &error);
-    assert_no_error(error);
+    world->qmp = fake_peer_connect_qmp(answer, world, &world->peer);
     return world;
 }
 

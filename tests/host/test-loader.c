@@ -36,27 +36,15 @@ static void say(const char *text)
     g_string_append_printf(said, "%s\n", text);
 }
 
-static void write_snapshot(const char *path)
-{
-    const Image image = image_small();
-    int fd = image_write(&image);
-    g_autofree char *source = g_strdup_printf("/proc/self/fd/%d", fd);
-    g_autofree char *bytes = NULL;
-    gsize len;
-
-    assert_true(g_file_get_contents(source, &bytes, &len, NULL));
-    assert_true(g_file_set_contents(path, bytes, (gssize)len, NULL));
-    close(fd);
-}
-
 static int set_up(void **state)
 {
     Fixture *fixture = g_new0(Fixture, 1);
+    const Image image = image_small();
 
     fixture->directory = make_directory();
     fixture->snapshot = g_build_filename(fixture->directory, "vm.snap", NULL);
     fixture->log_path = g_build_filename(fixture->directory, "log", NULL);
-    write_snapshot(fixture->snapshot);
+    image_save(&image, fixture->snapshot);
     fixture->argv[0] = g_strdup(g_getenv("FAKE_QEMU_PROGRAM"));
     fixture->options = (LoadOptions){
         .given_snapshot = fixture->snapshot,

@@ -102,14 +102,12 @@ static void versions_and_models_that_qemu_chose_are_told(void **state)
     g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(Manifest) saved = manifest_new();
     GError *error = NULL;
-    int fd;
-    FakePeer *peer = fake_peer_new_qmp(answer, NULL, &fd);
-    Rpc *qmp = qmp_new(fd);
+    FakePeer *peer;
+    Rpc *qmp = fake_peer_connect_qmp(answer, NULL, &peer);
 
     saved->machine_type = g_strdup("pc-q35-10.0");
     saved->cpu_model = g_strdup("host-x86_64-cpu");
     saved->accelerator = g_strdup("tcg");
-    assert_true(qmp_handshake(qmp, -1, NULL, NULL));
     assert_true(machine_difference_ask(saved, qmp, found, &error));
     assert_no_error(error);
     g_autofree char *text = join(found);

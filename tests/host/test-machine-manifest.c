@@ -42,13 +42,11 @@ static json_t *answer(FakePeer *peer, const char *command,
 
 static Manifest *collect(const char *blocks, GError **error)
 {
-    int fd;
-    FakePeer *peer = fake_peer_new_qmp(answer, (void *)blocks, &fd);
-    Rpc *qmp = qmp_new(fd);
+    FakePeer *peer;
+    Rpc *qmp = fake_peer_connect_qmp(answer, (void *)blocks, &peer);
     g_autoptr(Manifest) manifest = NULL;
     bool ok = false;
 
-    assert_true(qmp_handshake(qmp, -1, NULL, NULL));
     g_autoptr(GArray) disks = disks_query(qmp, "/", error);
     if (disks) {
         manifest = machine_manifest_collect(qmp, getpid(), error);

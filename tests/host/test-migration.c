@@ -73,14 +73,11 @@ static int set_up(void **state)
     static const char *const none[] = {NULL, NULL};
     World *world = g_new0(World, 1);
     Rpc *qmp;
-    int fd;
 
     world->statuses = none;
     world->run_states = none;
     world->interrupt_fd = eventfd(0, EFD_CLOEXEC);
-    world->peer = fake_peer_new_qmp(answer, world, &fd);
-    qmp = qmp_new(fd);
-    assert_true(qmp_handshake(qmp, -1, NULL, NULL));
+    qmp = fake_peer_connect_qmp(answer, world, &world->peer);
     rpc_set_interrupt_fd(qmp, world->interrupt_fd);
     world->machine = machine_new(qmp);
     *state = world;

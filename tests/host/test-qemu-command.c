@@ -6,17 +6,6 @@
 #include "host/qemu-command.h"
 #include "tests/util/support.h"
 
-static void assert_text(char *text, const char *expected)
-{
-    if (expected) {
-        assert_non_null(text);
-        assert_string_equal(text, expected);
-    } else {
-        assert_null(text);
-    }
-    g_free(text);
-}
-
 static void options_are_told_from_their_values(void **state)
 {
     static const char *const argv[] = {
@@ -35,7 +24,7 @@ static void options_are_told_from_their_values(void **state)
         const QemuOption *option = &g_array_index(options, QemuOption, i);
 
         assert_string_equal(option->name, expected[i].name);
-        assert_text(g_strdup(option->value), expected[i].value);
+        assert_owned_text(g_strdup(option->value), expected[i].value);
         assert_int_equal(option->argument, expected[i].argument);
     }
 }
@@ -45,7 +34,7 @@ static void assert_disk(const char *name, const char *value,
 {
     const QemuOption option = {name, value, 0};
 
-    assert_text(qemu_command_disk_file(&option), expected);
+    assert_owned_text(qemu_command_disk_file(&option), expected);
 }
 
 static void the_file_of_a_disk_is_found_in_every_form(void **state)
@@ -121,44 +110,48 @@ static void what_two_machines_cannot_share_is_found(void **state)
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
-        assert_text(resources_of(cases[i].option, cases[i].value),
-                    cases[i].expected);
+        assert_owned_text(resources_of(cases[i].option, cases[i].value),
+                          cases[i].expected);
     }
 }
 
 static void a_value_is_replaced_where_it_is_named(void **state)
 {
-    assert_text(
+    assert_owned_text(
         qemu_command_replace("unix:/run/q,server=on", "/run/q", "/tmp/a,b"),
         "unix:/tmp/a,,b,server=on");
-    assert_text(qemu_command_replace("file=/a,,b,if=virtio", "/a,b", "/c"),
-                "file=/c,if=virtio");
-    assert_text(qemu_command_replace("/run/q.pid", "/run/q.pid", "/a,b"),
-                "/a,b");
-    assert_text(
+    assert_owned_text(
+        qemu_command_replace("file=/a,,b,if=virtio", "/a,b", "/c"),
+        "file=/c,if=virtio");
+    assert_owned_text(qemu_command_replace("/run/q.pid", "/run/q.pid", "/a,b"),
+                      "/a,b");
+    assert_owned_text(
         qemu_command_replace("user,hostfwd=tcp::2222-:22", "2222", "2223"),
         "user,hostfwd=tcp::2223-:22");
-    assert_text(qemu_command_replace("{\"filename\": \"/a,b\"}", "/a,b", "/c"),
-                "{\"filename\": \"/c\"}");
+    assert_owned_text(
+        qemu_command_replace("{\"filename\": \"/a,b\"}", "/a,b", "/c"),
+        "{\"filename\": \"/c\"}");
 }
 
 static void a_forwarded_port_is_the_hosts(void **state)
 {
-    assert_text(qemu_command_replace("user,id=53,hostfwd=tcp::54-:53,"
-                                     "hostfwd=udp::53-:53",
-                                     "53", "1053"),
-                "user,id=53,hostfwd=tcp::54-:53,hostfwd=udp::1053-:53");
+    assert_owned_text(qemu_command_replace("user,id=53,hostfwd=tcp::54-:53,"
+                                           "hostfwd=udp::53-:53",
+                                           "53", "1053"),
+                      "user,id=53,hostfwd=tcp::54-:53,hostfwd=udp::1053-:53");
 }
 
 static void a_part_of_something_longer_is_not_replaced(void **state)
 {
-    assert_text(qemu_command_replace("file=/a/disk,x=/disk", "/disk", "/c"),
-                "file=/a/disk,x=/c");
-    assert_text(qemu_command_replace("path=/run/q.sock2", "/run/q.sock", "/c"),
-                NULL);
-    assert_text(qemu_command_replace("path=/run/q-1", "/run/q", "/c"), NULL);
-    assert_text(qemu_command_replace("hostfwd=tcp::22222-:22", "2222", "1"),
-                NULL);
+    assert_owned_text(
+        qemu_command_replace("file=/a/disk,x=/disk", "/disk", "/c"),
+        "file=/a/disk,x=/c");
+    assert_owned_text(
+        qemu_command_replace("path=/run/q.sock2", "/run/q.sock", "/c"), NULL);
+    assert_owned_text(qemu_command_replace("path=/run/q-1", "/run/q", "/c"),
+                      NULL);
+    assert_owned_text(
+        qemu_command_replace("hostfwd=tcp::22222-:22", "2222", "1"), NULL);
 }
 
 int main(void)

@@ -35,11 +35,8 @@ static int set_up(void **state)
 {
     World *world = g_new0(World, 1);
     Rpc *qmp;
-    int fd;
 
-    world->peer = fake_peer_new_qmp(answer, world, &fd);
-    qmp = qmp_new(fd);
-    assert_true(qmp_handshake(qmp, -1, NULL, NULL));
+    qmp = fake_peer_connect_qmp(answer, world, &world->peer);
     world->machine = machine_new(qmp);
     fake_peer_event(world->peer, "RESUME", NULL);
     while (!machine_runs(world->machine)) {

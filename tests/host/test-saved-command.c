@@ -3,10 +3,7 @@
  *
  * "qemu-img" is a script of the test's own, beside the program.
  */
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -256,26 +253,11 @@ static void a_set_that_names_nothing_is_told_what_there_is(void **state)
     assert_refused(fixture, UTIL_ERROR_USAGE, "a port is a number");
 }
 
-/* A port of 127.0.0.1 at which somebody listens until the socket is closed. */
-static int hold_port(unsigned *ret_port)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
-    assert_int_equal(listen(fd, 1), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-    *ret_port = ntohs(address.sin_port);
-    return fd;
-}
-
 static void a_port_that_is_taken_is_told_as_that(void **state)
 {
     Fixture *fixture = *state;
     unsigned port;
-    int fd = hold_port(&port);
+    int fd = hold_tcp_port(&port);
     g_autofree char *arguments =
         g_strdup_printf("-netdev user,id=n,hostfwd=tcp:127.0.0.1:%u-:22", port);
     g_autofree char *value = g_strdup_printf("%u", port);
@@ -296,7 +278,7 @@ static void a_port_given_instead_may_be_taken_as_well(void **state)
 {
     Fixture *fixture = *state;
     unsigned port;
-    int fd = hold_port(&port);
+    int fd = hold_tcp_port(&port);
     g_autofree char *set = g_strdup_printf("1=%u", port);
     g_autofree char *why = g_strdup_printf("host port %u is taken", port);
     char *sets[] = {set, NULL};

@@ -1,11 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include <arpa/inet.h>
 #include <glib/gstdio.h>
-#include <netinet/in.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "host/start-failure.h"
@@ -78,16 +75,10 @@ static void a_wrapper_is_not_started_again(void **state)
 
 static void a_port_that_is_taken_comes_first(void **state)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
-    assert_int_equal(listen(fd, 1), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-    g_autofree char *rule = g_strdup_printf("user,hostfwd=tcp:127.0.0.1:%u-:22",
-                                            (unsigned)ntohs(address.sin_port));
+    unsigned port;
+    int fd = hold_tcp_port(&port);
+    g_autofree char *rule =
+        g_strdup_printf("user,hostfwd=tcp:127.0.0.1:%u-:22", port);
     char *argv[] = {(char *)"wrapper", (char *)"-nic", rule, NULL};
     g_autofree char *why = start_failure_explain(argv, "/p.so", false);
     assert_non_null(strstr(why, "is taken"));

@@ -173,18 +173,13 @@ static void write_disk(const World *world)
 {
     const Image image = image_small();
     g_autoptr(GBytes) state = image_bytes(&image);
-    g_autoptr(GBytes) disk = qcow2_image_around(state);
-    gsize len_bytes;
-    const char *data = g_bytes_get_data(disk, &len_bytes);
 
-    assert_true(
-        g_file_set_contents(world->disk, data, (gssize)len_bytes, NULL));
+    qcow2_image_save_around(state, world->disk);
 }
 
 static int set_up(void **state)
 {
     World *world = g_new0(World, 1);
-    int fd;
 
     world->directory = make_directory();
     world->disk = g_build_filename(world->directory, "d0.qcow2", NULL);
@@ -194,10 +189,8 @@ static int set_up(void **state)
     world->n_interrupts = 1;
     world->interrupt_fd = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
     write_disk(world);
-    world->peer = fake_peer_new_qmp(answer, world, &fd);
-    Rpc *qmp = qmp_new(fd);
-    assert_true(qmp_handshake(qmp, -1, NULL, NULL));
-    world->machine = machine_new(qmp);
+    world->machine =
+        machine_new(fake_peer_connect_qmp(answer, world, &world->peer));
     said = g_string_new(NULL);
     *state = world;
     return 0;

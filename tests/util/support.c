@@ -3,6 +3,8 @@
  */
 #include "tests/util/support.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -82,4 +84,29 @@ void make_sockets(int *ret_one, int *ret_other)
                      0);
     *ret_one = fds[0];
     *ret_other = fds[1];
+}
+
+void assert_owned_text(char *text, const char *expected)
+{
+    if (expected) {
+        assert_non_null(text);
+        assert_string_equal(text, expected);
+    } else {
+        assert_null(text);
+    }
+    g_free(text);
+}
+
+int hold_tcp_port(unsigned *ret_port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    *ret_port = ntohs(address.sin_port);
+    return fd;
 }

@@ -22,12 +22,19 @@ void assert_util_error(GError *error, UtilError code, const char *text);
 /* error is not set; fails with its message. */
 void assert_no_error(const GError *error);
 
+/* text, which is freed, is as expected; NULL: so is it. */
+void assert_owned_text(char *text, const char *expected);
+
 /* A new, empty directory, and its end with all files in it. */
 char *make_directory(void);
 void remove_directory(char *path);
 
 /* The names of the files in a directory, sorted, with blanks between them. */
 char *list_directory(const char *path);
+
+/* A port of 127.0.0.1 at which somebody listens until the socket, which is
+ * returned, is closed. */
+int hold_tcp_port(unsigned *ret_port);
 
 /* A connected pair of stream sockets. */
 void make_sockets(int *ret_one, int *ret_other);
