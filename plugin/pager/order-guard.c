@@ -9,7 +9,8 @@
 #define MIN_MISSES 64
 
 /* An order is doubted when the guest misses at least a 16th of what it would
- * miss by an order drawn by lot.  A good one misses a 30th and less. */
+ * miss by an order drawn by lot.  Those that fitted missed a hundredth and less
+ * when measured. */
 #define DOUBT_ONE_IN 16
 
 /* A trial is so long; longer ones would hardly tell more. */
