@@ -48,6 +48,10 @@
 
 #define TEMPLATE_MAX_TEXT_BYTES (64 * 1024)
 
+/* So long a template may take to answer what needs no storage: one that is busy
+ * for other clones is through by then. */
+#define TEMPLATE_PATIENCE_MS 10000
+
 /* What the memory is called in /proc/PID/maps, after "memfd:". */
 #define TEMPLATE_MEMORY_NAME "preheat-template"
 
@@ -92,6 +96,14 @@ typedef struct TemplateState {
  * end does not read.  Returns 0 or -errno. */
 int template_send(int fd, const TemplateMessage *message, const char *text,
                   const int *fds, size_t n_fds);
+
+/* Wait until the other end has said something, or has gone, for patience_ms at
+ * most.  Returns 0 or -errno; -ETIMEDOUT. */
+int template_await(int fd, unsigned patience_ms);
+
+/* What to do with the template at the other end of fd, which does not answer;
+ * for g_free(). */
+char *template_describe_silence(int fd);
 
 /*
  * Wait for one message.  *ret_text (for g_free(); NULL: not wanted) is "" where

@@ -356,6 +356,15 @@ static void close_fds(GArray *fds)
     g_array_unref(fds);
 }
 
+static void refuse_silence(const TemplateSource *source, GError **error)
+{
+    g_autofree char *what = template_describe_silence(source->fd);
+    g_autofree char *text =
+        g_strconcat(what, "; or load without --template", NULL);
+
+    refuse(source, FORMATS_ERROR_IO, text, error);
+}
+
 static bool greet(TemplateSource *source, GError **error)
 {
     const TemplateMessage hello = {
@@ -371,9 +380,14 @@ static bool greet(TemplateSource *source, GError **error)
 
     int rc = template_send(source->fd, &hello, NULL, NULL, 0);
     if (rc == 0) {
+        rc = template_await(source->fd, TEMPLATE_PATIENCE_MS);
+    }
+    if (rc == 0) {
         rc = template_receive(source->fd, &welcome, &text, fds);
     }
-    if (rc < 0) {
+    if (rc == -ETIMEDOUT) {
+        refuse_silence(source, error);
+    } else if (rc < 0) {
         refuse(source, FORMATS_ERROR_IO, g_strerror(-rc), error);
     } else if (welcome.kind != TEMPLATE_WELCOME ||
                welcome.page != TEMPLATE_VERSION) {
