@@ -214,7 +214,7 @@ static void start_pager(TemplateClone *clone)
     assert_int_equal(template_source_start(clone->source, &callbacks), 0);
 }
 
-static void attach(TemplateClone *clone)
+void template_clone_attach(TemplateClone *clone)
 {
     PagerRange ranges[TEMPLATE_N_BLOCKS];
     g_autoptr(GError) error = NULL;
@@ -245,7 +245,7 @@ uint8_t *template_world_map_ram(void)
     return memory;
 }
 
-TemplateClone *template_world_clone(const TemplateWorld *world)
+TemplateClone *template_world_greet(const TemplateWorld *world)
 {
     TemplateClone *clone = g_new0(TemplateClone, 1);
     g_autoptr(GError) error = NULL;
@@ -261,7 +261,14 @@ TemplateClone *template_world_clone(const TemplateWorld *world)
         fail_msg("%s", error->message);
     }
     start_pager(clone);
-    attach(clone);
+    return clone;
+}
+
+TemplateClone *template_world_clone(const TemplateWorld *world)
+{
+    TemplateClone *clone = template_world_greet(world);
+
+    template_clone_attach(clone);
     return clone;
 }
 

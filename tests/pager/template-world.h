@@ -71,6 +71,10 @@ typedef struct TemplateClone {
     _Atomic unsigned n_final;
 } TemplateClone;
 
+/* One that has come to the template; and has its memory mapped from it.  Both
+ * in one. */
+TemplateClone *template_world_greet(const TemplateWorld *world);
+void template_clone_attach(TemplateClone *clone);
 TemplateClone *template_world_clone(const TemplateWorld *world);
 void template_clone_free(TemplateClone *clone);
 
