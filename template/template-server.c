@@ -593,6 +593,9 @@ bool template_server_run(RamImage *image, const PageOrder *order,
             serve_once(&server);
         }
         (void)unlink(options->socket_path);
+        if (options->ending) {
+            options->ending();
+        }
         /* Relaxed: see Server. */
         ok = !atomic_load_explicit(&server.is_void, memory_order_relaxed);
         if (!ok) {
