@@ -99,8 +99,8 @@ class Template(Preheat):
     @contextlib.contextmanager
     def hold(self, guest):
         template = Process([config.PREHEAT, "template", "start",
-                            guest.snapshot, "--socket",
-                            guest.scratch / self.SOCKET],
+                            guest.snapshot, "--order", guest.order(ORDER),
+                            "--socket", guest.scratch / self.SOCKET],
                            guest.scratch, "template")
         try:
             template.wait_for_text("every page is there")

@@ -94,29 +94,37 @@ static bool make_absolute(char **path, GError **error)
     return true;
 }
 
-/* The template reads the snapshot, in a sequence of its own. */
+#define WHY_NOT_READ                                                           \
+    "the template reads the snapshot, by the order that it was started with"
+#define WHY_NOT_SEEN                                                           \
+    "what is mapped from a template is touched unseen; record or learn at a "  \
+    "load without it"
+
 static bool parse_template(const Given *given, LoadOptions *options,
                            GError **error)
 {
     const struct {
         const char *name;
         bool is_given;
+        const char *why_not;
     } others[] = {
-        {"--order", given->order != NULL},
-        {"--policy", given->policy != NULL},
-        {"--rest", given->rest != NULL},
-        {"--rest-rate", given->rest_rate != NULL},
-        {"--record", given->record != NULL},
-        {"--learn", given->learn},
-        {"--tag", given->tag != NULL},
+        {"--order", given->order != NULL, WHY_NOT_READ},
+        {"--policy", given->policy != NULL, WHY_NOT_READ},
+        {"--rest", given->rest != NULL, WHY_NOT_READ},
+        {"--rest-rate", given->rest_rate != NULL, WHY_NOT_READ},
+        {"--record", given->record != NULL, WHY_NOT_SEEN},
+        {"--learn", given->learn, WHY_NOT_SEEN},
+        {"--tag", given->tag != NULL,
+         "a machine that is loaded from its disk goes on with that disk, so "
+         "there can be only one; save it with preheat savevm, to a file of its "
+         "own"},
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(others); i++) {
         if (others[i].is_given) {
             g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                        "%s does not go with --template: the template reads "
-                        "the snapshot, by the order that it was started with",
-                        others[i].name);
+                        "%s does not go with --template: %s", others[i].name,
+                        others[i].why_not);
             return false;
         }
     }

@@ -8,8 +8,11 @@
 #include "cli/image-file.h"
 #include "cli/image-offset.h"
 #include "cli/interrupts.h"
+#include "cli/service.h"
+#include "formats/file-kind.h"
 #include "formats/page-order.h"
 #include "template/template-server.h"
+#include "util/error.h"
 
 /* The options as they were given. */
 typedef struct Given {
@@ -44,12 +47,48 @@ static PageOrder *load_order(const char *path, const RamImage *image)
     return order;
 }
 
+/* What people are told is what the service manager shows of the service. */
+static void say(const char *text)
+{
+    command_say(text);
+    service_notify("STATUS=%s", text);
+}
+
+static void tell_ready(void)
+{
+    service_notify("READY=1\nSTATUS=clones may connect; it is being filled");
+}
+
+static void tell_ending(void)
+{
+    service_notify("STOPPING=1");
+}
+
+/* A machine that is loaded from its disk goes on with that very disk, reverted,
+ * so that there is but one at a time. */
+static bool check_kind(const char *path, GError **error)
+{
+    g_autoptr(ByteSource) source = byte_source_open(path, NULL);
+
+    if (source && file_kind_of(source) == FILE_KIND_QCOW2) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                    "%s: this is a disk; a machine that is loaded from a "
+                    "snapshot in its disk goes on with that disk, so there can "
+                    "be only one, and a template is for many: save the machine "
+                    "with preheat savevm, to a file of its own",
+                    path);
+        return false;
+    }
+    return true;
+}
+
 static bool start(const char *snapshot, const Given *given, GError **error)
 {
     g_autofree char *path = command_absolute_path(snapshot, error);
     uint64_t off_bytes;
 
-    if (!path || !image_offset_parse(given->offset, &off_bytes, error)) {
+    if (!path || !image_offset_parse(given->offset, &off_bytes, error) ||
+        !check_kind(path, error)) {
         return false;
     }
     RamImage *image = image_file_open(path, NULL, off_bytes, error);
@@ -60,7 +99,9 @@ static bool start(const char *snapshot, const Given *given, GError **error)
     const TemplateServerOptions options = {
         .socket_path = given->socket,
         .interrupt_fd = interrupts_open(),
-        .say = command_say,
+        .say = say,
+        .ready = tell_ready,
+        .ending = tell_ending,
     };
     bool ok = template_server_run(image, order, &options, error);
     interrupts_close(options.interrupt_fd);

@@ -4,9 +4,12 @@
 #include "formats/template-protocol.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "util/clock.h"
 
 #define MAX_FDS (TEMPLATE_MAX_BLOCKS + 2)
 
@@ -50,6 +53,38 @@ int template_send(int fd, const TemplateMessage *message, const char *text,
         return errno == ECONNRESET ? -EPIPE : -errno;
     }
     return 0;
+}
+
+int template_await(int fd, unsigned patience_ms)
+{
+    struct pollfd event = {.fd = fd, .events = POLLIN};
+    uint64_t until_us = monotonic_us() + UINT64_C(1000) * patience_ms;
+    int rc;
+
+    do {
+        uint64_t now_us = monotonic_us();
+        /* Rounded up, not to ask the more often the nearer the end is. */
+        uint64_t left_ms =
+            now_us < until_us ? (until_us - now_us) / 1000 + 1 : 0;
+
+        rc = poll(&event, 1, (int)MIN(left_ms, (uint64_t)G_MAXINT));
+    } while (rc < 0 && errno == EINTR);
+    return rc > 0 ? 0 : rc == 0 ? -ETIMEDOUT : -errno;
+}
+
+char *template_describe_silence(int fd)
+{
+    struct ucred peer = {0};
+    socklen_t len = sizeof peer;
+
+    /* Cannot fail on a connected socket; and 0 is nobody. */
+    (void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
+    return g_strdup_printf(
+        "it (process %d) has not answered for %d s: it was stopped, or hangs.  "
+        "Have it go on (kill -CONT %d), or end it (kill -KILL %d) and start "
+        "another",
+        (int)peer.pid, TEMPLATE_PATIENCE_MS / 1000, (int)peer.pid,
+        (int)peer.pid);
 }
 
 static void take_fds(struct msghdr *header, GArray *fds)

@@ -26,7 +26,9 @@
  * image, also for those that are not held, a bitmap of whole 64-bit words: bit
  * i of it is set once page i can be read, because it is in the block's memory
  * or because the snapshot does not have it: it is zero then.  Bits are never
- * cleared.  (A page enters the memory with all of its contents at once.)
+ * cleared.  (A page enters the memory with all of its contents at once.) Behind
+ * the bitmaps lie TemplateState.n_runs of TemplateRun: the pages that a guest
+ * is likely to touch, by the template's order and in its sequence.
  *
  * Both ends run on one machine: numbers are in its own byte order.
  */
@@ -47,6 +49,10 @@
 #define TEMPLATE_MAX_BLOCKS 200
 
 #define TEMPLATE_MAX_TEXT_BYTES (64 * 1024)
+
+/* So long a template may take to answer what needs no storage: one that is busy
+ * for other clones is through by then. */
+#define TEMPLATE_PATIENCE_MS 10000
 
 /* What the memory is called in /proc/PID/maps, after "memfd:". */
 #define TEMPLATE_MEMORY_NAME "preheat-template"
@@ -85,13 +91,30 @@ typedef struct TemplateMessage {
 
 typedef struct TemplateState {
     _Atomic uint32_t full; /* 1: every page is there */
-    uint32_t reserved[15];
+    uint32_t reserved;
+    uint64_t n_runs; /* constant, as the runs */
+    uint32_t reserved_too[12];
 } TemplateState;
+
+/* Pages next to each other, all of them in the snapshot. */
+typedef struct TemplateRun {
+    uint64_t block; /* of the image; need not be one that is held */
+    uint64_t first_page;
+    uint64_t n_pages;
+} TemplateRun;
 
 /* Send one message; text may be NULL.  Does not wait: -EAGAIN where the other
  * end does not read.  Returns 0 or -errno. */
 int template_send(int fd, const TemplateMessage *message, const char *text,
                   const int *fds, size_t n_fds);
+
+/* Wait until the other end has said something, or has gone, for patience_ms at
+ * most.  Returns 0 or -errno; -ETIMEDOUT. */
+int template_await(int fd, unsigned patience_ms);
+
+/* What to do with the template at the other end of fd, which does not answer;
+ * for g_free(). */
+char *template_describe_silence(int fd);
 
 /*
  * Wait for one message.  *ret_text (for g_free(); NULL: not wanted) is "" where
@@ -104,5 +127,5 @@ int template_receive(int fd, TemplateMessage *ret_message, char **ret_text,
                      GArray *fds);
 
 /* Where the bitmap of the image's block begins in the shared state; of
- * n_blocks: the state's length. */
+ * n_blocks: where the runs do. */
 size_t template_bitmap_off_bytes(const RamImage *image, size_t block);

@@ -32,7 +32,7 @@ bool template_client_connect(const char *path, int *ret_fd, GError **error)
 {
     int fd;
 
-    if (!unix_socket_connect_packets(path, &fd, error)) {
+    if (!unix_socket_connect_packets(path, TEMPLATE_PATIENCE_MS, &fd, error)) {
         return false;
     }
     if (!check_peer(fd, error)) {
@@ -62,11 +62,16 @@ static bool converse(const char *path, const TemplateMessage *message,
     }
     int rc = template_send(fd, message, NULL, NULL, 0);
     if (rc == 0) {
+        rc = template_await(fd, TEMPLATE_PATIENCE_MS);
+    }
+    if (rc == 0) {
         rc = template_receive(fd, ret_answer, ret_text, fds);
     }
+    g_autofree char *silence =
+        rc == -ETIMEDOUT ? template_describe_silence(fd) : NULL;
     close(fd);
     if (rc < 0) {
-        return fail(path, g_strerror(-rc), error);
+        return fail(path, silence ? silence : g_strerror(-rc), error);
     }
     return ret_answer->kind == expected ||
            fail(path, "an answer that no template gives", error);

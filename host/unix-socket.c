@@ -10,17 +10,43 @@
 
 #include "util/error.h"
 
-static bool connect_address(int type, const struct sockaddr_un *address,
-                            socklen_t len, int *ret_fd, GError **error)
+static void set_connect_error(int error_number, unsigned patience_ms,
+                              GError **error)
 {
+    if (error_number == EAGAIN) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                    "who listens there has not taken a connection for %u s: "
+                    "it was stopped, or hangs; have it go on (kill -CONT), or "
+                    "end it and start another",
+                    patience_ms / 1000);
+    } else {
+        util_error_set_errno(error, error_number, "cannot connect");
+    }
+}
+
+/* patience_ms: 0: without limit. */
+static bool connect_address(int type, const struct sockaddr_un *address,
+                            socklen_t len, unsigned patience_ms, int *ret_fd,
+                            GError **error)
+{
+    /* Holds for connect() as well: unix(7) does not say so, but
+     * unix_stream_connect() in net/unix/af_unix.c. */
+    const struct timeval patience = {
+        .tv_sec = patience_ms / 1000,
+        .tv_usec = patience_ms % 1000 * 1000,
+    };
     int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 
-    if (fd < 0) {
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience,
+                             sizeof(patience)) < 0) {
         util_error_set_errno(error, errno, "cannot make a socket");
+        if (fd >= 0) {
+            close(fd);
+        }
         return false;
     }
     if (connect(fd, (const struct sockaddr *)address, len) < 0) {
-        util_error_set_errno(error, errno, "cannot connect");
+        set_connect_error(errno, patience_ms, error);
         close(fd);
         return false;
     }
@@ -28,8 +54,8 @@ static bool connect_address(int type, const struct sockaddr_un *address,
     return true;
 }
 
-static bool connect_path(int type, const char *path, int *ret_fd,
-                         GError **error)
+static bool connect_path(int type, const char *path, unsigned patience_ms,
+                         int *ret_fd, GError **error)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
@@ -41,7 +67,8 @@ static bool connect_path(int type, const char *path, int *ret_fd,
         return false;
     }
     g_strlcpy(address.sun_path, path, sizeof(address.sun_path));
-    if (!connect_address(type, &address, sizeof(address), ret_fd, error)) {
+    if (!connect_address(type, &address, sizeof(address), patience_ms, ret_fd,
+                         error)) {
         g_prefix_error(error, "%s: ", path);
         return false;
     }
@@ -50,12 +77,13 @@ static bool connect_path(int type, const char *path, int *ret_fd,
 
 bool unix_socket_connect(const char *path, int *ret_fd, GError **error)
 {
-    return connect_path(SOCK_STREAM, path, ret_fd, error);
+    return connect_path(SOCK_STREAM, path, 0, ret_fd, error);
 }
 
-bool unix_socket_connect_packets(const char *path, int *ret_fd, GError **error)
+bool unix_socket_connect_packets(const char *path, unsigned patience_ms,
+                                 int *ret_fd, GError **error)
 {
-    return connect_path(SOCK_SEQPACKET, path, ret_fd, error);
+    return connect_path(SOCK_SEQPACKET, path, patience_ms, ret_fd, error);
 }
 
 bool unix_socket_connect_abstract(const char *name, int *ret_fd, GError **error)
@@ -66,7 +94,7 @@ bool unix_socket_connect_abstract(const char *name, int *ret_fd, GError **error)
     g_assert(len < sizeof(address.sun_path));
     memcpy(address.sun_path + 1, name, len);
     len += offsetof(struct sockaddr_un, sun_path) + 1;
-    return connect_address(SOCK_STREAM, &address, (socklen_t)len, ret_fd,
+    return connect_address(SOCK_STREAM, &address, (socklen_t)len, 0, ret_fd,
                            error);
 }
 

@@ -13,8 +13,10 @@
 /* Connect to the socket file at path. */
 bool unix_socket_connect(const char *path, int *ret_fd, GError **error);
 
-/* The same to one that takes whole messages (SOCK_SEQPACKET). */
-bool unix_socket_connect_packets(const char *path, int *ret_fd, GError **error);
+/* The same to one that takes whole messages (SOCK_SEQPACKET).  Who listens
+ * there may let others wait, but not for longer than patience_ms. */
+bool unix_socket_connect_packets(const char *path, unsigned patience_ms,
+                                 int *ret_fd, GError **error);
 
 /* Connect to the abstract socket called name (without the leading NUL). */
 bool unix_socket_connect_abstract(const char *name, int *ret_fd,

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -29,6 +30,10 @@
 #define MAX_WANTED 1024
 
 #define MAX_CLIENTS 4096
+
+/* Before another try to accept, where this process or the system is short of
+ * something, and nobody leaves. */
+#define ACCEPT_PAUSE_MS 100
 
 typedef struct Client {
     unsigned n_refs;   /* under Server.lock, as the next */
@@ -60,6 +65,8 @@ typedef struct Server {
     _Atomic bool is_void; /* the snapshot was changed */
     bool stopped;         /* this and below: the main thread's */
     bool told_full;
+    bool is_short;      /* of descriptors: accept nobody in the next round */
+    bool told_short;    /* of this time that it is */
     GPtrArray *clients; /* of Client */
     pthread_t workers[N_WORKERS];
     unsigned n_workers;
@@ -356,13 +363,31 @@ static bool is_ours(int fd)
            (peer.uid == geteuid() || peer.uid == 0);
 }
 
+/* Who waits to be accepted does so until there is room again. */
+static void set_short(Server *server, int error_number)
+{
+    server->is_short = true;
+    if (!server->told_short) {
+        server->told_short = true;
+        say(server,
+            "%s: %u clients are connected, and one more cannot be: %s.  It "
+            "waits; \"ulimit -Hn\" and sysctl fs.file-max limit them",
+            server->options->socket_path, server->clients->len,
+            g_strerror(error_number));
+    }
+}
+
 static void accept_client(Server *server)
 {
     int fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC);
 
     if (fd < 0) {
+        if (errno != EINTR && errno != ECONNABORTED) {
+            set_short(server, errno);
+        }
         return;
     }
+    server->told_short = false;
     if (!is_ours(fd) || server->clients->len >= MAX_CLIENTS) {
         close(fd);
         return;
@@ -410,7 +435,7 @@ static GArray *what_to_poll(const Server *server)
     const struct pollfd first[] = {
         {.fd = server->options->interrupt_fd, .events = POLLIN},
         {.fd = server->changed, .events = POLLIN},
-        {.fd = server->listener, .events = POLLIN},
+        {.fd = server->is_short ? -1 : server->listener, .events = POLLIN},
     };
 
     g_array_append_vals(events, first, G_N_ELEMENTS(first));
@@ -428,9 +453,11 @@ static void serve_once(Server *server)
     g_autoptr(GArray) events = what_to_poll(server);
     const struct pollfd *first = (const struct pollfd *)events->data;
 
-    if (poll((struct pollfd *)events->data, events->len, -1) < 0) {
+    if (poll((struct pollfd *)events->data, events->len,
+             server->is_short ? ACCEPT_PAUSE_MS : -1) < 0) {
         return;
     }
+    server->is_short = false;
     if (first[0].revents != 0) {
         server->stopped = true;
     }
@@ -455,7 +482,7 @@ static void serve_once(Server *server)
 /* Whether somebody listens there. */
 static bool is_alive(const struct sockaddr_un *address)
 {
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     bool is = fd >= 0 && (connect(fd, (const struct sockaddr *)address,
                                   sizeof *address) == 0 ||
                           errno != ECONNREFUSED);
@@ -504,11 +531,24 @@ static bool open_socket(Server *server, GError **error)
 
 /* ---- start and end ---- */
 
+/* Each client takes a descriptor.  Where there are no more to be had, it goes
+ * on with what it has. */
+static void raise_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 static bool start(Server *server, RamImage *image, const PageOrder *order,
                   GError **error)
 {
     const TemplateEvents events = {on_failed, on_full, server};
 
+    raise_limit();
     server->changed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     server->template = template_new(image, order, N_WORKERS, &events, error);
     return server->template && start_workers(server, error) &&
@@ -553,6 +593,9 @@ bool template_server_run(RamImage *image, const PageOrder *order,
             serve_once(&server);
         }
         (void)unlink(options->socket_path);
+        if (options->ending) {
+            options->ending();
+        }
         /* Relaxed: see Server. */
         ok = !atomic_load_explicit(&server.is_void, memory_order_relaxed);
         if (!ok) {

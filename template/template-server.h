@@ -22,8 +22,9 @@ typedef struct TemplateServerOptions {
     int interrupt_fd; /* readable when we are asked to end; -1: never */
     /* Tell the user; from any thread. */
     void (*say)(const char *text);
-    /* The socket can be connected to; may be NULL. */
+    /* The socket can be connected to, and: can no longer.  Each may be NULL. */
     void (*ready)(void);
+    void (*ending)(void);
 } TemplateServerOptions;
 
 /*

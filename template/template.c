@@ -16,6 +16,7 @@
 #include "plugin/pager/pager-fault.h"
 #include "plugin/pager/pager.h"
 #include "profiler/orders/read-ahead.h"
+#include "template/hot-runs.h"
 #include "util/clock.h"
 
 #define N_FAULT_THREADS 1
@@ -145,18 +146,26 @@ static bool add_snapshot(Template *template, GError **error)
     return true;
 }
 
-static bool make_state(Template *template, GError **error)
+static bool make_state(Template *template, const PageOrder *order,
+                       GError **error)
 {
     const RamImage *image = template->image;
+    g_autoptr(GArray) runs = hot_runs_new(order, image);
+    size_t runs_off_bytes = template_bitmap_off_bytes(image, image->n_blocks);
     void *memory;
     int fd = -1;
 
     template->state_len_bytes =
-        template_bitmap_off_bytes(image, image->n_blocks);
+        runs_off_bytes + runs->len * sizeof(TemplateRun);
     bool ok = make_memory(template, TEMPLATE_MEMORY_NAME,
                           template->state_len_bytes, &fd, &memory, error);
     if (ok) {
         template->state = memory;
+        template->state->n_runs = runs->len;
+        for (guint i = 0; i < runs->len; i++) {
+            ((TemplateRun *)((char *)memory + runs_off_bytes))[i] =
+                g_array_index(runs, TemplateRun, i);
+        }
         ok = seal(template, &fd, error);
     }
     if (fd >= 0) {
@@ -252,7 +261,7 @@ Template *template_new(RamImage *image, const PageOrder *order,
     template->stats = load_stats_new(monotonic_us());
     template->source = page_source_new_file(image, LOAD_CACHE_BUFFERED, error);
     if (!template->source || !make_blocks(template, error) ||
-        !add_snapshot(template, error) || !make_state(template, error) ||
+        !add_snapshot(template, error) || !make_state(template, order, error) ||
         !start_pager(template, order, n_fetchers, error) ||
         !attach(template, error) || !seal_blocks(template, error)) {
         template_free(template);

@@ -49,6 +49,12 @@ typedef struct PagePlace {
     uint64_t off_bytes;
 } PagePlace;
 
+/* Where in a source's hot pages one is; begins as zeroes. */
+typedef struct PageHot {
+    uint64_t run;
+    uint64_t page; /* so many pages into it */
+} PageHot;
+
 typedef struct PageSource PageSource;
 
 /* All functions may be called from several threads at once. */
@@ -85,7 +91,7 @@ struct PageSource {
     bool (*check)(PageSource *source, GError **error);
     void (*free)(PageSource *source);
 
-    /* NULL, all three, unless the source has the pages in memory of its own
+    /* NULL, all four, unless the source has the pages in memory of its own
      * that guest RAM is mapped from, privately (pager-map.h).  A page that was
      * read is there, and read() leaves the buffer alone. */
 
@@ -96,6 +102,9 @@ struct PageSource {
     bool (*is_full)(const PageSource *source);
     /* The same as read(), into the buffer. */
     int (*peek)(PageSource *source, PageRead *read);
+    /* The next pages that a guest is likely to touch and that are there;
+     * returns false behind the last ones. */
+    bool (*next_hot)(const PageSource *source, PageHot *at, PageSpan *ret_span);
 };
 
 /* Reads from snapshot, which must outlive it: from its file or, where it lies

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "plugin/pager/kernel-features.h"
+#include "plugin/pager/pager-ahead.h"
 #include "plugin/pager/pager-fail.h"
 #include "plugin/pager/pager-fault.h"
 #include "plugin/pager/pager-map.h"
@@ -18,6 +19,7 @@
 #include "plugin/pager/pager-state.h"
 #include "plugin/pager/registration.h"
 #include "util/clock.h"
+#include "util/thread.h"
 
 #define OTHERWISE "load with --policy full"
 
@@ -383,6 +385,27 @@ static void make_rest_gate_locked(Pager *pager, const uint32_t *thread_ids,
     }
 }
 
+/* Without that thread the guest takes more faults, and that is all. */
+static void start_ahead(Pager *pager)
+{
+    if (pager->config.source->next_hot) {
+        pager->ahead_started =
+            thread_start(&pager->ahead_thread, "preheat-ahead",
+                         pager_ahead_thread, pager) == 0;
+    }
+}
+
+/* Mapped from a source that has every page: there is nothing to read. */
+static void skip_stages_locked(Pager *pager)
+{
+    /* Relaxed: no other thread places pages yet. */
+    if (maps_memory(pager) &&
+        atomic_load_explicit(&pager->n_unplaced, memory_order_relaxed) == 0) {
+        pager->stage = STAGE_DRAIN;
+        pager->plan_is_out = true;
+    }
+}
+
 bool pager_attach(Pager *pager, const PagerRange *ranges, size_t n_ranges,
                   const uint32_t *thread_ids, size_t n_threads, GError **error)
 {
@@ -408,9 +431,11 @@ bool pager_attach(Pager *pager, const PagerRange *ranges, size_t n_ranges,
         return false;
     }
     pager_plan_end_warming(pager);
+    start_ahead(pager);
     pthread_mutex_lock(&pager->lock);
     pager->attached = true;
     pager->plan_is_out = false;
+    skip_stages_locked(pager);
     make_rest_gate_locked(pager, thread_ids, n_threads);
     pager->observe_until_us = monotonic_us() + pager->config.observe.for_us;
     pager_forget_unattached_locked(pager);

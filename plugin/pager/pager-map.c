@@ -10,6 +10,7 @@
 
 #include "plugin/pager/kernel-file.h"
 #include "plugin/pager/mapping.h"
+#include "plugin/pager/pager-place.h"
 #include "plugin/pager/registration.h"
 
 #define WAY_OUT "or load without --template"
@@ -152,9 +153,9 @@ static int prepare(Pager *pager, Stretch *stretch, const char *flags,
                          stretch->len_bytes, UFFD_MISSING);
 }
 
-static bool prepare_all(Pager *pager, GArray *stretches, GError **error)
+static bool prepare_all(Pager *pager, GArray *stretches, bool is_full,
+                        GError **error)
 {
-    bool is_full = pager->config.source->is_full(pager->config.source);
     g_autofree char *flags = NULL;
     const PagerBlock *flags_of = NULL;
 
@@ -237,8 +238,33 @@ static bool discard_holes(Pager *pager, const GArray *holes, GError **error)
     return true;
 }
 
+/* Nobody has to go through them one by one: they are all there. */
+static void set_all_placed(Pager *pager)
+{
+    uint64_t n_placed = 0;
+
+    for (size_t i = 0; i < pager->n_attached_blocks; i++) {
+        PageStates *states = &pager->attached_blocks[i]->states;
+        PageWindow window;
+
+        for (uint64_t page = 0; page < states->n_pages;
+             page += PAGE_WINDOW_MAX_PAGES) {
+            uint64_t n_pages =
+                MIN(states->n_pages - page, PAGE_WINDOW_MAX_PAGES);
+
+            if (page_states_claim(states, page, n_pages, &window) > 0) {
+                n_placed += page_states_take(states, &window);
+                page_states_set_placed(states, &window);
+            }
+        }
+    }
+    load_stats_placed(pager->config.stats, PLACED_BY_REST, n_placed);
+    pager_count_placed(pager, n_placed);
+}
+
 bool pager_map_blocks(Pager *pager, const GArray *holes, GError **error)
 {
+    bool is_full = pager->config.source->is_full(pager->config.source);
     g_autoptr(GArray) stretches = g_array_new(FALSE, FALSE, sizeof(Stretch));
     g_autoptr(GArray) sorted =
         g_array_sized_new(FALSE, FALSE, sizeof(RegistrationHole), holes->len);
@@ -248,14 +274,17 @@ bool pager_map_blocks(Pager *pager, const GArray *holes, GError **error)
     for (size_t i = 0; i < pager->n_attached_blocks; i++) {
         add_stretches(stretches, pager->attached_blocks[i], sorted);
     }
-    if (!prepare_all(pager, stretches, error) ||
+    if (!prepare_all(pager, stretches, is_full, error) ||
         !move_all(pager, stretches, error) ||
         !discard_holes(pager, sorted, error)) {
         undo(stretches);
         return false;
     }
     for (size_t i = 0; i < pager->n_attached_blocks; i++) {
-        pager->attached_blocks[i]->registered = true;
+        pager->attached_blocks[i]->registered = !is_full;
+    }
+    if (is_full) {
+        set_all_placed(pager);
     }
     return true;
 }

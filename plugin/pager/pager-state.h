@@ -6,6 +6,7 @@
  *   pager.c          start and end
  *   pager-attach.c   taking over memory
  *   pager-map.c      the same where the source has memory to map
+ *   pager-ahead.c    and what the guest will touch of that
  *   pager-fault.c    the fault threads: what somebody waits for
  *   pager-eager.c    the eager threads: claim and read what nobody waits for
  *   pager-plan.c     what they read next
@@ -184,6 +185,8 @@ struct Pager {
     unsigned n_place_started;
     pthread_t watch_thread;
     bool watch_started;
+    pthread_t ahead_thread; /* started when memory is attached */
+    bool ahead_started;
 
     Plan plan; /* its lock comes before lock */
 

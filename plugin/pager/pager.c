@@ -325,6 +325,10 @@ static void stop_threads(Pager *pager)
         pthread_join(pager->watch_thread, NULL);
         pager->watch_started = false;
     }
+    if (pager->ahead_started) {
+        pthread_join(pager->ahead_thread, NULL);
+        pager->ahead_started = false;
+    }
 }
 
 static void free_blocks(Pager *pager)

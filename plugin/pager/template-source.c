@@ -40,6 +40,7 @@ struct TemplateSource {
     int *memory;              /* a descriptor for each block, or -1 */
     TemplateState *state;     /* shared, for reading only */
     size_t state_len_bytes;
+    uint64_t n_runs; /* that fit into it */
     TemplateCallbacks callbacks;
     pthread_t reader;
     bool reader_started;
@@ -125,6 +126,57 @@ static int template_peek(PageSource *base, PageRead *read)
                         (off_t)(span->first_page * page_bytes));
 
     return got < 0 ? -errno : (size_t)got == len_bytes ? 0 : -ENODATA;
+}
+
+/* The run at at->run, as far as it is within the snapshot; false: there is
+ * none. */
+static bool find_run(const TemplateSource *source, const PageHot *at,
+                     PageSpan *ret_span)
+{
+    const RamImage *image = source->snapshot;
+    const TemplateRun *runs =
+        (const TemplateRun *)((const char *)source->state +
+                              template_bitmap_off_bytes(image,
+                                                        image->n_blocks));
+
+    if (at->run >= source->n_runs) {
+        return false;
+    }
+    const TemplateRun *run = &runs[at->run];
+    const PageSpan span = {run->block, run->first_page, run->n_pages};
+    *ret_span = span;
+    if (run->block >= image->n_blocks ||
+        !page_span_clip(ret_span, image->blocks[run->block].n_pages)) {
+        *ret_span = (PageSpan){0};
+    }
+    return true;
+}
+
+static bool template_next_hot(const PageSource *base, PageHot *at,
+                              PageSpan *ret_span)
+{
+    const TemplateSource *source = of(base);
+    PageSpan run;
+
+    while (find_run(source, at, &run)) {
+        uint64_t page = run.first_page + at->page;
+        uint64_t end = run.first_page + run.n_pages;
+
+        while (page < end && !has_page(source, run.block, page)) {
+            page++;
+        }
+        uint64_t first = page;
+        while (page < end && has_page(source, run.block, page)) {
+            page++;
+        }
+        *at = page < end ? (PageHot){at->run, page - run.first_page}
+                         : (PageHot){at->run + 1, 0};
+        if (page > first) {
+            *ret_span = (PageSpan){run.block, first, page - first};
+            return true;
+        }
+    }
+    return false;
 }
 
 static int template_memory(const PageSource *base, size_t block)
@@ -282,19 +334,22 @@ static bool refuse(const TemplateSource *source, FormatsError code,
 static bool map_state(TemplateSource *source, int fd, GError **error)
 {
     const RamImage *image = source->snapshot;
-    size_t len_bytes = template_bitmap_off_bytes(image, image->n_blocks);
+    size_t min_bytes = template_bitmap_off_bytes(image, image->n_blocks);
     struct stat info;
 
-    if (fstat(fd, &info) < 0 || (uint64_t)info.st_size < len_bytes) {
+    if (fstat(fd, &info) < 0 || (uint64_t)info.st_size < min_bytes) {
         return refuse(source, FORMATS_ERROR_MALFORMED,
                       "what it shares is too short", error);
     }
+    size_t len_bytes = (size_t)info.st_size;
     void *state = mmap(NULL, len_bytes, PROT_READ, MAP_SHARED, fd, 0);
     if (state == MAP_FAILED) {
         return refuse(source, FORMATS_ERROR_IO, g_strerror(errno), error);
     }
     source->state = state;
     source->state_len_bytes = len_bytes;
+    source->n_runs = MIN(source->state->n_runs,
+                         (len_bytes - min_bytes) / sizeof(TemplateRun));
     return true;
 }
 
@@ -356,6 +411,15 @@ static void close_fds(GArray *fds)
     g_array_unref(fds);
 }
 
+static void refuse_silence(const TemplateSource *source, GError **error)
+{
+    g_autofree char *what = template_describe_silence(source->fd);
+    g_autofree char *text =
+        g_strconcat(what, "; or load without --template", NULL);
+
+    refuse(source, FORMATS_ERROR_IO, text, error);
+}
+
 static bool greet(TemplateSource *source, GError **error)
 {
     const TemplateMessage hello = {
@@ -371,9 +435,14 @@ static bool greet(TemplateSource *source, GError **error)
 
     int rc = template_send(source->fd, &hello, NULL, NULL, 0);
     if (rc == 0) {
+        rc = template_await(source->fd, TEMPLATE_PATIENCE_MS);
+    }
+    if (rc == 0) {
         rc = template_receive(source->fd, &welcome, &text, fds);
     }
-    if (rc < 0) {
+    if (rc == -ETIMEDOUT) {
+        refuse_silence(source, error);
+    } else if (rc < 0) {
         refuse(source, FORMATS_ERROR_IO, g_strerror(-rc), error);
     } else if (welcome.kind != TEMPLATE_WELCOME ||
                welcome.page != TEMPLATE_VERSION) {
@@ -403,6 +472,7 @@ TemplateSource *template_source_new(const RamImage *snapshot, int fd,
         .memory = template_memory,
         .is_full = is_full,
         .peek = template_peek,
+        .next_hot = template_next_hot,
     };
     page_source_set_blocks(&source->base, snapshot);
     pthread_mutex_init(&source->lock, NULL);

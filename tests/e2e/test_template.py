@@ -8,6 +8,7 @@ import pathlib
 import re
 import shutil
 import signal
+import subprocess
 import tempfile
 
 from harness import config, machine
@@ -33,11 +34,12 @@ def pss_kib(pid):
 
 class TemplateCase(Case):
 
-    def template(self, *options, path=None, tested=TESTED):
+    def template(self, *options, path=None, tested=TESTED, before=()):
         """Start a template; its socket can be connected to."""
         self.socket = self.tmp / "template.sock"
         process = self.preheat("template", "start", path or snapshot(tested),
-                               "--socket", self.socket, *options)
+                               "--socket", self.socket, *options,
+                               before=before)
         deadline = Deadline()
         while not self.socket.exists():
             deadline.left(f"the template's socket: {process.describe()}")
@@ -196,8 +198,16 @@ class Template(TemplateCase):
                        ["--record", "x"], ["--tag", "x"]):
             vm = self.clone(*option)
             self.assertEqual(vm.process.wait(), 2)
-            self.assertIn(f"{option[0]} does not go with --template",
+            self.assertIn(f"{option[0]} does not go with --template: ",
                           vm.process.stderr)
+
+    def test_a_disk_with_snapshots_makes_no_template(self):
+        disk = self.tmp / "disk.qcow2"
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", disk, "1M"],
+                       check=True)
+        start = self.run_preheat("template", "start", disk, "--socket",
+                                 self.tmp / "template.sock", status=1)
+        self.assertIn("save the machine with preheat savevm", start.stderr)
 
     def test_a_clone_can_be_saved(self):
         self.template()

@@ -88,9 +88,12 @@ class Case(unittest.TestCase):
             Virtual(self.tmp, (), saved=saved,
                     launcher=[config.PREHEAT, "loadvm", path, *options]))
 
-    def preheat(self, *arguments):
-        """Start preheat; returns its Process."""
-        process = Process([config.PREHEAT, *arguments], self.tmp,
+    def preheat(self, *arguments, before=()):
+        """Start preheat; returns its Process.
+
+        before   a program that starts preheat, with its arguments
+        """
+        process = Process([*before, config.PREHEAT, *arguments], self.tmp,
                           f"preheat{next(self._numbers)}")
         self._processes.append(process)
         return process
