@@ -80,7 +80,7 @@ static void claim_span(Work *work, const PageSpan *span, uint64_t off_bytes)
 
 static bool is_loadable(const Work *work, const PagerBlock *block)
 {
-    return work->attached ? block->host != 0
+    return work->attached ? block->host != 0 && block->unit_pages == 1
                           : block->layout->page_bytes == block->unit_bytes;
 }
 

@@ -45,10 +45,24 @@ static int copy_place(const Placer *placer, uint64_t dst, const void *src,
     return 0;
 }
 
+/* Returns as uffd_zero() does; like that, it wakes. */
+static int place_zeroes(const Placer *placer, uint64_t dst)
+{
+    uint64_t done;
+    int rc;
+
+    if (!placer->zeroes) {
+        return uffd_zero(placer->uffd, dst, placer->unit_bytes);
+    }
+    rc =
+        uffd_copy(placer->uffd, dst, placer->zeroes, placer->unit_bytes, &done);
+    return rc == 0 ? uffd_wake(placer->uffd, dst, placer->unit_bytes) : rc;
+}
+
 static int copy_zero(const Placer *placer, uint64_t dst)
 {
     for (;;) {
-        int rc = uffd_zero(placer->uffd, dst, placer->unit_bytes);
+        int rc = place_zeroes(placer, dst);
 
         if (rc == UFFD_EXISTS) {
             rc = uffd_wake(placer->uffd, dst, placer->unit_bytes);
@@ -95,6 +109,14 @@ Placer placer_copy(int uffd, uint64_t unit_bytes)
     static const PlacerOps ops = {copy_place, copy_zero, copy_wake, NULL};
 
     return (Placer){.ops = &ops, .uffd = uffd, .unit_bytes = unit_bytes};
+}
+
+Placer placer_copy_hugetlb(int uffd, uint64_t unit_bytes, const void *zeroes)
+{
+    Placer placer = placer_copy(uffd, unit_bytes);
+
+    placer.zeroes = zeroes;
+    return placer;
 }
 
 Placer placer_move(int uffd, uint64_t unit_bytes)
