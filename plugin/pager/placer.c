@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <stdbool.h>
+#include <sys/mman.h>
 
 #include <glib.h>
 
@@ -12,6 +14,32 @@
 
 /* So often a page that is in use is tried again before it is copied. */
 #define MAX_BUSY 100
+
+/* Whether the huge page at dst is there: in the page tables, or, of shared
+ * memory, in its file; then it is in the page tables as well now. */
+static bool is_there(const Placer *placer, uint64_t dst)
+{
+    unsigned char resident = 0;
+    uint64_t done;
+
+    if (mincore((void *)(uintptr_t)dst, 1, &resident) == 0 && resident & 1) {
+        return true;
+    }
+    int rc = uffd_continue(placer->uffd, dst, placer->unit_bytes, &done);
+    return rc == 0 || rc == UFFD_EXISTS;
+}
+
+/* uffd_copy().  Where no reserved huge page is free, the kernel mostly says
+ * that one is there: not so this. */
+static int copy(const Placer *placer, uint64_t dst, const void *src,
+                uint64_t len_bytes, uint64_t *ret_done)
+{
+    int rc = uffd_copy(placer->uffd, dst, src, len_bytes, ret_done);
+    bool is_hugetlb = placer->zeroes != NULL;
+
+    return rc == UFFD_EXISTS && is_hugetlb && !is_there(placer, dst) ? -ENOMEM
+                                                                     : rc;
+}
 
 /* -ENOENT: the memory is not registered there.  For several units this may
  * mean that they cross from one mapping into the next, so that they go one by
@@ -27,9 +55,8 @@ static int copy_place(const Placer *placer, uint64_t dst, const void *src,
     *ret_done = 0;
     while (*ret_done < len_bytes) {
         uint64_t done = 0;
-        int rc = uffd_copy(placer->uffd, dst + *ret_done,
-                           (const uint8_t *)src + *ret_done,
-                           MIN(at_once, len_bytes - *ret_done), &done);
+        int rc = copy(placer, dst + *ret_done, (const uint8_t *)src + *ret_done,
+                      MIN(at_once, len_bytes - *ret_done), &done);
 
         *ret_done += done;
         if (rc == UFFD_AGAIN) {
@@ -49,13 +76,11 @@ static int copy_place(const Placer *placer, uint64_t dst, const void *src,
 static int place_zeroes(const Placer *placer, uint64_t dst)
 {
     uint64_t done;
-    int rc;
 
     if (!placer->zeroes) {
         return uffd_zero(placer->uffd, dst, placer->unit_bytes);
     }
-    rc =
-        uffd_copy(placer->uffd, dst, placer->zeroes, placer->unit_bytes, &done);
+    int rc = copy(placer, dst, placer->zeroes, placer->unit_bytes, &done);
     return rc == 0 ? uffd_wake(placer->uffd, dst, placer->unit_bytes) : rc;
 }
 

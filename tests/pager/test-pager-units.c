@@ -247,16 +247,16 @@ static void *take_all(uint64_t *ret_len)
     return taken;
 }
 
-static void without_a_free_huge_page_the_load_says_so_and_waits(void **state)
+/* Touch a page of block 0 while no huge page is free. */
+static void touch_without_a_free_one(World *world, uint64_t page)
 {
-    World *world = world_new_unreserved(ram_kind_of(state), 8);
     PageToucher toucher;
     uint64_t len;
 
     world_start(world, LOAD_POLICY_DEMAND, NULL);
     world_attach(world);
     void *taken = take_all(&len);
-    world_begin_touch(world, &toucher, 0, 3);
+    world_begin_touch(world, &toucher, 0, page);
     world_await_failures(world, 1);
     assert_int_equal(world_failure(world).error, ENOMEM);
     assert_string_equal(world_failure(world).what, "placing");
@@ -265,6 +265,20 @@ static void without_a_free_huge_page_the_load_says_so_and_waits(void **state)
     pager_retry(world->pager);
     assert_true(world_end_touch(&toucher));
     world_free(world);
+}
+
+static void without_a_free_huge_page_the_load_says_so_and_waits(void **state)
+{
+    touch_without_a_free_one(world_new_unreserved(ram_kind_of(state), 8), 3);
+}
+
+static void
+without_a_free_one_for_zeroes_the_load_says_so_and_waits(void **state)
+{
+    World *world = world_new_unreserved(ram_kind_of(state), 8);
+
+    keep_only(world, 0, 0, 0);
+    touch_without_a_free_one(world, 3);
 }
 
 /* As QEMU maps a block whose length is not of whole huge pages. */
@@ -359,6 +373,8 @@ int main(void)
         FOR_BOTH_HUGETLB(
             a_read_error_leaves_the_huge_page_missing_until_it_is_mended),
         FOR_BOTH_HUGETLB(without_a_free_huge_page_the_load_says_so_and_waits),
+        FOR_BOTH_HUGETLB(
+            without_a_free_one_for_zeroes_the_load_says_so_and_waits),
         FOR_BOTH_HUGETLB(a_block_may_end_within_a_huge_page),
         FOR_BOTH_HUGETLB(
             too_large_ones_are_loaded_before_anybody_may_touch_them),
