@@ -316,7 +316,7 @@ too_large_ones_are_loaded_before_anybody_may_touch_them(void **state)
     assert_int_equal(world_n_placed(world), n_in_file(world));
     assert_int_equal(count_resident(world), WORLD_N_BLOCKS * N_UNITS);
     world_assert_all_right(world);
-    assert_int_equal(world_stat(world, "faults", "demand"), 0);
+    assert_int_equal(world_stat(world, NULL, "demand-faults"), 0);
     finish(world);
     world_assert_all_right(world);
     world_free(world);
