@@ -21,6 +21,10 @@
 #define WORLD_HUGE_BYTES (UINT64_C(2) << 20)
 #define WORLD_HUGE_PAGES (WORLD_HUGE_BYTES / FAKE_PAGE_BYTES)
 
+/* What a world of reserved huge pages takes of them. */
+#define WORLD_HUGETLB_PAGES                                                    \
+    (WORLD_N_BLOCKS * (WORLD_N_PAGES / WORLD_HUGE_PAGES + 1))
+
 /* A pager with all that it borrows. */
 typedef struct World {
     RamKind kind;

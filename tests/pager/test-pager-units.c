@@ -4,6 +4,7 @@
  * RAM of reserved huge pages (hugetlb), of which whole ones only can be placed.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,8 +20,6 @@
 #include "tests/pager/pager-world.h"
 
 #define N_UNITS (WORLD_N_PAGES / WORLD_HUGE_PAGES)
-/* A world's mappings have one more unit each. */
-#define POOL_UNITS (WORLD_N_BLOCKS * (N_UNITS + 1))
 
 /* Only of the pages in [first, end) a world's snapshot has any. */
 static void keep_only(World *world, size_t block, uint64_t first, uint64_t end)
@@ -158,6 +157,42 @@ static void the_order_is_staged_in_pages_and_placed_in_huge_pages(void **state)
         assert_int_equal(is_resident(world, 1, unit), unit < 3);
         assert_false(is_resident(world, 0, unit));
     }
+    assert_int_equal(world_stat(world, "pages", "by-order"),
+                     3 * WORLD_HUGE_PAGES);
+    world_assert_all_right(world);
+    world_free(world);
+}
+
+typedef struct Attacher {
+    World *world;
+    pthread_t thread;
+} Attacher;
+
+static void *attach(void *opaque)
+{
+    world_attach(((Attacher *)opaque)->world);
+    return NULL;
+}
+
+static void what_is_being_staged_meanwhile_is_not_lost(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 8);
+    g_autoptr(PageOrder) order = world_order(world, 1, 100, 1000);
+    Attacher attacher = {.world = world};
+
+    world->rest = LOAD_REST_DEMAND;
+    fake_source_break(world->source, 1, 600);
+    fake_source_shut(world->source, 2);
+    world_observe(world, OBSERVE_LEARNING);
+    world_start(world, LOAD_POLICY_ORDER, order);
+    fake_source_await_waiting(world->source);
+    assert_int_equal(pthread_create(&attacher.thread, NULL, attach, &attacher),
+                     0);
+    fake_source_open(world->source);
+    pthread_join(attacher.thread, NULL);
+    fake_source_mend(world->source);
+    pager_retry(world->pager);
+    world_await(world, LOAD_GOAL_HOT);
     assert_int_equal(world_stat(world, "pages", "by-order"),
                      3 * WORLD_HUGE_PAGES);
     world_assert_all_right(world);
@@ -368,6 +403,7 @@ int main(void)
         FOR_BOTH_HUGETLB(what_is_not_in_the_file_is_there_after_the_load_too),
         FOR_BOTH_HUGETLB(what_is_not_in_the_file_takes_no_unreserved_page),
         FOR_BOTH_HUGETLB(the_order_is_staged_in_pages_and_placed_in_huge_pages),
+        FOR_BOTH_HUGETLB(what_is_being_staged_meanwhile_is_not_lost),
         FOR_BOTH_HUGETLB(what_was_given_back_is_zero),
         FOR_BOTH_HUGETLB(a_touch_is_recorded_as_one_of_all_pages_in_the_file),
         FOR_BOTH_HUGETLB(
@@ -383,7 +419,8 @@ int main(void)
     };
     HugetlbPool pool;
 
-    if (!have_userfaultfd(0) || !hugetlb_pool_open(&pool, POOL_UNITS)) {
+    if (!have_userfaultfd(0) ||
+        !hugetlb_pool_open(&pool, WORLD_HUGETLB_PAGES)) {
         return 77;
     }
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
