@@ -321,18 +321,25 @@ static bool renew_pieces_locked(Pager *pager, uint64_t unit_bytes)
     return true;
 }
 
-static void *map(uint64_t len_bytes, int protection)
+static void *map(uint64_t len_bytes, int protection, int flags)
 {
-    void *memory =
-        mmap(NULL, len_bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *memory = mmap(NULL, len_bytes, protection,
+                        MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
 
     return memory == MAP_FAILED ? NULL : memory;
+}
+
+/* Nobody writes to them: they take no memory.  From what is not in the page
+ * tables, the kernel copies by way of a second huge page. */
+static void *map_zeroes(uint64_t len_bytes)
+{
+    return map(len_bytes, PROT_READ, MAP_POPULATE);
 }
 
 /* No fault thread runs yet, and nobody fetches. */
 static bool renew_worker(FaultWorker *worker, uint64_t unit_bytes)
 {
-    void *buf = map(unit_bytes, PROT_READ | PROT_WRITE);
+    void *buf = map(unit_bytes, PROT_READ | PROT_WRITE, 0);
 
     if (buf) {
         munmap(worker->buf, worker->buf_len_bytes);
@@ -342,7 +349,6 @@ static bool renew_worker(FaultWorker *worker, uint64_t unit_bytes)
     return buf != NULL;
 }
 
-/* Nobody writes to the zeroes: they take no memory. */
 static bool make_room_locked(Pager *pager, uint64_t unit_bytes)
 {
     bool ok = true;
@@ -353,7 +359,7 @@ static bool make_room_locked(Pager *pager, uint64_t unit_bytes)
     for (unsigned i = 0; ok && i < pager_n_workers(pager); i++) {
         ok = renew_worker(&pager->fault_workers[i], unit_bytes);
     }
-    void *zeroes = ok ? map(unit_bytes, PROT_READ) : NULL;
+    void *zeroes = ok ? map_zeroes(unit_bytes) : NULL;
     if (!zeroes || !renew_pieces_locked(pager, unit_bytes)) {
         if (zeroes) {
             munmap(zeroes, unit_bytes);
