@@ -222,10 +222,11 @@ PlanAnswer pager_plan_next_to_warm(Pager *pager, PageSpan *ret_span)
     pthread_mutex_lock(&plan->lock);
     if (plan->is_warming &&
         plan->warmed_bytes < pager->config.max_staged_bytes &&
-        replay_next(plan->replay,
-                    READ_AHEAD_PIECE_BYTES / pager->max_unit_bytes, ret_span)) {
+        replay_next(plan->replay, READ_AHEAD_PIECE_BYTES / pager->page_bytes,
+                    ret_span)) {
         plan->warmed_bytes +=
-            ret_span->n_pages * pager->blocks[ret_span->block].unit_bytes;
+            ret_span->n_pages *
+            pager->config.source->blocks[ret_span->block].page_bytes;
         answer = PLAN_SPAN;
     }
     pthread_mutex_unlock(&plan->lock);

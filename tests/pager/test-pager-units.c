@@ -163,6 +163,24 @@ static void the_order_is_staged_in_pages_and_placed_in_huge_pages(void **state)
     world_free(world);
 }
 
+static void the_order_is_warmed_in_pages_and_placed_in_huge_pages(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 8);
+    g_autoptr(PageOrder) order = world_order(world, 1, 100, 1000);
+
+    world->rest = LOAD_REST_DEMAND;
+    fake_source_let_warm(world->source);
+    world_start(world, LOAD_POLICY_ORDER, order);
+    fake_source_await_warmed(world->source, 200);
+    world_attach(world);
+    world_await(world, LOAD_GOAL_HOT);
+    assert_int_equal(world_stat(world, "pages", "by-order"),
+                     3 * WORLD_HUGE_PAGES);
+    assert_in_range(fake_source_n_warmed(world->source), 200, 1000);
+    world_assert_all_right(world);
+    world_free(world);
+}
+
 typedef struct Attacher {
     World *world;
     pthread_t thread;
@@ -403,6 +421,7 @@ int main(void)
         FOR_BOTH_HUGETLB(what_is_not_in_the_file_is_there_after_the_load_too),
         FOR_BOTH_HUGETLB(what_is_not_in_the_file_takes_no_unreserved_page),
         FOR_BOTH_HUGETLB(the_order_is_staged_in_pages_and_placed_in_huge_pages),
+        FOR_BOTH_HUGETLB(the_order_is_warmed_in_pages_and_placed_in_huge_pages),
         FOR_BOTH_HUGETLB(what_is_being_staged_meanwhile_is_not_lost),
         FOR_BOTH_HUGETLB(what_was_given_back_is_zero),
         FOR_BOTH_HUGETLB(a_touch_is_recorded_as_one_of_all_pages_in_the_file),
