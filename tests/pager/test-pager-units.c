@@ -351,6 +351,11 @@ static void a_block_may_end_within_a_huge_page(void **state)
     world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
     world_attach(world);
     finish(world);
+    for (size_t i = 0; i < fake_source_n_reads(world->source); i++) {
+        const PageSpan read = fake_source_read_at(world->source, i);
+
+        assert_true(read.first_page + read.n_pages <= WORLD_N_PAGES - n_cut);
+    }
     world_assert_all_right(world);
     world_free(world);
 }
