@@ -20,8 +20,7 @@ class Hugetlb(Case):
     def setUp(self):
         super().setUp()
         self.pool = host.HugetlbPool()
-        # Guests end first, and give theirs back.
-        self._cleanups.insert(1, (self.pool.close, (), {}))
+        self.addCleanup(self.pool.close)
         self.skip_if(self.pool.lacks(N_PAGES + 1))
 
     def mount(self):
@@ -29,7 +28,7 @@ class Hugetlb(Case):
         path.mkdir()
         subprocess.run(["mount", "-t", "hugetlbfs", "-o", "pagesize=2M",
                         "none", path], check=True)
-        self._cleanups.insert(1, (subprocess.run, (["umount", path],), {}))
+        self.addCleanup(subprocess.run, ["umount", "--lazy", path])
         return path
 
     def check(self, tested, saved_of):
@@ -108,6 +107,22 @@ class Hugetlb(Case):
         loaded = vm.statistics()
         self.assertLess(loaded["demand-faults"],
                         recorded["demand-faults"] / 4)
+        self.assertEqual(vm.quit(), 0)
+
+    def test_pages_of_1_gib_are_loaded_before_the_guest_runs(self):
+        pool = host.HugetlbPool(1 << 20)
+        self.addCleanup(pool.close)
+        self.skip_if(pool.lacks(1))
+        path = snapshot(machine.ONE_GIB)
+        tested = machine.HUGETLB_1_GIB
+        vm = self.loadvm(tested, "--policy", "demand", path=path,
+                         extra=["-S"])
+        vm.connect().wait_prepared()
+        pages = vm.statistics()["pages"]
+        self.assertEqual(pages["by-rest"], pages["in-file"])
+        assert_exact(self, vm, tested, path)
+        vm.qmp.execute("cont")
+        self.assert_right(vm, tested, "SUM")
         self.assertEqual(vm.quit(), 0)
 
     def test_balloons_are_served(self):

@@ -134,6 +134,14 @@ SHARED_HUGETLB = Machine(
      "share=on,prealloc=on"),
     pc_ram(256 * MIB, "mem"))
 
+# As ONE_GIB, but for its memory.
+HUGETLB_1_GIB = Machine(
+    "hugetlb-1-gib",
+    ("-m", "1G", "-machine", "memory-backend=pc.ram", "-object",
+     "memory-backend-memfd,id=pc.ram,size=1G,hugetlb=on,hugetlbsize=1G,"
+     "share=off"),
+    pc_ram(GIB), store_mib=256)
+
 # hugetlbfs is to be mounted there.
 HUGETLB_PATH = Machine(
     "hugetlb-path", ("-m", "256M", "-mem-path", "{tmp}/huge"),
