@@ -325,6 +325,29 @@ void pager_plan_go_back(Pager *pager, size_t block, uint64_t page)
     pthread_mutex_unlock(&plan->lock);
 }
 
+/* The block's pending pages; *ret_in_order: those that the order has. */
+static uint64_t count_pending(const Pager *pager, size_t index,
+                              uint64_t *ret_in_order)
+{
+    const PagerBlock *block = &pager->blocks[index];
+    uint64_t n_pages = block->layout->n_pages;
+    uint64_t n = 0;
+
+    if (block->unit_pages == 1) {
+        return page_states_count_all_pending(&block->states, block->in_order,
+                                             ret_in_order);
+    }
+    *ret_in_order = 0;
+    for (uint64_t page = 0; page < n_pages; page++) {
+        page = page_states_next_pending(&block->states, page, n_pages);
+        if (page < n_pages) {
+            n++;
+            *ret_in_order += pager_plan_has(pager, index, page);
+        }
+    }
+    return n;
+}
+
 void pager_plan_count(const Pager *pager, uint64_t *ret_all_pages,
                       uint64_t *ret_order_pages)
 {
@@ -336,8 +359,7 @@ void pager_plan_count(const Pager *pager, uint64_t *ret_all_pages,
         uint64_t in_order;
 
         if (block->host != 0 && block->in_order) {
-            all_pages += page_states_count_all_pending(
-                &block->states, block->in_order, &in_order);
+            all_pages += count_pending(pager, i, &in_order);
             order_pages += in_order;
         }
     }

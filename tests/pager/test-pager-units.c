@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "plugin/pager/pager-plan.h"
 #include "plugin/pager/pager-removal.h"
 #include "plugin/pager/pager-state.h"
 #include "tests/pager/pager-world.h"
@@ -178,6 +179,23 @@ static void the_order_is_warmed_in_pages_and_placed_in_huge_pages(void **state)
                      3 * WORLD_HUGE_PAGES);
     assert_in_range(fake_source_n_warmed(world->source), 200, 1000);
     world_assert_all_right(world);
+    world_free(world);
+}
+
+/* While it is recorded, nobody reads ahead. */
+static void what_is_left_of_an_order_is_counted_in_huge_pages(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 8);
+    g_autoptr(PageOrder) order = world_order(world, 1, 100, 1000);
+    uint64_t all_pages;
+    uint64_t order_pages;
+
+    world_observe(world, OBSERVE_RECORDING);
+    world_start(world, LOAD_POLICY_ORDER, order);
+    world_attach(world);
+    pager_plan_count(world->pager, &all_pages, &order_pages);
+    assert_int_equal(all_pages, WORLD_N_BLOCKS * N_UNITS);
+    assert_int_equal(order_pages, 3);
     world_free(world);
 }
 
@@ -427,6 +445,7 @@ int main(void)
         FOR_BOTH_HUGETLB(what_is_not_in_the_file_takes_no_unreserved_page),
         FOR_BOTH_HUGETLB(the_order_is_staged_in_pages_and_placed_in_huge_pages),
         FOR_BOTH_HUGETLB(the_order_is_warmed_in_pages_and_placed_in_huge_pages),
+        FOR_BOTH_HUGETLB(what_is_left_of_an_order_is_counted_in_huge_pages),
         FOR_BOTH_HUGETLB(what_is_being_staged_meanwhile_is_not_lost),
         FOR_BOTH_HUGETLB(what_was_given_back_is_zero),
         FOR_BOTH_HUGETLB(a_touch_is_recorded_as_one_of_all_pages_in_the_file),
