@@ -17,6 +17,12 @@
 
 #include "plugin/pager/kernel-file.h"
 
+/* The kernel's name for huge pages that belong to no file. */
+#define ANONYMOUS_HUGE_PAGES "/anon_hugepage"
+
+/* Beyond these a descriptor of guest RAM is not looked for. */
+#define MAX_FDS 65536
+
 char *mapping_next_line(char **text)
 {
     return !*text || **text == '\0' ? NULL : strsep(text, "\n");
@@ -97,7 +103,7 @@ static bool is_kernels_tmpfs(dev_t device)
 static bool has_kernels_name(const char *path)
 {
     return g_str_has_prefix(path, "/memfd:") ||
-           g_str_has_prefix(path, "/anon_hugepage") ||
+           g_str_has_prefix(path, ANONYMOUS_HUGE_PAGES) ||
            g_str_has_prefix(path, "/SYSV");
 }
 
@@ -116,6 +122,26 @@ void mapping_file_system(const Mapping *mapping,
         }
     }
     *ret_file_system = found;
+}
+
+/* QEMU keeps the descriptor of each file that it has mapped as guest RAM.  By
+ * asking for all there can be: /proc/self/fd may be out of reach. */
+bool mapping_file_is_empty(const Mapping *mapping)
+{
+    long max_fds = MIN(sysconf(_SC_OPEN_MAX), MAX_FDS);
+
+    if (g_str_has_prefix(mapping->path, ANONYMOUS_HUGE_PAGES)) {
+        return true;
+    }
+    for (int fd = 0; fd < max_fds; fd++) {
+        struct stat info;
+
+        if (fstat(fd, &info) == 0 && info.st_dev == mapping->device &&
+            info.st_ino == mapping->inode) {
+            return info.st_blocks == 0;
+        }
+    }
+    return false;
 }
 
 void mapping_file_system_clear(MappingFileSystem *file_system)

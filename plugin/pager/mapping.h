@@ -41,4 +41,8 @@ bool mapping_parse(const char *line, Mapping *ret_mapping);
 void mapping_file_system(const Mapping *mapping,
                          MappingFileSystem *ret_file_system);
 
+/* Whether the mapping's file, which is on hugetlbfs, has no contents.  False
+ * also where no open descriptor of this process is its. */
+bool mapping_file_is_empty(const Mapping *mapping);
+
 void mapping_file_system_clear(MappingFileSystem *file_system);

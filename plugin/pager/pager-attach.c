@@ -17,6 +17,7 @@
 #include "plugin/pager/pager-plan.h"
 #include "plugin/pager/pager-removal.h"
 #include "plugin/pager/pager-state.h"
+#include "plugin/pager/pager-units.h"
 #include "plugin/pager/registration.h"
 #include "util/clock.h"
 #include "util/thread.h"
@@ -94,15 +95,15 @@ static bool check_range(Pager *pager, const PagerRange *range,
         return false;
     }
     PagerBlock *block = &pager->blocks[layout - source->blocks];
-    if (layout->page_bytes != block->unit_bytes) {
+    if (layout->page_bytes != pager->page_bytes) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_SNAPSHOT,
                     "%s: its pages of %" G_GUINT64_FORMAT " bytes are not "
                     "this host's of %" G_GUINT64_FORMAT
                     "; load with --policy full",
-                    source->name, layout->page_bytes, block->unit_bytes);
+                    source->name, layout->page_bytes, pager->page_bytes);
         return false;
     }
-    if (range->host == 0 || range->host % block->unit_bytes != 0 ||
+    if (range->host == 0 || range->host % pager->page_bytes != 0 ||
         is_lazy(block) || overlaps(pager, range)) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_RAM,
                     "RAM block %s: its address 0x%" G_GINT64_MODIFIER
@@ -113,6 +114,9 @@ static bool check_range(Pager *pager, const PagerRange *range,
     *ret_block = block;
     return ram_range_check(range->name, range->host, range->len_bytes,
                            OTHERWISE, &block->kind, error) &&
+           (!ram_kind_is_hugetlb(block->kind) ||
+            ram_range_huge_pages(range->name, range->host, OTHERWISE,
+                                 &block->huge_page, error)) &&
            ram_range_check_unlocked(range->name, range->host, range->len_bytes,
                                     OTHERWISE, error) &&
            (!maps_memory(pager) ||
@@ -146,6 +150,10 @@ static Placer make_placer(const Pager *pager, const PagerBlock *block)
     if (maps_memory(pager)) {
         return placer_wake(pager->uffd, block->unit_bytes);
     }
+    if (ram_kind_is_hugetlb(block->kind)) {
+        return placer_copy_hugetlb(pager->uffd, block->unit_bytes,
+                                   pager->zeroes);
+    }
     return pager->can_move && block->kind == RAM_ANONYMOUS
                ? placer_move(pager->uffd, block->unit_bytes)
                : placer_copy(pager->uffd, block->unit_bytes);
@@ -154,6 +162,7 @@ static Placer make_placer(const Pager *pager, const PagerBlock *block)
 static void begin_loading(Pager *pager)
 {
     uint64_t n_unplaced = 0;
+    uint64_t n_in_file = 0;
 
     pager->n_attached_blocks = 0;
     for (size_t i = 0; i < pager->n_blocks; i++) {
@@ -161,13 +170,14 @@ static void begin_loading(Pager *pager)
 
         if (is_lazy(block)) {
             n_unplaced += block->layout->n_pages_in_file;
+            n_in_file += pager->config.source->blocks[i].n_pages_in_file;
             block->placer = make_placer(pager, block);
             pager->attached_blocks[pager->n_attached_blocks++] = block;
         }
     }
     qsort(pager->attached_blocks, pager->n_attached_blocks,
           sizeof *pager->attached_blocks, compare_hosts);
-    load_stats_set_in_file(pager->config.stats, n_unplaced);
+    load_stats_set_in_file(pager->config.stats, n_in_file);
     /* Nothing is placed before attached is set, or a fault comes. */
     atomic_store_explicit(&pager->n_unplaced, n_unplaced, memory_order_release);
 }
@@ -217,7 +227,8 @@ static bool register_all(Pager *pager, GError **error)
     for (size_t i = 0; i < pager->n_blocks; i++) {
         PagerBlock *block = &pager->blocks[i];
 
-        if (is_lazy(block) && !register_block(pager, block, error)) {
+        if (is_lazy(block) && !block->is_whole &&
+            !register_block(pager, block, error)) {
             return false;
         }
     }
@@ -247,6 +258,8 @@ static bool discard_all(Pager *pager, GError **error)
     return true;
 }
 
+/* Of reserved huge pages there are none: the kernel would never make their
+ * mappings one again. */
 static GArray *plan_holes(const Pager *pager)
 {
     g_autofree RamPages *blocks = g_new(RamPages, pager->n_blocks);
@@ -255,7 +268,7 @@ static GArray *plan_holes(const Pager *pager)
     for (size_t i = 0; i < pager->n_blocks; i++) {
         const PagerBlock *block = &pager->blocks[i];
 
-        if (is_lazy(block)) {
+        if (is_lazy(block) && !ram_kind_is_hugetlb(block->kind)) {
             blocks[n_blocks++] = (RamPages){
                 .host = block->host,
                 .page_bytes = block->unit_bytes,
@@ -315,18 +328,20 @@ static bool take_over(Pager *pager, GError **error)
         return false;
     }
     fault_loop_release(pager->fault_loop);
-    return true;
+    return pager_units_load_whole(pager, error);
 }
 
 static void unregister_block(Pager *pager, PagerBlock *block)
 {
     uint64_t len = block->layout->len_bytes;
+    /* These have few pages, and see plan_holes(). */
+    uint64_t step = ram_kind_is_hugetlb(block->kind) ? len : UNREGISTER_BYTES;
 
-    for (uint64_t off = 0; off < len; off += UNREGISTER_BYTES) {
+    for (uint64_t off = 0; off < len; off += step) {
         /* Fails only where the memory is gone: unplugged.  What is left is
          * unregistered when the userfaultfd is closed. */
         (void)uffd_unregister(pager->uffd, block->host + off,
-                              MIN(UNREGISTER_BYTES, len - off));
+                              MIN(step, len - off));
     }
     ram_range_release_holes(block->kind, block->host, len);
     block->registered = false;
@@ -425,7 +440,7 @@ bool pager_attach(Pager *pager, const PagerRange *ranges, size_t n_ranges,
     }
     load_stats_set_vcpus(pager->config.stats, thread_ids, n_threads);
     if (!set_hosts(pager, ranges, n_ranges, error) ||
-        !take_over(pager, error)) {
+        !pager_units_regroup(pager, error) || !take_over(pager, error)) {
         pager_give_back(pager);
         clear_hosts(pager);
         return false;

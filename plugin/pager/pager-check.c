@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "plugin/pager/pager-state.h"
+#include "plugin/pager/pager-units.h"
 
 /* So many pages of each block are looked at, where they are in place. */
 #define N_SAMPLES 64
@@ -23,10 +24,14 @@ static bool may_be_zero(Pager *pager, size_t block, uint64_t page)
 {
     uint64_t unit_bytes = pager->blocks[block].unit_bytes;
     g_autofree uint8_t *buf = g_malloc(unit_bytes);
-    PageRead read = {.span = {block, page, 1}, .buf = buf};
+    const PageRead unit = {.span = {block, page, 1}, .buf = buf};
+    PageRead read = pager_units_read_of(pager, &unit);
 
-    return page_source_peek(pager->config.source, &read) < 0 ||
-           is_zero(buf, unit_bytes);
+    if (page_source_peek(pager->config.source, &read) < 0) {
+        return true;
+    }
+    pager_units_fill_holes(pager, &unit);
+    return is_zero(buf, unit_bytes);
 }
 
 /* The first page in place that is in the file, of those from first to end. */

@@ -95,6 +95,9 @@ typedef struct PagerConfig {
     uint64_t rest_patience_us; /* for how long at most LOAD_REST_IDLE waits */
     uint64_t rest_bytes_per_s; /* what may be read of the rest; 0: no limit */
     HugePlacing huge;
+    uint64_t max_lazy_bytes;  /* reserved huge pages (hugetlb) that are larger
+                                 are loaded before pager_attach() returns; 0:
+                                 those beyond 2 MiB */
     unsigned n_processors;    /* what there are; 0: ask the kernel */
     unsigned n_fault_threads; /* each at least 1 */
     unsigned n_eager_threads;

@@ -186,7 +186,7 @@ static bool find_job_locked(Pager *pager, Job *ret_job)
         *ret_job = job;
         return true;
     }
-    if (!has_piece_locked(pager)) {
+    if (!has_piece_locked(pager) || pager->is_regrouping) {
         return false;
     }
     if (parked_next_due(pager->parked, monotonic_us(), &job.parked)) {
@@ -213,7 +213,8 @@ static void wait_locked(Pager *pager)
 {
     uint64_t due_us = MIN(parked_due_us(pager->parked), pager->gate_due_us);
 
-    if (due_us == UINT64_MAX || !has_piece_locked(pager)) {
+    if (due_us == UINT64_MAX || !has_piece_locked(pager) ||
+        pager->is_regrouping) {
         pthread_cond_wait(&pager->changed, &pager->lock);
     } else {
         clock_cond_wait_until(&pager->changed, &pager->lock, due_us);

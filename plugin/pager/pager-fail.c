@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "plugin/pager/pager-state.h"
+#include "plugin/pager/pager-units.h"
 #include "util/clock.h"
 
 /* How often the watching thread looks for slow reads, at least. */
@@ -169,27 +170,53 @@ bool pager_check_source(Pager *pager)
 /* ---- telling ---- */
 
 /* Only another process can fill a page that is registered and missing. */
-static const char *reason_of(const ParkedPage *page)
+static const char *reason_of(bool is_hugetlb, int error)
 {
-    return page->error == EEXIST
-               ? "another process that maps this shared RAM has filled the "
-                 "page; load again without that process, or with --policy full"
-               : g_strerror(page->error);
+    if (error == EEXIST) {
+        return "another process that maps this shared RAM has filled the "
+               "page; load again without that process, or with --policy full";
+    }
+    if (error == ENOMEM && is_hugetlb) {
+        return "no reserved huge page is free for it; raise nr_hugepages "
+               "(vm.nr_hugepages for those of 2 MiB), and try again";
+    }
+    return g_strerror(error);
 }
 
-static void tell_page(Pager *pager, const ParkedPage *page)
+/* What has failed, and where. */
+typedef struct Report {
+    ParkedPage page;
+    PagePlace place;
+    bool is_hugetlb;
+} Report;
+
+/* The place is looked up under the lock, under which the page's number was
+ * given: before memory is attached it may become one of units. */
+static bool next_report_locked(Pager *pager, Report *ret_report)
+{
+    PageSource *source = pager->config.source;
+    ParkedPage *page = &ret_report->page;
+
+    if (!parked_next_report(pager->parked, page)) {
+        return false;
+    }
+    const PageSpan one = {page->block, page->page, 1};
+    PageSpan pages = pager_units_to_pages(pager, &one);
+    source->describe(source, page->block, pages.first_page, &ret_report->place);
+    ret_report->is_hugetlb = pager->blocks[page->block].unit_pages > 1;
+    return true;
+}
+
+static void tell_page(Pager *pager, const Report *report)
 {
     const PagerCallbacks *callbacks = &pager->config.callbacks;
-    PagePlace place;
-
-    pager->config.source->describe(pager->config.source, page->block,
-                                   page->page, &place);
+    const ParkedPage *page = &report->page;
     const PagerFailure failure = {
-        .path = place.path,
-        .off_bytes = place.off_bytes,
+        .path = report->place.path,
+        .off_bytes = report->place.off_bytes,
         .what = page->what,
         .error = page->error,
-        .reason = reason_of(page),
+        .reason = reason_of(report->is_hugetlb, page->error),
         .waited_for = page->waited_for,
     };
     if (callbacks->failed) {
@@ -257,19 +284,18 @@ static void tell_slow_reads(Pager *pager)
 /* Tell the next thing that has failed.  Returns false when there is none. */
 static bool tell_next_failure(Pager *pager)
 {
-    ParkedPage page;
+    Report report;
 
     pthread_mutex_lock(&pager->lock);
     /* Once a snapshot was changed, nothing else is worth a word. */
-    bool has_page =
-        parked_next_report(pager->parked, &page) && !pager->changed_text;
+    bool has_page = next_report_locked(pager, &report) && !pager->changed_text;
     const char *change = pager->tell_change ? pager->changed_text : NULL;
     pager->tell_change = false;
     pthread_mutex_unlock(&pager->lock);
     if (change) {
         tell_change(pager, change);
     } else if (has_page && pager_check_source(pager)) {
-        tell_page(pager, &page);
+        tell_page(pager, &report);
     }
     return change || has_page;
 }

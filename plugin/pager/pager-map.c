@@ -34,6 +34,12 @@ static bool refuse(const char *name, const char *what, GError **error)
 bool pager_map_check(const char *name, RamKind kind, uint64_t start,
                      GError **error)
 {
+    if (ram_kind_is_hugetlb(kind)) {
+        return refuse(name,
+                      "is made of reserved huge pages (hugetlb), and the "
+                      "template's memory is not: use memory-backend-ram",
+                      error);
+    }
     if (kind != RAM_ANONYMOUS) {
         return refuse(name,
                       "is shared memory (share=on), and a clone has its "

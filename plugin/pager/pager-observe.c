@@ -11,6 +11,7 @@
 #include "plugin/pager/pager-observe.h"
 
 #include "plugin/pager/pager-state.h"
+#include "plugin/pager/pager-units.h"
 #include "util/clock.h"
 #include "profiler/orders/segments.h"
 
@@ -109,6 +110,22 @@ static ObservationState observation(const Pager *pager)
     return atomic_load_explicit(&pager->observation, memory_order_acquire);
 }
 
+/* Of a unit the first touch is known, and so it is one of all its pages. */
+static void note_pages(Pager *pager, size_t block, uint64_t page,
+                       PageAccess access, uint64_t now_us)
+{
+    const PageSourceBlock *layout = &pager->config.source->blocks[block];
+    const PageSpan one = {block, page, 1};
+    PageSpan span = pager_units_to_pages(pager, &one);
+
+    for (uint64_t i = 0; i < span.n_pages; i++) {
+        if (page_source_block_has_page(layout, span.first_page + i)) {
+            recorder_note(pager->config.observe.touched, (uint32_t)block,
+                          span.first_page + i, access, now_us);
+        }
+    }
+}
+
 void pager_note_touch(Pager *pager, size_t block, uint64_t page,
                       PageAccess access, uint64_t now_us)
 {
@@ -117,8 +134,7 @@ void pager_note_touch(Pager *pager, size_t block, uint64_t page,
     }
     pthread_mutex_lock(&pager->observe_lock);
     if (observation(pager) == OBSERVATION_ON) {
-        recorder_note(pager->config.observe.touched, (uint32_t)block, page,
-                      access, now_us);
+        note_pages(pager, block, page, access, now_us);
     }
     pthread_mutex_unlock(&pager->observe_lock);
 }

@@ -80,8 +80,9 @@ static void claim_span(Work *work, const PageSpan *span, uint64_t off_bytes)
 
 static bool is_loadable(const Work *work, const PagerBlock *block)
 {
-    return work->attached ? block->host != 0
-                          : block->layout->page_bytes == block->unit_bytes;
+    return block->unit_pages == 1 &&
+           (work->attached ? block->host != 0
+                           : block->layout->page_bytes == block->unit_bytes);
 }
 
 /* Claim the chunk's pages, in portions that a window can have.  With the plan's

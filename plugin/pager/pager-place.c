@@ -8,6 +8,7 @@
 #include "plugin/pager/pager-fail.h"
 #include "plugin/pager/pager-huge.h"
 #include "plugin/pager/pager-state.h"
+#include "plugin/pager/pager-units.h"
 
 static uint64_t address_of(const PagerBlock *block, uint64_t page)
 {
@@ -124,7 +125,8 @@ void pager_place(Pager *pager, Piece *piece)
     place_window(block, piece, n_taken, &misplaced);
     size_t n_placed = n_taken - misplaced.n_pages;
     page_states_set_placed(&block->states, &piece->window);
-    load_stats_placed(pager->config.stats, piece->why, n_placed);
+    load_stats_placed(pager->config.stats, piece->why,
+                      pager_units_count_pages(pager, block, &piece->window));
     if (piece->is_packed) {
         load_stats_pack_pages(pager->config.stats, n_placed);
     }

@@ -8,7 +8,6 @@
 #include "plugin/pager/pager-observe.h"
 #include "plugin/pager/pager-place.h"
 #include "plugin/pager/pager-state.h"
-#include "profiler/orders/read-ahead.h"
 #include "util/clock.h"
 
 void pager_hand_over(Pager *pager, Piece *piece)
@@ -17,13 +16,14 @@ void pager_hand_over(Pager *pager, Piece *piece)
     g_queue_push_tail(&pager->read, piece);
     pager->read_bytes += piece->buf_len_bytes;
     pthread_cond_signal(&pager->to_place);
+    if (pager->is_regrouping) {
+        pthread_cond_broadcast(&pager->changed);
+    }
     pthread_mutex_unlock(&pager->lock);
 }
 
 void pager_put_piece(Pager *pager, Piece *piece)
 {
-    bool fits = piece && piece->buf_len_bytes == READ_AHEAD_PIECE_BYTES;
-
     if (piece && piece->is_retry) {
         pager_end_retry(pager, piece->read.span.block,
                         piece->read.span.first_page, piece->is_zero);
@@ -33,6 +33,7 @@ void pager_put_piece(Pager *pager, Piece *piece)
         piece_leave_huge(piece);
     }
     pthread_mutex_lock(&pager->lock);
+    bool fits = piece && piece->buf_len_bytes == pager->piece_bytes;
     if (fits && pager->spare.length < pager->max_spare) {
         /* The one used last is still in the processor's cache. */
         g_queue_push_head(&pager->spare, g_steal_pointer(&piece));

@@ -4,6 +4,7 @@
 #include "plugin/pager/pager-plan.h"
 
 #include "plugin/pager/pager-huge.h"
+#include "plugin/pager/pager-units.h"
 #include "profiler/orders/read-ahead.h"
 #include "util/clock.h"
 
@@ -70,6 +71,15 @@ void pager_plan_clear(Pager *pager)
     g_clear_pointer(&pager->plan.replay, replay_free);
     pack_plan_clear(&pager->plan.pack);
     g_clear_pointer(&pager->plan.sequence, g_free);
+    g_queue_clear_full(&pager->plan.again, g_free);
+}
+
+void pager_plan_put_off_locked(Pager *pager, const PageSpan *span)
+{
+    PageSpan *again = g_new(PageSpan, 1);
+
+    *again = *span;
+    g_queue_push_head(&pager->plan.again, again);
 }
 
 uint64_t pager_plan_piece_bytes(const Pager *pager)
@@ -115,6 +125,25 @@ static bool is_worth_reading_locked(const Pager *pager, const PageSpan *span)
     return false;
 }
 
+/* Which of the source's pages in page is the first that the order has; false:
+ * none. */
+static bool first_of_order(const Pager *pager, size_t index, uint64_t page,
+                           uint64_t *ret_page)
+{
+    const PagerBlock *block = &pager->blocks[index];
+    const PageSpan one = {index, page, 1};
+    PageSpan span = pager_units_to_pages(pager, &one);
+    uint64_t end = span.first_page + span.n_pages;
+
+    for (uint64_t i = span.first_page; block->in_order && i < end; i++) {
+        if ((block->in_order[i / 64] >> (i % 64)) & 1) {
+            *ret_page = i;
+            return true;
+        }
+    }
+    return false;
+}
+
 void pager_plan_steer_locked(Pager *pager)
 {
     /* Relaxed: the page itself is all that is handed over. */
@@ -125,6 +154,7 @@ void pager_plan_steer_locked(Pager *pager)
         size_t block = (touch >> PAGE_BITS) - 1;
         uint64_t page = touch & ((UINT64_C(1) << PAGE_BITS) - 1);
 
+        (void)first_of_order(pager, block, page, &page);
         if (pager->plan.replay) {
             replay_steer(pager->plan.replay, block, page);
         }
@@ -132,20 +162,44 @@ void pager_plan_steer_locked(Pager *pager)
     }
 }
 
+/* What is next of the order; false: it is at its end. */
+static bool next_span_locked(Pager *pager, PageSpan *ret_span)
+{
+    Plan *plan = &pager->plan;
+    g_autofree PageSpan *again = g_queue_pop_head(&plan->again);
+    PageSpan span;
+
+    if (again) {
+        span = *again;
+    } else if (!plan->replay) {
+        return false;
+    } else if (replay_next(plan->replay,
+                           pager_plan_piece_bytes(pager) / pager->page_bytes,
+                           &span)) {
+        span = pager_units_of_pages(pager, &span);
+    } else {
+        g_clear_pointer(&plan->replay, replay_free);
+        return false;
+    }
+    if (span.n_pages > 1 && pager->blocks[span.block].unit_pages > 1) {
+        /* A piece has room for one. */
+        pager_plan_put_off_locked(
+            pager,
+            &(PageSpan){span.block, span.first_page + 1, span.n_pages - 1});
+        span.n_pages = 1;
+    }
+    *ret_span = span;
+    return true;
+}
+
 static PlanAnswer next_of_order_locked(Pager *pager, bool attached,
                                        PageSpan *ret_span)
 {
-    if (!pager->plan.replay) {
-        return PLAN_OUT;
-    }
     pager_plan_steer_locked(pager);
     for (uint64_t i = 0; i < MAX_SPANS; i++) {
         PageSpan span;
 
-        if (!replay_next(pager->plan.replay,
-                         pager_plan_piece_bytes(pager) / pager->max_unit_bytes,
-                         &span)) {
-            g_clear_pointer(&pager->plan.replay, replay_free);
+        if (!next_span_locked(pager, &span)) {
             return PLAN_OUT;
         }
         const PagerBlock *block = &pager->blocks[span.block];
@@ -168,10 +222,11 @@ PlanAnswer pager_plan_next_to_warm(Pager *pager, PageSpan *ret_span)
     pthread_mutex_lock(&plan->lock);
     if (plan->is_warming &&
         plan->warmed_bytes < pager->config.max_staged_bytes &&
-        replay_next(plan->replay,
-                    READ_AHEAD_PIECE_BYTES / pager->max_unit_bytes, ret_span)) {
+        replay_next(plan->replay, READ_AHEAD_PIECE_BYTES / pager->page_bytes,
+                    ret_span)) {
         plan->warmed_bytes +=
-            ret_span->n_pages * pager->blocks[ret_span->block].unit_bytes;
+            ret_span->n_pages *
+            pager->config.source->blocks[ret_span->block].page_bytes;
         answer = PLAN_SPAN;
     }
     pthread_mutex_unlock(&plan->lock);
@@ -195,7 +250,8 @@ static PageSpan rest_span(const Pager *pager, size_t index, uint64_t page)
 {
     const PagerBlock *block = &pager->blocks[index];
     /* Once: MIN() would ask twice, and time goes by in between. */
-    uint64_t n_pages = pager_plan_piece_bytes(pager) / block->unit_bytes;
+    uint64_t n_bytes = pager_plan_piece_bytes(pager);
+    uint64_t n_pages = MAX(n_bytes / block->unit_bytes, 1);
 
     if (block->huge_pages > 0) {
         uint64_t first_page = page - page % block->huge_pages;
@@ -269,6 +325,29 @@ void pager_plan_go_back(Pager *pager, size_t block, uint64_t page)
     pthread_mutex_unlock(&plan->lock);
 }
 
+/* The block's pending pages; *ret_in_order: those that the order has. */
+static uint64_t count_pending(const Pager *pager, size_t index,
+                              uint64_t *ret_in_order)
+{
+    const PagerBlock *block = &pager->blocks[index];
+    uint64_t n_pages = block->layout->n_pages;
+    uint64_t n = 0;
+
+    if (block->unit_pages == 1) {
+        return page_states_count_all_pending(&block->states, block->in_order,
+                                             ret_in_order);
+    }
+    *ret_in_order = 0;
+    for (uint64_t page = 0; page < n_pages; page++) {
+        page = page_states_next_pending(&block->states, page, n_pages);
+        if (page < n_pages) {
+            n++;
+            *ret_in_order += pager_plan_has(pager, index, page);
+        }
+    }
+    return n;
+}
+
 void pager_plan_count(const Pager *pager, uint64_t *ret_all_pages,
                       uint64_t *ret_order_pages)
 {
@@ -280,8 +359,7 @@ void pager_plan_count(const Pager *pager, uint64_t *ret_all_pages,
         uint64_t in_order;
 
         if (block->host != 0 && block->in_order) {
-            all_pages += page_states_count_all_pending(
-                &block->states, block->in_order, &in_order);
+            all_pages += count_pending(pager, i, &in_order);
             order_pages += in_order;
         }
     }
@@ -291,9 +369,9 @@ void pager_plan_count(const Pager *pager, uint64_t *ret_all_pages,
 
 bool pager_plan_has(const Pager *pager, size_t block, uint64_t page)
 {
-    const uint64_t *in_order = pager->blocks[block].in_order;
+    uint64_t first_page;
 
-    return in_order && ((in_order[page / 64] >> (page % 64)) & 1);
+    return first_of_order(pager, block, page, &first_page);
 }
 
 void pager_plan_leave_word(Pager *pager, size_t block, uint64_t page)

@@ -39,6 +39,9 @@ void pager_plan_end_warming(Pager *pager);
  * something of the order without pager_plan_next(), and holds Plan.lock. */
 void pager_plan_steer_locked(Pager *pager);
 
+/* For who holds Plan.lock: the span, of the order, is to come next. */
+void pager_plan_put_off_locked(Pager *pager, const PageSpan *span);
+
 /* Of the rest, nothing from the page on is claimed yet: go back to it. */
 void pager_plan_go_back(Pager *pager, size_t block, uint64_t page);
 

@@ -8,6 +8,7 @@
 #include "plugin/pager/pager-fail.h"
 #include "plugin/pager/pager-plan.h"
 #include "plugin/pager/pager-state.h"
+#include "plugin/pager/pager-units.h"
 #include "profiler/orders/read-ahead.h"
 
 /* Nothing is read any more once the snapshot was changed: it would be another
@@ -21,29 +22,37 @@ static bool is_void(const Pager *pager)
 int pager_read(Pager *pager, Piece *piece, ReadSlot *slot)
 {
     PageSource *source = pager->config.source;
+    PageRead read = pager_units_read_of(pager, &piece->read);
 
     if (is_void(pager)) {
         return -ESTALE;
     }
-    read_slot_begin(slot, &piece->read.span);
-    int rc = source->read(source, &piece->read);
+    read_slot_begin(slot, &read.span);
+    int rc = source->read(source, &read);
     read_slot_end(slot);
-    load_stats_read(pager->config.stats, piece->read.bytes_read);
+    load_stats_read(pager->config.stats, read.bytes_read);
+    if (rc == 0) {
+        pager_units_fill_holes(pager, &piece->read);
+    }
     return rc;
 }
 
 static int read_in_two_steps(Pager *pager, Piece *piece, ReadSlot *slot)
 {
     PageSource *source = pager->config.source;
+    PageRead read = pager_units_read_of(pager, &piece->read);
 
     if (is_void(pager)) {
         return -ESTALE;
     }
-    read_slot_begin(slot, &piece->read.span);
-    page_source_submit(source, &piece->read);
-    int rc = page_source_complete(source, &piece->read);
+    read_slot_begin(slot, &read.span);
+    page_source_submit(source, &read);
+    int rc = page_source_complete(source, &read);
     read_slot_end(slot);
-    load_stats_read(pager->config.stats, piece->read.bytes_read);
+    load_stats_read(pager->config.stats, read.bytes_read);
+    if (rc == 0) {
+        pager_units_fill_holes(pager, &piece->read);
+    }
     return rc;
 }
 
@@ -110,12 +119,11 @@ static uint64_t slice_pages(const Pager *pager, const Piece *piece,
                             uint64_t n_left)
 {
     uint64_t n_bytes = pager_plan_piece_bytes(pager);
+    uint64_t unit_bytes = pager->blocks[piece->read.span.block].unit_bytes;
 
     return n_bytes == READ_AHEAD_PIECE_BYTES
                ? n_left
-               : MIN(n_left,
-                     n_bytes /
-                         pager->blocks[piece->read.span.block].unit_bytes);
+               : MIN(n_left, MAX(n_bytes / unit_bytes, 1));
 }
 
 bool pager_read_ahead(Pager *pager, Piece *piece, ReadSlot *slot)

@@ -6,6 +6,7 @@
 #include "plugin/pager/pager-fail.h"
 #include "plugin/pager/pager-place.h"
 #include "plugin/pager/pager-state.h"
+#include "plugin/pager/pager-units.h"
 
 void pager_heed_removals(Pager *pager)
 {
@@ -19,12 +20,14 @@ static void drop(Pager *pager, PagerBlock *block, uint64_t begin, uint64_t end)
     uint64_t first_page = (begin + block->unit_bytes - 1) / block->unit_bytes;
     uint64_t end_page = end / block->unit_bytes;
     uint64_t n_pages = end_page > first_page ? end_page - first_page : 0;
-    uint64_t n_dropped = page_states_drop(&block->states, first_page, n_pages);
+    uint64_t n_in_file;
+    uint64_t n_dropped =
+        pager_units_drop(pager, block, first_page, n_pages, &n_in_file);
 
     if (n_dropped == 0) {
         return;
     }
-    load_stats_placed(pager->config.stats, PLACED_NEVER, n_dropped);
+    load_stats_placed(pager->config.stats, PLACED_NEVER, n_in_file);
     /* A fault that was handled while the page was being dropped counts on
      * it. */
     block->placer.ops->wake(&block->placer,

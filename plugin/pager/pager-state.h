@@ -7,6 +7,7 @@
  *   pager-attach.c   taking over memory
  *   pager-map.c      the same where the source has memory to map
  *   pager-ahead.c    and what the guest will touch of that
+ *   pager-units.c    the same where pages are larger than the source's
  *   pager-fault.c    the fault threads: what somebody waits for
  *   pager-eager.c    the eager threads: claim and read what nobody waits for
  *   pager-plan.c     what they read next
@@ -107,15 +108,22 @@ typedef enum {
     STAGE_DONE,
 } PagerStage;
 
+/* Its pages are the source's, or units of several of these (pager-units.h):
+ * layout, states and all page numbers are of units then. */
 typedef struct PagerBlock {
-    const PageSourceBlock *layout;
-    uint64_t unit_bytes; /* what it is loaded and placed in */
+    const PageSourceBlock *layout; /* constant once a fault can come, as the
+                                      next four */
+    uint64_t unit_bytes;           /* what it is loaded and placed in … */
+    uint64_t unit_pages;           /* … and the source's pages in it */
+    PageSourceBlock in_units;      /* what layout is where these are several */
+    bool is_whole; /* pager_attach() itself loads it, and nobody else */
     PageStates states;
-    uint64_t *in_order; /* constant: a bit for each page, whether the order
-                           has it; NULL: no order */
+    uint64_t *in_order; /* constant: a bit for each of the source's pages,
+                           whether the order has it; NULL: no order */
     uint64_t host;      /* 0: not attached; constant once a fault can come, as
                            the next two */
     RamKind kind;
+    RamHugePages huge_page; /* where the kind is of such */
     Placer placer;
     uint64_t huge_pages; /* 0: not placed in huge pages; else so many pages are
                             one.  Constant once Pager.huge is HUGE_KNOWN */
@@ -124,7 +132,8 @@ typedef struct PagerBlock {
 
 /* A fault thread's own, or one's that calls pager_fetch(). */
 typedef struct FaultWorker {
-    void *buf; /* of max_unit_bytes */
+    void *buf; /* of Pager.max_unit_bytes, or more */
+    uint64_t buf_len_bytes;
     ReadSlot slot;
 } FaultWorker;
 
@@ -138,6 +147,7 @@ typedef struct EagerThread {
 /* What is read next; for eager threads alone. */
 typedef struct Plan {
     pthread_mutex_t lock;  /* guards all below */
+    GQueue again;          /* of PageSpan: these first, of the order */
     Replay *replay;        /* NULL: no order, or it is at its end */
     bool is_warming;       /* the replay gives what is to be warmed, and will
                               begin anew … */
@@ -177,7 +187,10 @@ struct Pager {
     bool can_move;  /* UFFDIO_MOVE, of huge pages too */
     bool discarded; /* memory may have been discarded */
     FaultLoop *fault_loop;
-    uint64_t max_unit_bytes; /* constant: the largest of all blocks */
+    uint64_t page_bytes;     /* constant: of the host's pages */
+    uint64_t max_unit_bytes; /* the largest of all blocks that are loaded
+                                lazily; constant as PagerBlock.layout */
+    void *zeroes;            /* as many; NULL: nobody needs them */
     FaultWorker *fault_workers;
     EagerThread *eager_threads;
     unsigned n_eager_started;
@@ -199,6 +212,7 @@ struct Pager {
     pthread_cond_t to_watch; /* for the watching thread: the same */
     PagerStage stage;
     bool attached;
+    bool is_regrouping; /* nobody begins a piece: pager-units.c */
     bool quit;
     bool finished;     /* loaded, and all fault threads have ended … */
     bool ended;        /* … and callbacks.loaded() has returned, unless the
@@ -222,9 +236,10 @@ struct Pager {
     uint64_t read_bytes; /* of their buffers */
     unsigned n_pieces;   /* that are under way, from before they are claimed
                             until they are placed or given up */
-    GQueue spare;        /* of Piece, of READ_AHEAD_PIECE_BYTES each: those
-                            that are not under way */
-    unsigned max_spare;  /* constant */
+    GQueue spare;        /* of Piece, of piece_bytes each: those that are not
+                            under way */
+    uint64_t piece_bytes;
+    unsigned max_spare; /* constant */
     Parked *parked;
     bool failed; /* a page has failed for good, and some are still parked */
     bool order_is_in; /* the order's pages: all, or there is no order, or it

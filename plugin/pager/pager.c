@@ -15,6 +15,7 @@
 #include "plugin/pager/pager-placing.h"
 #include "plugin/pager/pager-plan.h"
 #include "plugin/pager/pager-state.h"
+#include "plugin/pager/pager-units.h"
 #include "profiler/orders/read-ahead.h"
 #include "util/clock.h"
 #include "util/thread.h"
@@ -31,7 +32,7 @@ static bool init_blocks(Pager *pager)
     uint64_t unit_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
     _Atomic uint64_t *placed = pager->config.placed;
 
-    pager->max_unit_bytes = unit_bytes;
+    pager->page_bytes = pager->max_unit_bytes = unit_bytes;
     pager->n_blocks = source->n_blocks;
     pager->blocks = g_new0(PagerBlock, source->n_blocks);
     pager->attached_blocks = g_new0(PagerBlock *, source->n_blocks);
@@ -41,6 +42,7 @@ static bool init_blocks(Pager *pager)
 
         block->layout = layout;
         block->unit_bytes = unit_bytes;
+        block->unit_pages = 1;
         if (!page_states_init_in(&block->states, layout->bitmap,
                                  layout->n_pages, placed)) {
             return false;
@@ -63,6 +65,7 @@ static bool init_workers(Pager *pager)
             return false;
         }
         pager->fault_workers[i].buf = buf;
+        pager->fault_workers[i].buf_len_bytes = pager->max_unit_bytes;
     }
     return true;
 }
@@ -73,8 +76,9 @@ static bool init_pieces(Pager *pager)
 
     pager->max_spare =
         config->n_eager_threads + config->n_place_threads + N_WAITING_PIECES;
+    pager->piece_bytes = READ_AHEAD_PIECE_BYTES;
     for (unsigned i = 0; i < pager->max_spare; i++) {
-        Piece *piece = piece_new(READ_AHEAD_PIECE_BYTES);
+        Piece *piece = piece_new(pager->piece_bytes);
 
         if (!piece) {
             return false;
@@ -335,6 +339,7 @@ static void free_blocks(Pager *pager)
 {
     for (size_t i = 0; pager->blocks && i < pager->n_blocks; i++) {
         page_states_clear(&pager->blocks[i].states);
+        pager_units_clear(&pager->blocks[i]);
     }
     g_clear_pointer(&pager->blocks, g_free);
     g_clear_pointer(&pager->attached_blocks, g_free);
@@ -345,10 +350,15 @@ static void free_workers(Pager *pager)
     for (unsigned i = 0; pager->fault_workers && i < pager_n_workers(pager);
          i++) {
         if (pager->fault_workers[i].buf) {
-            munmap(pager->fault_workers[i].buf, pager->max_unit_bytes);
+            munmap(pager->fault_workers[i].buf,
+                   pager->fault_workers[i].buf_len_bytes);
         }
     }
     g_clear_pointer(&pager->fault_workers, g_free);
+    if (pager->zeroes) {
+        munmap(pager->zeroes, pager->max_unit_bytes);
+        pager->zeroes = NULL;
+    }
 }
 
 static void free_pieces(GQueue *pieces)

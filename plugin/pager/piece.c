@@ -96,6 +96,8 @@ bool piece_claim(Piece *piece, PageStates *states, const PageSpan *span,
     piece->read.once = why == PLACED_BY_REST;
     page_window_bounds(&piece->window, &claimed->first_page, &claimed->n_pages);
     piece->why = why;
+    /* It may have been one page before. */
+    piece->waited_for = piece->is_retry = piece->is_zero = false;
     piece->is_packed = false;
     return true;
 }

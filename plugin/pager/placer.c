@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <stdbool.h>
+#include <sys/mman.h>
 
 #include <glib.h>
 
@@ -12,6 +14,32 @@
 
 /* So often a page that is in use is tried again before it is copied. */
 #define MAX_BUSY 100
+
+/* Whether the huge page at dst is there: in the page tables, or, of shared
+ * memory, in its file; then it is in the page tables as well now. */
+static bool is_there(const Placer *placer, uint64_t dst)
+{
+    unsigned char resident = 0;
+    uint64_t done;
+
+    if (mincore((void *)(uintptr_t)dst, 1, &resident) == 0 && resident & 1) {
+        return true;
+    }
+    int rc = uffd_continue(placer->uffd, dst, placer->unit_bytes, &done);
+    return rc == 0 || rc == UFFD_EXISTS;
+}
+
+/* uffd_copy().  Where no reserved huge page is free, the kernel mostly says
+ * that one is there: not so this. */
+static int copy(const Placer *placer, uint64_t dst, const void *src,
+                uint64_t len_bytes, uint64_t *ret_done)
+{
+    int rc = uffd_copy(placer->uffd, dst, src, len_bytes, ret_done);
+    bool is_hugetlb = placer->zeroes != NULL;
+
+    return rc == UFFD_EXISTS && is_hugetlb && !is_there(placer, dst) ? -ENOMEM
+                                                                     : rc;
+}
 
 /* -ENOENT: the memory is not registered there.  For several units this may
  * mean that they cross from one mapping into the next, so that they go one by
@@ -27,9 +55,8 @@ static int copy_place(const Placer *placer, uint64_t dst, const void *src,
     *ret_done = 0;
     while (*ret_done < len_bytes) {
         uint64_t done = 0;
-        int rc = uffd_copy(placer->uffd, dst + *ret_done,
-                           (const uint8_t *)src + *ret_done,
-                           MIN(at_once, len_bytes - *ret_done), &done);
+        int rc = copy(placer, dst + *ret_done, (const uint8_t *)src + *ret_done,
+                      MIN(at_once, len_bytes - *ret_done), &done);
 
         *ret_done += done;
         if (rc == UFFD_AGAIN) {
@@ -45,10 +72,22 @@ static int copy_place(const Placer *placer, uint64_t dst, const void *src,
     return 0;
 }
 
+/* Returns as uffd_zero() does; like that, it wakes. */
+static int place_zeroes(const Placer *placer, uint64_t dst)
+{
+    uint64_t done;
+
+    if (!placer->zeroes) {
+        return uffd_zero(placer->uffd, dst, placer->unit_bytes);
+    }
+    int rc = copy(placer, dst, placer->zeroes, placer->unit_bytes, &done);
+    return rc == 0 ? uffd_wake(placer->uffd, dst, placer->unit_bytes) : rc;
+}
+
 static int copy_zero(const Placer *placer, uint64_t dst)
 {
     for (;;) {
-        int rc = uffd_zero(placer->uffd, dst, placer->unit_bytes);
+        int rc = place_zeroes(placer, dst);
 
         if (rc == UFFD_EXISTS) {
             rc = uffd_wake(placer->uffd, dst, placer->unit_bytes);
@@ -95,6 +134,14 @@ Placer placer_copy(int uffd, uint64_t unit_bytes)
     static const PlacerOps ops = {copy_place, copy_zero, copy_wake, NULL};
 
     return (Placer){.ops = &ops, .uffd = uffd, .unit_bytes = unit_bytes};
+}
+
+Placer placer_copy_hugetlb(int uffd, uint64_t unit_bytes, const void *zeroes)
+{
+    Placer placer = placer_copy(uffd, unit_bytes);
+
+    placer.zeroes = zeroes;
+    return placer;
 }
 
 Placer placer_move(int uffd, uint64_t unit_bytes)

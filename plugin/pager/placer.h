@@ -42,10 +42,15 @@ struct Placer {
     const PlacerOps *ops;
     int uffd; /* borrowed */
     uint64_t unit_bytes;
+    const void *zeroes; /* unit_bytes of them, borrowed; NULL: the kernel makes
+                           its own */
 };
 
 /* Copies the bytes, with UFFDIO_COPY. */
 Placer placer_copy(int uffd, uint64_t unit_bytes);
+
+/* The same for reserved huge pages, which the kernel places no zeroes in. */
+Placer placer_copy_hugetlb(int uffd, uint64_t unit_bytes, const void *zeroes);
 
 /* For guest RAM that is mapped from memory which has the pages once they are
  * read: there is nothing more to do than to wake. */

@@ -355,6 +355,14 @@ static bool prepare_range(WatchedRange *range, const PagerRange *from,
                          &range->kind, error)) {
         return false;
     }
+    if (ram_kind_is_hugetlb(range->kind)) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_RAM,
+                    "RAM block %s is made of reserved huge pages (hugetlb), "
+                    "whose first touches cannot be watched in "
+                    "place: " RECORD_INSTEAD,
+                    range->name);
+        return false;
+    }
     int rc = range->kind == RAM_SHARED
                  ? 0
                  : shadow_map(&range->shadow, range->host, range->len_bytes);

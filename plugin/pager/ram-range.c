@@ -68,22 +68,41 @@ static bool refuse(GError **error, const Subject *subject, const char *what)
 
 /* ---- of what kind it is ---- */
 
+static bool is_shared(const Mapping *mapping)
+{
+    return mapping->perms[3] == 's';
+}
+
+/* What has not been written to of a private mapping is what the file has
+ * there. */
+static bool classify_hugetlb(const Subject *subject, const Mapping *mapping,
+                             RamKind *ret_kind, GError **error)
+{
+    if (!is_shared(mapping) && !mapping_file_is_empty(mapping)) {
+        return refuse(error, subject,
+                      "is a private mapping of a file on hugetlbfs that has "
+                      "contents, which would show through; use an empty file, "
+                      "or share=on");
+    }
+    *ret_kind = is_shared(mapping) ? RAM_HUGETLB_SHARED : RAM_HUGETLB;
+    return true;
+}
+
 static bool classify_file(const Subject *subject, const Mapping *mapping,
-                          const MappingFileSystem *on, GError **error)
+                          const MappingFileSystem *on, RamKind *ret_kind,
+                          GError **error)
 {
     if (g_strcmp0(on->type, "hugetlbfs") == 0) {
-        return refuse(error, subject,
-                      "is made of reserved huge pages (hugetlb), which are "
-                      "not watched; use memory-backend-ram, or "
-                      "memory-backend-memfd without hugetlb=on");
+        return classify_hugetlb(subject, mapping, ret_kind, error);
     }
-    if (mapping->perms[3] != 's') {
+    if (!is_shared(mapping)) {
         return refuse(error, subject,
                       "is a private mapping of a file, whose own contents "
                       "would show through; use memory-backend-ram, or "
                       "share=on on tmpfs");
     }
     if (g_strcmp0(on->type, "tmpfs") == 0) {
+        *ret_kind = RAM_SHARED;
         return true;
     }
     g_autofree char *what = g_strdup_printf(
@@ -100,17 +119,14 @@ static bool classify(const Subject *subject, const Mapping *mapping,
         return refuse(error, subject,
                       "is not writable memory; remove its device");
     }
-    if (mapping->inode == 0 && mapping->perms[3] != 's') {
+    if (mapping->inode == 0 && !is_shared(mapping)) {
         *ret_kind = RAM_ANONYMOUS;
         return true;
     }
     MappingFileSystem on;
     mapping_file_system(mapping, &on);
-    bool ok = classify_file(subject, mapping, &on, error);
+    bool ok = classify_file(subject, mapping, &on, ret_kind, error);
     mapping_file_system_clear(&on);
-    if (ok) {
-        *ret_kind = RAM_SHARED;
-    }
     return ok;
 }
 
@@ -200,6 +216,48 @@ bool ram_range_check(const char *name, uint64_t start, uint64_t len_bytes,
     return true;
 }
 
+/* What smaps says, line by line, of the mapping at start. */
+static void read_huge_pages(char *smaps, uint64_t start, RamHugePages *pages)
+{
+    const char size[] = "KernelPageSize:";
+    Mapping mapping = {0};
+    const char *line;
+
+    while ((line = mapping_next_line(&smaps))) {
+        if (mapping_parse(line, &mapping) || mapping.start > start ||
+            mapping.end <= start) {
+            continue;
+        }
+        if (g_str_has_prefix(line, size)) {
+            pages->bytes =
+                g_ascii_strtoull(line + strlen(size), NULL, 10) * 1024;
+        } else if (g_str_has_prefix(line, "VmFlags:")) {
+            pages->is_reserved = strstr(line, " nr") == NULL;
+        }
+    }
+}
+
+bool ram_range_huge_pages(const char *name, uint64_t start,
+                          const char *otherwise, RamHugePages *ret_pages,
+                          GError **error)
+{
+    RamHugePages pages = {0};
+    g_autofree char *smaps = read_kernel_file(KERNEL_FILE_SMAPS, error);
+
+    if (!smaps) {
+        return false;
+    }
+    read_huge_pages(smaps, start, &pages);
+    if (pages.bytes == 0) {
+        return refuse(error, &(Subject){name, otherwise},
+                      "is made of reserved huge pages (hugetlb), and the "
+                      "kernel does not say of which size; use "
+                      "memory-backend-ram");
+    }
+    *ret_pages = pages;
+    return true;
+}
+
 /* Asked of the slow file only where something is locked at all. */
 bool ram_range_check_unlocked(const char *name, uint64_t start,
                               uint64_t len_bytes, const char *otherwise,
@@ -233,11 +291,21 @@ bool ram_range_is_bound(uint64_t start)
 
 int ram_range_discard(RamKind kind, uint64_t start, uint64_t len_bytes)
 {
-    int advice = kind == RAM_SHARED ? MADV_REMOVE : MADV_DONTNEED;
+    bool is_shared = kind == RAM_SHARED || kind == RAM_HUGETLB_SHARED;
+    int advice = is_shared ? MADV_REMOVE : MADV_DONTNEED;
 
     /* An address from outside the language: guest RAM, by its number. */
     return madvise((void *)(uintptr_t)start, len_bytes, advice) == 0 ? 0
                                                                      : -errno;
+}
+
+int ram_range_populate(uint64_t start, uint64_t len_bytes)
+{
+    if (madvise((void *)(uintptr_t)start, len_bytes, MADV_POPULATE_WRITE) ==
+        0) {
+        return 0;
+    }
+    return errno == EINVAL ? 0 : -errno;
 }
 
 /* What keeps them together is that they had a private page when they were one

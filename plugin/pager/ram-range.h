@@ -26,9 +26,23 @@ typedef enum {
 GQuark pager_error_quark(void);
 
 typedef enum {
-    RAM_ANONYMOUS, /* private anonymous memory */
-    RAM_SHARED,    /* shared memory: memfd, tmpfs, shared anonymous */
+    RAM_ANONYMOUS,      /* private anonymous memory */
+    RAM_SHARED,         /* shared memory: memfd, tmpfs, shared anonymous */
+    RAM_HUGETLB,        /* reserved huge pages: private … */
+    RAM_HUGETLB_SHARED, /* … and shared */
 } RamKind;
+
+static inline bool ram_kind_is_hugetlb(RamKind kind)
+{
+    return kind == RAM_HUGETLB || kind == RAM_HUGETLB_SHARED;
+}
+
+/* Of what pages memory is made that is of such a kind. */
+typedef struct RamHugePages {
+    uint64_t bytes;   /* of each */
+    bool is_reserved; /* the kernel has set aside as many as the mapping may
+                         need (no MAP_NORESERVE) */
+} RamHugePages;
 
 /* Pages of this process, and which of them are in the file. */
 typedef struct RamPages {
@@ -57,6 +71,12 @@ void ram_range_unprepare(void);
 bool ram_range_check(const char *name, uint64_t start, uint64_t len_bytes,
                      const char *otherwise, RamKind *ret_kind, GError **error);
 
+/* What pages the memory at start has, of kind RAM_HUGETLB or
+ * RAM_HUGETLB_SHARED.  Returns false with PAGER_ERROR. */
+bool ram_range_huge_pages(const char *name, uint64_t start,
+                          const char *otherwise, RamHugePages *ret_pages,
+                          GError **error);
+
 /* The same where a part of the range is locked: ram_range_discard() cannot
  * give that back. */
 bool ram_range_check_unlocked(const char *name, uint64_t start,
@@ -69,6 +89,11 @@ bool ram_range_is_bound(uint64_t start);
 /* Give the range's pages back to the kernel, so that each is missing.
  * Returns 0 or -errno. */
 int ram_range_discard(RamKind kind, uint64_t start, uint64_t len_bytes);
+
+/* Have each of the range's pages be there, whatever is in it, or none where the
+ * kernel cannot be asked (before Linux 5.14).  Returns 0 or -errno; then, with
+ * huge pages, there were too few. */
+int ram_range_populate(uint64_t start, uint64_t len_bytes);
 
 /* Before parts of the range are registered: see that its mappings become one
  * again when they are not any more.  page_bytes: the host's page size.  Without

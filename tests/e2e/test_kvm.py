@@ -76,6 +76,17 @@ class Kvm(Case):
     def test_a_guest_loaded_by_sequential_is_right(self):
         self.check_runs("--policy", "sequential")
 
+    def test_a_guest_in_reserved_huge_pages_is_right(self):
+        pool = host.HugetlbPool()
+        self.addCleanup(pool.close)
+        self.skip_if(pool.lacks(64))
+        self.arguments += [
+            "-machine", "memory-backend=pc.ram", "-object",
+            "memory-backend-memfd,id=pc.ram,size=128M,hugetlb=on,"
+            "hugetlbsize=2M,share=off"]
+        for policy in "demand", "sequential":
+            self.check_runs("--policy", policy)
+
     def test_a_guest_that_was_recorded_is_right_by_its_order(self):
         order = self.tmp / "kvm.order"
         vm = self.load("--record", order, "--record-for", "3")

@@ -130,9 +130,13 @@ bool world_is_loaded(World *world)
 #define MEMORY_BYTES (WORLD_N_PAGES * FAKE_PAGE_BYTES)
 #define MAP_BYTES    (MEMORY_BYTES + WORLD_HUGE_BYTES)
 
-static void map_memory(World *world, size_t block)
+static void map_memory(World *world, size_t block, bool unreserved)
 {
-    int flags = world->kind == RAM_SHARED ? MAP_SHARED : MAP_PRIVATE;
+    bool is_shared =
+        world->kind == RAM_SHARED || world->kind == RAM_HUGETLB_SHARED;
+    int flags = (is_shared ? MAP_SHARED : MAP_PRIVATE) |
+                (ram_kind_is_hugetlb(world->kind) ? MAP_HUGETLB : 0) |
+                (unreserved ? MAP_NORESERVE : 0);
     uint8_t *map = mmap(NULL, MAP_BYTES, PROT_READ | PROT_WRITE,
                         flags | MAP_ANONYMOUS, -1, 0);
 
@@ -144,7 +148,7 @@ static void map_memory(World *world, size_t block)
     memset(world->memory[block], 0x55, MEMORY_BYTES);
 }
 
-World *world_new(RamKind kind, unsigned share_of_8)
+static World *new_world(RamKind kind, unsigned share_of_8, bool unreserved)
 {
     World *world = g_new0(World, 1);
 
@@ -158,9 +162,19 @@ World *world_new(RamKind kind, unsigned share_of_8)
     pthread_mutex_init(&world->lock, NULL);
     pthread_cond_init(&world->changed, NULL);
     for (size_t i = 0; i < WORLD_N_BLOCKS; i++) {
-        map_memory(world, i);
+        map_memory(world, i, unreserved);
     }
     return world;
+}
+
+World *world_new(RamKind kind, unsigned share_of_8)
+{
+    return new_world(kind, share_of_8, false);
+}
+
+World *world_new_unreserved(RamKind kind, unsigned share_of_8)
+{
+    return new_world(kind, share_of_8, true);
 }
 
 void world_observe(World *world, ObserveKind kind)
@@ -186,6 +200,7 @@ void world_start(World *world, LoadPolicy policy, const PageOrder *order)
         .slow_read_us = world->slow_read_us,
         .rest = world->rest,
         .huge = world->huge,
+        .max_lazy_bytes = world->max_lazy_bytes,
         .rest_patience_us = world->rest_patience_us,
         .rest_bytes_per_s = world->rest_bytes_per_s,
         .max_staged_bytes = UINT64_C(1) << 20,
@@ -201,17 +216,23 @@ void world_start(World *world, LoadPolicy policy, const PageOrder *order)
     assert_non_null(world->pager);
 }
 
-void world_attach(World *world)
+bool world_try_attach(World *world, GError **error)
 {
     PagerRange ranges[WORLD_N_BLOCKS];
-    g_autoptr(GError) error = NULL;
 
     for (size_t i = 0; i < WORLD_N_BLOCKS; i++) {
         ranges[i].name = world->snapshot->blocks[i].name;
         ranges[i].host = (uintptr_t)world->memory[i];
         ranges[i].len_bytes = world->snapshot->blocks[i].len_bytes;
     }
-    if (!pager_attach(world->pager, ranges, WORLD_N_BLOCKS, NULL, 0, &error)) {
+    return pager_attach(world->pager, ranges, WORLD_N_BLOCKS, NULL, 0, error);
+}
+
+void world_attach(World *world)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!world_try_attach(world, &error)) {
         fail_msg("%s", error->message);
     }
 }

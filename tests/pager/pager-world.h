@@ -21,6 +21,10 @@
 #define WORLD_HUGE_BYTES (UINT64_C(2) << 20)
 #define WORLD_HUGE_PAGES (WORLD_HUGE_BYTES / FAKE_PAGE_BYTES)
 
+/* What a world of reserved huge pages takes of them. */
+#define WORLD_HUGETLB_PAGES                                                    \
+    (WORLD_N_BLOCKS * (WORLD_N_PAGES / WORLD_HUGE_PAGES + 1))
+
 /* A pager with all that it borrows. */
 typedef struct World {
     RamKind kind;
@@ -34,6 +38,7 @@ typedef struct World {
     uint64_t rest_bytes_per_s;
     unsigned n_eager_threads; /* 2, until a test sets it */
     HugePlacing huge;         /* HUGE_PLACING_NEVER, until a test sets it */
+    uint64_t max_lazy_bytes;
     const Pack *pack;         /* borrowed; NULL: none */
     bool pack_always;
     Pager *pager;
@@ -54,6 +59,9 @@ typedef struct World {
 /* A snapshot with share_of_8 in 8 of its pages in the file, and memory of the
  * kind that holds something else. */
 World *world_new(RamKind kind, unsigned share_of_8);
+
+/* The same of reserved huge pages, for which the kernel sets none aside. */
+World *world_new_unreserved(RamKind kind, unsigned share_of_8);
 void world_free(World *world);
 
 /* Before world_start(): have the pager observe, for an hour. */
@@ -62,6 +70,7 @@ void world_observe(World *world, ObserveKind kind);
 /* Make the pager; let it take over the memory; wait.  All must work. */
 void world_start(World *world, LoadPolicy policy, const PageOrder *order);
 void world_attach(World *world);
+bool world_try_attach(World *world, GError **error);
 void world_await(World *world, LoadGoal goal);
 
 /* Wait until the pager has said so often in all that it failed. */

@@ -451,6 +451,31 @@ static void a_zero_page_that_cannot_be_placed_is_parked_too(void **state)
     world_free(world);
 }
 
+/* The buffer that was to bring the zeroes brings pages again. */
+static void what_is_read_after_a_zero_page_was_mended_is_right(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 8);
+    PageToucher toucher;
+
+    world_start(world, LOAD_POLICY_DEMAND, NULL);
+    world_attach(world);
+    assert_true(world_page_is_right(world, 0, 40));
+    ram_range_discard(world->kind, address_of(world, 0, 40), FAKE_PAGE_BYTES);
+    atomic_store(&unplaceable, address_of(world, 0, 40));
+    world_begin_touch(world, &toucher, 0, 40);
+    world_await_failures(world, 1);
+    atomic_store(&unplaceable, 0);
+    pager_retry(world->pager);
+    assert_false(world_end_touch(&toucher)); /* zero by now */
+    pager_load_rest(world->pager);
+    for (uint64_t page = 0; page < WORLD_N_PAGES; page++) {
+        assert_true(page == 40 || world_page_is_right(world, 0, page));
+        assert_true(world_page_is_right(world, 1, page));
+    }
+    world_await(world, LOAD_GOAL_ALL);
+    world_free(world);
+}
+
 /* ---- slow reads ---- */
 
 static void a_slow_read_ahead_is_told_once(void **state)
@@ -573,6 +598,7 @@ int main(void)
         FOR_BOTH_KINDS(who_waits_for_a_page_placed_before_a_bad_one_is_woken),
         FOR_BOTH_KINDS(who_waits_for_a_page_that_could_not_be_placed_gets_it),
         FOR_BOTH_KINDS(a_zero_page_that_cannot_be_placed_is_parked_too),
+        FOR_BOTH_KINDS(what_is_read_after_a_zero_page_was_mended_is_right),
         FOR_BOTH_KINDS(a_slow_read_ahead_is_told_once),
         FOR_BOTH_KINDS(a_slow_read_that_somebody_waits_for_is_told_as_such),
         FOR_BOTH_KINDS(a_snapshot_that_was_changed_is_never_loaded),

@@ -242,6 +242,24 @@ static void shared_memory_gets_them_from_the_pack_too(void **state)
     check_pages_come_from_the_pack(RAM_SHARED);
 }
 
+/* A pack has none of their other pages. */
+static void reserved_huge_pages_are_read_from_the_snapshot(void **state)
+{
+    HugetlbPool pool;
+
+    (void)state;
+    if (!hugetlb_pool_open(&pool, WORLD_HUGETLB_PAGES)) {
+        skip();
+    }
+    Packed packed = packed_world(RAM_HUGETLB);
+    World *world = packed.world;
+    load_all(world);
+    assert_int_equal(world_stat(world, "pack", "pages"), 0);
+    assert_true(world_stat(world, "pages", "by-order") >= n_in_order(world));
+    packed_free(&packed);
+    hugetlb_pool_close(&pool);
+}
+
 /* Without a pack they are read along: the replay's gaps are 8 pages long. */
 static void what_lies_between_is_left_to_the_rest(void **state)
 {
@@ -400,6 +418,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_orders_pages_come_from_the_pack),
         cmocka_unit_test(shared_memory_gets_them_from_the_pack_too),
+        cmocka_unit_test(reserved_huge_pages_are_read_from_the_snapshot),
         cmocka_unit_test(what_lies_between_is_left_to_the_rest),
         cmocka_unit_test(pages_are_unpacked_before_memory_is_there),
         cmocka_unit_test(a_damaged_chunks_pages_come_from_the_snapshot),

@@ -190,11 +190,20 @@ static void check_touch(Storm *storm, size_t block, uint64_t page,
     }
 }
 
-static void discard(Storm *storm, size_t block, uint64_t page)
+/* A page; or all of the huge page that it is in, where only that can be. */
+static void discard(Storm *storm, size_t block, uint64_t page,
+                    unsigned char fate)
 {
+    bool is_hugetlb = ram_kind_is_hugetlb(storm->world->kind);
+    uint64_t n_pages = is_hugetlb ? WORLD_HUGE_PAGES : 1;
+
+    page -= page % n_pages;
+    for (uint64_t i = 0; i < n_pages; i++) {
+        atomic_fetch_or(fate_of(storm, block, page + i), fate);
+    }
     ram_range_discard(storm->world->kind,
                       (uintptr_t)world_page(storm->world, block, page),
-                      FAKE_PAGE_BYTES);
+                      n_pages * FAKE_PAGE_BYTES);
 }
 
 /* Discard a page only once it has been placed, as a guest does that gives
@@ -202,8 +211,7 @@ static void discard(Storm *storm, size_t block, uint64_t page)
 static void touch_and_discard(Storm *storm, size_t block, uint64_t page)
 {
     check_touch(storm, block, page, 0);
-    atomic_fetch_or(fate_of(storm, block, page), DISCARDED);
-    discard(storm, block, page);
+    discard(storm, block, page, DISCARDED);
     if (!fake_page_is_zero(world_page(storm->world, block, page))) {
         atomic_fetch_add(storm->n_wrong, 1);
     }
@@ -212,8 +220,7 @@ static void touch_and_discard(Storm *storm, size_t block, uint64_t page)
 /* As a guest does that gives back what it has never looked at. */
 static void give_back(Storm *storm, size_t block, uint64_t page)
 {
-    atomic_fetch_or(fate_of(storm, block, page), GIVEN_BACK);
-    discard(storm, block, page);
+    discard(storm, block, page, GIVEN_BACK);
     check_touch(storm, block, page, 0);
 }
 
@@ -281,6 +288,9 @@ static void let_fail(World *world, unsigned seed)
 }
 
 #define N_STORM_THREADS 4
+
+/* Huge pages that somebody has given back a moment ago, or has got in vain. */
+#define N_IN_TRANSIT 16
 
 static bool is_right_at_last(const Storm *storm, size_t block, uint64_t page)
 {
@@ -358,8 +368,18 @@ int main(void)
         FOR_BOTH_KINDS(every_byte_is_right_under_random_schedules),
     };
 
+    const struct CMUnitTest hugetlb_tests[] = {
+        FOR_BOTH_HUGETLB(every_byte_is_right_under_random_schedules),
+    };
+    HugetlbPool pool;
+
     if (!have_userfaultfd(0)) {
         return 77;
     }
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int rc = cmocka_run_group_tests(tests, NULL, NULL);
+    if (hugetlb_pool_open(&pool, WORLD_HUGETLB_PAGES + N_IN_TRANSIT)) {
+        rc += cmocka_run_group_tests(hugetlb_tests, NULL, NULL);
+        hugetlb_pool_close(&pool);
+    }
+    return rc;
 }

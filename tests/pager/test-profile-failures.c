@@ -343,6 +343,29 @@ a_kernel_that_lacks_something_is_refused_with_a_way_out(void **state)
     atomic_store(&lacks, 0);
 }
 
+/* Never touched: there may be none. */
+static void reserved_huge_pages_are_refused_with_a_way_out(void **state)
+{
+    const uint64_t len = UINT64_C(2) << 20;
+    World *world = world_new_empty(RAM_HUGETLB, len / PAGE_BYTES);
+
+    munmap(world->memory, len);
+    world->memory =
+        mmap(NULL, len, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_NORESERVE, -1, 0);
+    if (world->memory == MAP_FAILED) {
+        world->memory = NULL;
+        world_free(world);
+        print_message("skipped: this kernel has no reserved huge pages\n");
+        skip();
+    }
+    g_autoptr(GError) error = world_try_open(world);
+    assert_non_null(error);
+    assert_non_null(strstr(error->message, "hugetlb"));
+    assert_non_null(strstr(error->message, "loadvm --record"));
+    world_free(world);
+}
+
 static void a_kernel_whose_move_has_faults_is_refused(void **state)
 {
     static const KernelFeature features[] = {KERNEL_MOVE, KERNEL_MOVE_HUGE};
@@ -449,6 +472,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(
             a_kernel_that_lacks_something_is_refused_with_a_way_out),
+        cmocka_unit_test(reserved_huge_pages_are_refused_with_a_way_out),
         cmocka_unit_test(a_kernel_whose_move_has_faults_is_refused),
         cmocka_unit_test(memory_is_right_whatever_step_finds_no_memory),
         cmocka_unit_test(memory_is_right_whatever_page_is_busy),

@@ -400,6 +400,22 @@ static void memory_that_is_bound_to_nodes_is_refused(void **state)
     munmap(memory, TEMPLATE_N_PAGES * FAKE_PAGE_BYTES);
 }
 
+static void memory_of_another_kind_is_refused_with_a_way_out(void **state)
+{
+    static const RamKind kinds[] = {RAM_SHARED, RAM_HUGETLB,
+                                    RAM_HUGETLB_SHARED};
+    static const char *const reasons[] = {"share=on", "hugetlb", "hugetlb"};
+
+    (void)state;
+    for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        g_autoptr(GError) error = NULL;
+
+        assert_false(pager_map_check("ram", kinds[i], 0, &error));
+        assert_non_null(strstr(error->message, reasons[i]));
+        assert_non_null(strstr(error->message, "without --template"));
+    }
+}
+
 static void a_template_knows_its_clones(void **state)
 {
     (void)state;
@@ -438,6 +454,7 @@ int main(void)
         cmocka_unit_test(who_asks_for_what_there_is_not_is_cut_off),
         cmocka_unit_test(a_clone_of_another_snapshot_is_refused),
         cmocka_unit_test(memory_that_is_bound_to_nodes_is_refused),
+        cmocka_unit_test(memory_of_another_kind_is_refused_with_a_way_out),
         cmocka_unit_test(a_template_knows_its_clones),
     };
 

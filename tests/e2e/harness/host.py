@@ -3,6 +3,7 @@
 """What this host lacks, as reasons to skip a test; None where it has it."""
 
 import ctypes
+import fcntl
 import functools
 import os
 import pathlib
@@ -29,6 +30,47 @@ def lacks_huge_pages():
     if tuple(map(int, os.uname().release.split(".")[:2])) < (6, 1):
         return "no MADV_COLLAPSE (Linux 6.1)"
     return None
+
+
+class HugetlbPool:
+    """Reserved huge pages, of 2 MiB or so many KiB, while it is open.
+
+    The lock keeps other tests, the unit tests too, from counting on the same
+    ones.  The kernel is given as many as it lacks, which takes root.
+    """
+
+    def __init__(self, kib=2048):
+        self._directory = pathlib.Path(
+            f"/sys/kernel/mm/hugepages/hugepages-{kib}kB")
+        self._setting = None
+        self._before = 0
+
+    def _read(self, name):
+        return int((self._directory / name).read_text())
+
+    def n_free(self):
+        return self._read("free_hugepages") - self._read("resv_hugepages")
+
+    def lacks(self, n):
+        """See that n are free, or say why not."""
+        if not self._directory.exists() or os.geteuid() != 0:
+            return "no reserved huge pages of that size, or not run by root"
+        self._setting = open(self._directory / "nr_hugepages", "r+")
+        fcntl.flock(self._setting, fcntl.LOCK_EX)
+        self._before = self._read("nr_hugepages")
+        self._write(self._before + max(0, n - self.n_free()))
+        if self.n_free() < n:
+            return f"the kernel has no {n} such huge pages to reserve"
+        return None
+
+    def _write(self, n):
+        self._setting.write(f"{n}\n")
+        self._setting.flush()
+
+    def close(self):
+        if self._setting is not None:
+            self._write(self._before)
+            self._setting.close()
 
 
 def lacks_root():

@@ -120,6 +120,39 @@ DIMM = Machine(
      "-device", "pc-dimm,memdev=mem1,id=dimm1"),
     (*pc_ram(256 * MIB), RamRange(4 * GIB, 256 * MIB, "mem1")))
 
+HUGETLB = Machine(
+    "hugetlb",
+    ("-m", "256M", "-machine", "memory-backend=mem", "-object",
+     "memory-backend-memfd,id=mem,size=256M,hugetlb=on,hugetlbsize=2M,"
+     "share=off"),
+    pc_ram(256 * MIB, "mem"))
+
+SHARED_HUGETLB = Machine(
+    "shared-hugetlb",
+    ("-m", "256M", "-machine", "memory-backend=mem", "-object",
+     "memory-backend-memfd,id=mem,size=256M,hugetlb=on,hugetlbsize=2M,"
+     "share=on,prealloc=on"),
+    pc_ram(256 * MIB, "mem"))
+
+# As ONE_GIB, but for its memory.
+HUGETLB_1_GIB = Machine(
+    "hugetlb-1-gib",
+    ("-m", "1G", "-machine", "memory-backend=pc.ram", "-object",
+     "memory-backend-memfd,id=pc.ram,size=1G,hugetlb=on,hugetlbsize=1G,"
+     "share=off"),
+    pc_ram(GIB), store_mib=256)
+
+# hugetlbfs is to be mounted there.
+HUGETLB_PATH = Machine(
+    "hugetlb-path", ("-m", "256M", "-mem-path", "{tmp}/huge"),
+    pc_ram(256 * MIB))
+
+HUGETLB_FILE = Machine(
+    "hugetlb-file",
+    ("-m", "256M", "-machine", "memory-backend=mem", "-object",
+     "memory-backend-file,id=mem,size=256M,mem-path={tmp}/huge/ram,share=on"),
+    pc_ram(256 * MIB, "mem"))
+
 ORDINARY_FILE = Machine(
     "ordinary-file",
     ("-m", "256M", "-machine", "memory-backend=mem", "-object",
