@@ -527,15 +527,15 @@ bool guest_load_holds_guest(const GuestLoad *load)
     return read_errors_hold_guest(load->read_errors);
 }
 
-static bool load_the_rest(const GuestLoad *load)
+static bool load_the_rest(const GuestLoad *load, GError **error)
 {
     Rpc *control = machine_control(load->machine);
 
-    return rpc_execute(control, CONTROL_CMD_LOAD_REST, NULL, NULL, NULL) &&
+    return rpc_execute(control, CONTROL_CMD_LOAD_REST, NULL, NULL, error) &&
            rpc_execute(control, CONTROL_CMD_WAIT,
                        json_pack("{s:s}", CONTROL_KEY_FOR,
                                  load_goal_name(LOAD_GOAL_ALL)),
-                       NULL, NULL);
+                       NULL, error);
 }
 
 /* Somebody will be able to touch pages that are not there yet, once the guest
@@ -544,13 +544,22 @@ static void load_at_once(GuestLoad *load, const char *found)
 {
     Rpc *qmp = machine_qmp(load->machine);
     bool was_running = machine_runs(load->machine);
+    g_autoptr(GError) error = NULL;
+    bool ok;
 
     say(load, "warning: %s.  The guest is stopped until the rest is loaded",
         found);
     machine_ignore_interrupts(load->machine, true);
-    if ((!was_running || rpc_execute(qmp, "stop", NULL, NULL, NULL)) &&
-        load_the_rest(load) && was_running) {
-        rpc_execute(qmp, "cont", NULL, NULL, NULL);
+    ok = (!was_running || rpc_execute(qmp, "stop", NULL, NULL, &error)) &&
+         load_the_rest(load, &error) &&
+         (!was_running || rpc_execute(qmp, "cont", NULL, NULL, &error));
+    if (!ok && !machine_ends(load->machine)) {
+        say(load,
+            "warning: the rest is not loaded: %s.  A guest that is stopped "
+            "stays so: preheat control --pid %d wait '{\"for\": \"all\"}' "
+            "tells when "
+            "every page is loaded; resume it then with QMP cont",
+            error->message, (int)machine_pid(load->machine));
     }
     machine_ignore_interrupts(load->machine, false);
 }

@@ -22,7 +22,9 @@
 #include "profiler/orders/read-ahead.h"
 #include "util/clock.h"
 
-#define REST_NICE 10
+/* So much more is the nice value of who reads the rest, 19 at the most. */
+#define REST_NICER 10
+#define MAX_NICE   19
 
 /* So many pages are parked at the most before nothing more is read ahead: this
  * is no bad sector, the storage is gone. */
@@ -259,8 +261,11 @@ static Piece *piece_of(Pager *pager, const Job *job, size_t block,
 static void give_way(EagerThread *self)
 {
     if (!self->gives_way) {
+        int nice = getpriority(PRIO_PROCESS, 0);
+
         /* Fails never for one's own thread; and it is but a courtesy. */
-        (void)setpriority(PRIO_PROCESS, (id_t)gettid(), REST_NICE);
+        (void)setpriority(PRIO_PROCESS, (id_t)gettid(),
+                          MIN(nice + REST_NICER, MAX_NICE));
         self->gives_way = true;
     }
 }

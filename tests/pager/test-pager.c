@@ -491,10 +491,10 @@ static void who_reads_the_rest_gives_way_and_who_places_does_not(void **state)
     int own = getpriority(PRIO_PROCESS, 0);
     assert_int_equal(nice_of("preheat-fault"), own);
     assert_int_equal(nice_of("preheat-place"), own);
-    while (nice_of("preheat-eager") == own) {
+    while (nice_of("preheat-eager") == own && own < 19) {
         sched_yield();
     }
-    assert_in_range(nice_of("preheat-eager"), own + 1, 19);
+    assert_in_range(nice_of("preheat-eager"), MIN(own + 1, 19), 19);
     fake_source_open(world->source);
     world_await(world, LOAD_GOAL_ALL);
     world_free(world);
