@@ -15,9 +15,10 @@
 #include "plugin/pager/pager-fault.h"
 #include "plugin/pager/pager-map.h"
 #include "plugin/pager/pager-plan.h"
+#include "plugin/pager/pager-regroup.h"
 #include "plugin/pager/pager-removal.h"
 #include "plugin/pager/pager-state.h"
-#include "plugin/pager/pager-units.h"
+#include "plugin/pager/pager-whole.h"
 #include "plugin/pager/registration.h"
 #include "util/clock.h"
 #include "util/thread.h"
@@ -328,7 +329,7 @@ static bool take_over(Pager *pager, GError **error)
         return false;
     }
     fault_loop_release(pager->fault_loop);
-    return pager_units_load_whole(pager, error);
+    return pager_whole_load(pager, error);
 }
 
 static void unregister_block(Pager *pager, PagerBlock *block)
@@ -440,7 +441,7 @@ bool pager_attach(Pager *pager, const PagerRange *ranges, size_t n_ranges,
     }
     load_stats_set_vcpus(pager->config.stats, thread_ids, n_threads);
     if (!set_hosts(pager, ranges, n_ranges, error) ||
-        !pager_units_regroup(pager, error) || !take_over(pager, error)) {
+        !pager_regroup(pager, error) || !take_over(pager, error)) {
         pager_give_back(pager);
         clear_hosts(pager);
         return false;

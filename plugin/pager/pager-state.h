@@ -6,8 +6,13 @@
  *   pager.c          start and end
  *   pager-attach.c   taking over memory
  *   pager-map.c      the same where the source has memory to map
+<<<<<<< HEAD
  *   pager-ahead.c    and what the guest will touch of that
  *   pager-units.c    the same where pages are larger than the source's
+=======
+ *   pager-regroup.c  the same where it is loaded in units (pager-units.c) that
+ *   pager-whole.c    are larger than the source's pages, or as a whole
+>>>>>>> wt-hugetlb
  *   pager-fault.c    the fault threads: what somebody waits for
  *   pager-eager.c    the eager threads: claim and read what nobody waits for
  *   pager-plan.c     what they read next
@@ -212,7 +217,7 @@ struct Pager {
     pthread_cond_t to_watch; /* for the watching thread: the same */
     PagerStage stage;
     bool attached;
-    bool is_regrouping; /* nobody begins a piece: pager-units.c */
+    bool is_regrouping; /* nobody begins a piece: pager-regroup.h */
     bool quit;
     bool finished;     /* loaded, and all fault threads have ended … */
     bool ended;        /* … and callbacks.loaded() has returned, unless the

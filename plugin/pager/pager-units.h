@@ -4,11 +4,7 @@
  * Blocks that are loaded in units of several of the source's pages: RAM of
  * reserved huge pages (hugetlb), of which the kernel places whole ones only.
  *
- * Which blocks these are shows when memory is attached, and until then every
- * block is staged in the source's pages.  pager_units_regroup() waits until
- * nobody is at that, forgets what was staged of such a block, for the order to
- * give it again, and puts a layout and states of units in place of those of
- * pages.  From then on all pages of the block are units to the pager; four
+ * All page numbers of such a block are its units' (pager-regroup.h); four
  * things know more:
  *   - a read (pager-read.c) is translated, and what is not in the file is made
  *     zero in the buffer, for all of a unit is placed;
@@ -22,9 +18,6 @@
  * So every unit is loaded, also one that has nothing in the file, where the
  * memory has a reservation; and a lack of huge pages is one of the load, which
  * is told and can be mended.
- *
- * A unit that is so large that nobody can wait for its fault makes its block a
- * whole one: pager_attach() itself loads it, and it is never registered.
  */
 #pragma once
 
@@ -34,15 +27,6 @@
 #include <glib.h>
 
 #include "plugin/pager/pager-state.h"
-
-/* Group the pages of the blocks that have a host and need it.  Before memory is
- * taken over.  Returns false with PAGER_ERROR; nothing is lost then. */
-bool pager_units_regroup(Pager *pager, GError **error);
-
-/* Load the whole blocks, whose memory was discarded. */
-bool pager_units_load_whole(Pager *pager, GError **error);
-
-void pager_units_clear(PagerBlock *block);
 
 /* The units that have a page of span, which is of the source's pages; and all
  * pages that the units of span have. */
@@ -64,3 +48,21 @@ uint64_t pager_units_count_pages(const Pager *pager, const PagerBlock *block,
 uint64_t pager_units_drop(const Pager *pager, PagerBlock *block,
                           uint64_t first_unit, uint64_t n_units,
                           uint64_t *ret_in_file);
+
+/* Free what regrouping has made for the block. */
+void pager_units_clear(PagerBlock *block);
+
+/* ---- of the source's pages ---- */
+
+/* The block, as the source has it. */
+const PageSourceBlock *pager_units_pages_of(const Pager *pager,
+                                            const PagerBlock *block);
+
+/* How many of these pages are in the file; what is behind the last page is
+ * not. */
+uint64_t pager_units_in_file(const PageSourceBlock *layout, uint64_t first_page,
+                             uint64_t n_pages);
+
+/* Of a read of pages, make zero those that are not in the file. */
+void pager_units_fill_pages(const PageSourceBlock *layout,
+                            const PageRead *pages);

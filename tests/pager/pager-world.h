@@ -39,7 +39,7 @@ typedef struct World {
     unsigned n_eager_threads; /* 2, until a test sets it */
     HugePlacing huge;         /* HUGE_PLACING_NEVER, until a test sets it */
     uint64_t max_lazy_bytes;
-    const Pack *pack;         /* borrowed; NULL: none */
+    const Pack *pack; /* borrowed; NULL: none */
     bool pack_always;
     Pager *pager;
     uint8_t *memory[WORLD_N_BLOCKS]; /* aligned to a huge page … */

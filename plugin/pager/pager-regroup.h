@@ -1,0 +1,20 @@
+/* SPDX-FileCopyrightText: 2026 The preheat authors
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Which blocks are loaded in units (pager-units.h) shows when memory is
+ * attached, and until then every block is warmed or staged in the source's
+ * pages.  So, before memory is taken over, one waits until nobody is at that,
+ * forgets what was staged of such a block, for the order to give it again, and
+ * puts a layout and states of units in place of those of pages.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include <glib.h>
+
+#include "plugin/pager/pager-state.h"
+
+/* Group the pages of the blocks that have a host and need it.  Returns false
+ * with PAGER_ERROR; nothing is lost then. */
+bool pager_regroup(Pager *pager, GError **error);
