@@ -6,13 +6,19 @@
  */
 #include "host/doctor.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include <gio/gio.h>
 #include <jansson.h>
+
+#include "util/error.h"
+#include "util/file.h"
 
 /* Of what QEMU says, so much is looked at. */
 #define MAX_SAID 2000
@@ -53,8 +59,27 @@ static char *first_error(const char *text)
     return NULL;
 }
 
+/* What QEMU has for its standard streams.  Files take what it says at any
+ * length, so that it never waits for us while we wait for its end. */
+typedef struct Streams {
+    int in, out, err;
+} Streams;
+
+static void streams_clear(Streams *streams)
+{
+    const int fds[] = {streams->in, streams->out, streams->err};
+
+    for (size_t i = 0; i < G_N_ELEMENTS(fds); i++) {
+        if (fds[i] >= 0) {
+            close(fds[i]);
+        }
+    }
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Streams, streams_clear)
+
 /* The reading end of a pipe that has these bytes, few enough to fit in, and
- * then ends; -1: there is none. */
+ * then ends; -1 with errno: there is none. */
 static int pipe_with(const char *bytes)
 {
     size_t len_bytes = strlen(bytes);
@@ -71,6 +96,56 @@ static int pipe_with(const char *bytes)
     return ok ? fds[0] : -1;
 }
 
+static bool streams_open(Streams *streams, GError **error)
+{
+    streams->in = pipe_with("{\"execute\": \"qmp_capabilities\"}\n"
+                            "{\"execute\": \"quit\"}\n");
+    streams->out = memfd_create("preheat-qemu-out", MFD_CLOEXEC);
+    streams->err = memfd_create("preheat-qemu-err", MFD_CLOEXEC);
+    if (streams->in < 0 || streams->out < 0 || streams->err < 0) {
+        util_error_set_errno(error, errno,
+                             "cannot create its standard streams");
+        return false;
+    }
+    return true;
+}
+
+/* Run it to its end. */
+static bool run(const char *const *argv, const Streams *streams,
+                int *ret_wait_status, GError **error)
+{
+    GPid pid;
+
+    if (!g_spawn_async_with_pipes_and_fds(
+            NULL, argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD,
+            NULL, NULL, streams->in, streams->out, streams->err, NULL, NULL, 0,
+            &pid, NULL, NULL, NULL, error)) {
+        return false;
+    }
+    while (waitpid(pid, ret_wait_status, 0) < 0) {
+        if (errno != EINTR) {
+            util_error_set_errno(error, errno, "cannot wait for its end");
+            return false;
+        }
+    }
+    return true;
+}
+
+/* All that was written to the file.  For g_free(). */
+static char *read_back(int fd, GError **error)
+{
+    struct stat st;
+    g_autofree char *text = NULL;
+
+    if (!file_stat_regular(fd, &st, error)) {
+        return NULL;
+    }
+    text = g_malloc0((size_t)st.st_size + 1);
+    return file_read_at(fd, text, (size_t)st.st_size, 0, error)
+               ? g_steal_pointer(&text)
+               : NULL;
+}
+
 static bool try_qemu(const char *qemu, const char *plugin, Trial *trial,
                      GError **error)
 {
@@ -78,22 +153,22 @@ static bool try_qemu(const char *qemu, const char *plugin, Trial *trial,
         qemu,   "-nodefaults", "-machine", "none", "-display",
         "none", "-qmp",        "stdio",    "-S",   plugin ? "-plugin" : NULL,
         plugin, NULL};
-    g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(
-        G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE);
+    g_auto(Streams) streams = {-1, -1, -1};
     g_autofree char *out = NULL;
     g_autofree char *err = NULL;
+    int wait_status;
 
-    g_subprocess_launcher_take_stdin_fd(
-        launcher, pipe_with("{\"execute\": \"qmp_capabilities\"}\n"
-                            "{\"execute\": \"quit\"}\n"));
-    g_autoptr(GSubprocess) process =
-        g_subprocess_launcher_spawnv(launcher, argv, error);
-    if (!process || !g_subprocess_communicate_utf8(process, NULL, NULL, &out,
-                                                   &err, error)) {
+    if (!streams_open(&streams, error) ||
+        !run(argv, &streams, &wait_status, error)) {
+        return false;
+    }
+    out = read_back(streams.out, error);
+    err = out ? read_back(streams.err, error) : NULL;
+    if (!err) {
         return false;
     }
     parse_greeting(out, trial);
-    trial->ended_well = g_subprocess_get_successful(process);
+    trial->ended_well = wait_status == 0;
     trial->said = first_error(err);
     return true;
 }

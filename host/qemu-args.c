@@ -4,10 +4,10 @@
 #include "host/qemu-args.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "host/qemu-values.h"
 #include "util/error.h"
+#include "util/own-file.h"
 
 #define PLUGIN_FILE "libpreheat-plugin.so"
 #define MAPPED_RAM  "migration.mapped-ram=on"
@@ -49,39 +49,23 @@ bool qemu_args_check_loadable(char *const *argv, GError **error)
     return true;
 }
 
-/* The directory of this program's file, or NULL. */
-static char *own_directory(void)
-{
-    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
-
-    return self ? g_path_get_dirname(self) : NULL;
-}
-
 char *qemu_args_find_plugin(GError **error)
 {
     const char *given = g_getenv("PREHEAT_PLUGIN");
-    g_autofree char *installed =
-        g_build_filename(PREHEAT_PLUGIN_DIR, PLUGIN_FILE, NULL);
-    g_autofree char *directory = own_directory();
-    g_autofree char *built = NULL;
+    const char *installed = PREHEAT_PLUGIN_DIR "/" PLUGIN_FILE;
+    char *found;
 
     if (given && given[0]) {
         return g_canonicalize_filename(given, NULL);
     }
-    if (directory) {
-        built = g_build_filename(directory, "..", "plugin", PLUGIN_FILE, NULL);
-        if (access(built, R_OK) == 0) {
-            return g_canonicalize_filename(built, NULL);
-        }
+    found = own_file_find("../plugin/" PLUGIN_FILE, installed);
+    if (!found) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                    "the plugin for QEMU is not at %s; install it, or set "
+                    "PREHEAT_PLUGIN to its path",
+                    installed);
     }
-    if (access(installed, R_OK) == 0) {
-        return g_steal_pointer(&installed);
-    }
-    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                "the plugin for QEMU is not at %s; install it, or set "
-                "PREHEAT_PLUGIN to its path",
-                installed);
-    return NULL;
+    return found;
 }
 
 static GPtrArray *copy_args(char *const *argv)

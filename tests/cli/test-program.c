@@ -3,12 +3,15 @@
  *
  * The program itself: its commands, its exit statuses, and whether the manual
  * pages know its options.  $PREHEAT_PROGRAM is its path, $PREHEAT_MAN_DIR
- * where the manual pages are.
+ * where the manual pages are, $PREHEAT_PLOT where preheat-plot is installed.
  */
 #include "tests/util/support.h"
 
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
+
+#include <glib/gstdio.h>
 
 #include "formats/manifest.h"
 #include "formats/page-order.h"
@@ -214,6 +217,7 @@ static void mistakes_in_the_command_line_have_status_2(void **state)
     assert_run("order show", 2, "an argument is missing");
     assert_run("order show a b", 2, "unexpected argument \"b\"");
     assert_run("order show --colour a", 2, "--colour");
+    assert_run("order plot a", 2, "Try \"preheat order plot --help\"");
     assert_run("savevm --qmp q", 2, "--output");
     assert_run("savevm --qmp q -o o --tag t", 2, "--output or --tag");
     assert_run("savevm --qmp q --tag t --disks leave", 2, "--disks");
@@ -273,6 +277,7 @@ static void failures_have_status_1(void **state)
 {
     assert_run("snapshot info /missing/vm.snap", 1, "/missing/vm.snap");
     assert_run("order show /missing/vm.order", 1, "/missing/vm.order");
+    assert_run("order plot /missing/vm.order -o p.svg", 1, "/missing/vm.order");
     assert_run("snapshot list /missing", 1, "/missing");
     assert_run("snapshot remove /dev/null", 1, "not a snapshot");
     assert_run("prefetch /missing/vm.snap", 1, "/missing/vm.snap");
@@ -469,6 +474,53 @@ static void a_torn_order_is_not_valid(void **state)
     assert_non_null(strstr(run.err, orders->order));
 }
 
+static void an_order_is_drawn(void **state)
+{
+    Orders *orders = *state;
+    g_autofree char *path =
+        g_build_filename(orders->directory, "map.svg", NULL);
+    g_autofree char *picture = NULL;
+    g_auto(Run) run = preheat_order("plot %s -o %s", orders->order, path);
+
+    assert_string_equal(run.err, "");
+    assert_int_equal(run.status, 0);
+    assert_true(g_file_get_contents(path, &picture, NULL, NULL));
+    assert_non_null(strstr(picture, "<svg"));
+}
+
+static void copy_program(const char *from, const char *to)
+{
+    g_autofree char *bytes = NULL;
+    gsize len_bytes;
+
+    assert_true(g_file_get_contents(from, &bytes, &len_bytes, NULL));
+    assert_true(g_file_set_contents(to, bytes, (gssize)len_bytes, NULL));
+    assert_int_equal(g_chmod(to, 0755), 0);
+}
+
+static void a_missing_program_for_drawing_is_told(void **state)
+{
+    const char *installed = g_getenv("PREHEAT_PLOT");
+    g_autofree char *program = g_strdup(g_getenv("PREHEAT_PROGRAM"));
+    char *directory;
+    g_autofree char *alone = NULL;
+
+    if (access(installed, F_OK) == 0) {
+        print_message("%s is installed here\n", installed);
+        skip();
+    }
+    directory = make_directory();
+    alone = g_build_filename(directory, "preheat", NULL);
+    copy_program(program, alone);
+    g_setenv("PREHEAT_PROGRAM", alone, TRUE);
+    g_auto(Run) run = preheat("order plot a -o map.svg");
+    g_setenv("PREHEAT_PROGRAM", program, TRUE);
+    assert_int_equal(run.status, 1);
+    assert_non_null(strstr(run.err, installed));
+    assert_non_null(strstr(run.err, "install it"));
+    remove_directory(directory);
+}
+
 #define ORDER_TEST(name)                                                       \
     cmocka_unit_test_setup_teardown(name, set_up_orders, tear_down_orders)
 
@@ -527,6 +579,8 @@ int main(void)
         ORDER_TEST(a_block_is_found_by_a_name_that_is_not_ascii),
         ORDER_TEST(a_valid_order_is_told_to_be_one),
         ORDER_TEST(a_torn_order_is_not_valid),
+        ORDER_TEST(an_order_is_drawn),
+        cmocka_unit_test(a_missing_program_for_drawing_is_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

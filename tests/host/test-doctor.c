@@ -105,6 +105,21 @@ a_qemu_that_greets_before_it_refuses_the_plugin_is_told(void **state)
     remove_directory(directory);
 }
 
+/* More than a pipe holds, on both streams. */
+static void a_qemu_that_talks_a_lot_is_heard_to_the_end(void **state)
+{
+    char *directory = make_directory();
+    g_autofree char *qemu = fake_qemu(
+        directory, GREETING("10"),
+        "echo 'bad API' >&2; head -c 1000000 /dev/zero | tr '\\0' x >&2; "
+        "head -c 1000000 /dev/zero | tr '\\0' x; exit 1");
+    g_autoptr(GPtrArray) findings = doctor_findings_new();
+
+    doctor_examine_qemu(findings, qemu, "/p.so");
+    assert_finding(findings, "qemu-plugin", DOCTOR_FAILED, ": bad API");
+    remove_directory(directory);
+}
+
 static void a_qemu_without_mapped_ram_is_too_old(void **state)
 {
     char *directory = make_directory();
@@ -256,6 +271,7 @@ int main(void)
         cmocka_unit_test(a_qemu_that_refuses_the_plugin_is_told_with_its_words),
         cmocka_unit_test(
             a_qemu_that_greets_before_it_refuses_the_plugin_is_told),
+        cmocka_unit_test(a_qemu_that_talks_a_lot_is_heard_to_the_end),
         cmocka_unit_test(a_qemu_without_mapped_ram_is_too_old),
         cmocka_unit_test(a_missing_qemu_and_a_missing_plugin_are_told),
         cmocka_unit_test(a_machine_without_libvirt_needs_none_of_it),

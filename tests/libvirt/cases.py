@@ -340,6 +340,7 @@ class Package(unittest.TestCase):
     def test_has_all_its_parts(self):
         files = run("dpkg", "-L", "preheat")
         for part in ("/usr/bin/preheat", "/libpreheat-plugin.so",
+                     "/preheat/preheat-plot",
                      "/man1/preheat.1", "/man1/preheat-loadvm.1",
                      "/bash-completion/completions/preheat",
                      "/60-preheat.rules", "/libvirt-qemu.d/preheat",
