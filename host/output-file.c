@@ -200,12 +200,15 @@ bool output_file_publish(OutputFile *file, uint64_t *ret_stored_bytes,
                              file->temporary_path, file->path);
         return false;
     }
-    file->exists = false;
     if (fsync(file->folder_fd) < 0) {
         util_error_set_errno(error, errno, "%s: cannot sync its directory",
                              file->path);
+        /* What has failed is not to be taken for the result. */
+        (void)renameat(file->folder_fd, file->name, file->folder_fd,
+                       file->temporary_name);
         return false;
     }
+    file->exists = false;
     *ret_stored_bytes = (uint64_t)status.st_blocks * 512;
     return true;
 }

@@ -10,6 +10,7 @@
 #include "host/disks.h"
 #include "host/machine-manifest.h"
 #include "host/machine-outside.h"
+#include "host/process-info.h"
 #include "host/unix-socket.h"
 #include "util/error.h"
 
@@ -48,11 +49,23 @@ static void say(const SavedMachine *machine, const char *format, ...)
     machine->say(machine->opaque, text);
 }
 
-/* A file that has no name any more is one of QEMU's own -snapshot: what the
- * guest writes is lost at its end, and nobody can keep it. */
-static bool is_temporary(const Disk *disk)
+/* A file that QEMU has open and that has no name any more is one of its own
+ * -snapshot: what the guest writes is lost at its end, and nobody can keep it.
+ * (One that we only cannot find may be in another root directory.)  Where QEMU
+ * cannot be looked into, what is not there counts as such. */
+static bool is_temporary(const SavedMachine *machine, const Disk *disk)
 {
-    return disk->file && access(disk->file, F_OK) < 0;
+    if (!disk->file || access(disk->file, F_OK) == 0) {
+        return false;
+    }
+    g_autofree char *deleted = g_strconcat(disk->file, " (deleted)", NULL);
+    g_auto(GStrv) open = process_info_open_files(machine->pid, NULL);
+    bool is_open = open == NULL;
+
+    for (char **name = open; name && *name; name++) {
+        is_open = is_open || g_str_has_suffix(*name, deleted);
+    }
+    return is_open;
 }
 
 static bool check_disk(const SavedMachine *machine, Disk *disk, GError **error)
@@ -68,7 +81,7 @@ static bool check_disk(const SavedMachine *machine, Disk *disk, GError **error)
             disk_name(disk), disk->shown);
         return false;
     }
-    if (is_temporary(disk)) {
+    if (is_temporary(machine, disk)) {
         say(machine,
             "warning: what the guest has written to the disk %s is in a "
             "temporary file of QEMU (-snapshot), and not in the snapshot",

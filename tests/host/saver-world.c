@@ -218,9 +218,10 @@ static json_t *query_status(FakeQemu *qemu)
 
 static json_t *query_block(const FakeQemu *qemu)
 {
-    return json_pack("[{s:s, s:{s:s, s:s, s:s, s:b}}]", "device", "disk0",
-                     "inserted", "file", "/dev/null", "node-name", "node0",
-                     "drv", "qcow2", "ro", (int)!qemu->writable_disk);
+    return json_pack(
+        "[{s:s, s:{s:s, s:s, s:s, s:b}}]", "device", "disk0", "inserted",
+        "file", qemu->disk_file ? qemu->disk_file : "/dev/null", "node-name",
+        "node0", "drv", "qcow2", "ro", (int)!qemu->writable_disk);
 }
 
 static void interrupt(const FakeQemu *qemu, const char *command)

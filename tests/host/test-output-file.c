@@ -3,6 +3,7 @@
  */
 #include "tests/util/support.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -267,6 +268,39 @@ static void a_folder_that_is_swapped_meanwhile_keeps_the_file(void **state)
     assert_int_equal(unlink(inside) | rmdir(moved) | rmdir(other), 0);
 }
 
+static unsigned n_syncs_until_failure;
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+
+int __wrap_fsync(int fd)
+{
+    if (n_syncs_until_failure > 0 && --n_syncs_until_failure == 0) {
+        errno = EIO;
+        return -1;
+    }
+    return __real_fsync(fd);
+}
+
+static void
+nothing_is_in_place_where_its_directory_cannot_be_synced(void **state)
+{
+    Fixture *fixture = *state;
+    OutputFile *file = create(fixture);
+    g_autoptr(GError) error = NULL;
+    uint64_t stored_bytes;
+
+    write_file(file, "new");
+    n_syncs_until_failure = 2; /* the file's comes first */
+    assert_false(output_file_publish(file, &stored_bytes, &error));
+    assert_int_equal(n_syncs_until_failure, 0);
+    assert_non_null(strstr(error->message, "sync its directory"));
+    assert_int_equal(access(fixture->path, F_OK), -1);
+    output_file_free(file);
+    g_autofree char *left = list_directory(fixture->directory);
+    assert_string_equal(left, "");
+}
+
 static void the_file_is_for_its_owner_only(void **state)
 {
     Fixture *fixture = *state;
@@ -311,6 +345,7 @@ int main(void)
         TEST(a_link_in_the_files_place_leads_nowhere),
         TEST(another_file_in_its_place_is_not_published),
         TEST(a_folder_that_is_swapped_meanwhile_keeps_the_file),
+        TEST(nothing_is_in_place_where_its_directory_cannot_be_synced),
         TEST(the_file_is_for_its_owner_only),
         TEST(a_descriptor_handed_on_does_not_hold_the_lock),
     };

@@ -583,6 +583,36 @@ static void a_writable_disk_may_be_a_reason_to_refuse(void **state)
     assert_false(log_has(fixture, "stop"));
 }
 
+/* The fake QEMU is this process. */
+static void a_disk_that_qemu_alone_has_open_is_not_kept(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree char *path = g_build_filename(fixture->directory, "vl.1", NULL);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    assert_true(fd >= 0);
+    assert_int_equal(unlink(path), 0);
+    fixture->qemu.writable_disk = true;
+    fixture->qemu.disk_file = path;
+    save_well(fixture);
+    assert_non_null(strstr(said->str, "temporary file of QEMU"));
+    assert_false(log_has(fixture, "transaction"));
+    close(fd);
+}
+
+static void a_disk_that_is_nowhere_to_be_found_is_no_temporary_one(void **state)
+{
+    Fixture *fixture = *state;
+
+    fixture->qemu.writable_disk = true;
+    fixture->qemu.disk_file = "/in-another/root/disk.qcow2";
+    fixture->disks = SAVE_DISKS_REFUSE;
+    save_badly(fixture, UTIL_ERROR_FAILED, "disk.qcow2) is writable");
+    fixture->disks = SAVE_DISKS_LEAVE;
+    save_well(fixture);
+    assert_null(strstr(said->str, "temporary"));
+}
+
 static void a_failed_save_gives_the_disk_back(void **state)
 {
     Fixture *fixture = *state;
@@ -659,6 +689,8 @@ int main(void)
         TEST(a_writable_disk_goes_on_in_an_overlay),
         TEST(a_writable_disk_may_be_left_to_the_user),
         TEST(a_writable_disk_may_be_a_reason_to_refuse),
+        TEST(a_disk_that_qemu_alone_has_open_is_not_kept),
+        TEST(a_disk_that_is_nowhere_to_be_found_is_no_temporary_one),
         TEST(a_failed_save_gives_the_disk_back),
         TEST(a_directory_that_is_missing_fails_before_the_stop),
     };
