@@ -163,6 +163,8 @@ static void the_cost_to_open_is_all_that_profile_start_took(void **state)
     json_t *answer = stop_profile(world);
     assert_true(number_in(answer, "open-us") >= 30000000);
     json_decref(answer);
+    /* Whoever waits until a moment would else wait for the real one. */
+    atomic_store(&ahead_us, 0);
 }
 
 static void
