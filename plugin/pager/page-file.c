@@ -61,6 +61,7 @@ int page_file_open(int fd, LoadCache cache, PageFile *ret_file)
         cache == LOAD_CACHE_BUFFERED ? -1 : open_again(fd, O_DIRECT);
     ret_file->cache = cache;
     atomic_init(&ret_file->shuns_direct, false);
+    atomic_init(&ret_file->shuns_warm, false);
     return 0;
 }
 
@@ -147,12 +148,17 @@ int page_file_read(PageFile *file, void *buf, uint64_t len, uint64_t off,
     return read_fully(file->fd, buf, len, off);
 }
 
-uint64_t page_file_warm(const PageFile *file, void *buf, uint64_t len,
-                        uint64_t off)
+uint64_t page_file_warm(PageFile *file, void *buf, uint64_t len, uint64_t off)
 {
-    if (cached_bytes(file, len, off) >= (int64_t)len) {
+    /* Relaxed: who does not see it reads once more. */
+    if (atomic_load_explicit(&file->shuns_warm, memory_order_relaxed) ||
+        cached_bytes(file, len, off) >= (int64_t)len) {
         return 0;
     }
-    (void)read_fully(file->fd, buf, len, off);
+    if (read_fully(file->fd, buf, len, off) == 0 &&
+        cached_bytes(file, len, off) == 0) {
+        /* Relaxed: as above. */
+        atomic_store_explicit(&file->shuns_warm, true, memory_order_relaxed);
+    }
     return len;
 }

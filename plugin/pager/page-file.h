@@ -18,6 +18,8 @@ typedef struct PageFile {
     int direct_fd; /* past it; -1: this cannot be done */
     LoadCache cache;
     _Atomic bool shuns_direct; /* it did not work */
+    _Atomic bool shuns_warm;   /* what is read does not stay in the page
+                                  cache: DAX, FUSE with direct_io */
 } PageFile;
 
 /* Open the file of fd (any descriptor of it, which stays the caller's) anew,
@@ -37,5 +39,4 @@ int page_file_read(PageFile *file, void *buf, uint64_t len, uint64_t off,
 /* Read what is not in the page cache into it, by way of buf, which has room
  * for len bytes.  Advice: may fail.  Returns how many bytes were asked of the
  * storage. */
-uint64_t page_file_warm(const PageFile *file, void *buf, uint64_t len,
-                        uint64_t off);
+uint64_t page_file_warm(PageFile *file, void *buf, uint64_t len, uint64_t off);

@@ -227,6 +227,25 @@ static void what_is_warmed_is_in_the_cache_and_not_read_again(void **state)
     fixture_free(fixture);
 }
 
+/* As if all of it were read past the cache. */
+static void what_does_not_stay_in_the_cache_is_not_warmed(void **state)
+{
+    Fixture *fixture = fixture_new();
+    PageFile file;
+
+    (void)state;
+    open_file(fixture, LOAD_CACHE_AUTO, &file);
+    if (can_be_cold(fixture, &file)) {
+        assert_true(dup2(file.direct_fd, file.fd) >= 0);
+        assert_int_equal(page_file_warm(&file, fixture->buf, LEN_BYTES, 0),
+                         LEN_BYTES);
+        assert_true(file.shuns_warm);
+        assert_int_equal(page_file_warm(&file, fixture->buf, LEN_BYTES, 0), 0);
+    }
+    page_file_close(&file);
+    fixture_free(fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +256,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_read_directly_is_read_otherwise),
         cmocka_unit_test(a_file_that_has_become_shorter_is_told),
         cmocka_unit_test(what_is_warmed_is_in_the_cache_and_not_read_again),
+        cmocka_unit_test(what_does_not_stay_in_the_cache_is_not_warmed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
