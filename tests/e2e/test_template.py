@@ -341,4 +341,6 @@ class Failing(TemplateCase):
         for vm in vms:
             self.run_preheat("control", "--pid", vm.qemu_pid, "quit")
             self.assertEqual(vm.process.wait(), 128 + signal.SIGKILL)
+        # It may not have heard that its guest has gone.
+        client.kill()
         client.communicate()

@@ -59,6 +59,28 @@ uint64_t hugetlb_pool_n_free(void)
     return n_free > n_promised ? n_free - n_promised : 0;
 }
 
+/* As many as it takes for n free ones. */
+static void reserve(const HugetlbPool *pool, uint64_t n)
+{
+    uint64_t n_free = hugetlb_pool_n_free();
+
+    if (n_free < n && pool->setting >= 0) {
+        write_number(pool->setting,
+                     read_number(POOL "nr_hugepages") + n - n_free);
+    }
+}
+
+/* Memory has been in use for long. */
+static void compact(void)
+{
+    int fd = open("/proc/sys/vm/compact_memory", O_WRONLY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        write_number(fd, 1);
+        close(fd);
+    }
+}
+
 bool hugetlb_pool_open(HugetlbPool *pool, uint64_t n)
 {
     *pool =
@@ -67,9 +89,10 @@ bool hugetlb_pool_open(HugetlbPool *pool, uint64_t n)
         flock(pool->setting, LOCK_EX);
     }
     pool->n_before = read_number(POOL "nr_hugepages");
-    uint64_t n_free = hugetlb_pool_n_free();
-    if (n_free < n && pool->setting >= 0) {
-        write_number(pool->setting, pool->n_before + n - n_free);
+    reserve(pool, n);
+    if (hugetlb_pool_n_free() < n && pool->setting >= 0) {
+        compact();
+        reserve(pool, n);
     }
     if (hugetlb_pool_n_free() >= n) {
         return true;

@@ -14,6 +14,7 @@ from . import config
 
 SYS_USERFAULTFD = 323  # on x86-64
 USERFAULTFD_DEVICE = "/dev/userfaultfd"
+COMPACT = pathlib.Path("/proc/sys/vm/compact_memory")
 
 
 def lacks_qemu():
@@ -53,15 +54,23 @@ class HugetlbPool:
 
     def lacks(self, n):
         """See that n are free, or say why not."""
-        if not self._directory.exists() or os.geteuid() != 0:
-            return "no reserved huge pages of that size, or not run by root"
-        self._setting = open(self._directory / "nr_hugepages", "r+")
+        setting = self._directory / "nr_hugepages"
+        if not os.access(setting, os.W_OK):
+            return "nobody can reserve huge pages of that size here"
+        self._setting = open(setting, "r+")
         fcntl.flock(self._setting, fcntl.LOCK_EX)
         self._before = self._read("nr_hugepages")
-        self._write(self._before + max(0, n - self.n_free()))
+        self._reserve(n)
+        if self.n_free() < n:
+            # Memory has been in use for long.
+            COMPACT.write_text("1\n")
+            self._reserve(n)
         if self.n_free() < n:
             return f"the kernel has no {n} such huge pages to reserve"
         return None
+
+    def _reserve(self, n):
+        self._write(self._read("nr_hugepages") + max(0, n - self.n_free()))
 
     def _write(self, n):
         self._setting.write(f"{n}\n")
