@@ -82,20 +82,37 @@ void pager_plan_put_off_locked(Pager *pager, const PageSpan *span)
     g_queue_push_head(&pager->plan.again, again);
 }
 
-uint64_t pager_plan_piece_bytes(const Pager *pager)
+/* Whether the guest waits for faults. */
+static bool is_busy(const Pager *pager)
 {
-    /* Relaxed: hints. */
+    /* Relaxed: a hint. */
     uint64_t last_us =
         atomic_load_explicit(&pager->last_fault_us, memory_order_relaxed);
-    bool busy = last_us != 0 && monotonic_us() - last_us < READ_AHEAD_BUSY_US;
 
-    uint64_t n_faults =
-        atomic_load_explicit(&pager->n_misses, memory_order_relaxed) +
-        atomic_load_explicit(&pager->n_late, memory_order_relaxed);
+    return last_us != 0 && monotonic_us() - last_us < READ_AHEAD_BUSY_US;
+}
 
-    return busy ? read_ahead_busy_bytes(READ_AHEAD_BUSY_PIECE_BYTES,
-                                        READ_AHEAD_PIECE_BYTES, n_faults)
-                : READ_AHEAD_PIECE_BYTES;
+static uint64_t count_faults(const Pager *pager)
+{
+    /* Relaxed: hints. */
+    return atomic_load_explicit(&pager->n_misses, memory_order_relaxed) +
+           atomic_load_explicit(&pager->n_late, memory_order_relaxed);
+}
+
+uint64_t pager_plan_piece_bytes(const Pager *pager)
+{
+    return is_busy(pager) ? read_ahead_busy_bytes(READ_AHEAD_BUSY_PIECE_BYTES,
+                                                  READ_AHEAD_PIECE_BYTES,
+                                                  count_faults(pager))
+                          : READ_AHEAD_PIECE_BYTES;
+}
+
+/* Whether the guest is at so many pages that it would come to those of a huge
+ * page while that is read.  The huge page would have been for nothing then: it
+ * cannot be moved to where one of its pages is already. */
+static bool is_all_over(const Pager *pager)
+{
+    return is_busy(pager) && count_faults(pager) >= READ_AHEAD_BUSY_FAULTS;
 }
 
 static bool has_pending(const PagerBlock *block, const PageSpan *span)
@@ -256,7 +273,7 @@ static PageSpan rest_span(const Pager *pager, size_t index, uint64_t page)
     if (block->huge_pages > 0) {
         uint64_t first_page = page - page % block->huge_pages;
 
-        if (pager_huge_fits(block, first_page)) {
+        if (!is_all_over(pager) && pager_huge_fits(block, first_page)) {
             return (PageSpan){index, first_page, block->huge_pages};
         }
         n_pages = MIN(n_pages, first_page + block->huge_pages - page);
