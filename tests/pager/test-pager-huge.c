@@ -22,9 +22,11 @@
 
 #include "plugin/pager/kernel-features.h"
 #include "plugin/pager/pager-removal.h"
+#include "plugin/pager/pager-state.h"
 #include "plugin/pager/piece.h"
 #include "plugin/pager/resident.h"
 #include "plugin/pager/uffd.h"
+#include "profiler/orders/read-ahead.h"
 #include "tests/pager/pager-world.h"
 
 #define N_HUGE (WORLD_N_BLOCKS * WORLD_N_PAGES / WORLD_HUGE_PAGES)
@@ -61,6 +63,19 @@ int __wrap_uffd_move(int fd, uint64_t dst, uint64_t src, uint64_t len,
         return rc == 0 ? error : rc;
     }
     return error;
+}
+
+/* The clock stands at this; 0: it goes. */
+static _Atomic uint64_t stopped_us;
+
+uint64_t __real_monotonic_us(void);
+uint64_t __wrap_monotonic_us(void);
+
+uint64_t __wrap_monotonic_us(void)
+{
+    uint64_t at_us = atomic_load(&stopped_us);
+
+    return at_us != 0 ? at_us : __real_monotonic_us();
 }
 
 /* One mapping in so many for a huge page fails; 0: none. */
@@ -144,6 +159,39 @@ static void dense_memory_is_huge_after_a_load(void **state)
     /* All but one or two, which the system may not have had just then. */
     assert_in_range(count_huge(world), N_HUGE - 2, N_HUGE);
     world_assert_all_right(world);
+    world_free(world);
+}
+
+/* Load while the guest waits for its n_faults'th page, at every moment. */
+static void load_in_faults(World *world, uint64_t n_faults)
+{
+    atomic_store(&stopped_us, __real_monotonic_us());
+    world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
+    atomic_store(&world->pager->n_misses, n_faults);
+    atomic_store(&world->pager->last_fault_us, atomic_load(&stopped_us));
+    world_attach(world);
+    world_await(world, LOAD_GOAL_ALL);
+    atomic_store(&stopped_us, 0);
+    world_assert_all_right(world);
+}
+
+static void no_huge_page_is_begun_while_many_pages_are_waited_for(void **state)
+{
+    World *world = advised_world();
+
+    (void)state;
+    load_in_faults(world, READ_AHEAD_BUSY_FAULTS);
+    assert_int_equal(atomic_load(&n_moved), 0);
+    world_free(world);
+}
+
+static void a_few_pages_that_are_waited_for_do_not_matter(void **state)
+{
+    World *world = advised_world();
+
+    (void)state;
+    load_in_faults(world, READ_AHEAD_BUSY_FAULTS - 1);
+    assert_int_equal(atomic_load(&n_moved), N_HUGE);
     world_free(world);
 }
 
@@ -433,6 +481,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dense_memory_is_huge_after_a_load),
+        cmocka_unit_test(no_huge_page_is_begun_while_many_pages_are_waited_for),
+        cmocka_unit_test(a_few_pages_that_are_waited_for_do_not_matter),
         cmocka_unit_test(a_failure_makes_no_later_page_small),
         cmocka_unit_test(what_is_not_in_the_file_is_zero_in_it),
         cmocka_unit_test(sparse_memory_is_not_filled_up),
