@@ -557,8 +557,7 @@ static void load_at_once(GuestLoad *load, const char *found)
         say(load,
             "warning: the rest is not loaded: %s.  A guest that is stopped "
             "stays so: preheat control --pid %d wait '{\"for\": \"all\"}' "
-            "tells when "
-            "every page is loaded; resume it then with QMP cont",
+            "tells when every page is loaded; resume it then with QMP cont",
             error->message, (int)machine_pid(load->machine));
     }
     machine_ignore_interrupts(load->machine, false);

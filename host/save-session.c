@@ -74,6 +74,18 @@ bool save_session_patiently(SaveSession *session, SaveStep *step, void *save,
     return ok;
 }
 
+bool save_session_run_on(SaveSession *session, SaveStep *continue_guest,
+                         void *save, GError **error)
+{
+    GError *local = NULL;
+
+    if (!save_session_patiently(session, continue_guest, save, &local)) {
+        g_clear_error(error);
+        g_propagate_error(error, local);
+    }
+    return *error == NULL;
+}
+
 /* ---- the guest ---- */
 
 bool save_session_look_at_state(const SaveSession *session,

@@ -42,6 +42,12 @@ void save_session_await_second_signal(SaveSession *session);
 bool save_session_patiently(SaveSession *session, SaveStep *step, void *save,
                             GError **error);
 
+/* Let the guest run again, by continue_guest(save), whatever has failed before:
+ * that is in *error, and a guest that stays stopped is reported instead.
+ * error is not NULL.  Returns whether all is well. */
+bool save_session_run_on(SaveSession *session, SaveStep *continue_guest,
+                         void *save, GError **error);
+
 /* In what state the guest is. */
 bool save_session_look_at_state(const SaveSession *session,
                                 const GuestState **ret_state, GError **error);

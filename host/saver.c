@@ -279,8 +279,7 @@ static bool continue_guest(void *opaque, GError **error)
 }
 
 /*
- * Let the guest run again, also after a failure, which is in *error then: a
- * guest that stays stopped is reported instead.  Returns whether all is well.
+ * As save_session_run_on(), also after a failure.
  *
  * "cont" is the last that this QEMU hears from us: it may end as soon as the
  * guest runs, and up to 10.0 at the least it crashes, with its orders and
@@ -289,14 +288,8 @@ static bool continue_guest(void *opaque, GError **error)
  */
 static bool run_on(Save *save, GError **error)
 {
-    GError *local = NULL;
-
     save_settings_remove_mark(&save->settings);
-    if (!save_session_patiently(&save->session, continue_guest, save, &local)) {
-        g_clear_error(error);
-        g_propagate_error(error, local);
-    }
-    return *error == NULL;
+    return save_session_run_on(&save->session, continue_guest, save, error);
 }
 
 /* QEMU has not begun our migration.  It may have begun somebody else's, for

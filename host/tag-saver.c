@@ -322,18 +322,11 @@ static bool continue_guest(void *opaque, GError **error)
     return true;
 }
 
-/* A guest that stays stopped is reported instead of what is in *error already.
- * Returns whether all is well. */
+/* As save_session_run_on(). */
 static bool run_on(Save *save, GError **error)
 {
-    GError *local = NULL;
-
     save_settings_remove_mark(&save->settings);
-    if (!save_session_patiently(&save->session, continue_guest, save, &local)) {
-        g_clear_error(error);
-        g_propagate_error(error, local);
-    }
-    return *error == NULL;
+    return save_session_run_on(&save->session, continue_guest, save, error);
 }
 
 /* After a failure: why the guest stays stopped, if it does, is worth as much
