@@ -51,7 +51,7 @@ static PageOrder *load_order(const char *path, const RamImage *image)
 static void say(const char *text)
 {
     command_say(text);
-    service_notify("STATUS=%s", text);
+    service_notify_status(text);
 }
 
 static void tell_ready(void)

@@ -13,6 +13,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "util/text.h"
+
 /* The length of the address of the socket called name, a path, or "@" and the
  * name of an abstract socket; 0: it is neither. */
 static socklen_t set_address(struct sockaddr_un *address, const char *name)
@@ -51,4 +53,12 @@ void service_notify(const char *format, ...)
     (void)sendto(fd, text, strlen(text), MSG_NOSIGNAL,
                  (const struct sockaddr *)&address, len);
     close(fd);
+}
+
+void service_notify_status(const char *text)
+{
+    g_autofree char *line = text_printable(text);
+
+    /* What follows a newline would be another assignment. */
+    service_notify("STATUS=%s", g_strdelimit(line, "\n", ' '));
 }

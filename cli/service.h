@@ -10,3 +10,6 @@
 /* Send assignments, one a line ("READY=1"), to the socket that $NOTIFY_SOCKET
  * names; nothing where there is none.  From any thread. */
 void service_notify(const char *format, ...) G_GNUC_PRINTF(1, 2);
+
+/* The same of how it goes, in words from wherever: they become one line. */
+void service_notify_status(const char *text);

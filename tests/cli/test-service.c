@@ -58,6 +58,18 @@ static void an_abstract_socket_hears_what_is_said(void **state)
     close(fd);
 }
 
+static void a_status_is_one_line_whatever_its_words(void **state)
+{
+    (void)state;
+    g_autofree char *name = NULL;
+    int fd = listen_abstract(&name);
+
+    g_setenv("NOTIFY_SOCKET", name, TRUE);
+    service_notify_status("vm\nMAINPID=1: is full");
+    assert_hears(fd, "STATUS=vm MAINPID=1: is full");
+    close(fd);
+}
+
 static void a_socket_with_a_path_hears_what_is_said(void **state)
 {
     (void)state;
@@ -92,6 +104,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_abstract_socket_hears_what_is_said),
+        cmocka_unit_test(a_status_is_one_line_whatever_its_words),
         cmocka_unit_test(a_socket_with_a_path_hears_what_is_said),
         cmocka_unit_test(where_nobody_listens_nothing_happens),
     };
