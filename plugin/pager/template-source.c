@@ -142,13 +142,14 @@ static bool find_run(const TemplateSource *source, const PageHot *at,
     if (at->run >= source->n_runs) {
         return false;
     }
-    const TemplateRun *run = &runs[at->run];
-    const PageSpan span = {run->block, run->first_page, run->n_pages};
-    *ret_span = span;
-    if (run->block >= image->n_blocks ||
-        !page_span_clip(ret_span, image->blocks[run->block].n_pages)) {
-        *ret_span = (PageSpan){0};
+    /* Copied once: the template has this memory, too. */
+    const volatile TemplateRun *run = &runs[at->run];
+    PageSpan span = {run->block, run->first_page, run->n_pages};
+    if (span.block >= image->n_blocks ||
+        !page_span_clip(&span, image->blocks[span.block].n_pages)) {
+        span = (PageSpan){0};
     }
+    *ret_span = span;
     return true;
 }
 
@@ -348,8 +349,10 @@ static bool map_state(TemplateSource *source, int fd, GError **error)
     }
     source->state = state;
     source->state_len_bytes = len_bytes;
-    source->n_runs = MIN(source->state->n_runs,
-                         (len_bytes - min_bytes) / sizeof(TemplateRun));
+    /* Read once, as in find_run(). */
+    uint64_t n_runs = *(const volatile uint64_t *)&source->state->n_runs;
+    uint64_t max_runs = (len_bytes - min_bytes) / sizeof(TemplateRun);
+    source->n_runs = MIN(n_runs, max_runs);
     return true;
 }
 
