@@ -345,8 +345,8 @@ static void run_huge(Pager *pager, const Job *job)
         g_queue_foreach(&pager->spare, give_huge_buffer, &huge_bytes);
     }
     pager->huge = HUGE_KNOWN;
+    pthread_cond_broadcast(&pager->changed);
     pthread_mutex_unlock(&pager->lock);
-    /* Wakes the others. */
     pager_put_piece(pager, job->piece);
 }
 

@@ -22,6 +22,19 @@ void pager_hand_over(Pager *pager, Piece *piece)
     pthread_mutex_unlock(&pager->lock);
 }
 
+/* Wake who waits for it: for a piece to read into (where there was none), or
+ * for all of them to be back.  Nobody else: to wake a thread costs more than to
+ * place a piece of an order. */
+static void note_put_locked(Pager *pager, bool was_short)
+{
+    if (was_short || pager->n_pieces == 0 || pager->is_regrouping) {
+        pthread_cond_broadcast(&pager->changed);
+    }
+    if (pager->n_pieces == 0 && pager->stage == STAGE_DRAIN) {
+        pthread_cond_broadcast(&pager->to_place);
+    }
+}
+
 void pager_put_piece(Pager *pager, Piece *piece)
 {
     if (piece && piece->is_retry) {
@@ -33,16 +46,14 @@ void pager_put_piece(Pager *pager, Piece *piece)
         piece_leave_huge(piece);
     }
     pthread_mutex_lock(&pager->lock);
+    bool was_short = !pager->spare.head;
     bool fits = piece && piece->buf_len_bytes == pager->piece_bytes;
     if (fits && pager->spare.length < pager->max_spare) {
         /* The one used last is still in the processor's cache. */
         g_queue_push_head(&pager->spare, g_steal_pointer(&piece));
     }
     pager->n_pieces--;
-    pthread_cond_broadcast(&pager->changed);
-    if (pager->n_pieces == 0) {
-        pthread_cond_broadcast(&pager->to_place);
-    }
+    note_put_locked(pager, was_short);
     pthread_mutex_unlock(&pager->lock);
     piece_free(piece);
 }
