@@ -36,6 +36,9 @@ struct GuestLoad {
     int64_t ready_us; /* when QEMU's monitor answered; 0: it did not */
     LoadImage image;
     GArray *blocks;
+    bool *lazy; /* which of the image's blocks the plugin loads; NULL: not
+                   known yet, or none */
+    uint64_t attach_id;     /* of the command that was sent for them */
     GPtrArray *differences; /* from the machine that was saved, as texts */
     MachineWatch *watch;    /* or NULL */
     bool begun;             /* the plugin has taken the load */
@@ -100,6 +103,7 @@ void guest_load_free(GuestLoad *load)
     read_errors_free(load->read_errors);
     load_image_clear(&load->image);
     g_clear_pointer(&load->blocks, g_array_unref);
+    g_free(load->lazy);
     g_ptr_array_unref(load->differences);
     g_free(load);
 }
@@ -228,7 +232,7 @@ static bool look_at_ram(GuestLoad *load, GError **error)
            load_image_read_late(&load->image, machine_ram(load), error);
 }
 
-static bool check_devices(GuestLoad *load, GPtrArray *warnings, GError **error)
+static bool check_access(GuestLoad *load, GPtrArray *warnings, GError **error)
 {
     pid_t pid = machine_pid(load->machine);
 
@@ -237,10 +241,26 @@ static bool check_devices(GuestLoad *load, GPtrArray *warnings, GError **error)
                                  warnings, error);
 }
 
-static bool check_machine(GuestLoad *load, GError **error)
+static void warn(const GuestLoad *load, const GPtrArray *warnings)
+{
+    for (guint i = 0; i < warnings->len; i++) {
+        say(load, "warning: %s", (char *)warnings->pdata[i]);
+    }
+}
+
+static bool tell_differences(GuestLoad *load, GError **error)
+{
+    return machine_difference_tell(
+        load->options, load->image.snapshot->identity,
+        machine_qmp(load->machine), load->differences, error);
+}
+
+/* Whether the snapshot's RAM is the machine's; where it is not, what else is
+ * different may say why. */
+static bool check_ram(GuestLoad *load, GError **error)
 {
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
-    bool ok;
+    g_autoptr(GError) reason = NULL;
 
     if (!load->image.snapshot) {
         return true;
@@ -248,17 +268,28 @@ static bool check_machine(GuestLoad *load, GError **error)
     if (!look_at_ram(load, error)) {
         return is_forgiven(load, error);
     }
-    ok = machine_difference_tell(load->options, load->image.snapshot->identity,
-                                 machine_qmp(load->machine), load->differences,
-                                 error) &&
-         machine_check_blocks(load->image.snapshot, load->blocks,
-                              load->options->policy, warnings, error) &&
-         (load->full || check_devices(load, warnings, error)) &&
-         (!load->options->template ||
-          machine_check_clonable(machine_qmp(load->machine), error));
-    for (guint i = 0; i < warnings->len; i++) {
-        say(load, "warning: %s", (char *)warnings->pdata[i]);
+    bool ok = machine_check_blocks(load->image.snapshot, load->blocks,
+                                   load->options->policy, warnings, &reason);
+    warn(load, warnings);
+    if (!ok && tell_differences(load, error)) {
+        g_propagate_error(error, g_steal_pointer(&reason));
     }
+    return ok;
+}
+
+/* Whether the rest of the machine is fit for it. */
+static bool check_devices(GuestLoad *load, GError **error)
+{
+    g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
+
+    if (!load->blocks) {
+        return true;
+    }
+    bool ok = tell_differences(load, error) &&
+              (load->full || check_access(load, warnings, error)) &&
+              (!load->options->template ||
+               machine_check_clonable(machine_qmp(load->machine), error));
+    warn(load, warnings);
     return ok;
 }
 
@@ -309,7 +340,7 @@ static bool tell_now(GuestLoad *load, Milestone milestone, GError **error)
 
 /* ---- guest RAM ---- */
 
-static json_t *lazy_block_list(const GuestLoad *load, const bool *lazy)
+static json_t *lazy_block_list(const GuestLoad *load)
 {
     json_t *list = json_array();
 
@@ -317,7 +348,7 @@ static json_t *lazy_block_list(const GuestLoad *load, const bool *lazy)
         const RamImageBlock *saved = &load->image.snapshot->blocks[i];
         const RamBlock *block = ram_blocks_find(load->blocks, saved->name);
 
-        if (lazy[i]) {
+        if (load->lazy[i]) {
             json_array_append_new(list, ram_block_to_json(block));
         }
     }
@@ -325,17 +356,17 @@ static json_t *lazy_block_list(const GuestLoad *load, const bool *lazy)
 }
 
 /* Have the plugin take over guest RAM; the answer is not waited for. */
-static bool begin_attach(GuestLoad *load, const bool *lazy, uint64_t *ret_id,
-                         GError **error)
+static bool begin_attach(GuestLoad *load, GError **error)
 {
     json_t *threads;
 
+    load->lazy = machine_lazy_blocks(load->image.snapshot, load->blocks);
     return qmp_vcpu_threads(machine_qmp(load->machine), &threads, error) &&
            rpc_send(machine_control(load->machine), CONTROL_CMD_ATTACH,
                     json_pack("{s:o, s:o}", CONTROL_KEY_BLOCKS,
-                              lazy_block_list(load, lazy),
-                              CONTROL_KEY_VCPU_THREADS, threads),
-                    ret_id, error);
+                              lazy_block_list(load), CONTROL_KEY_VCPU_THREADS,
+                              threads),
+                    &load->attach_id, error);
 }
 
 static bool load_incoming(const GuestLoad *load, Incoming *incoming,
@@ -366,35 +397,27 @@ static bool load_full(GuestLoad *load, GError **error)
     return true;
 }
 
-/* While the plugin takes over guest RAM, QEMU is given the skeleton. */
-static bool load_skeleton(GuestLoad *load, const bool *lazy, int fd,
-                          GError **error)
+static bool load_skeleton(GuestLoad *load, int fd, GError **error)
 {
-    g_autoptr(Incoming) incoming = NULL;
     Rpc *control = machine_control(load->machine);
-    uint64_t attach_id;
-    uint64_t state_id;
-
-    if (!begin_attach(load, lazy, &attach_id, error)) {
-        return false;
-    }
-    incoming =
+    g_autoptr(Incoming) incoming =
         incoming_new(load->machine, fd,
                      load_image_off_bytes(&load->image, load->options), error);
-    return incoming && rpc_receive(control, attach_id, NULL, error) &&
+    uint64_t id;
+
+    return incoming && rpc_receive(control, load->attach_id, NULL, error) &&
            load_incoming(load, incoming, error) &&
            tell_milestone(load, MILESTONE_DEVICE_STATE, g_get_monotonic_time(),
-                          &state_id, error) &&
+                          &id, error) &&
            incoming_end(incoming, error) &&
-           rpc_receive(control, state_id, NULL, error);
+           rpc_receive(control, id, NULL, error);
 }
 
+/* While the plugin takes over guest RAM, QEMU is given the skeleton. */
 static bool load_lazily(GuestLoad *load, GError **error)
 {
-    g_autofree bool *lazy =
-        machine_lazy_blocks(load->image.snapshot, load->blocks);
-    int fd = incoming_make_skeleton(load->image.snapshot, lazy, error);
-    bool ok = fd >= 0 && load_skeleton(load, lazy, fd, error);
+    int fd = incoming_make_skeleton(load->image.snapshot, load->lazy, error);
+    bool ok = fd >= 0 && load_skeleton(load, fd, error);
 
     if (fd >= 0) {
         close(fd);
@@ -471,14 +494,19 @@ static bool hand_over(GuestLoad *load, GError **error)
     return tell_now(load, run ? MILESTONE_RESUMED : MILESTONE_PAUSED, error);
 }
 
-/* Into a machine that has been compared with the snapshot. */
-static bool load_into_machine(GuestLoad *load, GError **error)
+/* Into a machine whose RAM has been compared with the snapshot's. */
+static bool begin(GuestLoad *load, GError **error)
 {
     uint64_t id;
 
     return tell_milestone(load, MILESTONE_QEMU_READY, load->ready_us, &id,
                           error) &&
-           (load->full ? load_full(load, error) : load_lazily(load, error)) &&
+           (load->full || begin_attach(load, error));
+}
+
+static bool complete(GuestLoad *load, GError **error)
+{
+    return (load->full ? load_full(load, error) : load_lazily(load, error)) &&
            wait_for_pages(load, error) && hand_over(load, error);
 }
 
@@ -492,11 +520,15 @@ static bool have_begun(GuestLoad *load, GError **error)
                            take_answer(load, error));
 }
 
+/* A machine that is refused is ended, and what the plugin has done to its RAM
+ * by then is of no account: so the plugin need not wait for QEMU to tell of its
+ * devices. */
 bool guest_load_run(GuestLoad *load, GError **error)
 {
     return open_image(load, error) && await_qemu(load, error) &&
-           check_machine(load, error) && have_begun(load, error) &&
-           revert_disks(load, error) && load_into_machine(load, error);
+           check_ram(load, error) && have_begun(load, error) &&
+           begin(load, error) && check_devices(load, error) &&
+           revert_disks(load, error) && complete(load, error);
 }
 
 /* What can be refused is refused before the plugin takes the load, since there
@@ -506,10 +538,11 @@ bool guest_load_run_adopted(GuestLoad *load, Machine *machine, GError **error)
 {
     set_machine(load, machine);
     return set_ready(load, error) && incoming_check_deferred(machine, error) &&
-           open_image(load, error) && check_machine(load, error) &&
-           revert_disks(load, error) && have_begun(load, error) &&
+           open_image(load, error) && check_ram(load, error) &&
+           check_devices(load, error) && revert_disks(load, error) &&
+           have_begun(load, error) &&
            rpc_execute(machine_qmp(machine), "stop", NULL, NULL, error) &&
-           load_into_machine(load, error);
+           begin(load, error) && complete(load, error);
 }
 
 bool guest_load_has_begun(const GuestLoad *load)
