@@ -3,7 +3,11 @@
  */
 #include "util/thread.h"
 
+#include <sched.h>
 #include <signal.h>
+#include <unistd.h>
+
+#include <glib.h>
 
 int thread_start(pthread_t *ret_thread, const char *name,
                  void *(*function)(void *), void *argument)
@@ -20,4 +24,14 @@ int thread_start(pthread_t *ret_thread, const char *name,
         (void)pthread_setname_np(*ret_thread, name);
     }
     return -rc;
+}
+
+unsigned thread_count_cpus(void)
+{
+    cpu_set_t set;
+
+    if (sched_getaffinity(0, sizeof set, &set) == 0) {
+        return (unsigned)CPU_COUNT(&set);
+    }
+    return (unsigned)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1);
 }

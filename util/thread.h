@@ -12,3 +12,6 @@
  * detached.  Returns 0 or -errno. */
 int thread_start(pthread_t *ret_thread, const char *name,
                  void *(*function)(void *), void *argument);
+
+/* How many CPUs the calling thread may use; 1 at least. */
+unsigned thread_count_cpus(void);

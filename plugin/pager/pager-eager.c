@@ -59,9 +59,12 @@ static bool is_staging_locked(const Pager *pager)
     return !pager->attached && !pager->warms;
 }
 
+/* Staging takes a CPU each, and QEMU, which is starting, needs one. */
 static bool has_piece_locked(const Pager *pager)
 {
-    return is_staging_locked(pager) || pager->spare.head;
+    return is_staging_locked(pager)
+               ? pager->n_pieces - pager->read.length < pager->max_staging
+               : pager->spare.head != NULL;
 }
 
 static bool is_void_locked(const Pager *pager)

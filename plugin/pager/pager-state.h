@@ -224,6 +224,7 @@ struct Pager {
     bool warms;                /* constant: before pager_attach(), the order's
                                   pages are warmed (PageSource.warm), and not
                                   staged */
+    unsigned max_staging;      /* constant: so many threads stage at a time */
     bool plan_is_out;          /* the stage has nothing more to claim, or there
                                   is nothing more to be warmed */
     RestGate *rest_gate;       /* NULL: the rest waits for nothing */

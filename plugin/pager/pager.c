@@ -74,6 +74,7 @@ static bool init_pieces(Pager *pager)
 {
     const PagerConfig *config = &pager->config;
 
+    pager->max_staging = MAX(thread_count_cpus(), 2) - 1;
     pager->max_spare =
         config->n_eager_threads + config->n_place_threads + N_WAITING_PIECES;
     pager->piece_bytes = READ_AHEAD_PIECE_BYTES;

@@ -3,11 +3,11 @@
  */
 #include "plugin/pager/rest-gate.h"
 
-#include <sched.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <glib.h>
+
+#include "util/thread.h"
 
 /* Over so long the vCPUs' use of processors is looked at. */
 #define WINDOW_US 4000
@@ -42,16 +42,6 @@ static clockid_t thread_clock(uint32_t thread_id)
     return (clockid_t)(~(uint32_t)thread_id << 3) | per_thread | scheduler;
 }
 
-static unsigned count_processors(void)
-{
-    cpu_set_t set;
-
-    if (sched_getaffinity(0, sizeof set, &set) == 0) {
-        return (unsigned)CPU_COUNT(&set);
-    }
-    return (unsigned)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1);
-}
-
 RestGate *rest_gate_new(const uint32_t *thread_ids, size_t n_threads,
                         unsigned n_processors, uint64_t patience_us,
                         uint64_t max_bytes_per_s)
@@ -63,7 +53,7 @@ RestGate *rest_gate_new(const uint32_t *thread_ids, size_t n_threads,
     for (size_t i = 0; i < n_threads; i++) {
         gate->clocks[i] = thread_clock(thread_ids[i]);
     }
-    gate->n_processors = n_processors > 0 ? n_processors : count_processors();
+    gate->n_processors = n_processors > 0 ? n_processors : thread_count_cpus();
     gate->patience_us = patience_us;
     gate->max_bytes_per_s = max_bytes_per_s;
     return gate;

@@ -1,7 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * An order whose pages are warmed before there is memory to load them into.
+ * An order whose pages are warmed, or staged, before there is memory to load
+ * them into.
  */
 #include <sched.h>
 #include <setjmp.h>
@@ -14,6 +15,7 @@
 #include "plugin/pager/pager-state.h"
 #include "profiler/orders/read-ahead.h"
 #include "tests/pager/pager-world.h"
+#include "util/thread.h"
 
 #define N_IN_ORDER 200 /* all of them in the file */
 
@@ -124,6 +126,49 @@ static void what_is_held_back_to_learn_from_is_warmed_as_well(void **state)
     world_free(world);
 }
 
+static bool is_staged(World *world)
+{
+    Pager *pager = world->pager;
+
+    pthread_mutex_lock(&pager->lock);
+    bool is_out = pager->plan_is_out;
+    unsigned n_at_work = pager->n_pieces - pager->read.length;
+    pthread_mutex_unlock(&pager->lock);
+    assert_in_range(n_at_work, 0, MAX(thread_count_cpus(), 2) - 1);
+    return is_out;
+}
+
+/* Too far apart to be read together. */
+static PageOrder *scattered_order(const World *world)
+{
+    const RamImageBlock *layout = &world->snapshot->blocks[0];
+    PageOrder *order = page_order_new();
+    uint32_t index = page_order_add_block(order, layout->name,
+                                          layout->len_bytes, FAKE_PAGE_BYTES);
+
+    for (uint64_t page = 0; page < WORLD_N_PAGES; page += 32) {
+        const PageExtent extent = {.span = {index, page, 1}, .time_us = page};
+
+        page_order_append(order, &extent);
+    }
+    return order;
+}
+
+static void staging_leaves_a_cpu_to_qemu(void **state)
+{
+    World *world = world_new(RAM_ANONYMOUS, 8);
+    g_autoptr(PageOrder) order = scattered_order(world);
+
+    (void)state;
+    world_start(world, LOAD_POLICY_ORDER, order);
+    while (!is_staged(world)) {
+        sched_yield();
+    }
+    world_attach(world);
+    assert_loaded_by_order(world, WORLD_N_PAGES / 32);
+    world_free(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -132,6 +177,7 @@ int main(void)
         cmocka_unit_test(memory_can_come_while_the_order_is_being_warmed),
         cmocka_unit_test(a_load_can_end_while_the_order_is_being_warmed),
         cmocka_unit_test(what_is_held_back_to_learn_from_is_warmed_as_well),
+        cmocka_unit_test(staging_leaves_a_cpu_to_qemu),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
