@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -45,6 +46,7 @@ typedef struct Given {
     gboolean stay;
     gboolean json;
     int ready_fd;
+    int start_fd;
     char *stats;
     int plugin_api;
     SavedLoad saved;
@@ -325,6 +327,34 @@ static bool parse_qemu(const Given *given, LoadOptions *options, GError **error)
     return true;
 }
 
+static bool parse_start(const Given *given, LoadOptions *options,
+                        GError **error)
+{
+    int flags;
+
+    if (given->start_fd == LOAD_REPORT_NO_FD) {
+        return true;
+    }
+    if (given->qmp) {
+        return usage(error, "--start-fd is for a QEMU that loadvm starts; one "
+                            "at --qmp waits by itself");
+    }
+    flags = fcntl(given->start_fd, F_GETFL);
+    if (given->start_fd <= STDERR_FILENO ||
+        given->start_fd == given->ready_fd || flags < 0 ||
+        (flags & O_ACCMODE) == O_WRONLY ||
+        fcntl(given->start_fd, F_SETFD, FD_CLOEXEC) < 0) {
+        g_set_error(
+            error, UTIL_ERROR, UTIL_ERROR_USAGE,
+            "--start-fd %d: must be 3 or larger, open and readable, and "
+            "not that of --ready-fd",
+            given->start_fd);
+        return false;
+    }
+    options->start_fd = given->start_fd;
+    return true;
+}
+
 /* Where QEMU's command line comes from the manifest, so does the order.  What
  * lies in a disk has none. */
 static bool open_saved(Given *given, const LoadOptions *options, GError **error)
@@ -355,6 +385,7 @@ static bool parse_given(Given *given, LoadOptions *options, GError **error)
     }
     given->absolute_snapshot = g_strdup(given->snapshot);
     if (!parse_qemu(given, options, error) ||
+        !parse_start(given, options, error) ||
         !open_saved(given, options, error) ||
         !make_absolute(&given->saved.keep_disks, error) ||
         !make_absolute(&given->absolute_snapshot, error) ||
@@ -411,10 +442,15 @@ static bool start_and_load(Given *given, LoadOptions *options, int *ret_status,
     }
     options->plugin = plugin;
     qemu_args_set_plugin_api(given->plugin_api);
-    given->was_loaded = plugin &&
-                        saved_load_prepare(&given->saved, options, error) &&
-                        loader_run(options, ret_status, error);
-    return given->was_loaded;
+    if (!plugin || !saved_load_prepare(&given->saved, options, error) ||
+        !loader_run(options, ret_status, error)) {
+        return false;
+    }
+    given->was_loaded = *ret_status != LOADER_NOT_WANTED;
+    if (!given->was_loaded) {
+        *ret_status = STATUS_OK;
+    }
+    return true;
 }
 
 /* A file that was mistaken for a snapshot is no reason to start QEMU.  With
@@ -484,7 +520,9 @@ static int load_given(Given *given, const char *argument, LoadOptions *options)
 
 static int cmd_loadvm_run(int argc, char **argv)
 {
-    Given given = {.record_s = DEFAULT_RECORD_S, .ready_fd = LOAD_REPORT_NO_FD};
+    Given given = {.record_s = DEFAULT_RECORD_S,
+                   .ready_fd = LOAD_REPORT_NO_FD,
+                   .start_fd = LOAD_REPORT_NO_FD};
     const GOptionEntry entries[] = {
         {"snapshot", 0, 0, G_OPTION_ARG_FILENAME, &given.snapshot,
          "Snapshot to load, the same as SNAPSHOT", "FILE"},
@@ -539,6 +577,10 @@ static int cmd_loadvm_run(int argc, char **argv)
          NULL},
         {"ready-fd", 0, 0, G_OPTION_ARG_INT, &given.ready_fd,
          "Write a line to this descriptor when the guest runs", "N"},
+        {"start-fd", 0, 0, G_OPTION_ARG_INT, &given.start_fd,
+         "Start QEMU, and load when a line comes from this descriptor; end if "
+         "it is closed",
+         "N"},
         {"json", 0, 0, G_OPTION_ARG_NONE, &given.json,
          "Print events as JSON, one object per line", NULL},
         {"stats", 0, 0, G_OPTION_ARG_FILENAME, &given.stats,

@@ -80,10 +80,9 @@ LoadReport *load_report_new(const char *snapshot, bool json, int ready_fd,
     if (json && !take_stdout(report, error)) {
         return NULL;
     }
-    if (json || report->ready_fd >= 0) {
-        /* The guest does not end with who listens.  QEMU ignores it, too. */
-        signal(SIGPIPE, SIG_IGN);
-    }
+    /* The guest does not end with who listens, at standard error say.  QEMU
+     * ignores it, too. */
+    signal(SIGPIPE, SIG_IGN);
     return g_steal_pointer(&report);
 }
 
@@ -136,9 +135,9 @@ static void add_stats(json_t *object, const json_t *stats)
 static json_t *news_to_json(const LoadNews *news)
 {
     static const char *const names[] = {
-        [LOAD_NEWS_RESUMED] = "resumed", [LOAD_NEWS_PAUSED] = "paused",
-        [LOAD_NEWS_LOADED] = "loaded",   [LOAD_NEWS_FAILED] = "failed",
-        [LOAD_NEWS_ENDED] = "ended",
+        [LOAD_NEWS_WAITING] = "waiting", [LOAD_NEWS_RESUMED] = "resumed",
+        [LOAD_NEWS_PAUSED] = "paused",   [LOAD_NEWS_LOADED] = "loaded",
+        [LOAD_NEWS_FAILED] = "failed",   [LOAD_NEWS_ENDED] = "ended",
     };
     json_t *object = json_pack("{s:s, s:f}", "event", names[news->kind],
                                "after-ms", (double)news->after_us / 1000);
@@ -197,7 +196,11 @@ static void say_news(const LoadReport *report, const LoadNews *news)
     double after_s = (double)news->after_us / G_USEC_PER_SEC;
     g_autofree char *text = NULL;
 
-    if (news->kind == LOAD_NEWS_RESUMED) {
+    if (news->kind == LOAD_NEWS_WAITING) {
+        text = g_strdup_printf("%s: QEMU (process %d) is started, and waits to "
+                               "be told to load",
+                               report->snapshot, (int)news->pid);
+    } else if (news->kind == LOAD_NEWS_RESUMED) {
         text = g_strdup_printf("%s: the guest runs after %.3f s",
                                report->snapshot, after_s);
     } else if (news->kind == LOAD_NEWS_PAUSED) {

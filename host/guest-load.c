@@ -8,6 +8,7 @@
 
 #include "formats/control-protocol.h"
 #include "host/disk-revert.h"
+#include "host/image-state.h"
 #include "host/incoming.h"
 #include "host/load-image.h"
 #include "host/machine-check.h"
@@ -108,7 +109,7 @@ void guest_load_free(GuestLoad *load)
     g_free(load);
 }
 
-static void set_machine(GuestLoad *load, Machine *machine)
+void guest_load_set_machine(GuestLoad *load, Machine *machine)
 {
     const LoadOptions *options = load->options;
 
@@ -126,9 +127,8 @@ static bool send_command(GuestLoad *load, uint64_t max_ram_bytes,
                              error);
 }
 
-bool guest_load_send(GuestLoad *load, Machine *machine, GError **error)
+bool guest_load_send(GuestLoad *load, GError **error)
 {
-    set_machine(load, machine);
     return send_command(load, LOAD_IMAGE_EARLY_RAM_BYTES, error);
 }
 
@@ -531,12 +531,57 @@ bool guest_load_run(GuestLoad *load, GError **error)
            revert_disks(load, error) && complete(load, error);
 }
 
+bool guest_load_prepare(GuestLoad *load, GError **error)
+{
+    return open_image(load, error) && machine_await(load->machine, error) &&
+           set_ready(load, error) && check_ram(load, error) &&
+           check_devices(load, error);
+}
+
+/* The images of the disks, where the machine comes from the manifest. */
+static bool check_disks_unchanged(const GuestLoad *load, GError **error)
+{
+    const LoadOptions *options = load->options;
+
+    if (!options->argv_is_saved) {
+        return true;
+    }
+    for (guint i = 0; i < options->manifest->disks->len; i++) {
+        if (!image_state_check(
+                &g_array_index(options->manifest->disks, ManifestDisk, i),
+                error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Looked at once the plugin has opened the snapshot, and notes changes
+ * itself. */
+static bool check_unchanged(const GuestLoad *load, GError **error)
+{
+    return load_image_check_unchanged(&load->image, load->options, error) &&
+           check_disks_unchanged(load, error);
+}
+
+/* Somebody may have used QEMU's other monitors: what was asked ahead is not to
+ * be relied on. */
+bool guest_load_run_prepared(GuestLoad *load, GError **error)
+{
+    load->ready_us = g_get_monotonic_time();
+    rpc_forget_ahead(machine_qmp(load->machine));
+    return incoming_check_deferred(load->machine, error) &&
+           have_begun(load, error) && check_unchanged(load, error) &&
+           revert_disks(load, error) && begin(load, error) &&
+           complete(load, error);
+}
+
 /* What can be refused is refused before the plugin takes the load, since there
  * is but one.  QEMU is not to run the guest by itself as soon as the device
  * state is there: of one that waits, "stop" asks just that. */
 bool guest_load_run_adopted(GuestLoad *load, Machine *machine, GError **error)
 {
-    set_machine(load, machine);
+    guest_load_set_machine(load, machine);
     return set_ready(load, error) && incoming_check_deferred(machine, error) &&
            open_image(load, error) && check_ram(load, error) &&
            check_devices(load, error) && revert_disks(load, error) &&

@@ -30,12 +30,22 @@ void guest_load_free(GuestLoad *load);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestLoad, guest_load_free)
 
-/* Tell the plugin in machine, which is borrowed and was only prepared so far,
- * what is to be loaded. */
-bool guest_load_send(GuestLoad *load, Machine *machine, GError **error);
+/* Load into machine, which is borrowed and was only prepared so far. */
+void guest_load_set_machine(GuestLoad *load, Machine *machine);
+
+/* Tell the plugin in it what is to be loaded. */
+bool guest_load_send(GuestLoad *load, GError **error);
 
 /* QEMU has been started: go on until the guest runs. */
 bool guest_load_run(GuestLoad *load, GError **error);
+
+/* The same in two steps, where the plugin has not been told: up to where QEMU
+ * can wait, with the machine compared with the snapshot … */
+bool guest_load_prepare(GuestLoad *load, GError **error);
+
+/* … and on from there.  options->start_us may be another one by then.  What has
+ * changed meanwhile is refused. */
+bool guest_load_run_prepared(GuestLoad *load, GError **error);
 
 /* The same in a machine that has been adopted, which is borrowed. */
 bool guest_load_run_adopted(GuestLoad *load, Machine *machine, GError **error);

@@ -24,6 +24,7 @@ typedef enum {
 
 /* What becomes of a load, as it happens. */
 typedef enum {
+    LOAD_NEWS_WAITING, /* QEMU is there, and waits for start_fd */
     LOAD_NEWS_RESUMED, /* the guest runs */
     LOAD_NEWS_PAUSED,  /* it could, and is to stay paused */
     LOAD_NEWS_LOADED,  /* every page is in */
@@ -65,12 +66,16 @@ typedef struct LoadOptions {
     const Manifest *manifest; /* of the snapshot; or NULL */
     char **qemu_argv;
     bool argv_is_saved; /* it comes from the manifest */
+    /* With QEMU started, wait for a line on this descriptor, which is taken
+     * over, before anything is loaded; 0: load at once. */
+    int start_fd;
     /* … or one that listens on this QMP socket. */
     const char *qmp_path;
     int interrupt_fd; /* readable when we are asked to end */
     bool stay;        /* until all is loaded */
 
-    int64_t start_us; /* monotonic: when the program was started */
+    int64_t start_us; /* monotonic: when the program was started, or the line
+                         has come */
     /* Tell the user what comes up on the way. */
     void (*say)(const char *text);
     const Progress *progress; /* of what is waited for; or NULL */

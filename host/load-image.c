@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "formats/qcow2-state.h"
@@ -107,6 +108,28 @@ bool load_image_read(LoadImage *image, const LoadOptions *options,
     }
     g_clear_pointer(&image->snapshot, ram_image_free);
     return false;
+}
+
+static bool is_still_named(const LoadImage *image, const LoadOptions *options)
+{
+    struct stat held, named;
+
+    return fstat(image->files.snapshot, &held) == 0 &&
+           stat(options->snapshot, &named) == 0 &&
+           held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+}
+
+bool load_image_check_unchanged(const LoadImage *image,
+                                const LoadOptions *options, GError **error)
+{
+    if (!is_still_named(image, options)) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                    "%s: another file is there since QEMU was started",
+                    options->given_snapshot);
+        return false;
+    }
+    return !image->snapshot ||
+           ram_image_check_unchanged(image->snapshot, error);
 }
 
 bool load_image_is_large(const LoadImage *image)

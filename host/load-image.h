@@ -37,6 +37,11 @@ void load_image_clear(LoadImage *image);
 bool load_image_read(LoadImage *image, const LoadOptions *options,
                      GError **error);
 
+/* Whether the file is what it was when it was read, and is still the one that
+ * the options name. */
+bool load_image_check_unchanged(const LoadImage *image,
+                                const LoadOptions *options, GError **error);
+
 /* Its machine must be known first. */
 bool load_image_is_large(const LoadImage *image);
 

@@ -3,7 +3,9 @@
  */
 #include "host/loader.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "host/guest-load.h"
 #include "host/machine.h"
@@ -15,19 +17,22 @@
 #define ASKED_POLL_MS 250
 
 typedef struct Loader {
-    const LoadOptions *options;
+    LoadOptions options; /* start_us is that of the line, once it has come */
     Machine *machine;
     GuestLoad *load;
 } Loader;
 
 static bool start_qemu(Loader *loader, GError **error)
 {
-    const LoadOptions *options = loader->options;
+    const LoadOptions *options = &loader->options;
 
     loader->load = guest_load_new(options, error);
     loader->machine = loader->load ? machine_prepare(error) : NULL;
-    return loader->machine &&
-           guest_load_send(loader->load, loader->machine, error) &&
+    if (!loader->machine) {
+        return false;
+    }
+    guest_load_set_machine(loader->load, loader->machine);
+    return (options->start_fd > 0 || guest_load_send(loader->load, error)) &&
            machine_start(loader->machine, options->qemu_argv, options->plugin,
                          error);
 }
@@ -71,9 +76,9 @@ static char *explain_end(const Loader *loader, int status)
         return g_strdup_printf(
             "QEMU ended with status %d before the guest was loaded", status);
     }
-    why = start_failure_explain(loader->options->qemu_argv,
-                                loader->options->plugin,
-                                guest_load_plugin_answered(loader->load));
+    why =
+        start_failure_explain(loader->options.qemu_argv, loader->options.plugin,
+                              guest_load_plugin_answered(loader->load));
     return g_strdup_printf(
         "QEMU ended with status %d before its monitor answered%s%s", status,
         why ? ".  " : "", why ? why : "");
@@ -93,8 +98,8 @@ static int end_of_ended(Loader *loader)
     if (status != 0) {
         g_autofree char *reason = explain_end(loader, status);
 
-        loader->options->say(reason);
-        load_tell(loader->options,
+        loader->options.say(reason);
+        load_tell(&loader->options,
                   (LoadNews){.kind = LOAD_NEWS_FAILED, .reason = reason});
     }
     return status;
@@ -130,15 +135,70 @@ static bool end(Loader *loader, GError *reason, int *ret_status, GError **error)
     return true;
 }
 
+/* ---- the start ---- */
+
+/* *ret_wanted: a line has come; else the descriptor was closed. */
+static bool wait_for_line(Loader *loader, bool *ret_wanted, GError **error)
+{
+    int fd = loader->options.start_fd;
+    char text[100];
+    ssize_t len;
+
+    do {
+        if (!machine_await_fd(loader->machine, fd, error)) {
+            return false;
+        }
+        len = read(fd, text, sizeof text);
+    } while ((len > 0 && !memchr(text, '\n', (size_t)len)) ||
+             (len < 0 && (errno == EINTR || errno == EAGAIN)));
+    if (len < 0) {
+        util_error_set_errno(error, errno, "--start-fd %d: cannot read", fd);
+        return false;
+    }
+    close(fd);
+    *ret_wanted = len > 0;
+    return true;
+}
+
+static bool load_when_wanted(Loader *loader, bool *ret_wanted, GError **error)
+{
+    if (!guest_load_prepare(loader->load, error)) {
+        return false;
+    }
+    load_tell(&loader->options,
+              (LoadNews){.kind = LOAD_NEWS_WAITING,
+                         .pid = machine_pid(loader->machine)});
+    if (!wait_for_line(loader, ret_wanted, error)) {
+        return false;
+    }
+    loader->options.start_us = g_get_monotonic_time();
+    return !*ret_wanted || guest_load_run_prepared(loader->load, error);
+}
+
+static bool load(Loader *loader, bool *ret_wanted, GError **error)
+{
+    *ret_wanted = true;
+    return loader->options.start_fd > 0
+               ? load_when_wanted(loader, ret_wanted, error)
+               : guest_load_run(loader->load, error);
+}
+
 static bool run(Loader *loader, int *ret_status, GError **error)
 {
     GError *reason = NULL;
+    bool is_wanted;
 
     if (!start_qemu(loader, error)) {
         return false;
     }
-    if (!guest_load_run(loader->load, &reason)) {
+    if (!load(loader, &is_wanted, &reason)) {
         return end(loader, reason, ret_status, error);
+    }
+    if (!is_wanted) {
+        machine_end(loader->machine);
+        machine_wait(loader->machine);
+        *ret_status = LOADER_NOT_WANTED;
+        return true;
     }
     if (!machine_is_daemon(loader->machine)) {
         stay(loader);
@@ -149,13 +209,15 @@ static bool run(Loader *loader, int *ret_status, GError **error)
 
 bool loader_run(const LoadOptions *options, int *ret_status, GError **error)
 {
-    Loader loader = {.options = options};
+    Loader loader = {.options = *options};
     bool ok = run(&loader, ret_status, error);
 
-    if (ok && !machine_is_daemon(loader.machine)) {
-        load_tell(options, (LoadNews){.kind = LOAD_NEWS_ENDED,
-                                      .pid = machine_pid(loader.machine),
-                                      .status = *ret_status});
+    if (ok && *ret_status != LOADER_NOT_WANTED &&
+        !machine_is_daemon(loader.machine)) {
+        load_tell(&loader.options,
+                  (LoadNews){.kind = LOAD_NEWS_ENDED,
+                             .pid = machine_pid(loader.machine),
+                             .status = *ret_status});
     }
     guest_load_free(loader.load);
     machine_free(loader.machine);

@@ -11,6 +11,11 @@
 
 #include "host/load-command.h"
 
-/* ret_status: how QEMU ended, as a shell has it.  On an error QEMU has been
- * ended.  To be called before the process has a second thread. */
+/* options->start_fd was closed without a line: QEMU has been ended, and there
+ * was no guest. */
+#define LOADER_NOT_WANTED (-1)
+
+/* ret_status: how QEMU ended, as a shell has it, or LOADER_NOT_WANTED.  On an
+ * error QEMU has been ended.  To be called before the process has a second
+ * thread. */
 bool loader_run(const LoadOptions *options, int *ret_status, GError **error);

@@ -4,6 +4,7 @@
 #include "host/machine.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -272,6 +273,34 @@ bool machine_await(Machine *machine, GError **error)
     }
     /* Of a QEMU in another PID namespace, only the child can be ended. */
     (void)launcher_follow(machine->launcher, machine->pid);
+    return true;
+}
+
+static int open_fd(const Rpc *rpc)
+{
+    return rpc_is_closed(rpc) ? -1 : rpc_fd(rpc);
+}
+
+bool machine_await_fd(Machine *machine, int fd, GError **error)
+{
+    bool has_come = false;
+
+    while (!has_come) {
+        if (!machine_pump(machine, 0, error)) {
+            return false;
+        }
+        struct pollfd fds[] = {
+            {.fd = fd, .events = POLLIN},
+            {.fd = open_fd(machine->qmp), .events = POLLIN},
+            {.fd = open_fd(machine->control), .events = POLLIN},
+            {.fd = machine->interrupt_fd, .events = POLLIN},
+        };
+        if (poll(fds, G_N_ELEMENTS(fds), -1) < 0 && errno != EINTR) {
+            util_error_set_errno(error, errno, "poll");
+            return false;
+        }
+        has_come = fds[0].revents != 0;
+    }
     return true;
 }
 

@@ -89,6 +89,10 @@ Machine *machine_adopt(const char *path, int interrupt_fd, GError **error);
 /* Wait until its monitor answers; the plugin is there before. */
 bool machine_await(Machine *machine, GError **error);
 
+/* Wait until fd can be read, or has been closed at the other end; what comes
+ * from QEMU meanwhile is read. */
+bool machine_await_fd(Machine *machine, int fd, GError **error);
+
 /* QEMU's process, also when it has become a daemon; 0: not known yet. */
 pid_t machine_pid(const Machine *machine);
 

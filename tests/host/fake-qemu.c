@@ -52,6 +52,7 @@ static atomic_uint n_looks;
 static atomic_bool was_told_mended; /* by a look */
 static unsigned n_waited_looks;     /* … and of these, that somebody waits */
 static pid_t launcher;              /* preheat's process */
+static bool has_incoming;           /* the monitor's thread's */
 
 static bool behaves(const char *how)
 {
@@ -117,6 +118,7 @@ static void send_slow_read(bool waited_for)
 
 static json_t *migrate_incoming(FakePeer *peer)
 {
+    has_incoming = true;
     note_incoming(peer);
     if (behaves("read-error-of-devices")) {
         send_read_error(true);
@@ -137,6 +139,10 @@ static json_t *capabilities(void)
 static json_t *query_migrate(FakePeer *peer)
 {
     static unsigned n;
+
+    if (!has_incoming) {
+        return json_object();
+    }
     const char *ended = behaves("bad-device-state") ? "failed" : "completed";
 
     if (n++ == 0) {
@@ -175,6 +181,9 @@ static json_t *answer_qmp(FakePeer *peer, const char *command,
         return query_migrate(peer);
     } else if (strcmp(command, "migrate-incoming") == 0) {
         return migrate_incoming(peer);
+    } else if (strcmp(command, "query-status") == 0) {
+        return json_pack("{s:s}", "status",
+                         behaves("has-a-guest") ? "running" : "inmigrate");
     } else if (strcmp(command, "cont") == 0) {
         fake_peer_event(peer, "RESUME", NULL);
     } else if (strcmp(command, "stop") == 0) {
@@ -353,9 +362,18 @@ static void live_after_resuming(void)
 
 static void live(char **argv)
 {
+    if (behaves("is-not-wanted") || behaves("has-a-guest") ||
+        behaves("waits-in-vain")) {
+        fake_peer_await(qmp, "quit", 1);
+        return;
+    }
+    if (behaves("other-ram")) {
+        fake_peer_await(qmp, "quit", 1);
+        return;
+    }
     fake_peer_await(control, CONTROL_CMD_LOAD, 1);
     note_descriptors();
-    if (behaves("other-ram") || behaves("no-attach") || behaves("is-larger") ||
+    if (behaves("no-attach") || behaves("is-larger") ||
         behaves("bad-device-state") || behaves("writes-pages")) {
         fake_peer_await(qmp, "quit", 1);
         return;
@@ -419,6 +437,11 @@ int main(int argc, char **argv)
     }
     qmp = fake_peer_new(find_number(argv, "id=preheat-qmp,fd="), qmp_greeting(),
                         answer_qmp, NULL);
+    if (behaves("ends-while-it-waits")) {
+        fake_peer_await(qmp, "query-cpus-fast", 1);
+        fclose(log_file);
+        _exit(5);
+    }
     if (behaves("ends-unloaded")) {
         fake_peer_await(control, CONTROL_CMD_ATTACH, 1);
         _exit(0);
