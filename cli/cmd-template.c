@@ -70,11 +70,8 @@ static const Command cmd_template_stop = {
 static int cmd_template_run(int argc, char **argv)
 {
     static const Command *const table[] = {
-        &cmd_template_start,
-        &cmd_template_status,
-        &cmd_template_retry,
-        &cmd_template_stop,
-        NULL,
+        &cmd_template_start, &cmd_template_take, &cmd_template_status,
+        &cmd_template_retry, &cmd_template_stop, NULL,
     };
 
     return command_dispatch(table, argc, argv);

@@ -40,3 +40,4 @@ extern const Command cmd_snapshot_show;
 extern const Command cmd_snapshot_verify;
 extern const Command cmd_template;
 extern const Command cmd_template_start;
+extern const Command cmd_template_take;

@@ -15,6 +15,8 @@
  *   STATUS                     ANSWER text: JSON
  *   RETRY                      ANSWER
  *   STOP                       ANSWER; then it ends
+ *   TAKE                       once a machine of the pool runs its guest:
+ *                              ANSWER text: JSON, or FAILED text: why not
  *
  * WELCOME's text is {"snapshot": path, "identity": RamImage.identity, "offset":
  * RamImage.image_off_bytes, "blocks": [index, …]}: the blocks that the template
@@ -68,6 +70,7 @@ typedef enum {
     TEMPLATE_RETRY,
     TEMPLATE_STOP,
     TEMPLATE_ANSWER,
+    TEMPLATE_TAKE,
 } TemplateKind;
 
 /* Of HELLO, in block. */

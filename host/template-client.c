@@ -50,6 +50,18 @@ static bool fail(const char *path, const char *what, GError **error)
     return false;
 }
 
+/* Send the message, and wait for another one; as template_receive(). */
+static int ask(int fd, const TemplateMessage *message, unsigned for_ms,
+               TemplateMessage *ret_answer, char **ret_text, GArray *fds)
+{
+    int rc = template_send(fd, message, NULL, NULL, 0);
+
+    if (rc == 0) {
+        rc = template_await(fd, for_ms);
+    }
+    return rc < 0 ? rc : template_receive(fd, ret_answer, ret_text, fds);
+}
+
 /* Send the message, and wait for one of the kind that answers it. */
 static bool converse(const char *path, const TemplateMessage *message,
                      TemplateKind expected, TemplateMessage *ret_answer,
@@ -60,13 +72,7 @@ static bool converse(const char *path, const TemplateMessage *message,
     if (!template_client_connect(path, &fd, error)) {
         return false;
     }
-    int rc = template_send(fd, message, NULL, NULL, 0);
-    if (rc == 0) {
-        rc = template_await(fd, TEMPLATE_PATIENCE_MS);
-    }
-    if (rc == 0) {
-        rc = template_receive(fd, ret_answer, ret_text, fds);
-    }
+    int rc = ask(fd, message, TEMPLATE_PATIENCE_MS, ret_answer, ret_text, fds);
     g_autofree char *silence =
         rc == -ETIMEDOUT ? template_describe_silence(fd) : NULL;
     close(fd);
@@ -146,5 +152,84 @@ bool template_client_execute(const char *path, TemplateKind kind,
     if (ret_answer) {
         *ret_answer = json_loads(text, 0, NULL);
     }
+    return true;
+}
+
+/* ---- a machine of its pool ---- */
+
+/* It answers at all, and in our words. */
+static bool check_answers(int fd, GError **error)
+{
+    const TemplateMessage hello = {.kind = TEMPLATE_HELLO,
+                                   .block = TEMPLATE_ROLE_VISITOR,
+                                   .page = TEMPLATE_VERSION};
+    TemplateMessage welcome;
+    int rc = ask(fd, &hello, TEMPLATE_PATIENCE_MS, &welcome, NULL, NULL);
+    g_autofree char *silence =
+        rc == -ETIMEDOUT ? template_describe_silence(fd) : NULL;
+
+    if (rc < 0) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_PROTOCOL, "%s",
+                    silence ? silence : g_strerror(-rc));
+        return false;
+    }
+    if (welcome.kind != TEMPLATE_WELCOME || welcome.page != TEMPLATE_VERSION) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_PROTOCOL,
+                    "it is of another version of preheat");
+        return false;
+    }
+    return true;
+}
+
+static bool take(int fd, unsigned for_ms, char **ret_text, GError **error)
+{
+    const TemplateMessage message = {.kind = TEMPLATE_TAKE};
+    g_autofree char *text = NULL;
+    TemplateMessage answer;
+    int rc = ask(fd, &message, for_ms, &answer, &text, NULL);
+
+    if (rc == -ETIMEDOUT) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_TIMEOUT,
+                    "no machine of its pool was ready within %g s; preheat "
+                    "template status tells how the pool is",
+                    for_ms / 1000.0);
+    } else if (rc < 0) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_CLOSED,
+                    "it has ended, or is of a version of preheat that knows of "
+                    "no pool (%s)",
+                    g_strerror(-rc));
+    } else if (answer.kind == TEMPLATE_FAILED) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_REFUSED, "%s", text);
+    } else if (answer.kind != TEMPLATE_ANSWER) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_PROTOCOL,
+                    "an answer that no template gives");
+    } else {
+        *ret_text = g_steal_pointer(&text);
+        return true;
+    }
+    return false;
+}
+
+bool template_client_take(const char *path, unsigned for_ms,
+                          json_t **ret_machine, GError **error)
+{
+    g_autofree char *text = NULL;
+    int fd;
+
+    if (!template_client_connect(path, &fd, error)) {
+        return false;
+    }
+    bool ok = check_answers(fd, error) && take(fd, for_ms, &text, error);
+    close(fd);
+    if (!ok) {
+        g_prefix_error(error, "%s: ", path);
+        return false;
+    }
+    json_t *machine = json_loads(text, 0, NULL);
+    if (!json_is_object(machine)) {
+        json_decref(machine);
+        return fail(path, "an answer that no template gives", error);
+    }
+    *ret_machine = machine;
     return true;
 }

@@ -25,3 +25,11 @@ int template_client_snapshot(const char *path, const char *snapshot,
  * answer; *ret_answer (may be NULL) is NULL where that has no text. */
 bool template_client_execute(const char *path, TemplateKind kind,
                              json_t **ret_answer, GError **error);
+
+/*
+ * Have the template at path give a machine of its pool, for for_ms at most.
+ * *ret_machine, for json_decref(): see PoolEvents.give.  UTIL_ERROR_REFUSED: it
+ * keeps no pool, or the machine has failed; UTIL_ERROR_TIMEOUT: there was none.
+ */
+bool template_client_take(const char *path, unsigned for_ms,
+                          json_t **ret_machine, GError **error);

@@ -40,7 +40,8 @@ typedef struct Client {
     unsigned n_wanted; /* pages that it waits for in wanted; each has a
                           reference */
     int fd;            /* constant */
-    bool is_clone;     /* this and the next: the main thread's */
+    bool is_clone;     /* this and the next two: the main thread's */
+    bool takes;        /* it waits for a machine */
     pid_t pid;
 } Client;
 
@@ -68,6 +69,7 @@ typedef struct Server {
     bool is_short;      /* of descriptors: accept nobody in the next round */
     bool told_short;    /* of this time that it is */
     GPtrArray *clients; /* of Client */
+    Pool *pool;         /* or NULL */
     pthread_t workers[N_WORKERS];
     unsigned n_workers;
 } Server;
@@ -277,6 +279,9 @@ static void tell_status(const Server *server, const Client *client)
     json_t *status = template_status(server->template);
 
     add_clones(server, status);
+    if (server->pool) {
+        json_object_set_new(status, "pool", pool_status(server->pool));
+    }
     char *text = json_dumps(status, JSON_COMPACT);
     answer_kind(client, TEMPLATE_ANSWER, text);
     free(text);
@@ -325,6 +330,69 @@ static bool want(Server *server, Client *client, const TemplateMessage *message)
     return may;
 }
 
+/* ---- the pool ---- */
+
+static void on_pool_says(void *opaque, const char *text)
+{
+    const Server *server = opaque;
+
+    server->options->say(text);
+}
+
+static void on_given(void *opaque, void *taker, const json_t *machine)
+{
+    Client *client = taker;
+    char *text = json_dumps(machine, JSON_COMPACT);
+
+    client->takes = false;
+    answer_kind(client, TEMPLATE_ANSWER, text);
+    free(text);
+}
+
+static void on_refused(void *opaque, void *taker, const char *reason)
+{
+    Client *client = taker;
+
+    client->takes = false;
+    answer_kind(client, TEMPLATE_FAILED, reason);
+}
+
+static void start_pool(Server *server)
+{
+    const PoolEvents events = {on_pool_says, on_given, on_refused, server};
+
+    if (server->options->pool) {
+        server->pool = pool_new(server->options->pool, &events);
+    }
+}
+
+/* Each client waits for one machine at a time. */
+static bool take(Server *server, Client *client)
+{
+    if (client->takes) {
+        return false;
+    }
+    if (!server->pool) {
+        answer_kind(client, TEMPLATE_FAILED,
+                    "this template keeps no machines ready: start it with "
+                    "--pool N, or load one with preheat loadvm --template");
+        return true;
+    }
+    client->takes = true;
+    pool_take(server->pool, client);
+    return true;
+}
+
+static void remove_client(Server *server, guint index)
+{
+    Client *client = g_ptr_array_remove_index(server->clients, index);
+
+    if (server->pool) {
+        pool_forget(server->pool, client);
+    }
+    client_unref(server, client);
+}
+
 /* Returns false where the client has gone, or says what it should not. */
 static bool take_message(Server *server, Client *client)
 {
@@ -341,6 +409,8 @@ static bool take_message(Server *server, Client *client)
     case TEMPLATE_STATUS:
         tell_status(server, client);
         return true;
+    case TEMPLATE_TAKE:
+        return take(server, client);
     case TEMPLATE_RETRY:
         template_retry(server->template);
         answer_kind(client, TEMPLATE_ANSWER, NULL);
@@ -445,16 +515,44 @@ static GArray *what_to_poll(const Server *server)
 
         g_array_append_val(events, event);
     }
+    if (server->pool) {
+        pool_add_fds(server->pool, events);
+    }
     return events;
+}
+
+/* poll()'s. */
+static int patience_ms(const Server *server)
+{
+    int pool_ms = server->pool ? pool_timeout_ms(server->pool) : -1;
+
+    if (!server->is_short) {
+        return pool_ms;
+    }
+    return pool_ms < 0 ? ACCEPT_PAUSE_MS : MIN(pool_ms, ACCEPT_PAUSE_MS);
+}
+
+/* events: the pool's. */
+static void attend_pool(Server *server, const struct pollfd *events, guint n)
+{
+    bool has_come = pool_timeout_ms(server->pool) == 0;
+
+    for (guint i = 0; i < n && !has_come; i++) {
+        has_come = events[i].revents != 0;
+    }
+    if (has_come) {
+        pool_attend(server->pool);
+    }
 }
 
 static void serve_once(Server *server)
 {
     g_autoptr(GArray) events = what_to_poll(server);
     const struct pollfd *first = (const struct pollfd *)events->data;
+    guint n_others = 3 + server->clients->len;
 
-    if (poll((struct pollfd *)events->data, events->len,
-             server->is_short ? ACCEPT_PAUSE_MS : -1) < 0) {
+    if (poll((struct pollfd *)events->data, events->len, patience_ms(server)) <
+        0) {
         return;
     }
     server->is_short = false;
@@ -465,12 +563,14 @@ static void serve_once(Server *server)
         take_change(server);
     }
     /* From the last: one that is taken out leaves those before it alone. */
-    for (guint i = events->len - 1; i >= 3; i--) {
+    for (guint i = n_others - 1; i >= 3; i--) {
         if (first[i].revents != 0 &&
             !take_message(server, server->clients->pdata[i - 3])) {
-            client_unref(server,
-                         g_ptr_array_remove_index(server->clients, i - 3));
+            remove_client(server, i - 3);
         }
+    }
+    if (server->pool) {
+        attend_pool(server, first + n_others, events->len - n_others);
     }
     if (first[2].revents != 0) {
         accept_client(server);
@@ -557,6 +657,7 @@ static bool start(Server *server, RamImage *image, const PageOrder *order,
 
 static void clear(Server *server)
 {
+    pool_free(server->pool);
     stop_workers(server);
     if (server->listener >= 0) {
         close(server->listener);
@@ -589,6 +690,7 @@ bool template_server_run(RamImage *image, const PageOrder *order,
         if (options->ready) {
             options->ready();
         }
+        start_pool(&server);
         while (!server.stopped) {
             serve_once(&server);
         }

@@ -16,10 +16,12 @@
 
 #include "formats/page-order.h"
 #include "formats/ram-image.h"
+#include "template/pool.h"
 
 typedef struct TemplateServerOptions {
     const char *socket_path;
-    int interrupt_fd; /* readable when we are asked to end; -1: never */
+    const PoolOptions *pool; /* machines to be kept started; NULL: none */
+    int interrupt_fd;        /* readable when we are asked to end; -1: never */
     /* Tell the user; from any thread. */
     void (*say)(const char *text);
     /* The socket can be connected to, and: can no longer.  Each may be NULL. */
