@@ -310,9 +310,8 @@ class Start(Case):
         """A load whose standard output and error nobody reads."""
         process = subprocess.Popen(
             [config.PREHEAT, "loadvm", saved(self), *options, "--set",
-             f"{_directory().name}/vm.qmp={self.tmp}/own.qmp", "--ready-fd",
-             str(writing)], stdin=subprocess.DEVNULL, stdout=writing,
-            stderr=writing, pass_fds=[writing])
+             f"{_directory().name}/vm.qmp={self.tmp}/own.qmp"],
+            stdin=subprocess.DEVNULL, stdout=writing, stderr=writing)
         os.close(writing)
         self.addCleanup(process.wait)
         deadline = Deadline()
