@@ -26,7 +26,7 @@ typedef struct Pool Pool;
 /* As many as a template can tell of. */
 #define POOL_MAX_MACHINES 256
 
-/* All borrowed. */
+/* What it points to is borrowed, for as long as there is the pool. */
 typedef struct PoolOptions {
     unsigned n_machines;
     /* What keeps a machine: a program and its arguments, which end with NULL;
