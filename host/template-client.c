@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -181,6 +182,16 @@ static bool check_answers(int fd, GError **error)
     return true;
 }
 
+/* A machine that comes just now is not lost: the template can send nothing from
+ * now on, and what it has sent is read. */
+static int take_late(int fd, TemplateMessage *ret_answer, char **ret_text)
+{
+    (void)shutdown(fd, SHUT_RD);
+    int rc = template_receive(fd, ret_answer, ret_text, NULL);
+
+    return rc == -EPIPE ? -ETIMEDOUT : rc;
+}
+
 static bool take(int fd, unsigned for_ms, char **ret_text, GError **error)
 {
     const TemplateMessage message = {.kind = TEMPLATE_TAKE};
@@ -188,6 +199,9 @@ static bool take(int fd, unsigned for_ms, char **ret_text, GError **error)
     TemplateMessage answer;
     int rc = ask(fd, &message, for_ms, &answer, &text, NULL);
 
+    if (rc == -ETIMEDOUT) {
+        rc = take_late(fd, &answer, &text);
+    }
     if (rc == -ETIMEDOUT) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_TIMEOUT,
                     "no machine of its pool was ready within %g s; preheat "

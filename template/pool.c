@@ -244,6 +244,7 @@ void pool_forget(Pool *pool, const void *taker)
     }
 }
 
+/* For its taker; for json_decref(). */
 static json_t *describe_machine(const PoolMember *member, const json_t *event)
 {
     json_t *machine = json_object();
@@ -261,20 +262,20 @@ static json_t *describe_machine(const PoolMember *member, const json_t *event)
 /* If whom it was loaded for has gone, it is the next one's. */
 static void hand_over(Pool *pool, PoolMember *member, const json_t *event)
 {
+    json_t *machine = describe_machine(member, event);
     void *taker =
         member->taker ? member->taker : g_queue_pop_head(&pool->takers);
 
-    if (taker) {
-        json_t *machine = describe_machine(member, event);
-
-        pool->events.give(pool->events.opaque, taker, machine);
-        json_decref(machine);
-    } else {
+    while (taker && !pool->events.give(pool->events.opaque, taker, machine)) {
+        taker = g_queue_pop_head(&pool->takers);
+    }
+    if (!taker) {
         say(pool,
             "machine %u of the pool: who asked for it has gone; it is ended",
             member->number);
         kill(member->pid, SIGTERM);
     }
+    json_decref(machine);
     pool_member_let_go(member);
 }
 

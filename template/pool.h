@@ -41,8 +41,8 @@ typedef struct PoolEvents {
     /* The user. */
     void (*say)(void *opaque, const char *text);
     /* taker has a machine, whose guest runs: {"pid", "after-ms", "placed"}, and
-     * "paused": true where it only could.  Borrowed. */
-    void (*give)(void *opaque, void *taker, const json_t *machine);
+     * "paused": true where it only could.  Borrowed.  False: taker has gone. */
+    bool (*give)(void *opaque, void *taker, const json_t *machine);
     /* The machine that taker was to get has failed. */
     void (*refuse)(void *opaque, void *taker, const char *reason);
     void *opaque;

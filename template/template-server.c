@@ -139,21 +139,25 @@ static void client_unref(Server *server, Client *client)
     }
 }
 
-/* Whoever does not read is treated as gone: its end is found by poll(). */
-static void answer(const Client *client, const TemplateMessage *message,
+/* Whoever does not read is treated as gone: its end is found by poll().
+ * Returns false there. */
+static bool answer(const Client *client, const TemplateMessage *message,
                    const char *text)
 {
-    if (template_send(client->fd, message, text, NULL, 0) < 0) {
+    bool ok = template_send(client->fd, message, text, NULL, 0) == 0;
+
+    if (!ok) {
         (void)shutdown(client->fd, SHUT_RDWR);
     }
+    return ok;
 }
 
-static void answer_kind(const Client *client, TemplateKind kind,
+static bool answer_kind(const Client *client, TemplateKind kind,
                         const char *text)
 {
     const TemplateMessage message = {.kind = kind};
 
-    answer(client, &message, text);
+    return answer(client, &message, text);
 }
 
 /* ---- the workers ---- */
@@ -339,14 +343,15 @@ static void on_pool_says(void *opaque, const char *text)
     server->options->say(text);
 }
 
-static void on_given(void *opaque, void *taker, const json_t *machine)
+static bool on_given(void *opaque, void *taker, const json_t *machine)
 {
     Client *client = taker;
     char *text = json_dumps(machine, JSON_COMPACT);
 
     client->takes = false;
-    answer_kind(client, TEMPLATE_ANSWER, text);
+    bool ok = answer_kind(client, TEMPLATE_ANSWER, text);
     free(text);
+    return ok;
 }
 
 static void on_refused(void *opaque, void *taker, const char *reason)

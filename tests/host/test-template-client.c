@@ -6,6 +6,7 @@
 #include "host/template-client.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,6 +21,8 @@
 
 /* ---- nobody is patient here ---- */
 
+static bool is_answered; /* by another thread */
+
 int __real_template_await(int fd, unsigned patience_ms);
 int __wrap_template_await(int fd, unsigned patience_ms);
 int __real_setsockopt(int fd, int level, int name, const void *value,
@@ -27,8 +30,19 @@ int __real_setsockopt(int fd, int level, int name, const void *value,
 int __wrap_setsockopt(int fd, int level, int name, const void *value,
                       socklen_t len);
 
+/* To what nobody answers in time, before it is too late. */
+#define FOR_A_MACHINE_MS 7
+
 int __wrap_template_await(int fd, unsigned patience_ms)
 {
+    if (patience_ms == FOR_A_MACHINE_MS) {
+        /* What has come has come a moment later. */
+        (void)__real_template_await(fd, TEMPLATE_PATIENCE_MS);
+        return -ETIMEDOUT;
+    }
+    if (is_answered) {
+        return __real_template_await(fd, patience_ms);
+    }
     assert_int_equal(patience_ms, TEMPLATE_PATIENCE_MS);
     return __real_template_await(fd, 1);
 }
@@ -121,6 +135,109 @@ static void its_snapshot_is_not_waited_for_either(void **state)
     silent_clear(&silent);
 }
 
+static void a_machine_is_not_waited_for_where_nobody_answers(void **state)
+{
+    (void)state;
+    Silent silent;
+    g_autoptr(GError) error = NULL;
+    json_t *machine;
+
+    silent_init(&silent);
+    assert_false(template_client_take(silent.path, G_MAXINT, &machine, &error));
+    assert_told(silent.path, error);
+    silent_clear(&silent);
+}
+
+/* What a template says to one who takes, after WELCOME; text: NULL: nothing. */
+typedef struct Answer {
+    int listener;
+    TemplateKind kind;
+    const char *text;
+} Answer;
+
+static void *answer_thread(void *opaque)
+{
+    const Answer *self = opaque;
+    const TemplateMessage welcome = {.kind = TEMPLATE_WELCOME,
+                                     .page = TEMPLATE_VERSION};
+    const TemplateMessage answer = {.kind = self->kind};
+    TemplateMessage message;
+    int fd = accept(self->listener, NULL, NULL);
+
+    (void)template_receive(fd, &message, NULL, NULL);
+    (void)template_send(fd, &welcome, NULL, NULL, 0);
+    (void)template_receive(fd, &message, NULL, NULL);
+    if (self->text && message.kind == TEMPLATE_TAKE) {
+        (void)template_send(fd, &answer, self->text, NULL, 0);
+        (void)template_receive(fd, &message, NULL, NULL);
+    }
+    close(fd);
+    return NULL;
+}
+
+static bool take(TemplateKind kind, const char *text, unsigned for_ms,
+                 json_t **ret_machine, GError **error)
+{
+    Silent silent;
+    pthread_t thread;
+
+    silent_init(&silent);
+    Answer answer = {silent.listener, kind, text};
+    is_answered = true;
+    assert_int_equal(pthread_create(&thread, NULL, answer_thread, &answer), 0);
+    bool ok = template_client_take(silent.path, for_ms, ret_machine, error);
+    pthread_join(thread, NULL);
+    is_answered = false;
+    silent_clear(&silent);
+    return ok;
+}
+
+static void a_machine_that_comes_at_the_last_moment_is_taken(void **state)
+{
+    (void)state;
+    json_t *machine;
+
+    assert_true(take(TEMPLATE_ANSWER, "{\"pid\": 7}", FOR_A_MACHINE_MS,
+                     &machine, NULL));
+    assert_int_equal(json_integer_value(json_object_get(machine, "pid")), 7);
+    json_decref(machine);
+}
+
+static void why_a_machine_has_failed_is_told(void **state)
+{
+    (void)state;
+    g_autoptr(GError) error = NULL;
+    json_t *machine;
+
+    assert_false(
+        take(TEMPLATE_FAILED, "no such luck", 60000, &machine, &error));
+    assert_non_null(strstr(error->message, "no such luck"));
+}
+
+static void one_that_knows_of_no_pool_is_told_as_that(void **state)
+{
+    (void)state;
+    g_autoptr(GError) error = NULL;
+    json_t *machine;
+
+    assert_false(take(TEMPLATE_ANSWER, NULL, 60000, &machine, &error));
+    assert_non_null(strstr(error->message, "knows of no pool"));
+}
+
+static void an_answer_that_is_no_machine_is_refused(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"", "7", "{", "[]"};
+
+    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
+        g_autoptr(GError) error = NULL;
+        json_t *machine;
+
+        assert_false(take(TEMPLATE_ANSWER, texts[i], 60000, &machine, &error));
+        assert_non_null(strstr(error->message, "no template gives"));
+    }
+}
+
 static void one_that_takes_no_more_connections_is_not_waited_for(void **state)
 {
     (void)state;
@@ -146,6 +263,11 @@ int main(void)
         cmocka_unit_test(a_template_that_does_not_answer_is_not_waited_for),
         cmocka_unit_test(its_snapshot_is_not_waited_for_either),
         cmocka_unit_test(one_that_takes_no_more_connections_is_not_waited_for),
+        cmocka_unit_test(a_machine_is_not_waited_for_where_nobody_answers),
+        cmocka_unit_test(a_machine_that_comes_at_the_last_moment_is_taken),
+        cmocka_unit_test(why_a_machine_has_failed_is_told),
+        cmocka_unit_test(one_that_knows_of_no_pool_is_told_as_that),
+        cmocka_unit_test(an_answer_that_is_no_machine_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,6 +31,7 @@
 typedef struct Taker {
     json_t *machine; /* what it got */
     char *refusal;
+    bool has_gone; /* and the pool does not know it yet */
 } Taker;
 
 typedef struct Fixture {
@@ -61,15 +62,19 @@ static void say(void *opaque, const char *text)
     g_ptr_array_add(fixture->said, g_strdup(text));
 }
 
-static void give(void *opaque, void *taker, const json_t *machine)
+static bool give(void *opaque, void *taker, const json_t *machine)
 {
     Fixture *fixture = opaque;
     Taker *self = taker;
     pid_t pid = (pid_t)json_integer_value(json_object_get(machine, "pid"));
 
+    if (self->has_gone) {
+        return false;
+    }
     assert_null(self->machine);
     self->machine = json_deep_copy(machine);
     g_array_append_val(fixture->pids, pid);
+    return true;
 }
 
 static void refuse(void *opaque, void *taker, const char *reason)
@@ -344,6 +349,21 @@ static void what_was_loaded_for_one_that_has_gone_is_the_nexts(void **state)
     assert_int_equal(fixture->said->len, 0);
 }
 
+static void who_is_found_to_have_gone_gives_the_turn_as_well(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_pool(fixture, 1, WAITS RUNS, NULL);
+    attend_until(fixture, "waiting", 1);
+    for (size_t i = 0; i < G_N_ELEMENTS(fixture->takers); i++) {
+        pool_take(fixture->pool, &fixture->takers[i]);
+    }
+    fixture->takers[0].has_gone = true;
+    fixture->takers[1].has_gone = true;
+    attend_until_given(fixture, &fixture->takers[2]);
+    assert_int_equal(fixture->said->len, 0);
+}
+
 static void what_nobody_wants_any_more_is_ended(void **state)
 {
     Fixture *fixture = *state;
@@ -483,6 +503,7 @@ int main(void)
         TEST(a_load_that_fails_is_its_takers_error),
         TEST(who_has_gone_gives_the_turn_to_the_next),
         TEST(what_was_loaded_for_one_that_has_gone_is_the_nexts),
+        TEST(who_is_found_to_have_gone_gives_the_turn_as_well),
         TEST(what_nobody_wants_any_more_is_ended),
         TEST(one_that_fails_is_tried_again_later_and_later),
         TEST(two_that_fail_at_once_are_one_failure_to_the_pause),
