@@ -8,6 +8,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 
@@ -17,6 +18,7 @@ from harness.jsonsocket import Qmp
 from harness.processes import Deadline, Process, wait_for_end
 from harness.snapshots import snapshot
 from harness.virtual import READY, Virtual
+from test_machine import BARE
 from test_template import TemplateCase
 
 TESTED = machine.SMALL
@@ -50,6 +52,18 @@ def saved(case):
     vm.kill()
     vm.wait()
     return path
+
+
+def connect(path, process):
+    """A monitor of a QEMU that process is, or has started."""
+    deadline = Deadline()
+    while process.poll() is None:
+        deadline.left("QEMU's monitor")
+        try:
+            return Qmp.connect(os.fspath(path))
+        except OSError:
+            pass  # it does not listen yet
+    raise RuntimeError(f"ended with status {process.poll()}")
 
 
 class Taken(Virtual):
@@ -223,6 +237,27 @@ class Pool(TemplateCase):
         self.assertIn("no machine of its pool was ready within 0.1 s",
                       process.stderr)
 
+    def test_machines_whose_port_is_taken_get_others(self):
+        with socket.create_server(("127.0.0.1", 0)) as holder:
+            port = holder.getsockname()[1]
+        vm = Process([config.QEMU, *BARE, "-netdev",
+                      f"user,id=n,hostfwd=tcp:127.0.0.1:{port}-:22",
+                      "-device", "e1000,netdev=n", "-qmp",
+                      f"unix:{self.tmp}/vm.qmp,server=on,wait=off"],
+                     self.tmp, "vm")
+        self._processes.append(vm)
+        connect(self.tmp / "vm.qmp", vm.popen).close()
+        path = self.tmp / "vm.snap"
+        self.run_preheat("savevm", "--qmp", self.tmp / "vm.qmp", "--output",
+                         path)
+        # The saved machine has it still.
+        self.process = self.template("--pool", 2, path=path)
+        pool = self.wait_for(waiting=0, failures=2)
+        self.assertIn(f"host port {port} is taken", pool["last-error"])
+        self.run_preheat("template", "stop", self.socket)
+        self.process.wait()
+        self.pool(2, "--pool-set", f"{port}=0", path=path)
+
     def test_a_snapshot_that_was_replaced_is_the_takers_error(self):
         path = self.tmp / "vm.snap"
         shutil.copyfile(saved(self), path)
@@ -318,16 +353,9 @@ class Start(Case):
             stdin=subprocess.DEVNULL, stdout=writing, stderr=writing)
         os.close(writing)
         self.addCleanup(process.wait)
-        deadline = Deadline()
-        qmp = None
-        while qmp is None:
-            self.assertIsNone(process.poll())
-            deadline.left("QEMU's monitor")
-            try:
-                qmp = Qmp.connect(os.fspath(self.tmp / "own.qmp"))
-            except OSError:
-                pass  # it does not listen yet
+        qmp = connect(self.tmp / "own.qmp", process)
         self.addCleanup(qmp.close)
+        deadline = Deadline()
         while not qmp.execute("query-status")["running"]:
             deadline.left("the guest")
         qmp.execute("quit")
