@@ -84,11 +84,23 @@ class Taken(Virtual):
         wait_for_end(self.qemu_pid, "QEMU")
 
 
-class Pool(TemplateCase):
+class Started(Case):
 
     def setUp(self):
         super().setUp()
         self.skip_if(host.lacks_userfaultfd())
+
+    def bare(self, *arguments):
+        """A machine without a guest, whose monitor listens at vm.qmp."""
+        vm = Process([config.QEMU, *BARE, *arguments, "-qmp",
+                      f"unix:{self.tmp}/vm.qmp,server=on,wait=off"],
+                     self.tmp, "bare")
+        self._processes.append(vm)
+        connect(self.tmp / "vm.qmp", vm.popen).close()
+        return vm
+
+
+class Pool(Started, TemplateCase):
 
     def pool(self, size, *options, path=None):
         """A template with so many machines that wait."""
@@ -240,13 +252,8 @@ class Pool(TemplateCase):
     def test_machines_whose_port_is_taken_get_others(self):
         with socket.create_server(("127.0.0.1", 0)) as holder:
             port = holder.getsockname()[1]
-        vm = Process([config.QEMU, *BARE, "-netdev",
-                      f"user,id=n,hostfwd=tcp:127.0.0.1:{port}-:22",
-                      "-device", "e1000,netdev=n", "-qmp",
-                      f"unix:{self.tmp}/vm.qmp,server=on,wait=off"],
-                     self.tmp, "vm")
-        self._processes.append(vm)
-        connect(self.tmp / "vm.qmp", vm.popen).close()
+        self.bare("-netdev", f"user,id=n,hostfwd=tcp:127.0.0.1:{port}-:22",
+                  "-device", "e1000,netdev=n")
         path = self.tmp / "vm.snap"
         self.run_preheat("savevm", "--qmp", self.tmp / "vm.qmp", "--output",
                          path)
@@ -277,12 +284,8 @@ class Pool(TemplateCase):
         template.kill(signal.SIGCONT)
 
 
-class Start(Case):
+class Start(Started):
     """preheat loadvm --start-fd"""
-
-    def setUp(self):
-        super().setUp()
-        self.skip_if(host.lacks_userfaultfd())
 
     def waiting(self, path):
         """A load that waits; returns its Process and where the line goes."""
@@ -337,6 +340,24 @@ class Start(Case):
         os.close(writing)
         self.assertEqual(process.wait(), 1)
         self.assertIn("was written to", process.stderr)
+
+    def test_a_disk_that_changed_while_it_waited_is_refused(self):
+        disk = self.tmp / "disk.img"
+        disk.write_bytes(bytes(1 << 20))
+        path = self.tmp / "vm.snap"
+        vm = self.bare("-drive", f"file={disk},format=raw,if=none,id=d0",
+                       "-device", "virtio-blk-pci,drive=d0")
+        self.run_preheat("savevm", "--qmp", self.tmp / "vm.qmp", "--output",
+                         path)
+        vm.kill()
+        vm.wait()
+        process, writing = self.waiting(path)
+        with open(disk, "r+b") as file:
+            file.write(b"x")
+        os.write(writing, b"\n")
+        os.close(writing)
+        self.assertEqual(process.wait(), 1)
+        self.assertIn(f"disk d0: {disk} has changed since", process.stderr)
 
     def test_a_guest_does_not_end_with_who_listens(self):
         for options in ((), ("--json",)):

@@ -808,44 +808,6 @@ static void a_snapshot_replaced_meanwhile_is_refused(void **state)
     assert_news(&waiting, "W");
 }
 
-/* The machine's, as its manifest has it. */
-static char *disk_of(const Fixture *fixture)
-{
-    return g_build_filename(fixture->directory, "d.img", NULL);
-}
-
-static void write_to_disk(Fixture *fixture)
-{
-    g_autofree char *path = disk_of(fixture);
-
-    assert_true(g_file_set_contents(path, "other", -1, NULL));
-}
-
-static void a_disk_written_to_meanwhile_is_refused(void **state)
-{
-    Fixture *fixture = *state;
-    g_autoptr(Manifest) manifest = manifest_new();
-    ManifestDisk disk = {.device = g_strdup("drive0"),
-                         .file = disk_of(fixture)};
-    struct stat status;
-    Waiting waiting;
-
-    assert_true(g_file_set_contents(disk.file, "a disk", -1, NULL));
-    assert_int_equal(stat(disk.file, &status), 0);
-    disk.len_bytes = (uint64_t)status.st_size;
-    disk.mtime_ns = (uint64_t)status.st_mtim.tv_sec * 1000000000 +
-                    (uint64_t)status.st_mtim.tv_nsec;
-    g_array_append_val(manifest->disks, disk);
-    manifest->identity = g_strdup("another");
-    fixture->options.manifest = manifest;
-    fixture->options.argv_is_saved = true;
-    prepare(&waiting, fixture, "\n");
-    waiting.meanwhile = write_to_disk;
-    load_badly(fixture, "waits-in-vain", UTIL_ERROR_FAILED, "drive0");
-    assert_false(was_told(fixture, "control attach"));
-    assert_news(&waiting, "W");
-}
-
 static void the_end_of_one_that_waits_is_told(void **state)
 {
     Fixture *fixture = *state;
@@ -1010,7 +972,6 @@ int main(void)
         TEST(one_that_has_got_another_guest_is_not_loaded_into),
         TEST(a_snapshot_written_to_meanwhile_is_refused),
         TEST(a_snapshot_replaced_meanwhile_is_refused),
-        TEST(a_disk_written_to_meanwhile_is_refused),
         TEST(the_end_of_one_that_waits_is_told),
         TEST(a_signal_ends_one_that_waits),
         TEST(a_qemu_that_waits_itself_is_told_of_and_can_be_ended),
