@@ -6,9 +6,11 @@
 #include "tests/util/support.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -242,16 +244,26 @@ static void one_is_replaced_when_its_guest_runs_and_not_before(void **state)
 {
     Fixture *fixture = *state;
     Taker *taker = &fixture->takers[0];
+    char *directory = make_directory();
+    g_autofree char *gate = g_build_filename(directory, "gate", NULL);
+    g_autofree char *script =
+        g_strdup_printf(WAITS "read line <'%s';" RUNS, gate);
 
-    make_pool(fixture, 1, WAITS RUNS, NULL);
+    assert_int_equal(mkfifo(gate, 0600), 0);
+    make_pool(fixture, 1, script, NULL);
     attend_until(fixture, "waiting", 1);
     pool_take(fixture->pool, taker);
     pool_attend(fixture->pool);
+    assert_int_equal(number_of(fixture, "loading"), 1);
     assert_int_equal(number_of(fixture, "starting"), 0);
+    int fd = open(gate, O_WRONLY);
+    assert_int_equal(write(fd, "\n", 1), 1);
     attend_until_given(fixture, taker);
+    close(fd);
     attend_until(fixture, "waiting", 1);
     assert_owned_text(numbers(fixture), "2");
     assert_int_equal(number_of(fixture, "failures"), 0);
+    remove_directory(directory);
 }
 
 static void a_number_is_free_again_when_its_machine_has_ended(void **state)
