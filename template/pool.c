@@ -50,6 +50,8 @@ Pool *pool_new(const PoolOptions *options, const PoolEvents *events)
 {
     Pool *pool = g_new0(Pool, 1);
 
+    /* Were it inherited as ignored, no machine could be waited for. */
+    signal(SIGCHLD, SIG_DFL);
     pool->options = *options;
     pool->events = *events;
     pool->members =

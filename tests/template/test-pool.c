@@ -188,6 +188,18 @@ static char *numbers(const Fixture *fixture)
     return g_strdup(text->str);
 }
 
+/* Of those. */
+static pid_t first_pid(const Fixture *fixture)
+{
+    json_t *status = pool_status(fixture->pool);
+    json_t *machines = json_object_get(status, "machines");
+    pid_t pid = (pid_t)json_integer_value(
+        json_object_get(json_array_get(machines, 0), "pid"));
+
+    json_decref(status);
+    return pid;
+}
+
 static char *last_error(const Fixture *fixture)
 {
     json_t *status = pool_status(fixture->pool);
@@ -302,21 +314,41 @@ static void a_machine_gets_its_number_in_what_is_set(void **state)
 static void it_ends_with_the_pool_unless_somebody_has_it(void **state)
 {
     Fixture *fixture = *state;
-    json_t *status;
     int wait_status;
 
     make_pool(fixture, 1, WAITS RUNS, NULL);
     pool_take(fixture->pool, &fixture->takers[0]);
     attend_until_given(fixture, &fixture->takers[0]);
     attend_until(fixture, "waiting", 1);
-    status = pool_status(fixture->pool);
-    pid_t pid = (pid_t)json_integer_value(json_object_get(
-        json_array_get(json_object_get(status, "machines"), 0), "pid"));
-    json_decref(status);
+    pid_t pid = first_pid(fixture);
     g_clear_pointer(&fixture->pool, pool_free);
     assert_int_equal(waitpid(pid, &wait_status, 0), pid);
     assert_int_equal(wait_status, 0);
     assert_int_equal(kill(g_array_index(fixture->pids, pid_t, 0), 0), 0);
+}
+
+static void one_that_is_being_loaded_ends_with_the_pool(void **state)
+{
+    Fixture *fixture = *state;
+    int wait_status;
+
+    make_pool(fixture, 1, WAITS "exec sleep 60", NULL);
+    attend_until(fixture, "waiting", 1);
+    pool_take(fixture->pool, &fixture->takers[0]);
+    pid_t pid = first_pid(fixture);
+    g_clear_pointer(&fixture->pool, pool_free);
+    assert_int_equal(waitpid(pid, &wait_status, 0), pid);
+    assert_int_equal(wait_status, SIGTERM);
+}
+
+/* As a parent may leave it to us. */
+static void where_ends_of_children_were_ignored_they_are_seen(void **state)
+{
+    Fixture *fixture = *state;
+
+    signal(SIGCHLD, SIG_IGN);
+    make_pool(fixture, 1, FAILS, NULL);
+    attend_until(fixture, "failures", 1);
 }
 
 static void a_load_that_fails_is_its_takers_error(void **state)
@@ -430,11 +462,7 @@ static void one_that_ends_while_it_waits_is_told_and_replaced(void **state)
 
     make_pool(fixture, 1, WAITS RUNS, NULL);
     attend_until(fixture, "waiting", 1);
-    json_t *status = pool_status(fixture->pool);
-    kill((pid_t)json_integer_value(json_object_get(
-             json_array_get(json_object_get(status, "machines"), 0), "pid")),
-         SIGKILL);
-    json_decref(status);
+    kill(first_pid(fixture), SIGKILL);
     attend_until(fixture, "failures", 1);
     assert_non_null(strstr(fixture->said->pdata[0], "by a signal (Killed)"));
     now_us += 1000000;
@@ -512,6 +540,8 @@ int main(void)
         TEST(a_number_is_free_again_when_its_machine_has_ended),
         TEST(a_machine_gets_its_number_in_what_is_set),
         TEST(it_ends_with_the_pool_unless_somebody_has_it),
+        TEST(one_that_is_being_loaded_ends_with_the_pool),
+        TEST(where_ends_of_children_were_ignored_they_are_seen),
         TEST(a_load_that_fails_is_its_takers_error),
         TEST(who_has_gone_gives_the_turn_to_the_next),
         TEST(what_was_loaded_for_one_that_has_gone_is_the_nexts),
