@@ -241,6 +241,14 @@ static void a_load_that_cannot_be_has_status_2(void **state)
     assert_run("loadvm --snapshot s --record r --wait all -- qemu", 2,
                "--record");
     assert_run("loadvm --snapshot s --record-for 0 -- qemu", 2, "--record-for");
+    assert_run("loadvm s --start-fd 2 -- qemu", 2, "3 or larger, open");
+    assert_run("loadvm s --start-fd 77 -- qemu", 2, "3 or larger, open");
+    assert_run("loadvm s --start-fd 3 --qmp q", 2, "--start-fd is for a QEMU");
+    assert_run("template take s --timeout 0", 2, "--timeout must be");
+    assert_run("template start s --socket t --pool -1", 2, "--pool must be");
+    assert_run("template start s --socket t --pool 257", 2, "--pool must be");
+    assert_run("template start s --socket t --pool-set a=b", 2,
+               "it needs --pool N");
     assert_run("loadvm --snapshot s --order o --rest now -- qemu", 2,
                "idle, eager or demand");
     assert_run("loadvm --snapshot s --rest demand -- qemu", 2, "an order");

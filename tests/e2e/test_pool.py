@@ -249,6 +249,16 @@ class Pool(Started, TemplateCase):
         self.assertIn("no machine of its pool was ready within 0.1 s",
                       process.stderr)
 
+    def test_who_has_gone_does_not_wait_any_more(self):
+        # None of its machines will ever wait.
+        self.process = self.template("--pool", 1, "--pool-set", "/nothing=x",
+                                     path=saved(self))
+        taker = self.begin_take()
+        self.wait_for(requests=1)
+        taker.kill()
+        taker.wait()
+        self.wait_for(requests=0)
+
     def test_machines_whose_port_is_taken_get_others(self):
         with socket.create_server(("127.0.0.1", 0)) as holder:
             port = holder.getsockname()[1]
