@@ -35,6 +35,10 @@
  * as many come by chance. */
 #define MIN_BY_LOT 8
 
+/* So many misses since the rest began: more than all those of an order that
+ * fitted, of 20,000 pages. */
+#define MAX_REST_MISSES 256
+
 static uint64_t misses_since_begin(const OrderGuard *guard, uint64_t n_misses)
 {
     return n_misses - guard->begin.n_misses;
@@ -217,4 +221,15 @@ void order_guard_look(OrderGuard *guard, const OrderGuardView *view,
     case ORDER_GUARD_ABANDONED:
         break;
     }
+}
+
+void order_guard_begin_rest(OrderGuard *guard, uint64_t n_misses)
+{
+    guard->rest_misses = n_misses;
+}
+
+bool order_guard_rest_is_wanted(const OrderGuard *guard, uint64_t n_misses)
+{
+    return guard->state == ORDER_GUARD_ABANDONED ||
+           n_misses - guard->rest_misses >= MAX_REST_MISSES;
 }

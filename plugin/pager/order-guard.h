@@ -11,6 +11,10 @@
  *   trying     some of the rest is read, to see how fast that is
  *   abandoned  for good
  *
+ * An order that is at its end can do no more harm but one: the rest, which
+ * gives way to a guest that has what it needs (rest-gate.h), would do so for a
+ * guest that waits for it.
+ *
  * Not thread-safe: its owner has a lock.
  */
 #pragma once
@@ -50,6 +54,7 @@ typedef struct OrderGuard {
     OrderGuardView trial;    /* when the trial began … */
     uint64_t tried_pages;    /* … and what was claimed in it */
     OrderGuardPace of_rest;  /* pages 0: not known */
+    uint64_t rest_misses;    /* misses when the rest began */
 } OrderGuard;
 
 /* Whether order_guard_look() is to be called; cheap.  While it TRIES, nothing
@@ -66,3 +71,10 @@ void order_guard_note_claimed(OrderGuard *guard, uint64_t n_pages);
  * as many pages as it has brought. */
 void order_guard_look(OrderGuard *guard, const OrderGuardView *view,
                       bool can_try);
+
+/* The rest begins. */
+void order_guard_begin_rest(OrderGuard *guard, uint64_t n_misses);
+
+/* Whether the guest waits for pages of the rest, which is not to give way to it
+ * then.  For good, once it is so. */
+bool order_guard_rest_is_wanted(const OrderGuard *guard, uint64_t n_misses);

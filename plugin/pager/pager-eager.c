@@ -76,7 +76,7 @@ static bool is_void_locked(const Pager *pager)
  * the guest. */
 static bool gate_is_open_locked(Pager *pager, uint64_t *ret_again_us)
 {
-    return pager->guard.state == ORDER_GUARD_ABANDONED
+    return pager_guard_rest_is_wanted_locked(pager)
                ? rest_gate_limit_permits(pager->rest_gate, monotonic_us(),
                                          ret_again_us)
                : rest_gate_is_open(pager->rest_gate, monotonic_us(),
@@ -144,6 +144,9 @@ static void enter_stage_locked(Pager *pager, PagerStage stage)
 {
     pager->stage = stage;
     pager->plan_is_out = false;
+    if (stage == STAGE_REST) {
+        pager_guard_begin_rest_locked(pager);
+    }
     pager_note_order_locked(pager);
     pthread_cond_broadcast(&pager->changed);
     pthread_cond_broadcast(&pager->to_place);

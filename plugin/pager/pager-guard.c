@@ -43,12 +43,15 @@ static bool can_judge_locked(const Pager *pager)
            pager_is_observed_locked(pager);
 }
 
-static bool is_due_locked(const Pager *pager)
+static uint64_t n_misses(const Pager *pager)
 {
     /* Relaxed: see pager_guard_note_fault(). */
-    return order_guard_is_due(
-        &pager->guard, monotonic_us(),
-        atomic_load_explicit(&pager->n_misses, memory_order_relaxed));
+    return atomic_load_explicit(&pager->n_misses, memory_order_relaxed);
+}
+
+static bool is_due_locked(const Pager *pager)
+{
+    return order_guard_is_due(&pager->guard, monotonic_us(), n_misses(pager));
 }
 
 bool pager_guard_is_due_locked(Pager *pager)
@@ -81,9 +84,8 @@ void pager_guard_look(Pager *pager)
 {
     OrderGuardView view = {
         .now_us = monotonic_us(),
+        .n_misses = n_misses(pager),
         /* Relaxed: see pager_guard_note_fault(). */
-        .n_misses =
-            atomic_load_explicit(&pager->n_misses, memory_order_relaxed),
         .n_late = atomic_load_explicit(&pager->n_late, memory_order_relaxed),
     };
 
@@ -96,4 +98,14 @@ void pager_guard_look(Pager *pager)
     }
     pager->guard_looks = false;
     pthread_mutex_unlock(&pager->lock);
+}
+
+void pager_guard_begin_rest_locked(Pager *pager)
+{
+    order_guard_begin_rest(&pager->guard, n_misses(pager));
+}
+
+bool pager_guard_rest_is_wanted_locked(const Pager *pager)
+{
+    return order_guard_rest_is_wanted(&pager->guard, n_misses(pager));
 }

@@ -27,3 +27,8 @@ bool pager_guard_may_try_locked(Pager *pager);
 
 /* Look at how the order does. */
 void pager_guard_look(Pager *pager);
+
+/* The rest begins; and whether the guest waits for it, which it does not give
+ * way to then. */
+void pager_guard_begin_rest_locked(Pager *pager);
+bool pager_guard_rest_is_wanted_locked(const Pager *pager);

@@ -336,6 +336,26 @@ where_the_rest_may_not_be_read_an_order_lacks_half_to_be_abandoned(void **state)
     assert_int_equal(guard.state, ORDER_GUARD_ABANDONED);
 }
 
+static void the_rest_is_wanted_after_many_misses_since_it_began(void **state)
+{
+    OrderGuard guard = begun();
+
+    (void)state;
+    order_guard_begin_rest(&guard, 10000);
+    assert_false(order_guard_rest_is_wanted(&guard, 10000));
+    assert_false(order_guard_rest_is_wanted(&guard, 10255));
+    assert_true(order_guard_rest_is_wanted(&guard, 10256));
+}
+
+static void the_rest_is_wanted_at_once_after_a_useless_order(void **state)
+{
+    OrderGuard guard = {.state = ORDER_GUARD_ABANDONED};
+
+    (void)state;
+    order_guard_begin_rest(&guard, 10000);
+    assert_true(order_guard_rest_is_wanted(&guard, 10000));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -358,6 +378,8 @@ int main(void)
             not_even_a_right_order_may_take_longer_than_everything),
         cmocka_unit_test(a_trial_that_brings_nothing_is_no_reason_to_abandon),
         cmocka_unit_test(an_order_that_brings_nothing_is_abandoned),
+        cmocka_unit_test(the_rest_is_wanted_after_many_misses_since_it_began),
+        cmocka_unit_test(the_rest_is_wanted_at_once_after_a_useless_order),
         cmocka_unit_test(
             where_the_rest_may_not_be_read_an_order_lacks_half_to_be_abandoned),
     };

@@ -353,6 +353,27 @@ static void before_the_guest_runs_an_order_is_not_looked_at(void **state)
     load_to_the_end(world);
 }
 
+/* Nothing is to be abandoned any more; only the gate is in the guest's way. */
+static void
+the_rest_does_not_give_way_to_a_guest_that_waits_for_it(void **state)
+{
+    World *world = guarded_world(ram_kind_of(state), FAST_US);
+
+    start(world);
+    fake_source_open(world->source);
+    world_await(world, LOAD_GOAL_HOT);
+    miss_pages(world);
+    assert_int_equal(world_stat(world, "pages", "by-rest"), 0);
+    for (uint64_t page = 0; page < WORLD_N_PAGES; page++) {
+        assert_true(world_page_is_right(world, 1, page));
+    }
+    /* The other block is the rest's. */
+    world_await(world, LOAD_GOAL_ALL);
+    assert_true(is_order_done(world));
+    assert_false(is_abandoned(world));
+    load_to_the_end(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -367,6 +388,7 @@ int main(void)
         cmocka_unit_test(a_rest_whose_rate_is_limited_is_not_tried),
         cmocka_unit_test(while_it_is_learned_from_an_order_is_not_looked_at),
         cmocka_unit_test(before_the_guest_runs_an_order_is_not_looked_at),
+        FOR_BOTH_KINDS(the_rest_does_not_give_way_to_a_guest_that_waits_for_it),
     };
 
     if (!have_userfaultfd(0)) {
