@@ -10,10 +10,15 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "util/text.h"
+
+/* A manager that misses READY=1 ends the service: so it gets this much time
+ * where its socket is full. */
+#define MAX_WAIT_S 1
 
 /* The length of the address of the socket called name, a path, or "@" and the
  * name of an abstract socket; 0: it is neither. */
@@ -32,12 +37,15 @@ static socklen_t set_address(struct sockaddr_un *address, const char *name)
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
 }
 
-void service_notify(const char *format, ...)
+/* A manager that does not read in time has its socket full.  What it does not
+ * hear it finds out by its own time-outs. */
+static void notify(const char *text, int max_wait_s)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const struct timeval max_wait = {.tv_sec = max_wait_s};
     const char *name = g_getenv("NOTIFY_SOCKET");
     socklen_t len = name ? set_address(&address, name) : 0;
-    va_list args;
+    int flags = MSG_NOSIGNAL | (max_wait_s == 0 ? MSG_DONTWAIT : 0);
 
     if (len == 0) {
         return;
@@ -46,13 +54,21 @@ void service_notify(const char *format, ...)
     if (fd < 0) {
         return;
     }
+    /* Cannot fail for a valid time, of which 0 would be "for ever". */
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &max_wait, sizeof(max_wait));
+    (void)sendto(fd, text, strlen(text), flags,
+                 (const struct sockaddr *)&address, len);
+    close(fd);
+}
+
+void service_notify(const char *format, ...)
+{
+    va_list args;
+
     va_start(args, format);
     g_autofree char *text = g_strdup_vprintf(format, args);
     va_end(args);
-    /* A manager that does not hear it finds out by its own time-outs. */
-    (void)sendto(fd, text, strlen(text), MSG_NOSIGNAL,
-                 (const struct sockaddr *)&address, len);
-    close(fd);
+    notify(text, MAX_WAIT_S);
 }
 
 void service_notify_status(const char *text)
@@ -60,5 +76,7 @@ void service_notify_status(const char *text)
     g_autofree char *line = text_printable(text);
 
     /* What follows a newline would be another assignment. */
-    service_notify("STATUS=%s", g_strdelimit(line, "\n", ' '));
+    g_autofree char *state =
+        g_strconcat("STATUS=", g_strdelimit(line, "\n", ' '), NULL);
+    notify(state, 0);
 }

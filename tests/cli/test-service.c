@@ -3,6 +3,7 @@
  */
 #include "tests/util/support.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -100,6 +101,44 @@ static void where_nobody_listens_nothing_happens(void **state)
     service_notify("READY=1");
 }
 
+/* Until the kernel takes no more. */
+static void fill(const char *name)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    memcpy(address.sun_path + 1, name + 1, strlen(name + 1));
+    assert_int_equal(
+        connect(
+            fd, (const struct sockaddr *)&address,
+            (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name))),
+        0);
+    while (send(fd, "X=1", 3, MSG_DONTWAIT) == 3) {
+    }
+    assert_int_equal(errno, EAGAIN);
+    close(fd);
+}
+
+/* Nobody waits for it for ever. */
+static void a_manager_that_does_not_read_holds_nobody_up(void **state)
+{
+    (void)state;
+    g_autofree char *name = NULL;
+    int fd = listen_abstract(&name);
+    char text[100];
+
+    g_setenv("NOTIFY_SOCKET", name, TRUE);
+    fill(name);
+    service_notify_status("is being filled");
+    service_notify("READY=1");
+    while (recv(fd, text, sizeof(text), MSG_DONTWAIT) > 0) {
+        assert_memory_equal(text, "X=1", 3);
+    }
+    service_notify("STOPPING=1");
+    assert_hears(fd, "STOPPING=1");
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -107,6 +146,7 @@ int main(void)
         cmocka_unit_test(a_status_is_one_line_whatever_its_words),
         cmocka_unit_test(a_socket_with_a_path_hears_what_is_said),
         cmocka_unit_test(where_nobody_listens_nothing_happens),
+        cmocka_unit_test(a_manager_that_does_not_read_holds_nobody_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
