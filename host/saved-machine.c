@@ -49,27 +49,51 @@ static void say(const SavedMachine *machine, const char *format, ...)
     machine->say(machine->opaque, text);
 }
 
-/* A file that QEMU has open and that has no name any more is one of its own
- * -snapshot: what the guest writes is lost at its end, and nobody can keep it.
- * (One that we only cannot find may be in another root directory.)  Where QEMU
- * cannot be looked into, what is not there counts as such. */
-static bool is_temporary(const SavedMachine *machine, const Disk *disk)
+static bool is_deleted(const Disk *disk, const GStrv open)
 {
+    g_autofree char *deleted = g_strconcat(disk->file, " (deleted)", NULL);
+
+    for (char **name = open; *name; name++) {
+        if (g_str_has_suffix(*name, deleted)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether the disk is a file that QEMU has open and that has no name any more:
+ * one of its own, of -snapshot.  What the guest writes is lost at its end then,
+ * and nobody can keep it.  (One that we only cannot find may be in another root
+ * directory.)  Fails where this does not show: who keeps a copy of the disk
+ * need not know it. */
+static bool look_for_file(const SavedMachine *machine, const Disk *disk,
+                          bool *ret_is_temporary, GError **error)
+{
+    g_autoptr(GError) local = NULL;
+
     if (!disk->file || access(disk->file, F_OK) == 0) {
+        *ret_is_temporary = false;
+        return true;
+    }
+    g_auto(GStrv) open = process_info_open_files(machine->pid, &local);
+    if (!open && machine->mode != SAVE_DISKS_LEAVE) {
+        g_set_error(
+            error, UTIL_ERROR, UTIL_ERROR_FAILED,
+            "the disk %s (%s) is not found, and may be a temporary file of "
+            "QEMU (-snapshot) or one in another root directory: QEMU's open "
+            "files would tell, but cannot be looked at (%s); save as root, or "
+            "use --disks leave and keep a copy yourself",
+            disk_name(disk), disk->file, local->message);
         return false;
     }
-    g_autofree char *deleted = g_strconcat(disk->file, " (deleted)", NULL);
-    g_auto(GStrv) open = process_info_open_files(machine->pid, NULL);
-    bool is_open = open == NULL;
-
-    for (char **name = open; name && *name; name++) {
-        is_open = is_open || g_str_has_suffix(*name, deleted);
-    }
-    return is_open;
+    *ret_is_temporary = open && is_deleted(disk, open);
+    return true;
 }
 
 static bool check_disk(const SavedMachine *machine, Disk *disk, GError **error)
 {
+    bool is_temporary;
+
     if (!disk_is_writable(disk)) {
         return true;
     }
@@ -81,7 +105,10 @@ static bool check_disk(const SavedMachine *machine, Disk *disk, GError **error)
             disk_name(disk), disk->shown);
         return false;
     }
-    if (is_temporary(machine, disk)) {
+    if (!look_for_file(machine, disk, &is_temporary, error)) {
+        return false;
+    }
+    if (is_temporary) {
         say(machine,
             "warning: what the guest has written to the disk %s is in a "
             "temporary file of QEMU (-snapshot), and not in the snapshot",
