@@ -33,8 +33,8 @@ static void print_profile(const SaveResult *result)
         profile_number(result, "blocktime-ms"));
     if (profile_number(result, "pinned-pages") > 0) {
         printf("%" JSON_INTEGER_FORMAT " pages could not be watched and are "
-               "not in the order: merged by KSM, shared with a fork, or "
-               "pinned\n",
+               "not in the order: merged by KSM (QEMU's -machine "
+               "mem-merge=off keeps it off), shared with a fork, or pinned\n",
                profile_number(result, "pinned-pages"));
     }
 }
