@@ -21,6 +21,10 @@
  * memory counts as well, which takes away page tables alone: QEMU does that
  * only after it has punched the pages out of the file.
  *
+ * Of reserved huge pages (hugetlb), QEMU gives back by fallocate() alone, which
+ * is not reported.  What was not loaded yet is loaded then, and as it was: the
+ * guest may not rely on anything else.
+ *
  * Memory that is unmapped (a DIMM is unplugged) needs none of this: nobody can
  * touch it, and what is read for it finds no place (placer.h) and counts as
  * placed.

@@ -4,14 +4,17 @@
  * RAM of reserved huge pages (hugetlb), of which whole ones only can be placed.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -267,6 +270,75 @@ static void what_was_given_back_is_zero(void **state)
     world_free(world);
 }
 
+/* The file that the memory at address is of, and where in it that is; -1: only
+ * root may open it. */
+static int open_file_of(const void *address, off_t *ret_off)
+{
+    unsigned long at = (uintptr_t)address;
+    unsigned long start;
+    unsigned long end;
+    unsigned long off;
+    g_autofree char *text = NULL;
+    g_autofree char *path = NULL;
+
+    assert_true(g_file_get_contents("/proc/self/maps", &text, NULL, NULL));
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    for (char **line = lines; *line && !path; line++) {
+        if (sscanf(*line, "%lx-%lx %*s %lx", &start, &end, &off) == 3 &&
+            start <= at && at < end) {
+            path = g_strdup_printf("/proc/self/map_files/%lx-%lx", start, end);
+            *ret_off = (off_t)(off + (at - start));
+        }
+    }
+    assert_non_null(path);
+    return open(path, O_RDWR | O_CLOEXEC);
+}
+
+/* As QEMU does it, of which the kernel does not tell. */
+static bool punch_units(const World *world, size_t block, uint64_t unit,
+                        uint64_t n_units)
+{
+    off_t off = 0;
+    int fd =
+        open_file_of(world_page(world, block, unit * WORLD_HUGE_PAGES), &off);
+
+    if (fd < 0) {
+        return false;
+    }
+    assert_int_equal(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                               off, (off_t)(n_units * WORLD_HUGE_BYTES)),
+                     0);
+    close(fd);
+    return true;
+}
+
+/* What was loaded is zero then; what was not is as it was, which is what the
+ * guest had there. */
+static void what_was_punched_out_of_its_file_has_one_content(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 8);
+
+    world_start(world, LOAD_POLICY_DEMAND, NULL);
+    world_attach(world);
+    pager_heed_removals(world->pager);
+    assert_true(world_page_is_right(world, 0, WORLD_HUGE_PAGES));
+    if (!punch_units(world, 0, 1, 3)) {
+        world_free(world);
+        skip();
+    }
+    assert_true(world_page_is_right(world, 0, 2 * WORLD_HUGE_PAGES + 1));
+    memset(world_page(world, 0, 2 * WORLD_HUGE_PAGES), 0x77, FAKE_PAGE_BYTES);
+    pager_load_rest(world->pager);
+    finish(world);
+    assert_true(fake_page_is_zero(world_page(world, 0, WORLD_HUGE_PAGES)));
+    assert_int_equal(*world_page(world, 0, 2 * WORLD_HUGE_PAGES), 0x77);
+    for (uint64_t page = 2 * WORLD_HUGE_PAGES + 1; page < WORLD_N_PAGES;
+         page++) {
+        assert_true(world_page_is_right(world, 0, page));
+    }
+    world_free(world);
+}
+
 static void a_touch_is_recorded_as_one_of_all_pages_in_the_file(void **state)
 {
     World *world = world_new(ram_kind_of(state), 3);
@@ -448,6 +520,7 @@ int main(void)
         FOR_BOTH_HUGETLB(what_is_left_of_an_order_is_counted_in_huge_pages),
         FOR_BOTH_HUGETLB(what_is_being_staged_meanwhile_is_not_lost),
         FOR_BOTH_HUGETLB(what_was_given_back_is_zero),
+        FOR_BOTH_HUGETLB(what_was_punched_out_of_its_file_has_one_content),
         FOR_BOTH_HUGETLB(a_touch_is_recorded_as_one_of_all_pages_in_the_file),
         FOR_BOTH_HUGETLB(
             a_read_error_leaves_the_huge_page_missing_until_it_is_mended),
