@@ -21,8 +21,9 @@ static int cmd_order_plot_run(int argc, char **argv)
 
     if (!program) {
         g_set_error(&error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "the program that draws is not at %s; install it, or copy "
-                    "%s from preheat's build next to the preheat program",
+                    "the program that draws is not at %s; install the package "
+                    "%s, or copy the program from preheat's build next to "
+                    "this one",
                     installed, PLOT_FILE);
         return command_fail(error);
     }

@@ -525,7 +525,7 @@ static void a_missing_program_for_drawing_is_told(void **state)
     g_setenv("PREHEAT_PROGRAM", program, TRUE);
     assert_int_equal(run.status, 1);
     assert_non_null(strstr(run.err, installed));
-    assert_non_null(strstr(run.err, "install it"));
+    assert_non_null(strstr(run.err, "install the package preheat-plot"));
     remove_directory(directory);
 }
 

@@ -340,13 +340,22 @@ class Package(unittest.TestCase):
     def test_has_all_its_parts(self):
         files = run("dpkg", "-L", "preheat")
         for part in ("/usr/bin/preheat", "/libpreheat-plugin.so",
-                     "/preheat/preheat-plot",
                      "/man1/preheat.1", "/man1/preheat-loadvm.1",
                      "/bash-completion/completions/preheat",
                      "/60-preheat.rules", "/libvirt-qemu.d/preheat",
                      "/qemu-hook", "/libvirt.md"):
             self.assertIn(part, files)
         self.assertIn("preheat", run("preheat", "--version"))
+
+    def test_what_draws_is_a_package_of_its_own(self):
+        self.assertNotIn("cairo", run("dpkg", "-s", "preheat"))
+        self.assertNotIn("/preheat/preheat-plot", run("dpkg", "-L", "preheat"))
+        package, = TEST.glob("preheat-plot_*.deb")
+        self.assertIn("/preheat/preheat-plot", run("dpkg", "-c", package))
+        ran = subprocess.run(["preheat", "order", "plot", "a", "-o", "a.svg"],
+                             stderr=subprocess.PIPE, text=True)
+        self.assertEqual(ran.returncode, 1)
+        self.assertIn("install the package preheat-plot", ran.stderr)
 
     def test_the_hook_says_nothing_where_it_fails(self):
         for xml in ("", "<domain>", "no XML"):
