@@ -4,18 +4,13 @@
 
 import os
 import pathlib
-import shutil
 import signal
 import socket
-import tempfile
 
-from harness import config, host, machine
-from harness.case import Case
-from harness.faultyfile import FaultyFile, lacks_fuse
+from harness import config, host
+from harness.faultysnapshot import TESTED, FaultyCase
 from harness.processes import Deadline, wait_for_end, wait_readable
-from harness.snapshots import snapshot
 
-TESTED = machine.SMALL
 SYSTEM_LOG = pathlib.Path("/dev/log")
 
 
@@ -45,16 +40,7 @@ class SystemLog:
         SYSTEM_LOG.unlink()
 
 
-class Alone(Case):
-
-    def setUp(self):
-        self.skip_if(lacks_fuse())
-        mount = pathlib.Path(tempfile.mkdtemp(prefix="preheat-mount."))
-        self.addCleanup(shutil.rmtree, mount)
-        self.file = FaultyFile(snapshot(TESTED), mount / "faulty")
-        self.addCleanup(self.file.close)
-        # What it registers ends all processes, and is carried out first.
-        super().setUp()
+class Alone(FaultyCase):
 
     def load(self, *options, **virtual):
         return self.loadvm(TESTED, "--policy", "demand", *options,

@@ -3,20 +3,16 @@
 """Loads into QEMUs that somebody else has started."""
 
 import dataclasses
-import pathlib
-import shutil
 import signal
-import tempfile
 
 from harness import config, host, machine
 from harness.case import Case, recorded_order
-from harness.faultyfile import FaultyFile, lacks_fuse
+from harness.faultysnapshot import (PAGE_BYTES, TESTED, faulty_snapshot,
+                                    unneeded_pages)
 from harness.processes import wait_for_end
 from harness.snapshots import digest, snapshot
 from harness.virtual import Virtual
-from test_failing import unneeded_pages
 
-TESTED = machine.SMALL
 POOL = dataclasses.replace(TESTED, name="pool", store_mib=16,
                            memory=("-m", "128M"),
                            ram=machine.pc_ram(128 * machine.MIB))
@@ -157,24 +153,16 @@ class Attach(Case):
 
     def faulty(self):
         """The snapshot, without a page that SUM needs and GET 1 does not."""
-        self.skip_if(lacks_fuse())
-        mount = pathlib.Path(tempfile.mkdtemp(prefix="preheat-mount."))
-        self.addCleanup(shutil.rmtree, mount)
-        file = FaultyFile(snapshot(TESTED), mount / "faulty")
-        self.addCleanup(file.close)
+        file = faulty_snapshot(self)
         # Cleanups run in reverse: first QEMU must have ended.
         self.addCleanup(self._end_processes)
         page, = unneeded_pages(1)
-        file.fail(page, page + 4096)
+        file.fail(page, page + PAGE_BYTES)
         return file
 
     def mend(self, vm, file):
         file.mend()
         self.run_preheat("control", "--pid", vm.qemu_pid, "retry")
-
-    def assert_answers(self, client):
-        out, err = client.communicate()
-        self.assertEqual(client.returncode, 0, out + err)
 
     def test_a_guest_that_is_left_alone_waits_for_a_missing_page(self):
         file = self.faulty()

@@ -2,80 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """preheat loadvm where a snapshot cannot be read, or not for a long time."""
 
-import mmap
 import os
-import pathlib
 import pty
-import shutil
 import signal
-import struct
-import tempfile
 
-from harness import config, machine
-from harness.case import Case
-from harness.faultyfile import FaultyFile, lacks_fuse
+from harness.faultysnapshot import (FAILED, PAGE_BYTES, STOPPED, TESTED,
+                                    FaultyCase, unneeded_pages)
 from harness.processes import Deadline, wait_for_end, wait_readable
-from harness.snapshots import snapshot
 
-TESTED = machine.SMALL
-PAGE_BYTES = 4096
-N_STORE_PAGES = (TESTED.store_mib << 20) // PAGE_BYTES
-
-FAILED = "failed: Input/output error"
-STOPPED = "The guest needs that page and is stopped"
 BLOCKED = "QEMU itself waits for a page that cannot be read"
 
 
-def mix(x):
-    """store_mix() of tests/guest/store.h."""
-    mask = (1 << 64) - 1
-    x = (x + 0x9E3779B97F4A7C15) & mask
-    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & mask
-    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & mask
-    return x ^ (x >> 31)
-
-
-def pages_of(key):
-    """The pages of the store that GET key reads; store_run()."""
-    pages = set()
-    for run in range(1280):
-        value = mix((mix(key) + run) & ((1 << 64) - 1))
-        first, length = value % N_STORE_PAGES, 1 + (value >> 32) % 8
-        pages |= {(first + i) % N_STORE_PAGES for i in range(length)}
-    return pages
-
-
-def unneeded_pages(count):
-    """Where in the snapshot pages lie that SUM reads, and GET 1 does not."""
-    needed = pages_of(1)
-    found = []
-    with open(snapshot(TESTED), "rb") as file, \
-            mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as content:
-        # Apart from each other, so that each is read by itself.
-        for page in range(0, N_STORE_PAGES, 1000):
-            while page in needed:
-                page += 1
-            words = struct.pack("<4Q", *(mix(page * PAGE_BYTES // 8 + i)
-                                         for i in range(4)))
-            found.append(content.find(words))
-    return found[:count]
-
-
-class Faulty(Case):
-    """A snapshot some of whose pages can be made unreadable."""
-
-    def setUp(self):
-        self.skip_if(lacks_fuse())
-        mount = pathlib.Path(tempfile.mkdtemp(prefix="preheat-mount."))
-        self.addCleanup(shutil.rmtree, mount)
-        self.file = FaultyFile(snapshot(TESTED), mount / "faulty")
-        self.addCleanup(self.file.close)
-        # What it registers ends all processes, and is carried out first.
-        super().setUp()
-
-    def fail(self, *pages):
-        for page in pages:
-            self.file.fail(page, page + PAGE_BYTES)
+class Faulty(FaultyCase):
 
     def load(self, *options, **virtual):
         return self.loadvm(TESTED, *options, path=self.file.path, **virtual)
@@ -87,10 +25,6 @@ class Faulty(Case):
         self.file.mend()
         self.control(vm, "retry")
         vm.process.wait_for_text("reading goes on")
-
-    def assert_answers(self, client):
-        out, err = client.communicate()
-        self.assertEqual(client.returncode, 0, out + err)
 
     def wait_loading_devices(self, vm):
         """Wait until QEMU has loaded the devices' state."""

@@ -3,17 +3,12 @@
 """Recording an order at a load, and loading by it."""
 
 import json
-import pathlib
-import shutil
-import tempfile
 
 from harness import machine
 from harness.case import Case, record, recorded_order
-from harness.faultyfile import FaultyFile, lacks_fuse
+from harness.faultysnapshot import PAGE_BYTES, FaultyCase
 from harness.mappedram import MappedRam
 from harness.snapshots import snapshot
-
-PAGE_BYTES = 4096
 
 
 def n_pages(order):
@@ -111,18 +106,12 @@ class Order(OrderCase):
         self.assertIn(str(torn), vm.process.stderr)
 
 
-class SlowStorage(OrderCase):
+class SlowStorage(FaultyCase, OrderCase):
     """Loads from a storage where a page takes as long as many."""
 
     def setUp(self):
-        self.skip_if(lacks_fuse())
-        mount = pathlib.Path(tempfile.mkdtemp(prefix="preheat-mount."))
-        self.addCleanup(shutil.rmtree, mount)
-        self.file = FaultyFile(snapshot(machine.SMALL), mount / "slow")
-        self.addCleanup(self.file.close)
-        self.file.read_s = 0.001
-        # What it registers ends all processes, and is carried out first.
         super().setUp()
+        self.file.read_s = 0.001
 
     def useless_order(self):
         """Every tenth page that is in the snapshot, whoever needs it."""

@@ -9,20 +9,15 @@ import re
 import shutil
 import signal
 import subprocess
-import tempfile
 
 from harness import config, machine
 from harness.case import Case, recorded_order
 from harness.exact import assert_exact
-from harness.faultyfile import FaultyFile, lacks_fuse
+from harness.faultysnapshot import (FAILED, PAGE_BYTES, STOPPED, TESTED,
+                                    FaultyCase, unneeded_pages)
 from harness.processes import Deadline
 from harness.snapshots import digest, snapshot
-from test_failing import PAGE_BYTES, unneeded_pages
 
-TESTED = machine.SMALL
-
-FAILED = "failed: Input/output error"
-STOPPED = "The guest needs that page and is stopped"
 ENDED = "the template that its pages come from has ended"
 
 
@@ -273,16 +268,10 @@ class Template(TemplateCase):
         self.assert_refused("nothing.sock")
 
 
-class Failing(TemplateCase):
+class Failing(FaultyCase, TemplateCase):
     """A snapshot some of whose pages cannot be read at first."""
 
     def setUp(self):
-        self.skip_if(lacks_fuse())
-        mount = pathlib.Path(tempfile.mkdtemp(prefix="preheat-mount."))
-        self.addCleanup(shutil.rmtree, mount)
-        self.file = FaultyFile(snapshot(TESTED), mount / "faulty")
-        self.addCleanup(self.file.close)
-        # What it registers ends all processes, and is carried out first.
         super().setUp()
         self.page, = unneeded_pages(1)
 
@@ -294,12 +283,8 @@ class Failing(TemplateCase):
         self.assert_right(vm, TESTED, "GET 1")
         return vm.start_request("SUM", TESTED.store_mib)
 
-    def assert_answers(self, client):
-        out, err = client.communicate()
-        self.assertEqual(client.returncode, 0, out + err)
-
     def test_clones_that_need_a_page_stop_until_a_retry(self):
-        self.file.fail(self.page, self.page + PAGE_BYTES)
+        self.fail(self.page)
         template = self.template(path=self.file.path)
         template.wait_for_text(FAILED)
         self.assertEqual(self.status()["state"], "failed")
@@ -318,7 +303,7 @@ class Failing(TemplateCase):
             self.assertEqual(vm.quit(), 0)
 
     def test_what_a_template_could_not_read_it_reads_when_told_to(self):
-        self.file.fail(self.page, self.page + PAGE_BYTES)
+        self.fail(self.page)
         template = self.template(path=self.file.path)
         template.wait_for_text(FAILED)
         self.file.mend()

@@ -110,6 +110,11 @@ class Case(unittest.TestCase):
         self.assertTrue(answer["right"], f"{request}: {answer}")
         return answer
 
+    def assert_answers(self, client):
+        """The client of vm.start_request() gets its answer."""
+        out, err = client.communicate()
+        self.assertEqual(client.returncode, 0, out + err)
+
     def assert_loads(self, machine, *options, **virtual):
         """A load of machine's snapshot works, from start to end."""
         vm = self.loadvm(machine, *options, **virtual)
