@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "tests/formats/support.h"
+#include "tests/formats/opened-image.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -9,16 +9,11 @@
 
 #include <zstd.h>
 
-#include "formats/encoding.h"
+#include "formats/pack-layout.h"
 #include "formats/pack-writer.h"
 #include "formats/pack.h"
-#include "tests/formats/image.h"
 
-#define HEAD_BYTES     28
-#define TABLE_OFF      20
-#define DIGEST_BYTES   32
-#define IDENTITY_BYTES 32
-#define PAGE_BYTES     4096
+#define PAGE_BYTES 4096
 
 /* Of image_valid(): pc.ram has 0, 1, 5, 128 and 129, vga.vram all of 64. */
 static const PageSpan first_chunk[] = {{1, 10, 3}, {0, 0, 2}};
@@ -26,13 +21,9 @@ static const PageSpan second_chunk[] = {{0, 128, 2}, {0, 5, 1}, {2, 2, 1}};
 
 static RamImage *open_image(void)
 {
-    const Image valid = image_valid();
-    int fd = image_write(&valid);
-    RamImage *image = ram_image_open_fd(fd, "vm.snap", 0, NULL);
+    const Image image = image_valid();
 
-    close(fd);
-    assert_non_null(image);
-    return image;
+    return opened_image_valid(&image);
 }
 
 /* The spans' pages, one after the other. */
@@ -109,7 +100,7 @@ static uint64_t table_off(const GByteArray *file)
 {
     uint64_t off_bytes;
 
-    memcpy(&off_bytes, &file->data[TABLE_OFF], sizeof(off_bytes));
+    memcpy(&off_bytes, &file->data[PACK_TABLE_OFF], sizeof(off_bytes));
     return GUINT64_FROM_BE(off_bytes);
 }
 
@@ -119,10 +110,10 @@ static void seal(GByteArray *file)
     const uint64_t len_bytes = GUINT64_TO_BE((uint64_t)file->len);
     uint64_t off_bytes = table_off(file);
 
-    memcpy(&file->data[12], &len_bytes, sizeof(len_bytes));
-    encoding_digest(file->data, HEAD_BYTES, &file->data[off_bytes],
-                    file->len - off_bytes - DIGEST_BYTES,
-                    &file->data[file->len - DIGEST_BYTES]);
+    memcpy(&file->data[PACK_LENGTH_OFF], &len_bytes, sizeof(len_bytes));
+    encoding_digest(file->data, PACK_HEAD_BYTES, &file->data[off_bytes],
+                    file->len - off_bytes - PACK_DIGEST_BYTES,
+                    &file->data[file->len - PACK_DIGEST_BYTES]);
 }
 
 /* A pack whose table, behind the identity, is given in hexadecimal digits;
@@ -133,14 +124,15 @@ static GByteArray *pack_of_table(const RamImage *image, size_t n_bytes,
     g_autoptr(GByteArray) valid = valid_pack(image);
     GByteArray *file = g_byte_array_new();
     g_autoptr(GString) table = g_string_new(NULL);
-    const uint64_t off_bytes = GUINT64_TO_BE((uint64_t)HEAD_BYTES + n_bytes);
+    const uint64_t off_bytes =
+        GUINT64_TO_BE((uint64_t)PACK_HEAD_BYTES + n_bytes);
 
     encoding_put_hex(table, image->identity);
     encoding_put_hex(table, digits);
-    g_byte_array_append(file, valid->data, HEAD_BYTES + (guint)n_bytes);
+    g_byte_array_append(file, valid->data, PACK_HEAD_BYTES + (guint)n_bytes);
     g_byte_array_append(file, (const guint8 *)table->str, (guint)table->len);
-    g_byte_array_set_size(file, file->len + DIGEST_BYTES);
-    memcpy(&file->data[TABLE_OFF], &off_bytes, sizeof(off_bytes));
+    g_byte_array_set_size(file, file->len + PACK_DIGEST_BYTES);
+    memcpy(&file->data[PACK_TABLE_OFF], &off_bytes, sizeof(off_bytes));
     seal(file);
     return file;
 }
@@ -225,7 +217,7 @@ static void no_changed_byte_changes_a_page(void **state)
         g_autoptr(Pack) pack = open_bytes(file, image, NULL);
 
         assert_true((pack != NULL) ==
-                    (i / 8 >= HEAD_BYTES && i / 8 < table_off_bytes));
+                    (i / 8 >= PACK_HEAD_BYTES && i / 8 < table_off_bytes));
         assert_true(!pack || (is_right_or_refused(pack, 0, first) &&
                               is_right_or_refused(pack, 1, second)));
         file->data[i / 8] ^= (guint8)(1 << (i % 8));
@@ -261,8 +253,8 @@ static void a_chunk_at_anothers_place_is_refused(void **state)
     g_autoptr(Pack) pack = open_bytes(file, image, NULL);
     size_t len_bytes = pack_chunk(pack, 0)->len_bytes;
     assert_int_equal(pack_chunk(pack, 1)->len_bytes, len_bytes);
-    memcpy(&file->data[HEAD_BYTES], &file->data[HEAD_BYTES + len_bytes],
-           len_bytes);
+    memcpy(&file->data[PACK_HEAD_BYTES],
+           &file->data[PACK_HEAD_BYTES + len_bytes], len_bytes);
 
     g_autoptr(Pack) mixed = open_bytes(file, image, NULL);
     uint8_t page[PAGE_BYTES];
@@ -291,7 +283,7 @@ static void a_chunk_without_a_checksum_is_refused(void **state)
                     frame[len_bytes - 1], frame[len_bytes - 2],
                     frame[len_bytes - 3], frame[len_bytes - 4]);
     g_autoptr(GByteArray) file = pack_of_table(image, len_bytes, table->str);
-    memcpy(&file->data[HEAD_BYTES], frame, len_bytes);
+    memcpy(&file->data[PACK_HEAD_BYTES], frame, len_bytes);
     g_autoptr(Pack) pack = open_bytes(file, image, &error);
     assert_no_error(error);
     assert_false(pack_read_chunk(pack, 0, pages->data, &error));
@@ -327,7 +319,7 @@ static void a_newer_version_is_refused(void **state)
     g_autoptr(GByteArray) file = valid_pack(image);
 
     (void)state;
-    file->data[11] = 2;
+    file->data[PACK_VERSION_OFF + 3] = 2;
     seal(file);
     refuse(file, image, FORMATS_ERROR_VERSION, "format version 2");
 }
@@ -342,7 +334,7 @@ static void a_table_elsewhere_is_refused(void **state)
         g_autoptr(GByteArray) file = valid_pack(image);
         const uint64_t off_bytes = GUINT64_TO_BE(offsets[i]);
 
-        memcpy(&file->data[TABLE_OFF], &off_bytes, sizeof(off_bytes));
+        memcpy(&file->data[PACK_TABLE_OFF], &off_bytes, sizeof(off_bytes));
         refuse(file, image, FORMATS_ERROR_MALFORMED, "no table can be at");
     }
 }

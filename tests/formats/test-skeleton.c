@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#include "tests/formats/support.h"
+#include "tests/formats/opened-image.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "formats/skeleton.h"
-#include "tests/formats/image.h"
 
 /* A image and its skeleton, opened like a image. */
 typedef struct Pair {
@@ -17,23 +16,11 @@ typedef struct Pair {
     RamImage *skeleton;
 } Pair;
 
-static RamImage *open_image(const Image *image)
-{
-    g_autoptr(GBytes) bytes = image_bytes(image);
-    GError *error = NULL;
-    RamImage *opened =
-        ram_image_open_source(byte_source_new_memory(bytes, "vm.snap"),
-                              image->image_off_bytes, &error);
-
-    assert_no_error(error);
-    return opened;
-}
-
 static Pair make_pair(const Image *image, const bool *lazy)
 {
     int skeleton_fd = memfd_create("skeleton", MFD_CLOEXEC);
     GError *error = NULL;
-    Pair pair = {open_image(image), NULL};
+    Pair pair = {opened_image_valid(image), NULL};
 
     assert_true(skeleton_write(pair.image, lazy, skeleton_fd, &error));
     assert_no_error(error);
@@ -175,7 +162,7 @@ static void a_lazy_page_is_never_read(void **state)
 {
     const Image image = image_valid();
     int skeleton_fd = memfd_create("skeleton", MFD_CLOEXEC);
-    g_autoptr(RamImage) opened = open_image(&image);
+    g_autoptr(RamImage) opened = opened_image_valid(&image);
     RamImageBlock *block = &opened->blocks[0];
     GError *error = NULL;
 
@@ -195,7 +182,7 @@ static void a_file_that_cannot_be_written_is_an_error(void **state)
 {
     const Image image = image_valid();
     const bool lazy[] = {true, true, true};
-    g_autoptr(RamImage) opened = open_image(&image);
+    g_autoptr(RamImage) opened = opened_image_valid(&image);
     int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     GError *error = NULL;
 
