@@ -213,6 +213,7 @@ static bool find_job_locked(Pager *pager, Job *ret_job)
     job.piece =
         is_staging_locked(pager) ? NULL : g_queue_pop_head(&pager->spare);
     pager->n_pieces++;
+    pager->n_warming += job.kind == JOB_WARM;
     *ret_job = job;
     return true;
 }
@@ -318,19 +319,19 @@ static void run_warm(EagerThread *self, const Job *job)
     Pager *pager = self->pager;
     PageSource *source = pager->config.source;
     Piece *piece = job->piece;
+    bool is_out = true;
 
     if (pager_plan_next_to_warm(pager, &piece->read.span) == PLAN_SPAN) {
         read_slot_begin(&self->slot, &piece->read.span);
         source->warm(source, &piece->read);
         read_slot_end(&self->slot);
         load_stats_read(pager->config.stats, piece->read.bytes_read);
-    } else {
-        pthread_mutex_lock(&pager->lock);
-        if (!pager->attached) {
-            pager->plan_is_out = true;
-        }
-        pthread_mutex_unlock(&pager->lock);
+        is_out = false;
     }
+    pthread_mutex_lock(&pager->lock);
+    pager->plan_is_out = pager->plan_is_out || (is_out && !pager->attached);
+    pager->n_warming--;
+    pthread_mutex_unlock(&pager->lock);
     pager_put_piece(pager, piece);
 }
 

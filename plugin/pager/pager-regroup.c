@@ -29,12 +29,13 @@ static bool any_to_regroup(const Pager *pager)
     return any;
 }
 
-/* Wait until every piece that was begun has been staged. */
+/* Wait until every piece that was begun has been staged.  What is being warmed
+ * has nothing to do with blocks. */
 static void halt_staging(Pager *pager)
 {
     pthread_mutex_lock(&pager->lock);
     pager->is_regrouping = true;
-    while (pager->n_pieces != pager->read.length) {
+    while (pager->n_pieces != pager->read.length + pager->n_warming) {
         pthread_cond_wait(&pager->changed, &pager->lock);
     }
     pthread_mutex_unlock(&pager->lock);
@@ -173,12 +174,14 @@ static void free_pieces(GQueue *pieces)
     g_queue_clear_full(pieces, (GDestroyNotify)piece_free);
 }
 
+/* Those that are warmed into are too small, and freed when that is done. */
 static bool renew_pieces_locked(Pager *pager, uint64_t unit_bytes)
 {
+    guint n_pieces = pager->spare.length + pager->n_warming;
     uint64_t piece_bytes = MAX(READ_AHEAD_PIECE_BYTES, unit_bytes);
     GQueue pieces = G_QUEUE_INIT;
 
-    while (pieces.length < pager->spare.length) {
+    while (pieces.length < n_pieces) {
         Piece *piece = piece_new(piece_bytes);
 
         if (!piece) {

@@ -3,9 +3,11 @@
  *
  * Which blocks are loaded in units (pager-units.h) shows when memory is
  * attached, and until then every block is warmed or staged in the source's
- * pages.  So, before memory is taken over, one waits until nobody is at that,
+ * pages.  So, before memory is taken over, one waits until nobody stages,
  * forgets what was staged of such a block, for the order to give it again, and
- * puts a layout and states of units in place of those of pages.
+ * puts a layout and states of units in place of those of pages.  (To wait is to
+ * wait for a read by each thread that stages, of 1 MiB at the most.  Without
+ * that, each would need states of pages that outlive these.)
  */
 #pragma once
 

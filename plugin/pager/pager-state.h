@@ -237,9 +237,11 @@ struct Pager {
     GQueue read; /* of Piece: to be placed */
     uint64_t read_bytes; /* of their buffers */
     unsigned n_pieces;   /* that are under way, from before they are claimed
-                            until they are placed or given up */
-    GQueue spare;        /* of Piece, of piece_bytes each: those that are not
-                            under way */
+                            until they are placed or given up … */
+    unsigned
+        n_warming; /* … and of these, those that warm: they claim nothing */
+    GQueue spare;  /* of Piece, of piece_bytes each: those that are not
+                      under way */
     uint64_t piece_bytes;
     unsigned max_spare; /* constant */
     Parked *parked;

@@ -238,6 +238,23 @@ static void what_is_being_staged_meanwhile_is_not_lost(void **state)
     world_free(world);
 }
 
+/* A storage that does not answer is no reason for the guest not to run. */
+static void what_is_being_warmed_does_not_hold_up_the_attach(void **state)
+{
+    World *world = world_new(ram_kind_of(state), 8);
+    g_autoptr(PageOrder) order = world_order(world, 1, 100, 1000);
+
+    fake_source_let_warm(world->source);
+    fake_source_shut(world->source, 2);
+    world_start(world, LOAD_POLICY_ORDER, order);
+    fake_source_await_waiting(world->source);
+    world_attach(world);
+    fake_source_open(world->source);
+    finish(world);
+    world_assert_all_right(world);
+    world_free(world);
+}
+
 static void what_was_given_back_is_zero(void **state)
 {
     World *world = world_new(ram_kind_of(state), 8);
@@ -519,6 +536,7 @@ int main(void)
         FOR_BOTH_HUGETLB(the_order_is_warmed_in_pages_and_placed_in_huge_pages),
         FOR_BOTH_HUGETLB(what_is_left_of_an_order_is_counted_in_huge_pages),
         FOR_BOTH_HUGETLB(what_is_being_staged_meanwhile_is_not_lost),
+        FOR_BOTH_HUGETLB(what_is_being_warmed_does_not_hold_up_the_attach),
         FOR_BOTH_HUGETLB(what_was_given_back_is_zero),
         FOR_BOTH_HUGETLB(what_was_punched_out_of_its_file_has_one_content),
         FOR_BOTH_HUGETLB(a_touch_is_recorded_as_one_of_all_pages_in_the_file),
