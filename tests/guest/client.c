@@ -7,10 +7,11 @@
  * 0 right or not to be checked, 1 wrong or none, 2 usage.
  *
  * QEMU accepts connections also while the guest cannot answer, and its
- * user-mode network may then leave them without an answer for seconds.  Hence
+ * user-mode network may then leave them without an answer for minutes.  Hence
  * the prober: it opens further connections meanwhile and goes on with the
- * first one that greets.  Times are exact only if the guest runs already when
- * this starts.
+ * first one that greets.  Each of them costs the guest some milliseconds of
+ * processor time, so the pauses between them grow.  Times are exact only if the
+ * guest runs already when this starts.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -28,9 +29,10 @@
 
 #include "tests/guest/store.h"
 
-#define N_PROBES          16
-#define PROBE_INTERVAL_MS 100
-#define LINE_BYTES        128
+#define N_PROBES         16
+#define FIRST_PAUSE_US   INT64_C(100000)
+#define LONGEST_PAUSE_US INT64_C(1600000)
+#define LINE_BYTES       128
 
 typedef struct Prober {
     struct sockaddr_in address;
@@ -123,13 +125,13 @@ static int prober_take_ready(Prober *prober)
  * deadline_us has passed. */
 static int connect_to_guest(int port, int64_t deadline_us)
 {
+    int64_t pause_us = FIRST_PAUSE_US;
     Prober prober;
     int fd = -1;
 
     prober_init(&prober, port);
     while (fd < 0 && g_get_monotonic_time() < deadline_us) {
-        int64_t next_us =
-            g_get_monotonic_time() + PROBE_INTERVAL_MS * INT64_C(1000);
+        int64_t next_us = g_get_monotonic_time() + pause_us;
         int64_t left_us;
 
         prober_add(&prober);
@@ -137,6 +139,7 @@ static int connect_to_guest(int port, int64_t deadline_us)
             poll(prober.probes, N_PROBES, (int)(left_us + 999) / 1000);
             fd = prober_take_ready(&prober);
         }
+        pause_us = MIN(2 * pause_us, LONGEST_PAUSE_US);
     }
     for (size_t i = 0; i < N_PROBES; i++) {
         probe_close(&prober.probes[i]);
