@@ -41,9 +41,10 @@ def pages_of(key):
     return pages
 
 
-def unneeded_pages(count):
-    """Where in the snapshot pages lie that SUM reads, and GET 1 does not."""
-    needed = pages_of(1)
+def unneeded_pages(count, keys=(1,)):
+    """Where in the snapshot pages lie that SUM reads, and GET and PUT of the
+    keys do not."""
+    needed = set().union(*map(pages_of, keys))
     found = []
     with open(snapshot(TESTED), "rb") as file, \
             mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as content:

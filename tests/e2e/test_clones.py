@@ -1,0 +1,118 @@
+# SPDX-FileCopyrightText: 2026 The preheat authors
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Many clones that all write, of a template that comes and goes."""
+
+import concurrent.futures
+import os
+import pathlib
+import signal
+import threading
+
+from harness.exact import assert_memory_exact, assert_unwritten_exact
+from harness.faultysnapshot import (PAGE_BYTES, TESTED, FaultyCase,
+                                    unneeded_pages)
+from harness.snapshots import digest, snapshot
+from test_template import TemplateCase
+
+N_CLONES = 16
+
+# A page of those that a PUT changes is its guest's own then, for sure.
+MIN_WRITTEN = 1000
+
+
+def open_memory(pid, length):
+    """The memory of that length that the template with that process ID
+    holds, whether it goes on or not."""
+    for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        if (os.readlink(fd).startswith("/memfd:preheat-template") and
+                fd.stat().st_size == length):
+            return open(fd, "rb")
+    raise FileNotFoundError(f"no memory of {length} bytes in process {pid}")
+
+
+class ManyClones(FaultyCase, TemplateCase):
+
+    def setUp(self):
+        super().setUp()
+        # No key's request needs the page that holds the template up.
+        self.keys = range(N_CLONES)
+        self.page, = unneeded_pages(1, self.keys)
+        self.puts = {key: [] for key in self.keys}
+
+    def clone(self, *options, **virtual):
+        return super().clone(*options, path=self.file.path, **virtual)
+
+    def put(self, vm, key):
+        self.assert_right(vm, TESTED, f"PUT {key}")
+        self.puts[key].append(key)
+
+    def write(self, vm, key):
+        """Pages that were read before, and others that were not."""
+        self.put(vm, key)
+        self.assert_right(vm, TESTED, f"GET {key}", puts=self.puts[key])
+        self.put(vm, key)
+
+    def check(self, vm, key):
+        self.assert_right(vm, TESTED, "SUM", puts=self.puts[key])
+
+    def for_all(self, do, vms):
+        """Do it with all clones at the same time."""
+        with concurrent.futures.ThreadPoolExecutor(len(vms)) as pool:
+            list(pool.map(do, vms.values(), vms.keys()))
+
+    def filling_template(self):
+        """A template that lacks a page until the file is mended."""
+        self.file.hang(self.page, self.page + PAGE_BYTES)
+        return self.template(path=self.file.path)
+
+    def kill_one(self, vms):
+        """Of the clones, one that needs the missing page; to be called while
+        the others write."""
+        vm = vms.pop(self.keys[-1])
+        client = vm.start_request("SUM", TESTED.store_mib)
+        os.kill(vm.qemu_pid, signal.SIGKILL)
+        client.kill()
+        client.communicate()
+
+    def write_while(self, vms, disturb):
+        """All clones write; one thing happens in the middle of it."""
+        middle = threading.Barrier(len(vms) + 1)
+
+        def write(vm, key):
+            self.put(vm, key)
+            middle.wait()
+            self.write(vm, key)
+
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            writing = pool.submit(self.for_all, write, vms)
+            middle.wait()
+            disturb()
+            writing.result()
+
+    def test_sixteen_that_write_have_their_own_and_the_snapshots_pages(self):
+        before = digest(snapshot(TESTED))
+        template = self.filling_template()
+        memory = open_memory(template.pid, 256 << 20)
+        self.addCleanup(memory.close)
+        vms = {key: self.clone() for key in self.keys}
+        self.for_all(lambda vm, _: vm.connect().wait_running(), vms)
+
+        killed = {self.keys[-1]: vms.pop(self.keys[-1])}
+        self.write_while(vms, lambda: self.kill_one(killed))
+        self.assertEqual(self.status()["state"], "filling")
+        self.file.mend()
+        template.wait_for_text("every page is there")
+        self.for_all(self.check, vms)
+
+        def kill_template():
+            template.kill()
+            template.wait()
+
+        self.write_while(vms, kill_template)
+        self.for_all(self.check, vms)
+        for vm in vms.values():
+            vm.qmp.execute("stop")
+            n_written = assert_unwritten_exact(self, vm, TESTED)
+            self.assertGreater(n_written, MIN_WRITTEN)
+        assert_memory_exact(self, memory, TESTED)
+        self.assertEqual(digest(snapshot(TESTED)), before)
