@@ -9,8 +9,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* By /proc/PID/smaps: *ret_shared_bytes that it has touched and not changed,
- * and *ret_own_bytes that it has changed, and so has copies of.  False: it
- * cannot be seen. */
+/* In memory at this moment: *ret_shared_bytes of its template's that it has
+ * touched and not changed, and *ret_own_bytes of its own, which is what it has
+ * changed and what QEMU takes besides.  The kernel keeps count of both, so that
+ * this is as quick for a large clone as for a small one.  False: they cannot be
+ * seen. */
 bool clone_memory_read(pid_t pid, uint64_t *ret_shared_bytes,
                        uint64_t *ret_own_bytes);
