@@ -16,8 +16,9 @@ from test_template import TemplateCase
 
 N_CLONES = 16
 
-# A page of those that a PUT changes is its guest's own then, for sure.
-MIN_WRITTEN = 1000
+# Of its 65536 pages a guest has written what it was told to, and not most.
+MIN_WRITTEN = 5000
+MAX_WRITTEN = 30000
 
 
 def open_memory(pid, length):
@@ -65,29 +66,30 @@ class ManyClones(FaultyCase, TemplateCase):
         self.file.hang(self.page, self.page + PAGE_BYTES)
         return self.template(path=self.file.path)
 
-    def kill_one(self, vms):
-        """Of the clones, one that needs the missing page; to be called while
-        the others write."""
-        vm = vms.pop(self.keys[-1])
+    def kill_one(self, vm):
+        """Kill a clone that needs the missing page."""
         client = vm.start_request("SUM", TESTED.store_mib)
         os.kill(vm.qemu_pid, signal.SIGKILL)
         client.kill()
         client.communicate()
 
     def write_while(self, vms, disturb):
-        """All clones write; one thing happens in the middle of it."""
-        middle = threading.Barrier(len(vms) + 1)
+        """All clones write; something happens once the first has written."""
+        begun = threading.Event()
 
         def write(vm, key):
-            self.put(vm, key)
-            middle.wait()
+            try:
+                self.put(vm, key)
+            finally:
+                begun.set()
             self.write(vm, key)
 
-        with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            writing = pool.submit(self.for_all, write, vms)
-            middle.wait()
+        with concurrent.futures.ThreadPoolExecutor(len(vms)) as pool:
+            writing = [pool.submit(write, vm, key) for key, vm in vms.items()]
+            begun.wait()
             disturb()
-            writing.result()
+            for one in writing:
+                one.result()
 
     def test_sixteen_that_write_have_their_own_and_the_snapshots_pages(self):
         before = digest(snapshot(TESTED))
@@ -97,7 +99,7 @@ class ManyClones(FaultyCase, TemplateCase):
         vms = {key: self.clone() for key in self.keys}
         self.for_all(lambda vm, _: vm.connect().wait_running(), vms)
 
-        killed = {self.keys[-1]: vms.pop(self.keys[-1])}
+        killed = vms.pop(self.keys[-1])
         self.write_while(vms, lambda: self.kill_one(killed))
         self.assertEqual(self.status()["state"], "filling")
         self.file.mend()
@@ -113,6 +115,6 @@ class ManyClones(FaultyCase, TemplateCase):
         for vm in vms.values():
             vm.qmp.execute("stop")
             n_written = assert_unwritten_exact(self, vm, TESTED)
-            self.assertGreater(n_written, MIN_WRITTEN)
+            self.assertIn(n_written, range(MIN_WRITTEN, MAX_WRITTEN))
         assert_memory_exact(self, memory, TESTED)
         self.assertEqual(digest(snapshot(TESTED)), before)

@@ -12,9 +12,10 @@ from .snapshots import snapshot
 SAMPLE_BYTES = 64 << 10
 PAGE_BYTES = mmap.PAGESIZE
 
-# Of an entry of /proc/PID/pagemap: the page is there, and it is a file's.
+# Of an entry of /proc/PID/pagemap: the page is there, or was there and is
+# swapped out or being moved; and it is a file's.
 # Linux, Documentation/admin-guide/mm/pagemap.rst.
-PRESENT = 1 << 63
+PRESENT_OR_SWAPPED = 3 << 62
 OF_FILE = 1 << 61
 
 
@@ -71,7 +72,7 @@ def unwritten_pages(vm, host, length):
         entries.frombytes(pagemap.read(
             length // PAGE_BYTES * entries.itemsize))
     return {page for page, entry in enumerate(entries)
-            if not entry & PRESENT or entry & OF_FILE}
+            if not entry & PRESENT_OR_SWAPPED or entry & OF_FILE}
 
 
 def assert_unwritten_exact(case, vm, machine):
