@@ -37,26 +37,30 @@
 
 typedef struct Client {
     unsigned n_refs;   /* under Server.lock, as the next */
-    unsigned n_wanted; /* pages that it waits for in wanted; each has a
-                          reference */
+    unsigned n_wanted; /* pages that it waits for; each has a reference */
     int fd;            /* constant */
     bool is_clone;     /* this and the next two: the main thread's */
     bool takes;        /* it waits for a machine */
     pid_t pid;
 } Client;
 
-/* What a client waits for. */
+/* A page that clients wait for.  Clones of one snapshot want the same pages at
+ * the same time, so it is read once for all of them. */
 typedef struct Wanted {
-    Client *client; /* a reference */
-    size_t block;
+    size_t block; /* constant, as the next */
     uint64_t page;
+    GPtrArray *clients; /* of Client, a reference each; under Server.lock, as
+                           the next */
+    guint n_begun;      /* of these, those that were here as it was begun */
 } Wanted;
 
 typedef struct Server {
-    pthread_mutex_t lock; /* guards wanted, ending and what Client says */
+    pthread_mutex_t lock; /* guards all down to ending, and what Client and
+                             Wanted say */
     pthread_cond_t changed_wanted;
-    GQueue wanted; /* of Wanted */
-    bool ending;   /* the workers are to end */
+    GQueue wanted;             /* of Wanted: those that no worker is at */
+    Wanted *served[N_WORKERS]; /* what each worker is at, its own; or NULL */
+    bool ending;               /* the workers are to end */
 
     const TemplateServerOptions *options;
     Template *template;
@@ -162,7 +166,103 @@ static bool answer_kind(const Client *client, TemplateKind kind,
 
 /* ---- the workers ---- */
 
-static void have_page(Server *server, unsigned worker, const Wanted *wanted)
+static Wanted *wanted_new(size_t block, uint64_t page)
+{
+    Wanted *wanted = g_new0(Wanted, 1);
+
+    wanted->block = block;
+    wanted->page = page;
+    wanted->clients = g_ptr_array_new();
+    return wanted;
+}
+
+/* No client is told. */
+static void wanted_free(Server *server, Wanted *wanted)
+{
+    for (guint i = 0; i < wanted->clients->len; i++) {
+        client_unref(server, wanted->clients->pdata[i]);
+    }
+    g_ptr_array_unref(wanted->clients);
+    g_free(wanted);
+}
+
+static void push_wanted_locked(Server *server, Wanted *wanted)
+{
+    g_queue_push_tail(&server->wanted, wanted);
+    pthread_cond_signal(&server->changed_wanted);
+}
+
+/* The page as others want it already; NULL: nobody does. */
+static Wanted *find_wanted_locked(const Server *server, size_t block,
+                                  uint64_t page)
+{
+    for (unsigned i = 0; i < N_WORKERS; i++) {
+        Wanted *wanted = server->served[i];
+
+        if (wanted && wanted->block == block && wanted->page == page) {
+            return wanted;
+        }
+    }
+    for (const GList *at = server->wanted.head; at; at = at->next) {
+        Wanted *wanted = at->data;
+
+        if (wanted->block == block && wanted->page == page) {
+            return wanted;
+        }
+    }
+    return NULL;
+}
+
+/* The next page that is wanted, served by the worker from now on; NULL: it is
+ * to end. */
+static Wanted *begin_next(Server *server, unsigned worker)
+{
+    pthread_mutex_lock(&server->lock);
+    while (!server->ending && !server->wanted.head) {
+        pthread_cond_wait(&server->changed_wanted, &server->lock);
+    }
+    Wanted *wanted = server->ending ? NULL : g_queue_pop_head(&server->wanted);
+    if (wanted) {
+        server->served[worker] = wanted;
+        wanted->n_begun = wanted->clients->len;
+    }
+    pthread_mutex_unlock(&server->lock);
+    return wanted;
+}
+
+/* Who has come since it was begun may have come because it can be read again:
+ * to try for them is another's work. */
+static void try_again_locked(Server *server, Wanted *wanted)
+{
+    guint n_late = wanted->clients->len - wanted->n_begun;
+    Wanted *again = wanted_new(wanted->block, wanted->page);
+
+    for (guint i = 0; i < n_late; i++) {
+        g_ptr_array_add(again->clients,
+                        wanted->clients->pdata[wanted->n_begun + i]);
+    }
+    g_ptr_array_set_size(wanted->clients, (gint)wanted->n_begun);
+    push_wanted_locked(server, again);
+}
+
+/* From now on its clients are the worker's alone, and wait no more. */
+static void end_served(Server *server, unsigned worker, Wanted *wanted,
+                       bool failed)
+{
+    pthread_mutex_lock(&server->lock);
+    server->served[worker] = NULL;
+    if (failed && wanted->clients->len > wanted->n_begun) {
+        try_again_locked(server, wanted);
+    }
+    for (guint i = 0; i < wanted->clients->len; i++) {
+        Client *client = wanted->clients->pdata[i];
+
+        client->n_wanted--;
+    }
+    pthread_mutex_unlock(&server->lock);
+}
+
+static void have_page(Server *server, unsigned worker, Wanted *wanted)
 {
     int rc =
         template_fetch(server->template, worker, wanted->block, wanted->page);
@@ -173,22 +273,10 @@ static void have_page(Server *server, unsigned worker, const Wanted *wanted)
         .page = wanted->page,
     };
 
-    answer(wanted->client, &message, NULL);
-}
-
-/* The next page that is wanted; NULL: the worker is to end. */
-static Wanted *next_wanted(Server *server)
-{
-    pthread_mutex_lock(&server->lock);
-    while (!server->ending && !server->wanted.head) {
-        pthread_cond_wait(&server->changed_wanted, &server->lock);
+    end_served(server, worker, wanted, rc < 0);
+    for (guint i = 0; i < wanted->clients->len; i++) {
+        answer(wanted->clients->pdata[i], &message, NULL);
     }
-    Wanted *wanted = server->ending ? NULL : g_queue_pop_head(&server->wanted);
-    if (wanted) {
-        wanted->client->n_wanted--;
-    }
-    pthread_mutex_unlock(&server->lock);
-    return wanted;
 }
 
 static void *worker_thread(void *opaque)
@@ -196,10 +284,9 @@ static void *worker_thread(void *opaque)
     g_autofree Worker *self = opaque;
     Wanted *wanted;
 
-    while ((wanted = next_wanted(self->server))) {
+    while ((wanted = begin_next(self->server, self->index))) {
         have_page(self->server, self->index, wanted);
-        client_unref(self->server, wanted->client);
-        g_free(wanted);
+        wanted_free(self->server, wanted);
     }
     return NULL;
 }
@@ -234,8 +321,7 @@ static void stop_workers(Server *server)
         pthread_join(server->workers[i], NULL);
     }
     while ((wanted = g_queue_pop_head(&server->wanted))) {
-        client_unref(server, wanted->client);
-        g_free(wanted);
+        wanted_free(server, wanted);
     }
 }
 
@@ -317,20 +403,21 @@ static bool want(Server *server, Client *client, const TemplateMessage *message)
         !template_has(server->template, message->block, message->page)) {
         return false;
     }
-    Wanted *wanted = g_new(Wanted, 1);
-    *wanted = (Wanted){client, message->block, message->page};
     pthread_mutex_lock(&server->lock);
     bool may = client->n_wanted < MAX_WANTED;
     if (may) {
+        Wanted *wanted =
+            find_wanted_locked(server, message->block, message->page);
+
+        if (!wanted) {
+            wanted = wanted_new(message->block, message->page);
+            push_wanted_locked(server, wanted);
+        }
         client->n_refs++;
         client->n_wanted++;
-        g_queue_push_tail(&server->wanted, wanted);
-        pthread_cond_signal(&server->changed_wanted);
+        g_ptr_array_add(wanted->clients, client);
     }
     pthread_mutex_unlock(&server->lock);
-    if (!may) {
-        g_free(wanted);
-    }
     return may;
 }
 
