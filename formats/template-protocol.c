@@ -143,9 +143,11 @@ int template_receive(int fd, TemplateMessage *ret_message, char **ret_text,
         return (int)got;
     }
     take_fds(&header, fds);
-    if (got < (ssize_t)sizeof message ||
-        (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+    if (got < (ssize_t)sizeof message || (header.msg_flags & MSG_TRUNC) != 0) {
         return -EPROTO;
+    }
+    if ((header.msg_flags & MSG_CTRUNC) != 0) {
+        return -EMFILE;
     }
     text[got - (ssize_t)sizeof message] = '\0';
     *ret_message = message;

@@ -124,7 +124,7 @@ char *template_describe_silence(int fd);
  * there is none.  The files that come are appended to fds, an array of int, or
  * closed where that is NULL.
  * Returns 0 or -errno; -EPIPE: the other end has gone, -EPROTO: that was no
- * message.
+ * message, -EMFILE: there was no room for all of its files.
  */
 int template_receive(int fd, TemplateMessage *ret_message, char **ret_text,
                      GArray *fds);

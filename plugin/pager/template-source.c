@@ -445,6 +445,11 @@ static bool greet(TemplateSource *source, GError **error)
     }
     if (rc == -ETIMEDOUT) {
         refuse_silence(source, error);
+    } else if (rc == -EMFILE) {
+        refuse(source, FORMATS_ERROR_IO,
+               "QEMU has no descriptors left for its memory: raise their "
+               "limit (ulimit -n), or load without --template",
+               error);
     } else if (rc < 0) {
         refuse(source, FORMATS_ERROR_IO, g_strerror(-rc), error);
     } else if (welcome.kind != TEMPLATE_WELCOME ||

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -24,15 +25,25 @@
 /* ---- in place of the real ones ---- */
 
 static _Atomic unsigned patience_ms; /* that was asked for */
+static _Atomic bool lacks_files;     /* may open none once there is an answer */
 
 int __real_template_await(int fd, unsigned ms);
 int __wrap_template_await(int fd, unsigned ms);
 
-/* Nobody is patient here. */
+/* Nobody is patient here, but who has no room for what comes. */
 int __wrap_template_await(int fd, unsigned ms)
 {
     atomic_store(&patience_ms, ms);
-    return __real_template_await(fd, 1);
+    if (!atomic_exchange(&lacks_files, false)) {
+        return __real_template_await(fd, 1);
+    }
+    int rc = __real_template_await(fd, ms);
+    struct rlimit limit;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    return rc;
 }
 
 static _Atomic int listener;   /* that had no descriptor left; -1: had one */
@@ -124,6 +135,25 @@ static void who_waits_for_a_descriptor_is_served_when_there_is_one(void **state)
     template_world_free(world);
 }
 
+/* A clone that may not open one file more. */
+static void a_clone_without_descriptors_is_told_what_it_lacks(void **state)
+{
+    (void)state;
+    TemplateWorld *world = template_world_new_full();
+    int fd = template_world_connect(world);
+    struct rlimit before;
+    g_autoptr(GError) error = NULL;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    atomic_store(&lacks_files, true);
+    assert_null(template_source_new(world->image, fd, &error));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_non_null(strstr(error->message, "ulimit -n"));
+    assert_non_null(strstr(error->message, "without --template"));
+    close(fd);
+    template_world_free(world);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -141,6 +171,8 @@ int main(void)
             a_template_without_descriptors_does_not_ask_at_once, setup),
         cmocka_unit_test_setup(
             who_waits_for_a_descriptor_is_served_when_there_is_one, setup),
+        cmocka_unit_test_setup(
+            a_clone_without_descriptors_is_told_what_it_lacks, setup),
     };
 
     return have_userfaultfd(UFFD_CAN_SHARED)
