@@ -18,17 +18,21 @@ class Attempt:
     """The clock, the processes and what was noted, until end() is called.
 
     The clock starts when this is made.
+
+    meet       waits until all loads that were begun at once have come so far
     """
 
-    def __init__(self, saved, tmp, cold):
+    def __init__(self, saved, tmp, cold, meet=lambda: None):
         self.saved = saved
         self.tmp = tmp
         self.cold = cold
+        self.meet = meet
         self.vm = None
         self.control = None  # to a peer inside QEMU
         self.noted = {}
         self._helpers = []
         self._helpers_s = 0
+        self._left_out_s = 0
         self._start_us = now_us()
 
     def ms(self, at_us):
@@ -38,9 +42,15 @@ class Attempt:
         """Note a moment, by default this one, in milliseconds."""
         self.noted[key] = self.ms(at_us or now_us())
 
-    def leave_out(self, since_us):
-        """What has been done since then does not count."""
+    def moment(self):
+        """For leave_out()."""
+        return now_us(), usage.processor_s(self.vm.qemu_pid)
+
+    def leave_out(self, since):
+        """What has been done since that moment does not count."""
+        since_us, since_s = since
         self._start_us += now_us() - since_us
+        self._left_out_s += usage.processor_s(self.vm.qemu_pid) - since_s
 
     def launch(self, launcher=(), extra=()):
         """QEMU, started by a launcher or alone; not yet connected."""
@@ -62,12 +72,16 @@ class Attempt:
             if helper.wait() != 0:
                 raise RuntimeError(helper.describe())
 
-    def usage(self):
-        """What preheat and QEMU have taken until now."""
+    def processor_s(self):
+        """The time that preheat and QEMU have taken until now."""
         self.wait_helpers()
         pids = {self.vm.process.pid, self.vm.qemu_pid}
-        return {"processor-s": self._helpers_s + sum(map(usage.processor_s,
-                                                         pids)),
+        return (self._helpers_s - self._left_out_s +
+                sum(map(usage.processor_s, pids)))
+
+    def usage(self):
+        """What preheat and QEMU have taken until now."""
+        return {"processor-s": self.processor_s(),
                 **usage.memory(self.vm.qemu_pid)}
 
     def end(self):

@@ -63,8 +63,8 @@ def _run_clone(peer, saved, cold, barrier):
     with tempfile.TemporaryDirectory(dir=saved.scratch) as tmp:
         try:
             # All are there while one's share of the memory is looked at.
-            return _run(peer, Attempt(saved, pathlib.Path(tmp), cold),
-                        barrier.wait)
+            return _run(peer, Attempt(saved, pathlib.Path(tmp), cold,
+                                      barrier.wait), barrier.wait)
         except BaseException:
             barrier.abort()
             raise
@@ -72,7 +72,10 @@ def _run_clone(peer, saved, cold, barrier):
 
 def memory_together_mib(loads, holders):
     """What several guests take together: where they map memory that others
-    hold for them, the whole of that once, whoever has touched it."""
+    hold for them, the whole of that once, whoever has touched it.  None where
+    theirs says nothing."""
+    if any("pss-mib" not in load for load in loads):
+        return None
     held_bytes = sum(map(memfd_bytes, holders))
     return held_bytes / (1 << 20) + sum(
         load["pss-mib"] - (load["shared-mib"] if holders else 0)

@@ -32,7 +32,7 @@ class Peer:
 
     huge_pages = True  # whether QEMU may have them
     has_guest = True
-    has_usage = True  # whether what QEMU has taken is the peer's doing
+    has_usage = True  # whether the memory of QEMU is the peer's doing
 
     def __init__(self, title):
         self.title = title
@@ -218,21 +218,25 @@ class Preloaded(Peer):
 
 
 class LowerBound(Peer):
-    """The guest has all its RAM and only stopped; QEMU's start is counted,
-    its load is not."""
+    """The guest has all its RAM and only stopped, and so have all that were
+    begun with it; QEMU's start is counted, its load is not."""
 
     has_usage = False
 
     def load(self, attempt):
         vm = attempt.launch(extra=INCOMING).connect()
         attempt.note("qemu-ready-ms")
-        ready_us = now_us()
+        ready = attempt.moment()
         vm.load(attempt.saved.snapshot)
         vm.wait_running()
         vm.qmp.execute("stop")
-        attempt.leave_out(ready_us)
+        attempt.meet()
+        attempt.leave_out(ready)
         vm.qmp.execute("cont")
         attempt.note("resumed-ms")
+
+    def finish(self, attempt):
+        attempt.noted["processor-s"] = attempt.processor_s()
 
 
 class Raw(Peer):
