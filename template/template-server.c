@@ -74,6 +74,8 @@ typedef struct Server {
     bool told_short;    /* of this time that it is */
     GPtrArray *clients; /* of Client */
     Pool *pool;         /* or NULL */
+    pthread_t releaser;
+    bool releaser_started;
     pthread_t workers[N_WORKERS];
     unsigned n_workers;
 } Server;
@@ -562,9 +564,15 @@ static void accept_client(Server *server)
 
 /* ---- the main thread ---- */
 
+/* Of a large template it takes a while, in which clients would wait. */
+static void *release_thread(void *opaque)
+{
+    template_release(opaque);
+    return NULL;
+}
+
 static void set_full(Server *server)
 {
-    template_release(server->template);
     server->told_full = true;
     say(server, "%s: every page is there",
         template_image(server->template)->path);
@@ -574,6 +582,12 @@ static void set_full(Server *server)
         if (client->is_clone) {
             answer_kind(client, TEMPLATE_FULL, NULL);
         }
+    }
+    server->releaser_started =
+        thread_start(&server->releaser, "preheat-release", release_thread,
+                     server->template) == 0;
+    if (!server->releaser_started) {
+        template_release(server->template);
     }
 }
 
@@ -751,6 +765,9 @@ static void clear(Server *server)
 {
     pool_free(server->pool);
     stop_workers(server);
+    if (server->releaser_started) {
+        pthread_join(server->releaser, NULL);
+    }
     if (server->listener >= 0) {
         close(server->listener);
     }

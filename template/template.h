@@ -63,7 +63,8 @@ int template_fetch(Template *template, unsigned fetcher, size_t block,
 
 bool template_is_full(const Template *template);
 
-/* After TemplateEvents.full: give back what only filling needs. */
+/* After TemplateEvents.full: give back what only filling needs.  Meanwhile
+ * others may ask, fetch and retry. */
 void template_release(Template *template);
 
 /* After a failure: try again. */

@@ -81,6 +81,23 @@ int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
     return __real_poll(fds, n, timeout_ms);
 }
 
+static _Atomic bool holds_up; /* giving back memory of a block's length */
+static sem_t held_up;
+static sem_t go_on;
+
+int __real_munmap(void *memory, size_t len_bytes);
+int __wrap_munmap(void *memory, size_t len_bytes);
+
+int __wrap_munmap(void *memory, size_t len_bytes)
+{
+    if (len_bytes == TEMPLATE_N_PAGES * FAKE_PAGE_BYTES &&
+        atomic_exchange(&holds_up, false)) {
+        sem_post(&held_up);
+        sem_wait(&go_on);
+    }
+    return __real_munmap(memory, len_bytes);
+}
+
 /* ---- the tests ---- */
 
 static void a_template_that_does_not_answer_is_not_waited_for(void **state)
@@ -154,12 +171,35 @@ static void a_clone_without_descriptors_is_told_what_it_lacks(void **state)
     template_world_free(world);
 }
 
+static void a_template_answers_while_it_gives_back_what_filled_it(void **state)
+{
+    (void)state;
+    const TemplateMessage question = {.kind = TEMPLATE_STATUS};
+    TemplateWorld *world = template_world_new();
+
+    atomic_store(&holds_up, true);
+    template_world_start(world);
+    int fd = template_world_connect(world);
+    sem_wait(&held_up);
+    assert_int_equal(template_send(fd, &question, NULL, NULL, 0), 0);
+    /* It would never answer if it waited. */
+    assert_int_equal(__real_template_await(fd, TEMPLATE_PATIENCE_MS), 0);
+    TemplateClone *clone = template_world_clone(world);
+    template_clone_await_loaded(clone);
+    template_clone_assert_right(clone);
+    sem_post(&go_on);
+    template_clone_free(clone);
+    close(fd);
+    template_world_free(world);
+}
+
 static int setup(void **state)
 {
     (void)state;
     atomic_store(&listener, -1);
     atomic_store(&was_asked, false);
-    return sem_init(&next_round, 0, 0);
+    return sem_init(&next_round, 0, 0) | sem_init(&held_up, 0, 0) |
+           sem_init(&go_on, 0, 0);
 }
 
 int main(void)
@@ -173,6 +213,8 @@ int main(void)
             who_waits_for_a_descriptor_is_served_when_there_is_one, setup),
         cmocka_unit_test_setup(
             a_clone_without_descriptors_is_told_what_it_lacks, setup),
+        cmocka_unit_test_setup(
+            a_template_answers_while_it_gives_back_what_filled_it, setup),
     };
 
     return have_userfaultfd(UFFD_CAN_SHARED)
