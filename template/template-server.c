@@ -31,6 +31,9 @@
 
 #define MAX_CLIENTS 4096
 
+/* One by one; what a message may be long is enough for so many. */
+#define MAX_LISTED 400
+
 /* Before another try to accept, where this process or the system is short of
  * something, and nobody leaves. */
 #define ACCEPT_PAUSE_MS 100
@@ -350,6 +353,7 @@ static void add_clones(const Server *server, json_t *status)
         json_integer_value(json_object_get(status, "shared-bytes"));
     json_t *clones = json_array();
     json_int_t used = 0;
+    json_int_t n_clones = 0;
 
     for (guint i = 0; i < server->clients->len; i++) {
         const Client *client = server->clients->pdata[i];
@@ -358,9 +362,14 @@ static void add_clones(const Server *server, json_t *status)
             json_t *clone = clone_to_json(client);
 
             used += json_integer_value(json_object_get(clone, "shared-bytes"));
-            json_array_append_new(clones, clone);
+            if (n_clones < MAX_LISTED) {
+                json_array_append(clones, clone);
+            }
+            json_decref(clone);
+            n_clones++;
         }
     }
+    json_object_set_new(status, "clone-count", json_integer(n_clones));
     json_object_set_new(status, "clones", clones);
     json_object_set_new(status, "saved-bytes",
                         json_integer(MAX(used - shared, 0)));

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -50,6 +51,7 @@ static TemplateMessage receive(int fd, TemplateKind kind, TemplateKind other)
 static int join(const TemplateWorld *world)
 {
     const TemplateMessage hello = {.kind = TEMPLATE_HELLO,
+                                   .error = (uint32_t)getpid(),
                                    .block = TEMPLATE_ROLE_CLONE,
                                    .page = TEMPLATE_VERSION};
     int fd = template_world_connect(world);
@@ -210,6 +212,30 @@ static void a_clone_that_goes_before_it_asks_is_forgotten(void **state)
     template_world_free(world);
 }
 
+static void a_template_of_very_many_clones_tells_its_status(void **state)
+{
+    (void)state;
+    struct rlimit limit;
+    int fds[1500];
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    if (limit.rlim_max < 3 * G_N_ELEMENTS(fds)) {
+        print_message("no more than %d descriptors here\n",
+                      (int)limit.rlim_max);
+        skip();
+    }
+    TemplateWorld *world = template_world_new_full();
+    for (size_t i = 0; i < G_N_ELEMENTS(fds); i++) {
+        fds[i] = join(world);
+    }
+    g_autofree char *status = template_world_status(world);
+    assert_non_null(strstr(status, "\"clone-count\":1500,"));
+    for (size_t i = 0; i < G_N_ELEMENTS(fds); i++) {
+        close(fds[i]);
+    }
+    template_world_free(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +244,7 @@ int main(void)
         cmocka_unit_test(for_who_comes_while_a_page_fails_it_is_tried_again),
         cmocka_unit_test(a_clone_that_goes_while_it_waits_harms_no_other),
         cmocka_unit_test(a_clone_that_goes_before_it_asks_is_forgotten),
+        cmocka_unit_test(a_template_of_very_many_clones_tells_its_status),
     };
 
     return have_userfaultfd(UFFD_CAN_SHARED)
