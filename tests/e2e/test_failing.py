@@ -38,7 +38,7 @@ class Failing(Faulty):
     def setUp(self):
         super().setUp()
         self.pages = unneeded_pages(4)
-        self.fail(*self.pages)
+        self.fail_pages(*self.pages)
 
     def needs_a_page(self, **virtual):
         """A guest that waits for a page, and who has asked it for that."""

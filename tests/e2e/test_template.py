@@ -284,7 +284,7 @@ class Failing(FaultyCase, TemplateCase):
         return vm.start_request("SUM", TESTED.store_mib)
 
     def test_clones_that_need_a_page_stop_until_a_retry(self):
-        self.fail(self.page)
+        self.fail_pages(self.page)
         template = self.template(path=self.file.path)
         template.wait_for_text(FAILED)
         self.assertEqual(self.status()["state"], "failed")
@@ -303,7 +303,7 @@ class Failing(FaultyCase, TemplateCase):
             self.assertEqual(vm.quit(), 0)
 
     def test_what_a_template_could_not_read_it_reads_when_told_to(self):
-        self.fail(self.page)
+        self.fail_pages(self.page)
         template = self.template(path=self.file.path)
         template.wait_for_text(FAILED)
         self.file.mend()

@@ -76,6 +76,6 @@ class FaultyCase(Case):
         # What it registers ends all processes, and is carried out first.
         super().setUp()
 
-    def fail(self, *pages):
+    def fail_pages(self, *pages):
         for page in pages:
             self.file.fail(page, page + PAGE_BYTES)
