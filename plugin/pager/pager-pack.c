@@ -14,6 +14,7 @@
 #include "plugin/pager/pager-plan.h"
 #include "plugin/pager/pager-read.h"
 #include "plugin/pager/pager-state.h"
+#include "plugin/pager/pager-units.h"
 #include "profiler/orders/read-ahead.h"
 #include "util/clock.h"
 
@@ -96,7 +97,9 @@ static void claim_locked(Work *work)
         const PageSpan *span = pack_span(work->pack, chunk->first_span + i);
         const PagerBlock *block = &work->pager->blocks[span->block];
         uint64_t end = span->first_page + span->n_pages;
-        uint64_t page_bytes = block->layout->page_bytes;
+        /* Not the block's layout, which may be one of units. */
+        uint64_t page_bytes =
+            pager_units_pages_of(work->pager, block)->page_bytes;
 
         for (uint64_t page = span->first_page; page < end;
              page += PAGE_WINDOW_MAX_PAGES) {

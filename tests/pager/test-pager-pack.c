@@ -260,6 +260,67 @@ static void reserved_huge_pages_are_read_from_the_snapshot(void **state)
     hugetlb_pool_close(&pool);
 }
 
+/* A block of ordinary memory in place of the world's. */
+static void make_ordinary(World *world, size_t block)
+{
+    uint64_t len_bytes = WORLD_N_PAGES * FAKE_PAGE_BYTES;
+
+    assert_ptr_not_equal(mmap(world->memory[block], len_bytes,
+                              PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+                         MAP_FAILED);
+    memset(world->memory[block], 0x55, len_bytes);
+}
+
+/* Chunks with pages of both blocks, in turn: more than are staged. */
+static int write_mixed_pack(const RamImage *image)
+{
+    enum {
+        N_MIXED = 6
+    };
+    const uint64_t n_pages = PACK_CHUNK_BYTES / FAKE_PAGE_BYTES;
+    int fd = memfd_create("pack", MFD_CLOEXEC);
+    PackWriter *writer = pack_writer_new(fd, image);
+    g_autofree uint8_t *pages = g_malloc(PACK_CHUNK_BYTES);
+    g_autofree PageSpan *spans = g_new(PageSpan, n_pages);
+
+    for (uint64_t chunk = 0; chunk < N_MIXED; chunk++) {
+        for (uint64_t i = 0; i < n_pages; i++) {
+            spans[i] = (PageSpan){i % 2, (chunk * n_pages + i) / 2, 1};
+            fill(pages + i * FAKE_PAGE_BYTES, i % 2, spans[i].first_page);
+        }
+        assert_true(pack_writer_add(writer, spans, n_pages, pages,
+                                    PACK_CHUNK_BYTES, NULL));
+    }
+    assert_true(pack_writer_finish(writer, NULL));
+    pack_writer_free(writer);
+    return fd;
+}
+
+static void a_chunk_may_have_pages_of_both_kinds_of_memory(void **state)
+{
+    HugetlbPool pool;
+
+    (void)state;
+    if (!hugetlb_pool_open(&pool, WORLD_HUGETLB_PAGES)) {
+        skip();
+    }
+    Packed packed = {.world = world_new(RAM_HUGETLB, 8)};
+    World *world = packed.world;
+
+    set_shut(false);
+    make_ordinary(world, 1);
+    world->snapshot->identity = g_strnfill(64, 'a');
+    packed.fd = write_mixed_pack(world->snapshot);
+    open_pack(&packed);
+    world->pack_always = true;
+    world->rest = LOAD_REST_EAGER;
+    load_all(world);
+    assert_true(world_stat(world, "pack", "pages") > 0);
+    packed_free(&packed);
+    hugetlb_pool_close(&pool);
+}
+
 /* Without a pack they are read along: the replay's gaps are 8 pages long. */
 static void what_lies_between_is_left_to_the_rest(void **state)
 {
@@ -419,6 +480,7 @@ int main(void)
         cmocka_unit_test(the_orders_pages_come_from_the_pack),
         cmocka_unit_test(shared_memory_gets_them_from_the_pack_too),
         cmocka_unit_test(reserved_huge_pages_are_read_from_the_snapshot),
+        cmocka_unit_test(a_chunk_may_have_pages_of_both_kinds_of_memory),
         cmocka_unit_test(what_lies_between_is_left_to_the_rest),
         cmocka_unit_test(pages_are_unpacked_before_memory_is_there),
         cmocka_unit_test(a_damaged_chunks_pages_come_from_the_snapshot),
