@@ -17,8 +17,11 @@
  * exchange.  A block or a page beyond this is left out: it is a hint. */
 #define PAGE_BITS 44
 
-static Replay *new_replay(const PageOrder *order, const PageSource *source)
+/* A block whose pages are not of the host's size cannot be attached, and no
+ * piece has room for so many of them: the replay is to know none of it. */
+static Replay *new_replay(const Pager *pager, const PageOrder *order)
 {
+    const PageSource *source = pager->config.source;
     g_autofree ReplayBlock *blocks = g_new(ReplayBlock, source->n_blocks);
 
     for (size_t i = 0; i < source->n_blocks; i++) {
@@ -27,7 +30,8 @@ static Replay *new_replay(const PageOrder *order, const PageSource *source)
         blocks[i] = (ReplayBlock){
             .name = block->name,
             .page_bytes = block->page_bytes,
-            .n_pages = block->n_pages,
+            .n_pages =
+                block->page_bytes == pager->page_bytes ? block->n_pages : 0,
             .bitmap = block->bitmap,
         };
     }
@@ -43,7 +47,7 @@ void pager_plan_init(Pager *pager, const PageOrder *order)
     if (!order) {
         return;
     }
-    plan->replay = new_replay(order, pager->config.source);
+    plan->replay = new_replay(pager, order);
     /* What comes from a pack is worth being unpacked before. */
     pager->warms = pager->config.source->warm && !pager->config.pack;
     plan->is_warming = pager->warms;

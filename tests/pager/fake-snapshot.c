@@ -210,10 +210,11 @@ static int fake_read(PageSource *base, PageRead *read)
 static void fake_warm(PageSource *base, PageRead *read)
 {
     FakeSource *source = (FakeSource *)base;
+    uint64_t page_bytes = base->blocks[read->span.block].page_bytes;
 
     /* There must be room for it. */
-    memset(read->buf, 0xee, read->span.n_pages * FAKE_PAGE_BYTES);
-    read->bytes_read = read->span.n_pages * FAKE_PAGE_BYTES;
+    memset(read->buf, 0xee, read->span.n_pages * page_bytes);
+    read->bytes_read = read->span.n_pages * page_bytes;
     pthread_mutex_lock(&source->lock);
     wait_while_shut_locked(source, &read->span);
     source->n_warmed += read->span.n_pages;
