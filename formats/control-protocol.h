@@ -232,9 +232,9 @@ bool profile_state_from_name(const char *name, ProfileState *ret_state);
  *                "resumed", or "paused" where the guest is not to run yet; and
  *                with policy full "loaded"
  *   time-us      CLOCK_MONOTONIC in microseconds
- * "device-state" is an error if QEMU has written to pages that are not in the
- * skeleton: the guest must not run then.  With "resumed" or "paused" the
- * launcher hands the load over: see "When something fails". */
+ * "device-state" is an error before "attach", and if QEMU has written to pages
+ * that are not in the skeleton: the guest must not run then.  With "resumed" or
+ * "paused" the launcher hands the load over: see "When something fails". */
 #define CONTROL_CMD_MILESTONE "milestone"
 
 /* Answer when something is reached: for = "hot" (the order is loaded), "all"

@@ -657,6 +657,21 @@ static bool is_told(const Load *load, Milestone milestone)
                                          : milestone != MILESTONE_ORDER_DONE;
 }
 
+static bool note_device_state(Load *load, GError **error)
+{
+    if (!pager_check_untouched(load->pager, error)) {
+        return false;
+    }
+    if (!pager_heed_removals(load->pager)) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
+                    "%s: QEMU cannot have loaded the device state before guest "
+                    "RAM is attached; send attach first",
+                    load->path);
+        return false;
+    }
+    return true;
+}
+
 bool load_milestone(Load *load, Milestone milestone, uint64_t time_us,
                     GError **error)
 {
@@ -667,11 +682,9 @@ bool load_milestone(Load *load, Milestone milestone, uint64_t time_us,
                     milestone_name(milestone));
         return false;
     }
-    if (milestone == MILESTONE_DEVICE_STATE && load->pager) {
-        if (!pager_check_untouched(load->pager, error)) {
-            return false;
-        }
-        pager_heed_removals(load->pager);
+    if (milestone == MILESTONE_DEVICE_STATE && load->pager &&
+        !note_device_state(load, error)) {
+        return false;
     }
     if ((milestone == MILESTONE_RESUMED || milestone == MILESTONE_PAUSED) &&
         load->pager) {

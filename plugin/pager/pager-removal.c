@@ -8,10 +8,17 @@
 #include "plugin/pager/pager-state.h"
 #include "plugin/pager/pager-units.h"
 
-void pager_heed_removals(Pager *pager)
+bool pager_heed_removals(Pager *pager)
 {
-    /* Release: what was discarded before is not read after it. */
-    atomic_store_explicit(&pager->heeds_removals, true, memory_order_release);
+    pthread_mutex_lock(&pager->lock);
+    bool attached = pager->attached;
+    pthread_mutex_unlock(&pager->lock);
+    if (attached) {
+        /* Release: what was discarded before is not read after it. */
+        atomic_store_explicit(&pager->heeds_removals, true,
+                              memory_order_release);
+    }
+    return attached;
 }
 
 /* Drop the block's pages that are wholly in its bytes from begin to end. */

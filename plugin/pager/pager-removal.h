@@ -31,6 +31,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "plugin/pager/pager-config.h"
 #include "plugin/pager/uffd.h"
 
@@ -38,8 +40,9 @@
  * its machine and loads the devices, what is discarded is loaded nevertheless:
  * a QEMU that cleared memory in that way before it loads it would else have
  * zeroes there; and so would all of RAM, which pager_attach() discards.  May be
- * called at any time, from any thread. */
-void pager_heed_removals(Pager *pager);
+ * called at any time, from any thread; before memory is attached it returns
+ * false, and does nothing. */
+bool pager_heed_removals(Pager *pager);
 
 /* For the pager's own parts: a RemovalHandler; opaque is the Pager. */
 void pager_handle_removal(void *opaque, const UffdRemoval *removal);

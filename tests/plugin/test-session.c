@@ -528,6 +528,22 @@ static void after_a_load_that_was_abandoned_a_profile_is_taken(void **state)
     json_decref(world_call(world, CONTROL_CMD_PROFILE_STOP, NULL));
 }
 
+/* Attaching discards all of guest RAM: that is not the guest giving it back. */
+static void there_is_no_device_state_before_ram_is_taken_over(void **state)
+{
+    World *world = world_new();
+
+    world_load(world, "demand");
+    world_refuse(world, CONTROL_CMD_MILESTONE,
+                 json_pack("{s:s, s:i}", "name", "device-state", "time-us", 1),
+                 "before");
+    world_attach(world);
+    world_touch(world, WORLD_RAM, 5);
+    world_do(world, CONTROL_CMD_MILESTONE,
+             json_pack("{s:s, s:i}", "name", "device-state", "time-us", 1));
+    world_assert_equal(world);
+}
+
 static void a_recording_that_is_abandoned_writes_nothing(void **state)
 {
     World *world = world_new();
@@ -554,6 +570,7 @@ int main(void)
         cmocka_unit_test(memory_is_the_snapshot_s_once_all_is_loaded),
         cmocka_unit_test(a_load_that_is_abandoned_leaves_ram_alone),
         cmocka_unit_test(after_a_load_that_was_abandoned_a_profile_is_taken),
+        cmocka_unit_test(there_is_no_device_state_before_ram_is_taken_over),
         cmocka_unit_test(a_recording_that_is_abandoned_writes_nothing),
         cmocka_unit_test(a_load_that_has_taken_over_ram_is_not_abandoned),
         cmocka_unit_test(only_touched_pages_are_loaded_with_policy_demand),
