@@ -200,7 +200,8 @@ bool output_file_publish(OutputFile *file, uint64_t *ret_stored_bytes,
                              file->temporary_path, file->path);
         return false;
     }
-    if (fsync(file->folder_fd) < 0) {
+    /* EINVAL: a file system that cannot. */
+    if (fsync(file->folder_fd) < 0 && errno != EINVAL) {
         util_error_set_errno(error, errno, "%s: cannot sync its directory",
                              file->path);
         /* What has failed is not to be taken for the result. */

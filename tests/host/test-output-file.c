@@ -269,6 +269,7 @@ static void a_folder_that_is_swapped_meanwhile_keeps_the_file(void **state)
 }
 
 static unsigned n_syncs_until_failure;
+static int sync_failure = EIO;
 
 int __real_fsync(int fd);
 int __wrap_fsync(int fd);
@@ -276,7 +277,7 @@ int __wrap_fsync(int fd);
 int __wrap_fsync(int fd)
 {
     if (n_syncs_until_failure > 0 && --n_syncs_until_failure == 0) {
-        errno = EIO;
+        errno = sync_failure;
         return -1;
     }
     return __real_fsync(fd);
@@ -299,6 +300,19 @@ nothing_is_in_place_where_its_directory_cannot_be_synced(void **state)
     output_file_free(file);
     g_autofree char *left = list_directory(fixture->directory);
     assert_string_equal(left, "");
+}
+
+static void a_directory_that_is_never_synced_will_do(void **state)
+{
+    Fixture *fixture = *state;
+    OutputFile *file = create(fixture);
+
+    write_file(file, "new");
+    n_syncs_until_failure = 2;
+    sync_failure = EINVAL;
+    publish(file);
+    sync_failure = EIO;
+    assert_text(fixture->path, "new");
 }
 
 static void the_file_is_for_its_owner_only(void **state)
@@ -346,6 +360,7 @@ int main(void)
         TEST(another_file_in_its_place_is_not_published),
         TEST(a_folder_that_is_swapped_meanwhile_keeps_the_file),
         TEST(nothing_is_in_place_where_its_directory_cannot_be_synced),
+        TEST(a_directory_that_is_never_synced_will_do),
         TEST(the_file_is_for_its_owner_only),
         TEST(a_descriptor_handed_on_does_not_hold_the_lock),
     };
