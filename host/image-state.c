@@ -181,24 +181,36 @@ static bool look(const ManifestDisk *disk, struct stat *ret_stat,
                         g_strerror(errno));
 }
 
+void image_state_note(ManifestDisk *disk, const struct stat *image)
+{
+    uint64_t mtime_ns = (uint64_t)image->st_mtim.tv_sec * 1000000000 +
+                        (uint64_t)image->st_mtim.tv_nsec;
+
+    disk->len_bytes = (uint64_t)image->st_size;
+    /* Before 1970 it is negative. */
+    disk->mtime_ns = mtime_ns & INT64_MAX;
+    /* Of some file systems they have 64 bits: CephFS, overlayfs, …. */
+    disk->inode = image->st_ino & INT64_MAX;
+}
+
 /* A copy that has the time of the original is as good.  Of a device of the host
  * it cannot be told: its node's time is that of the last boot. */
 static bool check_unchanged(const ManifestDisk *disk, GError **error)
 {
+    ManifestDisk now = {0};
     struct stat st;
 
     if (!look(disk, &st, error)) {
         return false;
     }
-    uint64_t mtime_ns =
-        (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec;
-    if (S_ISBLK(st.st_mode) || ((uint64_t)st.st_size == disk->len_bytes &&
-                                mtime_ns == disk->mtime_ns)) {
+    image_state_note(&now, &st);
+    if (S_ISBLK(st.st_mode) ||
+        (now.len_bytes == disk->len_bytes && now.mtime_ns == disk->mtime_ns)) {
         return true;
     }
     return refuse(disk, error,
                   "has changed since the snapshot was saved (%s).  %s",
-                  st.st_ino != disk->inode ? "another file is there"
+                  now.inode != disk->inode ? "another file is there"
                                            : "it was written to",
                   advice(disk));
 }

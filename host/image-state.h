@@ -9,6 +9,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <glib.h>
@@ -24,6 +25,10 @@ typedef struct ImageUser {
 /* Whether a QEMU may write to the image now, or with any_use has it open at
  * all.  False as well where the image cannot be opened. */
 bool image_state_is_used(const char *path, bool any_use, ImageUser *ret_user);
+
+/* Note by what a change of the image is told later: its length, time and inode,
+ * of the last two as many bits as the numbers of a manifest have. */
+void image_state_note(ManifestDisk *disk, const struct stat *image);
 
 /* Refuse an image that is missing, that a QEMU may write to at present, or
  * that has changed since the save.  The message names disk and image. */

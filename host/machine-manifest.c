@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "host/disks.h"
+#include "host/image-state.h"
 #include "host/qemu-args.h"
 #include "host/qemu-command.h"
 #include "util/error.h"
@@ -199,10 +200,7 @@ static bool look_at_file(ManifestDisk *to, GError **error)
         util_error_set_errno(error, errno, "the disk's image %s", to->file);
         return false;
     }
-    to->len_bytes = (uint64_t)st.st_size;
-    to->mtime_ns =
-        (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec;
-    to->inode = st.st_ino;
+    image_state_note(to, &st);
     return true;
 }
 

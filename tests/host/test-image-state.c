@@ -33,10 +33,7 @@ static int set_up(void **state)
     fixture->disk.file = g_build_filename(fixture->directory, "d.img", NULL);
     assert_true(g_file_set_contents(fixture->disk.file, "12345", 5, NULL));
     assert_int_equal(stat(fixture->disk.file, &st), 0);
-    fixture->disk.len_bytes = 5;
-    fixture->disk.mtime_ns =
-        (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec;
-    fixture->disk.inode = st.st_ino;
+    image_state_note(&fixture->disk, &st);
     *state = fixture;
     return 0;
 }
@@ -149,6 +146,24 @@ static void a_copy_with_the_same_time_is_as_good(void **state)
     assert_no_error(error);
 }
 
+/* A manifest's numbers have 63 bits. */
+static void any_time_and_any_inode_can_be_told_again(void **state)
+{
+    Fixture *fixture = *state;
+    const struct timespec times[] = {{-5, 1}, {-5, 1}};
+    GError *error = NULL;
+    struct stat st;
+
+    assert_int_equal(utimensat(AT_FDCWD, fixture->disk.file, times, 0), 0);
+    assert_int_equal(stat(fixture->disk.file, &st), 0);
+    st.st_ino |= UINT64_C(1) << 63;
+    image_state_note(&fixture->disk, &st);
+    assert_true(fixture->disk.mtime_ns <= INT64_MAX);
+    assert_true(fixture->disk.inode <= INT64_MAX);
+    assert_true(image_state_check(&fixture->disk, &error));
+    assert_no_error(error);
+}
+
 static void a_guest_that_still_runs_on_it_is_told_with_its_process(void **state)
 {
     const Fixture *fixture = *state;
@@ -186,6 +201,7 @@ int main(void)
         IMAGE_TEST(an_image_of_another_length_has_changed),
         IMAGE_TEST(an_image_of_another_time_has_changed),
         IMAGE_TEST(a_copy_with_the_same_time_is_as_good),
+        IMAGE_TEST(any_time_and_any_inode_can_be_told_again),
         IMAGE_TEST(a_guest_that_still_runs_on_it_is_told_with_its_process),
         IMAGE_TEST(who_only_reads_it_is_no_hindrance),
     };
