@@ -333,11 +333,33 @@ static char *replace_at(const char *text, const char *at, size_t len,
     return g_strconcat(before, replacement, at + len, NULL);
 }
 
+/* The same where a key says what value is: something else may be called so as
+ * well, "socket,id=q,path=q".  NULL: none of these does. */
+static char *replace_by_key(const char *argument, const char *value,
+                            const char *replacement)
+{
+    static const char *const keys[] = {"path", "logfile", "port", "mem-path",
+                                       "ifname"};
+
+    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++) {
+        g_autofree char *now = qemu_values_get(argument, keys[i]);
+
+        if (g_strcmp0(now, value) == 0) {
+            return qemu_values_set(argument, keys[i], replacement);
+        }
+    }
+    return NULL;
+}
+
 char *qemu_command_replace(const char *argument, const char *value,
                            const char *replacement)
 {
     if (strcmp(argument, value) == 0) {
         return g_strdup(replacement);
+    }
+    char *by_key = replace_by_key(argument, value, replacement);
+    if (by_key) {
+        return by_key;
     }
     bool is_json = argument[0] == '{';
     g_autofree char *escaped =

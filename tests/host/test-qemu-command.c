@@ -141,6 +141,21 @@ static void a_forwarded_port_is_the_hosts(void **state)
                       "user,id=53,hostfwd=tcp::54-:53,hostfwd=udp::1053-:53");
 }
 
+static void what_is_called_the_same_stays(void **state)
+{
+    assert_owned_text(
+        qemu_command_replace("socket,id=q,path=q,server=on", "q", "/tmp/a,b"),
+        "socket,id=q,path=/tmp/a,,b,server=on");
+    assert_owned_text(qemu_command_replace("file,id=l,path=file", "file", "/f"),
+                      "file,id=l,path=/f");
+    assert_owned_text(qemu_command_replace("tap,id=t,ifname=t", "t", "u"),
+                      "tap,id=t,ifname=u");
+    assert_owned_text(qemu_command_replace("{\"id\": \"a\\\"b\", "
+                                           "\"mem-path\": \"a\\\"b\"}",
+                                           "a\"b", "c\"d"),
+                      "{\"id\": \"a\\\"b\", \"mem-path\": \"c\\\"d\"}");
+}
+
 static void a_part_of_something_longer_is_not_replaced(void **state)
 {
     assert_owned_text(
@@ -162,6 +177,7 @@ int main(void)
         cmocka_unit_test(what_two_machines_cannot_share_is_found),
         cmocka_unit_test(a_value_is_replaced_where_it_is_named),
         cmocka_unit_test(a_forwarded_port_is_the_hosts),
+        cmocka_unit_test(what_is_called_the_same_stays),
         cmocka_unit_test(a_part_of_something_longer_is_not_replaced),
     };
 
