@@ -33,8 +33,10 @@ struct Profile {
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t changed;
     ProfileState state;
-    bool stop;    /* asked to close the window now */
-    bool discard; /* … and to write nothing */
+    bool stop;          /* asked to close the window now */
+    bool discard;       /* … and to write nothing */
+    unsigned n_waiting; /* for the window to close: the next one opens only
+                           once they have been told of that one */
 
     /* Of the present or the last window: set before it opens, and constant
      * while its thread runs. */
@@ -294,6 +296,13 @@ static bool parse_start(const json_t *arguments, StartRequest *ret_request,
     return true;
 }
 
+static void await_told_locked(Profile *profile)
+{
+    while (profile->state == PROFILE_DONE && profile->n_waiting > 0) {
+        pthread_cond_wait(&profile->changed, &profile->lock);
+    }
+}
+
 /* snapshot and destination: taken over. */
 static bool open_locked(Profile *profile, const StartRequest *request,
                         RamImage *snapshot, Destination *destination,
@@ -356,6 +365,7 @@ json_t *profile_start(Profile *profile, const json_t *arguments,
         return NULL;
     }
     pthread_mutex_lock(&profile->lock);
+    await_told_locked(profile);
     bool ok =
         profile->state != PROFILE_OPEN && profile->state != PROFILE_CLOSING;
     if (!ok) {
@@ -437,9 +447,12 @@ static bool is_active_locked(const Profile *profile)
 
 static json_t *await_and_query_locked(Profile *profile)
 {
+    profile->n_waiting++;
     while (is_active_locked(profile)) {
         pthread_cond_wait(&profile->changed, &profile->lock);
     }
+    profile->n_waiting--;
+    pthread_cond_broadcast(&profile->changed);
     return query_locked(profile);
 }
 

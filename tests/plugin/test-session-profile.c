@@ -3,6 +3,7 @@
  *
  * The profiling commands, and what they write.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -232,6 +233,44 @@ static void windows_can_follow_each_other(void **state)
     }
 }
 
+/* Stops the window that is open. */
+static void *stopper_thread(void *opaque)
+{
+    return stop_profile(opaque);
+}
+
+/* The next one opens as soon as it can; who waits must not take it for the one
+ * that it has stopped. */
+static void who_stops_a_window_is_told_of_that_one(void **state)
+{
+    World *world = world_new();
+    g_autofree char *first = world_file(world, "1.order");
+    g_autofree char *second = world_file(world, "2.order");
+
+    (void)state;
+    for (unsigned i = 0; i < 100; i++) {
+        json_t *answer = NULL;
+        pthread_t stopper;
+        void *told;
+
+        start_profile(world, first);
+        assert_int_equal(pthread_create(&stopper, NULL, stopper_thread, world),
+                         0);
+        while (!answer) {
+            json_t *arguments = world_profile_arguments(world, second);
+
+            answer = session_execute(world->session, CONTROL_CMD_PROFILE_START,
+                                     arguments, NULL, NULL);
+            json_decref(arguments);
+        }
+        json_decref(answer);
+        json_decref(stop_profile(world));
+        pthread_join(stopper, &told);
+        assert_string_equal(text_in(told, "output"), first);
+        json_decref(told);
+    }
+}
+
 static void an_order_that_could_not_be_written_in_the_end_is_told(void **state)
 {
     World *world = world_new();
@@ -390,6 +429,7 @@ int main(void)
         cmocka_unit_test(a_window_ends_when_nothing_new_is_touched),
         cmocka_unit_test(a_window_ends_and_is_written_when_the_session_ends),
         cmocka_unit_test(windows_can_follow_each_other),
+        cmocka_unit_test(who_stops_a_window_is_told_of_that_one),
         cmocka_unit_test(an_order_that_could_not_be_written_in_the_end_is_told),
         cmocka_unit_test(an_order_that_is_not_wanted_leaves_the_old_one),
         cmocka_unit_test(after_one_that_is_not_wanted_the_next_is_written),
