@@ -8,6 +8,7 @@
  * environment runs as many schedules of each policy.
  */
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -16,9 +17,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "formats/pack-writer.h"
+#include "formats/pack.h"
 #include "plugin/pager/order-guard.h"
 #include "plugin/pager/pager-removal.h"
 #include "plugin/pager/uffd.h"
@@ -151,7 +157,25 @@ enum {
     DISCARDED = 1,  /* once it had been placed: it is zero */
     GIVEN_BACK = 2, /* maybe before: it is zero, or the snapshot's */
     WAS_ZERO = 4,   /* somebody has found it so, and it was given back */
+    WRITTEN = 8,    /* somebody has written own_word() to it */
 };
+
+/* The guest writes to some pages, and does not discard these. */
+static bool is_own(uint64_t page)
+{
+    return page % 8 == 3;
+}
+
+/* Where, and what, it writes. */
+static uint64_t own_off_bytes(uint64_t page)
+{
+    return page % 512 * 8;
+}
+
+static uint64_t own_word(size_t block, uint64_t page)
+{
+    return ~fake_word(block, page, own_off_bytes(page));
+}
 
 /* What one page of the guest may be: its snapshot's bytes, or zeroes once
  * somebody has discarded it; never the one again after the other. */
@@ -186,6 +210,29 @@ static void check_touch(Storm *storm, size_t block, uint64_t page,
     if (in_file && word == 0 && atomic_load(fate) != 0) {
         atomic_fetch_or(fate, WAS_ZERO);
     } else if (word != expected || (in_file && was_zero)) {
+        atomic_fetch_add(storm->n_wrong, 1);
+    }
+}
+
+static uint64_t *word_at(const Storm *storm, size_t block, uint64_t page,
+                         uint64_t off_bytes)
+{
+    return (uint64_t *)(void *)(world_page(storm->world, block, page) +
+                                off_bytes);
+}
+
+/* Write to a page that is never discarded, or see that what was written is
+ * there. */
+static void write_or_check(Storm *storm, size_t block, uint64_t page)
+{
+    uint64_t *word = word_at(storm, block, page, own_off_bytes(page));
+    _Atomic unsigned char *fate = fate_of(storm, block, page);
+
+    if (!(atomic_load(fate) & WRITTEN)) {
+        __atomic_store_n(word, own_word(block, page), __ATOMIC_SEQ_CST);
+        atomic_fetch_or(fate, WRITTEN);
+    } else if (__atomic_load_n(word, __ATOMIC_SEQ_CST) !=
+               own_word(block, page)) {
         atomic_fetch_add(storm->n_wrong, 1);
     }
 }
@@ -231,9 +278,12 @@ static void *storm_thread(void *opaque)
     for (unsigned i = 0; i < 6000; i++) {
         unsigned draw = (unsigned)rand_r(&storm->seed);
         size_t block = draw % WORLD_N_BLOCKS;
-        uint64_t page = (unsigned)rand_r(&storm->seed) % WORLD_N_PAGES;
+        uint64_t page = (unsigned)rand_r(&storm->seed) %
+                        storm->world->snapshot->blocks[block].n_pages;
 
-        if (draw % 16 == 0) {
+        if (is_own(page) && !ram_kind_is_hugetlb(storm->world->kind)) {
+            write_or_check(storm, block, page);
+        } else if (draw % 16 == 0) {
             touch_and_discard(storm, block, page);
         } else if (draw % 16 == 1) {
             give_back(storm, block, page);
@@ -248,6 +298,8 @@ static void *storm_thread(void *opaque)
  * the end is true. */
 typedef struct Mender {
     World *world;
+    unsigned end_observation_at; /* after so many turns */
+    unsigned load_rest_at;
     _Atomic bool quit;
     pthread_t thread;
 } Mender;
@@ -262,6 +314,12 @@ static void *mender_thread(void *opaque)
         if (i == N_VAIN_RETRIES) {
             fake_source_mend(mender->world->source);
             atomic_store(&misplace_one_in, 0);
+        }
+        if (i == mender->end_observation_at) {
+            pager_end_observation(mender->world->pager);
+        }
+        if (i == mender->load_rest_at) {
+            pager_load_rest(mender->world->pager);
         }
         pager_retry(mender->world->pager);
         sched_yield();
@@ -296,6 +354,18 @@ static bool is_right_at_last(const Storm *storm, size_t block, uint64_t page)
 {
     unsigned char fate =
         atomic_load(&storm->fates[block * WORLD_N_PAGES + page]);
+    if (fate & WRITTEN) {
+        uint64_t off_bytes = own_off_bytes(page);
+        uint64_t *word = word_at(storm, block, page, off_bytes);
+        bool in_file = ram_image_block_has_page(
+            &storm->world->snapshot->blocks[block], page);
+
+        if (*word != own_word(block, page)) {
+            return false;
+        }
+        *word = in_file ? fake_word(block, page, off_bytes) : 0;
+        fate &= (unsigned char)~WRITTEN;
+    }
     bool is_zero = fake_page_is_zero(world_page(storm->world, block, page));
     bool is_right = world_page_is_right(storm->world, block, page);
 
@@ -304,9 +374,72 @@ static bool is_right_at_last(const Storm *storm, size_t block, uint64_t page)
                                          : is_right;
 }
 
+/* The block ends within a word of its bitmap, and within a huge page. */
+static void cut_block(World *world, size_t i, uint64_t n_pages)
+{
+    RamImageBlock *block = &world->snapshot->blocks[i];
+    PageSourceBlock *in_source = &fake_source_base(world->source)->blocks[i];
+
+    for (uint64_t page = n_pages; page < block->n_pages; page++) {
+        if (ram_image_block_has_page(block, page)) {
+            block->bitmap[page / 64] &= ~(UINT64_C(1) << (page % 64));
+            block->n_pages_in_file--;
+        }
+    }
+    block->n_pages = in_source->n_pages = n_pages;
+    block->len_bytes = in_source->len_bytes = n_pages * FAKE_PAGE_BYTES;
+    in_source->n_pages_in_file = block->n_pages_in_file;
+}
+
+/* A pack with pages of both blocks in each chunk. */
+static int write_pack(const RamImage *image)
+{
+    const uint64_t chunk_pages = PACK_CHUNK_BYTES / FAKE_PAGE_BYTES;
+    int fd = memfd_create("pack", MFD_CLOEXEC);
+    PackWriter *writer = pack_writer_new(fd, image);
+    g_autofree uint64_t *words = g_malloc(PACK_CHUNK_BYTES);
+    g_autofree PageSpan *spans = g_new(PageSpan, chunk_pages);
+    size_t n = 0;
+
+    for (uint64_t i = 0; i < 2 * 1500; i++) {
+        size_t block = i % 2;
+        uint64_t page = 200 + i / 2;
+
+        if (!ram_image_block_has_page(&image->blocks[block], page)) {
+            continue;
+        }
+        for (uint64_t at = 0; at < FAKE_PAGE_BYTES; at += 8) {
+            words[n * FAKE_PAGE_BYTES / 8 + at / 8] =
+                fake_word(block, page, at);
+        }
+        spans[n++] = (PageSpan){block, page, 1};
+        if (n == chunk_pages) {
+            assert_true(pack_writer_add(writer, spans, n, words,
+                                        n * FAKE_PAGE_BYTES, NULL));
+            n = 0;
+        }
+    }
+    assert_true(pack_writer_finish(writer, NULL));
+    pack_writer_free(writer);
+    return fd;
+}
+
+static Pack *make_pack(RamImage *image)
+{
+    image->identity = g_strnfill(64, 'a');
+    int fd = write_pack(image);
+    Pack *pack =
+        pack_open(byte_source_new_fd(fd, "fake.pack", NULL), image, NULL);
+
+    close(fd);
+    assert_non_null(pack);
+    return pack;
+}
+
 static void run_storm(RamKind kind, LoadPolicy policy, unsigned seed)
 {
     World *world = world_new(kind, 1 + seed % 8);
+    Pack *pack = NULL;
     g_autoptr(PageOrder) order =
         world_order(world, seed % WORLD_N_BLOCKS, seed * 97 % 2000, 1500);
     g_autofree _Atomic unsigned char *fates =
@@ -316,6 +449,23 @@ static void run_storm(RamKind kind, LoadPolicy policy, unsigned seed)
     Storm storms[N_STORM_THREADS];
     Mender mender = {.world = world};
 
+    if (seed % 3 != 0) {
+        cut_block(world, seed % 2, WORLD_N_PAGES - 13 - seed % 600);
+    }
+    if (seed % 4 == 1) {
+        pack = make_pack(world->snapshot);
+        world->pack = pack;
+        world->pack_always = seed % 8 == 1;
+    } else if (seed % 4 == 3) {
+        fake_source_let_warm(world->source);
+    }
+    if (policy == LOAD_POLICY_ORDER && seed % 5 == 2) {
+        world_observe(world, OBSERVE_LEARNING);
+    } else if (policy != LOAD_POLICY_SEQUENTIAL && seed % 5 == 4) {
+        world_observe(world, OBSERVE_RECORDING);
+    }
+    mender.end_observation_at = seed * 7 % 50 + 1;
+    mender.load_rest_at = seed % 6 == 5 ? seed * 11 % 70 + 1 : UINT_MAX;
     let_fail(world, seed);
     world->huge = seed % 4 == 0 ? HUGE_PLACING_NEVER : HUGE_PLACING_ALWAYS;
     world_start(world, policy, order);
@@ -338,14 +488,17 @@ static void run_storm(RamKind kind, LoadPolicy policy, unsigned seed)
         world_await(world, LOAD_GOAL_ALL);
     }
     for (size_t block = 0; block < WORLD_N_BLOCKS; block++) {
-        for (uint64_t page = 0; page < WORLD_N_PAGES; page++) {
+        for (uint64_t page = 0; page < world->snapshot->blocks[block].n_pages;
+             page++) {
             n_wrong += !is_right_at_last(&storms[0], block, page);
         }
     }
     atomic_store(&mender.quit, true);
     pthread_join(mender.thread, NULL);
     assert_int_equal(n_wrong, 0);
+    g_clear_pointer(&world->snapshot->identity, g_free);
     world_free(world);
+    pack_free(pack);
 }
 
 static void every_byte_is_right_under_random_schedules(void **state)
