@@ -69,7 +69,10 @@ struct Load {
     Recorder *unused;
     PageOrder *learn_from; /* what is to be improved */
 
-    uint64_t attached_us;      /* set before the pager notes anything */
+    _Atomic uint64_t attached_us; /* set before the pager notes anything; 0:
+                                     not attached.  Relaxed: the number is all
+                                     that is handed over, also to who ends an
+                                     observation at that moment */
     _Atomic bool is_abandoned; /* QEMU itself loads.  Relaxed: set and used by
                                   commands that are not two at once, and else
                                   nothing is published by it */
@@ -137,17 +140,27 @@ static GArray *recorded_blocks(const RamImage *snapshot)
     return blocks;
 }
 
+static uint64_t attached_us(const Load *load)
+{
+    return atomic_load_explicit(&load->attached_us, memory_order_relaxed);
+}
+
+static void set_attached_us(Load *load, uint64_t us)
+{
+    atomic_store_explicit(&load->attached_us, us, memory_order_relaxed);
+}
+
 static void on_recorded(Load *load)
 {
     /* QEMU ends before there was anything to record: an order that is there
      * stays. */
-    if (load->attached_us == 0) {
+    if (attached_us(load) == 0) {
         return;
     }
     g_autoptr(GArray) blocks = recorded_blocks(load->snapshot);
     g_autoptr(GError) error = NULL;
     g_autoptr(PageOrder) order = recorder_to_order(
-        load->recorder, blocks, load->attached_us, load->snapshot->identity,
+        load->recorder, blocks, attached_us(load), load->snapshot->identity,
         PAGE_ORDER_ORIGIN_LOAD, &error);
 
     if (!order ||
@@ -162,7 +175,7 @@ static PageOrder *lesson_order(const Load *load, Recorder *recorder,
 {
     g_autoptr(GArray) blocks = recorded_blocks(load->snapshot);
 
-    return recorder_to_order(recorder, blocks, load->attached_us,
+    return recorder_to_order(recorder, blocks, attached_us(load),
                              load->snapshot->identity,
                              PAGE_ORDER_ORIGIN_LEARNED, error);
 }
@@ -190,7 +203,7 @@ static void on_learned(Load *load)
 {
     g_autoptr(GError) error = NULL;
 
-    if (load->attached_us != 0 && !learn(load, &error)) {
+    if (attached_us(load) != 0 && !learn(load, &error)) {
         load->host.warn(error->message);
     }
     load_write_stats(load);
@@ -617,9 +630,9 @@ bool load_attach(Load *load, const GArray *ranges, const GArray *thread_ids,
         return false;
     }
     /* The attempt that works counts; one after it is refused. */
-    bool first = load->attached_us == 0;
+    bool first = attached_us(load) == 0;
     if (first) {
-        load->attached_us = monotonic_us();
+        set_attached_us(load, monotonic_us());
     }
     bool ok = pager_attach(load->pager, (const PagerRange *)ranges->data,
                            ranges->len, (const uint32_t *)thread_ids->data,
@@ -628,14 +641,14 @@ bool load_attach(Load *load, const GArray *ranges, const GArray *thread_ids,
         load->attached = attached_pages(load, ranges);
         release_when_loaded(load);
     } else if (first) {
-        load->attached_us = 0;
+        set_attached_us(load, 0);
     }
     return ok;
 }
 
 bool load_abandon(Load *load, GError **error)
 {
-    if (load->attached_us != 0) {
+    if (attached_us(load) != 0) {
         g_set_error(error, PAGER_ERROR, PAGER_ERROR_STATE,
                     "%s: guest RAM is attached, and only this load can fill it",
                     load->path);
