@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "formats/pack.h"
 #include "formats/qcow2-backing.h"
 #include "host/disks.h"
 #include "host/image-state.h"
@@ -220,21 +221,25 @@ static char *why_order_stays(const char *folder, const char *own,
     return NULL;
 }
 
+/* With its pack, in which the guest's memory is as well. */
 static void add_order(SnapshotRemoval *removal, const ListedSnapshot *snapshot)
 {
     g_autofree char *folder = g_path_get_dirname(snapshot->path);
     g_autofree char *usual = g_strconcat(snapshot->name, ORDER_SUFFIX, NULL);
     const char *name = snapshot->manifest ? snapshot->manifest->order : usual;
     g_autofree char *path = name ? g_build_filename(folder, name, NULL) : NULL;
+    g_autofree char *pack = path ? g_strconcat(path, PACK_SUFFIX, NULL) : NULL;
 
-    if (!path || !g_file_test(path, G_FILE_TEST_EXISTS)) {
+    if (!path || (!g_file_test(path, G_FILE_TEST_EXISTS) &&
+                  !g_file_test(pack, G_FILE_TEST_EXISTS))) {
         return;
     }
     char *reason = why_order_stays(folder, snapshot->path, name);
     if (reason) {
         keep(removal, path, reason);
     } else {
-        g_ptr_array_add(removal->files, g_strdup(path));
+        add_existing(removal, path);
+        add_existing(removal, pack);
     }
 }
 

@@ -180,6 +180,19 @@ static void a_snapshot_goes_with_order_and_manifest(void **state)
                            "use --images to remove it"));
 }
 
+/* It has the guest's memory. */
+static void an_orders_pack_goes_with_it(void **state)
+{
+    const Fixture *fixture = *state;
+    g_autofree char *order = path_of(fixture, "vm.snap.order");
+
+    put(fixture, "vm.snap.order.pack", "x", 1);
+    assert_int_equal(unlink(order), 0);
+    g_autoptr(SnapshotRemoval) removal = plan(fixture, true);
+    execute(removal);
+    assert_left(fixture, "");
+}
+
 static void an_image_that_nothing_needs_goes_if_asked_for(void **state)
 {
     const Fixture *fixture = *state;
@@ -343,6 +356,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SNAPSHOT_TEST(a_snapshot_goes_with_order_and_manifest),
+        SNAPSHOT_TEST(an_orders_pack_goes_with_it),
         SNAPSHOT_TEST(an_image_that_nothing_needs_goes_if_asked_for),
         SNAPSHOT_TEST(nothing_is_removed_before_it_is_to_be),
         SNAPSHOT_TEST(an_image_below_another_one_stays),
