@@ -157,9 +157,27 @@ static bool check_file(const Disk *disk, GError **error)
     return false;
 }
 
+/* "261125-130241-123", as a save makes them. */
+#define OVERLAY_SUFFIX "\\.[0-9]{6}-[0-9]{6}-[0-9]{3}\\.qcow2"
+
+size_t disks_stem_len(const char *name)
+{
+    g_autoptr(GRegex) regex =
+        g_regex_new("(" OVERLAY_SUFFIX ")+$", G_REGEX_RAW, 0, NULL);
+    g_autoptr(GMatchInfo) match = NULL;
+    int start = 0;
+
+    g_assert(regex);
+    return g_regex_match(regex, name, 0, &match) &&
+                   g_match_info_fetch_pos(match, 0, &start, NULL)
+               ? (size_t)start
+               : strlen(name);
+}
+
 static json_t *overlay_action(Disk *disk, const char *tag, guint index)
 {
-    disk->overlay = g_strdup_printf("%s.%s.qcow2", disk->file, tag);
+    disk->overlay = g_strdup_printf(
+        "%.*s.%s.qcow2", (int)disks_stem_len(disk->file), disk->file, tag);
     disk->overlay_node = g_strdup_printf("preheat-%s-%u", tag, index);
     return json_pack("{s:s, s:{s:s, s:s, s:s, s:s}}", "type",
                      "blockdev-snapshot-sync", "data", "node-name", disk->node,

@@ -44,10 +44,15 @@ const char *disk_name(const Disk *disk);
 /* Whether the guest can change what is in it. */
 bool disk_is_writable(const Disk *disk);
 
-/* Give each writable disk an overlay, all at one moment: "FILE.TAG.qcow2"
- * beside the image.  The guest should stand still.  Where that fails, no disk
- * has one; but where QEMU did not answer, as when it is interrupted, some may:
- * disks_remove_overlays() then finds out. */
+/* How long the part of name is that an overlay's name begins with: all of it,
+ * or where it is that of an overlay itself, what is before its tag. */
+size_t disks_stem_len(const char *name);
+
+/* Give each writable disk an overlay, all at one moment: "STEM.TAG.qcow2"
+ * beside the image, so that no name grows from save to save.  The guest should
+ * stand still.  Where that fails, no disk has one; but where QEMU did not
+ * answer, as when it is interrupted, some may: disks_remove_overlays() then
+ * finds out. */
 bool disks_add_overlays(Rpc *qmp, GArray *disks, const char *tag,
                         GError **error);
 

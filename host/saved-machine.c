@@ -3,6 +3,7 @@
  */
 #include "host/saved-machine.h"
 
+#include <string.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -201,8 +202,7 @@ static char *new_tag(void)
 
 bool saved_machine_is_overlay(const char *name)
 {
-    return g_regex_match_simple("\\.[0-9]{6}-[0-9]{6}-[0-9]{3}\\.qcow2$", name,
-                                0, 0);
+    return disks_stem_len(name) < strlen(name);
 }
 
 bool saved_machine_freeze(SavedMachine *machine, GError **error)

@@ -140,6 +140,23 @@ static void all_writable_disks_get_overlays_in_one_transaction(void **state)
     world_free(world);
 }
 
+/* Else the twentieth would be too long for a file system. */
+static void an_overlay_of_an_overlay_has_no_longer_name(void **state)
+{
+    World *world = world_new("[" DISK("d", "/i/a.qcow2.261125-130241-123.qcow2",
+                                      "n", "false", "") "]");
+    g_autoptr(GArray) disks = disks_query(world->qmp, "/", NULL);
+
+    assert_true(disks_add_overlays(world->qmp, disks, "t", NULL));
+    assert_string_equal(g_array_index(disks, Disk, 0).overlay,
+                        "/i/a.qcow2.t.qcow2");
+    assert_int_equal(disks_stem_len("a.261125-130241-123.qcow2"
+                                    ".261125-130241-124.qcow2"),
+                     1);
+    assert_int_equal(disks_stem_len("a.261125-130241-123.qcow"), 24);
+    world_free(world);
+}
+
 static void an_image_of_a_relative_name_is_found_from_its_overlay(void **state)
 {
     World *world = world_new(three_disks);
@@ -274,6 +291,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_disk_with_a_medium_is_found),
         cmocka_unit_test(all_writable_disks_get_overlays_in_one_transaction),
+        cmocka_unit_test(an_overlay_of_an_overlay_has_no_longer_name),
         cmocka_unit_test(an_image_of_a_relative_name_is_found_from_its_overlay),
         cmocka_unit_test(where_one_disk_gets_no_overlay_none_has_one),
         cmocka_unit_test(a_disk_that_is_no_file_is_refused_by_name),
