@@ -438,7 +438,7 @@ static void run_parked(EagerThread *self, const Job *job)
     Piece *piece = piece_of(pager, job, parked->block, 1);
 
     if (!piece) {
-        pager_end_retry(pager, parked->block, parked->page, parked->is_zero);
+        pager_end_retry(pager, parked->block, parked->page);
         pager_put_piece(pager, NULL);
         return;
     }

@@ -119,13 +119,14 @@ void pager_unpark_zero(Pager *pager, size_t block, uint64_t page)
     pthread_mutex_unlock(&pager->lock);
 }
 
-void pager_end_retry(Pager *pager, size_t index, uint64_t page, bool is_zero)
+void pager_end_retry(Pager *pager, size_t index, uint64_t page)
 {
     const PagerBlock *block = &pager->blocks[index];
 
     pthread_mutex_lock(&pager->lock);
     if ((pager->attached && block->host == 0) ||
-        (!is_zero && page_states_is_placed(&block->states, page))) {
+        (!parked_is_zero(pager->parked, index, page) &&
+         page_states_is_placed(&block->states, page))) {
         parked_remove(pager->parked, index, page);
     } else {
         parked_put_back(pager->parked, index, page, monotonic_us());

@@ -25,7 +25,7 @@ void pager_unpark(Pager *pager, size_t block, uint64_t first_page,
 void pager_unpark_zero(Pager *pager, size_t block, uint64_t page);
 
 /* A parked page was tried, whatever came of it. */
-void pager_end_retry(Pager *pager, size_t block, uint64_t page, bool is_zero);
+void pager_end_retry(Pager *pager, size_t block, uint64_t page);
 
 /* Blocks are attached now: nobody waits for pages of others. */
 void pager_forget_unattached_locked(Pager *pager);

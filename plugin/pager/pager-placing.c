@@ -39,7 +39,7 @@ void pager_put_piece(Pager *pager, Piece *piece)
 {
     if (piece && piece->is_retry) {
         pager_end_retry(pager, piece->read.span.block,
-                        piece->read.span.first_page, piece->is_zero);
+                        piece->read.span.first_page);
         piece->is_retry = false;
     }
     if (piece && piece->is_huge) {

@@ -162,6 +162,7 @@ void parked_add(Parked *parked, const ParkedPage *page, bool is_retry,
     } else {
         entry->page.what = page->what;
         entry->page.error = page->error;
+        entry->page.is_zero = entry->page.is_zero || page->is_zero;
     }
     if (is_new || (is_retry && !entry->queue)) {
         await_try(parked, entry, now_us);
@@ -330,6 +331,13 @@ bool parked_next_report(Parked *parked, ParkedPage *ret_page)
 bool parked_has_report(const Parked *parked)
 {
     return parked->reports.length > 0;
+}
+
+bool parked_is_zero(const Parked *parked, size_t block, uint64_t page)
+{
+    const Entry *entry = find(parked, block, page);
+
+    return entry && entry->page.is_zero;
 }
 
 size_t parked_count(const Parked *parked)

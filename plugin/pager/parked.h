@@ -34,7 +34,9 @@ Parked *parked_new(void);
 /* NULL is fine. */
 void parked_free(Parked *parked);
 
-/* The page has failed.  is_retry: it had been taken by parked_next_due(). */
+/* The page has failed.  is_retry: it had been taken by parked_next_due().  One
+ * that is here, has been placed and given back since, may now fail as one of
+ * zeroes, which it then is. */
 void parked_add(Parked *parked, const ParkedPage *page, bool is_retry,
                 uint64_t now_us);
 
@@ -69,6 +71,9 @@ void parked_retry(Parked *parked);
  * parked_retry(), and each that is waited for.  False: no more. */
 bool parked_next_report(Parked *parked, ParkedPage *ret_page);
 bool parked_has_report(const Parked *parked);
+
+/* Whether the page is here, to be placed as zeroes. */
+bool parked_is_zero(const Parked *parked, size_t block, uint64_t page);
 
 /* All pages. */
 size_t parked_count(const Parked *parked);

@@ -265,6 +265,25 @@ static void only_pages_that_are_gone_are_removed(void **state)
     }
 }
 
+/* It was placed, given back and touched before it was taken off the list. */
+static void a_page_that_is_to_be_zeroes_in_the_end_stays(void **state)
+{
+    Parked *parked = parked_new();
+    ParkedPage due;
+
+    add(parked, 8, 0);
+    assert_true(parked_next_due(parked, FOREVER, &due));
+    assert_false(parked_is_zero(parked, 0, 8));
+    due.is_zero = true;
+    parked_add(parked, &due, false, 0);
+    assert_true(parked_is_zero(parked, 0, 8));
+    assert_false(parked_remove_if(parked, 0, 0, 100, is_even, NULL));
+    parked_put_back(parked, 0, 8, 0);
+    assert_true(parked_next_due(parked, FOREVER, &due));
+    assert_true(due.is_zero);
+    parked_free(parked);
+}
+
 static void pages_are_counted_by_what_they_are_placed_as(void **state)
 {
     Parked *parked = parked_new();
@@ -298,6 +317,7 @@ int main(void)
         cmocka_unit_test(a_page_that_could_not_be_tried_is_tried_again),
         cmocka_unit_test(pages_of_one_block_go_together),
         cmocka_unit_test(only_pages_that_are_gone_are_removed),
+        cmocka_unit_test(a_page_that_is_to_be_zeroes_in_the_end_stays),
         cmocka_unit_test(pages_are_counted_by_what_they_are_placed_as),
     };
 
