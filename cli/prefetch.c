@@ -157,6 +157,7 @@ static uint64_t take_pages(Prefetch *prefetch, const PageSpan *stretch)
 static bool cut_stretch(Prefetch *prefetch, PageSpan *ret_stretch)
 {
     PageSpan *span = &prefetch->span;
+    uint64_t page_bytes = prefetch->blocks[span->block]->page_bytes;
     uint64_t end = span->first_page + span->n_pages;
     uint64_t page = span->first_page;
 
@@ -167,7 +168,9 @@ static bool cut_stretch(Prefetch *prefetch, PageSpan *ret_stretch)
         span->n_pages = 0;
         return false;
     }
-    uint64_t stop = stretch_end(prefetch, span, page);
+    /* A page may have up to 1 GiB. */
+    uint64_t max_pages = MAX(READ_AHEAD_PIECE_BYTES / page_bytes, 1);
+    uint64_t stop = MIN(stretch_end(prefetch, span, page), page + max_pages);
     *ret_stretch = (PageSpan){span->block, page, stop - page};
     span->first_page = stop;
     span->n_pages = end - stop;

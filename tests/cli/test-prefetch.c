@@ -229,6 +229,52 @@ static void a_snapshot_that_cannot_be_read_is_told(void **state)
     g_error_free(error);
 }
 
+/* ---- pages of any length ---- */
+
+static _Atomic uint64_t longest_read;
+
+/* Nobody has room for all of that, nor is it looked at. */
+static bool note_read(const ByteSource *source, void *buffer, size_t len_bytes,
+                      uint64_t off_bytes, GError **error)
+{
+    uint64_t longest = atomic_load(&longest_read);
+
+    while (len_bytes > longest &&
+           !atomic_compare_exchange_weak(&longest_read, &longest, len_bytes)) {
+    }
+    return true;
+}
+
+static void free_source(ByteSource *source)
+{
+    g_free(source);
+}
+
+static void large_pages_are_read_one_by_one(void **state)
+{
+    static const ByteSourceOps ops = {.read_at = note_read,
+                                      .free = free_source};
+    const uint64_t page_bytes = UINT64_C(16) << 20;
+    uint64_t bitmap[] = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, 0};
+    RamImageBlock block = {.name = (char *)"large",
+                           .page_bytes = page_bytes,
+                           .n_pages = 256,
+                           .len_bytes = 256 * page_bytes,
+                           .bitmap = bitmap};
+    ByteSource *source = g_new0(ByteSource, 1);
+    const RamImage image = {
+        .source = source, .blocks = &block, .n_blocks = 1, .path = world.path};
+    GError *error = NULL;
+    PrefetchResult result;
+
+    byte_source_init(source, &ops, "large", block.len_bytes);
+    prefetch_run(&image, NULL, 0, NULL, &result, &error);
+    assert_no_error(error);
+    assert_int_equal(result.n_pages, block.n_pages);
+    assert_int_equal(longest_read, page_bytes);
+    byte_source_free(source);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -239,6 +285,7 @@ int main(void)
         TEST(a_page_that_comes_twice_is_read_once),
         TEST(no_more_is_read_in_a_second_than_was_allowed),
         TEST(a_snapshot_that_cannot_be_read_is_told),
+        TEST(large_pages_are_read_one_by_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
