@@ -58,7 +58,9 @@ void pager_hold_back(Pager *pager, const PageOrder *order)
         const PageSourceBlock *block =
             page_source_find_block(source, known->name);
 
+        /* No piece has room for larger pages, which cannot be attached. */
         if (block && block->page_bytes == known->page_bytes &&
+            block->page_bytes == pager->page_bytes &&
             page_span_clip(&span, block->n_pages)) {
             span.block = (size_t)(block - source->blocks);
             hold_some_of(pager, draw, &span);

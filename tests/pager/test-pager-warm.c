@@ -169,23 +169,43 @@ static void staging_leaves_a_cpu_to_qemu(void **state)
     world_free(world);
 }
 
-/* They cannot be loaded lazily; a snapshot of another machine's may have
- * them. */
-static void pages_that_are_not_of_the_hosts_size_are_not_warmed(void **state)
+/* A world whose first block has pages twice as large as the host's, with an
+ * order of all of them.  They cannot be loaded lazily; another machine's
+ * snapshot may have them. */
+static World *large_pages_world(ObserveKind kind)
 {
     World *world = warm_world();
     PageSourceBlock *block = &fake_source_base(world->source)->blocks[0];
     g_autoptr(PageOrder) order = page_order_new();
 
-    (void)state;
     block->page_bytes *= 2;
     block->n_pages /= 2;
     page_order_add_block(order, block->name, block->len_bytes,
                          block->page_bytes);
     page_order_append(order, &(PageExtent){.span = {0, 0, block->n_pages}});
+    if (kind != OBSERVE_NOTHING) {
+        world_observe(world, kind);
+    }
     world_start(world, LOAD_POLICY_ORDER, order);
+    return world;
+}
+
+static void pages_that_are_not_of_the_hosts_size_are_not_warmed(void **state)
+{
+    World *world = large_pages_world(OBSERVE_NOTHING);
+
+    (void)state;
     await_warm(world);
     assert_int_equal(fake_source_n_warmed(world->source), 0);
+    world_free(world);
+}
+
+static void pages_that_are_not_of_the_hosts_size_are_not_held_back(void **state)
+{
+    World *world = large_pages_world(OBSERVE_LEARNING);
+
+    (void)state;
+    assert_int_equal(world->pager->held.length, 0);
     world_free(world);
 }
 
@@ -199,6 +219,8 @@ int main(void)
         cmocka_unit_test(what_is_held_back_to_learn_from_is_warmed_as_well),
         cmocka_unit_test(staging_leaves_a_cpu_to_qemu),
         cmocka_unit_test(pages_that_are_not_of_the_hosts_size_are_not_warmed),
+        cmocka_unit_test(
+            pages_that_are_not_of_the_hosts_size_are_not_held_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
