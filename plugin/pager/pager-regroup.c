@@ -174,10 +174,12 @@ static void free_pieces(GQueue *pieces)
     g_queue_clear_full(pieces, (GDestroyNotify)piece_free);
 }
 
-/* Those that are warmed into are too small, and freed when that is done. */
+/* Those that are warmed into are too small, and freed when that is done.  Some
+ * may be no longer warmed into, and not be put back yet (run_warm()). */
 static bool renew_pieces_locked(Pager *pager, uint64_t unit_bytes)
 {
-    guint n_pieces = pager->spare.length + pager->n_warming;
+    guint n_warmed = pager->n_pieces - pager->read.length;
+    guint n_pieces = pager->spare.length + n_warmed;
     uint64_t piece_bytes = MAX(READ_AHEAD_PIECE_BYTES, unit_bytes);
     GQueue pieces = G_QUEUE_INIT;
 
