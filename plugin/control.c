@@ -128,9 +128,11 @@ static void answer_line(Client *client, const char *line, size_t len)
     if (id) {
         json_object_set(answer, "id", id);
     }
+    /* Before it is answered: who has got the answer may have left, and is not
+     * to be in the way of who comes next. */
+    set_busy(client, false);
     answer_and_unref(client, answer);
     json_decref(request);
-    set_busy(client, false);
 }
 
 static void serve(Client *client)
