@@ -33,6 +33,7 @@ class Peer:
     huge_pages = True  # whether QEMU may have them
     has_guest = True
     has_usage = True  # whether the memory of QEMU is the peer's doing
+    copies_all = True  # whether each guest gets all of RAM for itself
 
     def __init__(self, title):
         self.title = title
@@ -65,7 +66,7 @@ class Preheat(Peer):
         super().__init__(title)
         self._options = options
         self._order = order
-        self._loads_all = loads_all
+        self._loads_all = self.copies_all = loads_all
 
     def lacks(self, guest):
         return host.lacks_userfaultfd()
@@ -95,6 +96,10 @@ class Template(Preheat):
     """A clone of a template that has been filled before."""
 
     SOCKET = "template.sock"
+
+    def __init__(self, title):
+        super().__init__(title)
+        self.copies_all = False
 
     @contextlib.contextmanager
     def hold(self, guest):
@@ -172,7 +177,7 @@ class Preloaded(Peer):
         super().__init__(title)
         self._way = way
         self._order = order
-        self._tells_end = tells_end
+        self._tells_end = self.copies_all = tells_end
 
     def lacks(self, guest):
         return host.lacks_userfaultfd()
