@@ -136,7 +136,7 @@ static Pager *start(Bench *bench, LoadStats *stats, const PageOrder *order)
 {
     const PagerConfig config = {
         .source = &bench->source,
-        .order = order,
+        .order = order ? page_order_copy(order) : NULL,
         .policy = LOAD_POLICY_ORDER,
         .stats = stats,
         .max_staged_bytes = UINT64_C(512) << 20,

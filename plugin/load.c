@@ -452,7 +452,7 @@ static bool start_pager(Load *load, LoadRequest *request, char **ret_warning,
     }
     const PagerConfig config = {
         .source = load->source,
-        .order = order,
+        .order = g_steal_pointer(&order),
         .pack = load->pack,
         .pack_always = request->pack_always,
         .policy = load->policy,

@@ -198,7 +198,7 @@ static bool start_pager(Template *template, const PageOrder *order,
     template->policy = order ? LOAD_POLICY_ORDER : LOAD_POLICY_SEQUENTIAL;
     const PagerConfig config = {
         .source = template->source,
-        .order = order,
+        .order = order ? page_order_copy(order) : NULL,
         .policy = template->policy,
         .stats = template->stats,
         .slow_read_us = SLOW_READ_US,

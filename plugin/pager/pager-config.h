@@ -81,13 +81,14 @@ typedef enum {
 } HugePlacing;
 
 typedef struct PagerConfig {
-    PageSource *source;     /* borrowed until pager_release() */
-    const PageOrder *order; /* may be NULL; not kept */
-    const Pack *pack;       /* of the source's image; borrowed until
-                               pager_release(); NULL: none */
-    bool pack_always;       /* use it without measuring whether it is faster */
-    LoadPolicy policy;      /* not LOAD_POLICY_FULL */
-    LoadStats *stats;       /* borrowed until pager_free() */
+    PageSource *source; /* borrowed until pager_release() */
+    PageOrder *order;   /* may be NULL; pager_new() takes it over, also where
+                           it fails */
+    const Pack *pack;   /* of the source's image; borrowed until
+                           pager_release(); NULL: none */
+    bool pack_always;   /* use it without measuring whether it is faster */
+    LoadPolicy policy;  /* not LOAD_POLICY_FULL */
+    LoadStats *stats;   /* borrowed until pager_free() */
     PagerObserve observe;
     uint64_t max_staged_bytes; /* read, or warmed, ahead of pager_attach() */
     uint64_t slow_read_us;     /* 0: do not watch */

@@ -31,12 +31,13 @@
 #define MAX_PARKED 65536
 
 typedef enum {
-    JOB_WARM,   /* what will be read soon */
-    JOB_HUGE,   /* find out where there are huge pages */
-    JOB_PLAN,   /* claim and read what the stage's plan gives */
-    JOB_GUARD,  /* look at how the order does */
-    JOB_HELD,   /* read a piece that was held back */
-    JOB_PARKED, /* try a page that has failed before */
+    JOB_PREPARE, /* the order */
+    JOB_WARM,    /* what will be read soon */
+    JOB_HUGE,    /* find out where there are huge pages */
+    JOB_PLAN,    /* claim and read what the stage's plan gives */
+    JOB_GUARD,   /* look at how the order does */
+    JOB_HELD,    /* read a piece that was held back */
+    JOB_PARKED,  /* try a page that has failed before */
     JOB_END,
 } JobKind;
 
@@ -111,6 +112,20 @@ static PagerStage next_stage_locked(const Pager *pager)
                : next;
 }
 
+/* Whether an order asks for huge pages, of which nothing is known yet. */
+static bool order_wants_huge_locked(const Pager *pager)
+{
+    return pager->stage == STAGE_ORDER && pager->attached &&
+           pager->plan.is_dense && pager->huge == HUGE_NOT_KNOWN;
+}
+
+/* Whether an order need not wait: they are found out with nothing under way. */
+static bool huge_is_settled_locked(const Pager *pager)
+{
+    return pager->huge != HUGE_BEING_FOUND &&
+           !(order_wants_huge_locked(pager) && pager->n_pieces > 0);
+}
+
 static bool can_plan_locked(Pager *pager)
 {
     if (pager->plan_is_out || is_void_locked(pager) ||
@@ -120,8 +135,10 @@ static bool can_plan_locked(Pager *pager)
     }
     switch (pager->stage) {
     case STAGE_ORDER:
-        return pager->attached ||
-               pager->read_bytes < pager->config.max_staged_bytes;
+        return pager->preparation == PREPARED &&
+               huge_is_settled_locked(pager) &&
+               (pager->attached ||
+                pager->read_bytes < pager->config.max_staged_bytes);
     case STAGE_TRIAL:
         return pager_guard_may_try_locked(pager);
     case STAGE_REST:
@@ -174,7 +191,8 @@ static JobKind plan_job_locked(Pager *pager)
     if (!pager->attached && pager->warms) {
         return JOB_WARM;
     }
-    if (pager->stage == STAGE_ORDER || pager->huge != HUGE_NOT_KNOWN) {
+    if (pager->huge != HUGE_NOT_KNOWN ||
+        (pager->stage == STAGE_ORDER && !order_wants_huge_locked(pager))) {
         return JOB_PLAN;
     }
     pager->huge = HUGE_BEING_FOUND;
@@ -205,6 +223,9 @@ static bool find_job_locked(Pager *pager, Job *ret_job)
     } else if (pager_guard_is_due_locked(pager)) {
         job.kind = JOB_GUARD;
         pager->guard_looks = true;
+    } else if (pager->preparation == NOT_PREPARED) {
+        job.kind = JOB_PREPARE;
+        pager->preparation = BEING_PREPARED;
     } else if (!is_recording_locked(pager) && can_plan_locked(pager)) {
         job.kind = plan_job_locked(pager);
     } else {
@@ -314,6 +335,16 @@ static void note_rest(Pager *pager, const PageSpan *span)
     pthread_mutex_unlock(&pager->lock);
 }
 
+static void run_prepare(Pager *pager, const Job *job)
+{
+    pager_plan_prepare(pager);
+    pthread_mutex_lock(&pager->lock);
+    pager->preparation = PREPARED;
+    pthread_cond_broadcast(&pager->changed);
+    pthread_mutex_unlock(&pager->lock);
+    pager_put_piece(pager, job->piece);
+}
+
 static void run_warm(EagerThread *self, const Job *job)
 {
     Pager *pager = self->pager;
@@ -357,10 +388,14 @@ static void run_huge(Pager *pager, const Job *job)
     pager_put_piece(pager, job->piece);
 }
 
-/* The plan is to come back for what is from page on. */
-static void go_back(Pager *pager, size_t block, uint64_t page)
+/* The plan is to come back for the span. */
+static void leave(Pager *pager, const PageSpan *span, PlacedBy why)
 {
-    pager_plan_go_back(pager, block, page);
+    if (why == PLACED_BY_ORDER) {
+        pager_plan_put_off(pager, span);
+    } else {
+        pager_plan_go_back(pager, span->block, span->first_page);
+    }
     pthread_mutex_lock(&pager->lock);
     /* The stage has not ended: our piece is under way. */
     pager->plan_is_out = false;
@@ -385,7 +420,10 @@ static bool claim(Pager *pager, Piece *piece, const PageSpan *span,
         return piece_claim_huge(piece, &block->states, span, why);
     }
     what_fits.n_pages = max_pages;
-    go_back(pager, span->block, span->first_page + max_pages);
+    leave(pager,
+          &(PageSpan){span->block, span->first_page + max_pages,
+                      span->n_pages - max_pages},
+          why);
     return piece_claim(piece, &block->states, &what_fits, why);
 }
 
@@ -457,6 +495,9 @@ void *pager_eager_thread(void *opaque)
     for (;;) {
         next_job(self->pager, &job);
         switch (job.kind) {
+        case JOB_PREPARE:
+            run_prepare(self->pager, &job);
+            break;
         case JOB_WARM:
             run_warm(self, &job);
             break;

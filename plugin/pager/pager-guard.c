@@ -39,8 +39,8 @@ PagerStage pager_guard_stage_locked(const Pager *pager)
  * nothing is held back from it. */
 static bool can_judge_locked(const Pager *pager)
 {
-    return pager->attached && pager->rest_is_released &&
-           pager_is_observed_locked(pager);
+    return pager->attached && pager->preparation == PREPARED &&
+           pager->rest_is_released && pager_is_observed_locked(pager);
 }
 
 static uint64_t n_misses(const Pager *pager)

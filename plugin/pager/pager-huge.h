@@ -1,7 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Huge pages of the rest.
+ * Huge pages of the rest, and of an order that has most of what is in them
+ * (order-density.h).
  *
  * A stretch of a huge page, of which nothing has been placed yet, is claimed as
  * a whole, read into a huge page of our own, and that is moved to where it
@@ -30,7 +31,8 @@
 #include "plugin/pager/pager-state.h"
 
 /* Find out for each block whether it is placed so: PagerBlock.huge_pages.
- * Once, when the rest begins; by one thread, nobody else reads these.  Returns
+ * Once, when the rest begins, or an order that asks for it (Plan.is_dense); by
+ * one thread, with no piece under way, so nobody else reads these.  Returns
  * the bytes of a huge page; 0: no block is placed so. */
 uint64_t pager_huge_find(Pager *pager);
 

@@ -3,6 +3,7 @@
  */
 #include "plugin/pager/pager-plan.h"
 
+#include "plugin/pager/order-density.h"
 #include "plugin/pager/pager-huge.h"
 #include "plugin/pager/pager-units.h"
 #include "profiler/orders/read-ahead.h"
@@ -12,6 +13,10 @@
  * pages of the rest. */
 #define MAX_SPANS UINT64_C(256)
 #define MAX_PAGES (UINT64_C(1) << 20)
+
+/* What an order's density is judged by before it is known what huge pages a
+ * block has. */
+#define HUGE_BYTES (UINT64_C(2) << 20)
 
 /* Pager.last_touch: 0 is none, else block and page in one, for one atomic
  * exchange.  A block or a page beyond this is left out: it is a hint. */
@@ -38,7 +43,7 @@ static Replay *new_replay(const Pager *pager, const PageOrder *order)
     return replay_new(order, blocks, source->n_blocks);
 }
 
-void pager_plan_init(Pager *pager, const PageOrder *order)
+void pager_plan_init(Pager *pager, PageOrder *order)
 {
     Plan *plan = &pager->plan;
 
@@ -47,7 +52,7 @@ void pager_plan_init(Pager *pager, const PageOrder *order)
     if (!order) {
         return;
     }
-    plan->replay = new_replay(pager, order);
+    plan->order = order;
     /* What comes from a pack is worth being unpacked before. */
     pager->warms = pager->config.source->warm && !pager->config.pack;
     plan->is_warming = pager->warms;
@@ -56,22 +61,57 @@ void pager_plan_init(Pager *pager, const PageOrder *order)
         load_stats_pack_used(pager->config.stats,
                              plan->pack.state == PACK_IN_USE);
     }
-    for (size_t i = 0; i < pager->n_blocks; i++) {
-        PagerBlock *block = &pager->blocks[i];
+}
 
+/* The bits of those of the source's pages that the replay has.  Returns whether
+ * most of them lie close to each other. */
+static bool mark_pages(Pager *pager, const Replay *replay)
+{
+    const PageSource *source = pager->config.source;
+    OrderDensity density = {0};
+
+    for (size_t i = 0; i < pager->n_blocks; i++) {
+        const PageSourceBlock *block = &source->blocks[i];
         /* Without it the block's faults do not steer: a hint as well. */
-        block->in_order = g_try_new0(uint64_t, block->layout->n_pages / 64 + 1);
-        if (block->in_order) {
-            replay_mark_pages(plan->replay, i, block->in_order);
+        uint64_t *in_order = g_try_new0(uint64_t, block->n_pages / 64 + 1);
+
+        if (in_order) {
+            replay_mark_pages(replay, i, in_order);
+            order_density_add(&density, in_order, block->bitmap, block->n_pages,
+                              HUGE_BYTES / block->page_bytes);
         }
+        /* Release: who sees it sees the bits. */
+        atomic_store_explicit(&pager->blocks[i].in_order, in_order,
+                              memory_order_release);
     }
+    return order_density_most_is_dense(&density);
+}
+
+void pager_plan_prepare(Pager *pager)
+{
+    Plan *plan = &pager->plan;
+    Replay *replay = new_replay(pager, plan->order);
+
+    g_clear_pointer(&plan->order, page_order_free);
+    plan->is_dense = mark_pages(pager, replay);
+    pthread_mutex_lock(&plan->lock);
+    plan->replay = replay;
+    pthread_mutex_unlock(&plan->lock);
+}
+
+static uint64_t *in_order_of(const PagerBlock *block)
+{
+    /* Acquire: its bits are seen too. */
+    return atomic_load_explicit(&block->in_order, memory_order_acquire);
 }
 
 void pager_plan_clear(Pager *pager)
 {
     for (size_t i = 0; pager->blocks && i < pager->n_blocks; i++) {
-        g_clear_pointer(&pager->blocks[i].in_order, g_free);
+        g_free(in_order_of(&pager->blocks[i]));
+        atomic_init(&pager->blocks[i].in_order, NULL);
     }
+    g_clear_pointer(&pager->plan.order, page_order_free);
     g_clear_pointer(&pager->plan.replay, replay_free);
     pack_plan_clear(&pager->plan.pack);
     g_clear_pointer(&pager->plan.sequence, g_free);
@@ -84,6 +124,13 @@ void pager_plan_put_off_locked(Pager *pager, const PageSpan *span)
 
     *again = *span;
     g_queue_push_head(&pager->plan.again, again);
+}
+
+void pager_plan_put_off(Pager *pager, const PageSpan *span)
+{
+    pthread_mutex_lock(&pager->plan.lock);
+    pager_plan_put_off_locked(pager, span);
+    pthread_mutex_unlock(&pager->plan.lock);
 }
 
 /* Whether the guest waits for faults. */
@@ -134,7 +181,7 @@ static bool is_worth_reading_locked(const Pager *pager, const PageSpan *span)
     const PagerBlock *block = &pager->blocks[span->block];
     uint64_t end = span->first_page + span->n_pages;
 
-    if (!pack_plan_is_of_use(&pager->plan.pack) || !block->in_order) {
+    if (!pack_plan_is_of_use(&pager->plan.pack) || !in_order_of(block)) {
         return has_pending(block, span);
     }
     for (uint64_t page = span->first_page; page < end; page++) {
@@ -151,13 +198,13 @@ static bool is_worth_reading_locked(const Pager *pager, const PageSpan *span)
 static bool first_of_order(const Pager *pager, size_t index, uint64_t page,
                            uint64_t *ret_page)
 {
-    const PagerBlock *block = &pager->blocks[index];
+    const uint64_t *in_order = in_order_of(&pager->blocks[index]);
     const PageSpan one = {index, page, 1};
     PageSpan span = pager_units_to_pages(pager, &one);
     uint64_t end = span.first_page + span.n_pages;
 
-    for (uint64_t i = span.first_page; block->in_order && i < end; i++) {
-        if ((block->in_order[i / 64] >> (i % 64)) & 1) {
+    for (uint64_t i = span.first_page; in_order && i < end; i++) {
+        if ((in_order[i / 64] >> (i % 64)) & 1) {
             *ret_page = i;
             return true;
         }
@@ -213,6 +260,58 @@ static bool next_span_locked(Pager *pager, PageSpan *ret_span)
     return true;
 }
 
+/* What is to be claimed at page, which is pending: a whole huge page, or a
+ * piece that takes nothing of the next one. */
+static PageSpan piece_at(const Pager *pager, size_t index, uint64_t page)
+{
+    const PagerBlock *block = &pager->blocks[index];
+    /* Once: MIN() would ask twice, and time goes by in between. */
+    uint64_t n_bytes = pager_plan_piece_bytes(pager);
+    uint64_t n_pages = MAX(n_bytes / block->unit_bytes, 1);
+
+    if (block->huge_pages > 0) {
+        uint64_t first_page = page - page % block->huge_pages;
+
+        if (!is_all_over(pager) && pager_huge_fits(block, first_page)) {
+            return (PageSpan){index, first_page, block->huge_pages};
+        }
+        n_pages = MIN(n_pages, first_page + block->huge_pages - page);
+    }
+    return (PageSpan){index, page, MIN(n_pages, block->layout->n_pages - page)};
+}
+
+/* Whether the huge page that page is in is one that order-density.h tells of.
+ */
+static bool is_dense_at(const PagerBlock *block, uint64_t page)
+{
+    const uint64_t *in_order = in_order_of(block);
+    uint64_t first_page = page - page % block->huge_pages;
+
+    return in_order &&
+           first_page + block->huge_pages <= block->layout->n_pages &&
+           order_density_is_high(in_order, block->layout->bitmap, first_page,
+                                 block->huge_pages);
+}
+
+/* Put all that is near in the span's place, where that is as quickly read. */
+static void widen_locked(Pager *pager, PageSpan *span)
+{
+    const PagerBlock *block = &pager->blocks[span->block];
+    uint64_t end = page_span_end(span);
+    uint64_t page =
+        page_states_next_pending(&block->states, span->first_page, end);
+
+    if (block->huge_pages == 0 || page == end || !is_dense_at(block, page)) {
+        return;
+    }
+    *span = piece_at(pager, span->block, page);
+    if (page_span_end(span) < end) {
+        pager_plan_put_off_locked(pager,
+                                  &(PageSpan){span->block, page_span_end(span),
+                                              end - page_span_end(span)});
+    }
+}
+
 static PlanAnswer next_of_order_locked(Pager *pager, bool attached,
                                        PageSpan *ret_span)
 {
@@ -228,6 +327,7 @@ static PlanAnswer next_of_order_locked(Pager *pager, bool attached,
                                ? block->host != 0
                                : block->layout->page_bytes == block->unit_bytes;
         if (is_loadable && is_worth_reading_locked(pager, &span)) {
+            widen_locked(pager, &span);
             *ret_span = span;
             return PLAN_SPAN;
         }
@@ -258,31 +358,12 @@ void pager_plan_end_warming(Pager *pager)
 {
     pthread_mutex_lock(&pager->plan.lock);
     if (pager->plan.is_warming) {
-        replay_rewind(pager->plan.replay);
+        if (pager->plan.replay) {
+            replay_rewind(pager->plan.replay);
+        }
         pager->plan.is_warming = false;
     }
     pthread_mutex_unlock(&pager->plan.lock);
-}
-
-/* What is to be claimed of the rest at page, which is the first one there that
- * is pending: a whole huge page, or a piece that takes nothing of the next
- * one. */
-static PageSpan rest_span(const Pager *pager, size_t index, uint64_t page)
-{
-    const PagerBlock *block = &pager->blocks[index];
-    /* Once: MIN() would ask twice, and time goes by in between. */
-    uint64_t n_bytes = pager_plan_piece_bytes(pager);
-    uint64_t n_pages = MAX(n_bytes / block->unit_bytes, 1);
-
-    if (block->huge_pages > 0) {
-        uint64_t first_page = page - page % block->huge_pages;
-
-        if (!is_all_over(pager) && pager_huge_fits(block, first_page)) {
-            return (PageSpan){index, first_page, block->huge_pages};
-        }
-        n_pages = MIN(n_pages, first_page + block->huge_pages - page);
-    }
-    return (PageSpan){index, page, MIN(n_pages, block->layout->n_pages - page)};
 }
 
 static PlanAnswer next_of_rest_locked(Pager *pager, PageSpan *ret_span)
@@ -309,7 +390,7 @@ static PlanAnswer next_of_rest_locked(Pager *pager, PageSpan *ret_span)
         n_left -= page - plan->rest_page;
         plan->rest_page = page;
         if (page < end) {
-            *ret_span = rest_span(pager, index, page);
+            *ret_span = piece_at(pager, index, page);
             plan->rest_page = ret_span->first_page + ret_span->n_pages;
             return PLAN_SPAN;
         }
@@ -355,7 +436,7 @@ static uint64_t count_pending(const Pager *pager, size_t index,
     uint64_t n = 0;
 
     if (block->unit_pages == 1) {
-        return page_states_count_all_pending(&block->states, block->in_order,
+        return page_states_count_all_pending(&block->states, in_order_of(block),
                                              ret_in_order);
     }
     *ret_in_order = 0;
@@ -379,7 +460,7 @@ void pager_plan_count(const Pager *pager, uint64_t *ret_all_pages,
         const PagerBlock *block = &pager->blocks[i];
         uint64_t in_order;
 
-        if (block->host != 0 && block->in_order) {
+        if (block->host != 0 && in_order_of(block)) {
             all_pages += count_pending(pager, i, &in_order);
             order_pages += in_order;
         }

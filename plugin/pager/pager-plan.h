@@ -19,9 +19,14 @@ typedef enum {
     PLAN_OUT,  /* the stage has nothing more */
 } PlanAnswer;
 
-/* Before the threads start.  order: NULL, or what is replayed. */
-void pager_plan_init(Pager *pager, const PageOrder *order);
+/* Before the threads start.  order: NULL, or what is to be replayed; taken
+ * over. */
+void pager_plan_init(Pager *pager, PageOrder *order);
 void pager_plan_clear(Pager *pager);
+
+/* Make the order ready to be replayed: once, before anything of it is asked
+ * for, with no lock held. */
+void pager_plan_prepare(Pager *pager);
 
 /* stage: ORDER; or TRIAL or REST. */
 PlanAnswer pager_plan_next(Pager *pager, PagerStage stage, bool attached,
@@ -41,6 +46,9 @@ void pager_plan_steer_locked(Pager *pager);
 
 /* For who holds Plan.lock: the span, of the order, is to come next. */
 void pager_plan_put_off_locked(Pager *pager, const PageSpan *span);
+
+/* The same for who does not hold it. */
+void pager_plan_put_off(Pager *pager, const PageSpan *span);
 
 /* Of the rest, nothing from the page on is claimed yet: go back to it. */
 void pager_plan_go_back(Pager *pager, size_t block, uint64_t page);

@@ -25,7 +25,9 @@
  * Theory of operation
  *
  * pager_new() makes every page that is in the file pending (page-states.h)
- * and starts the threads.  Eager threads claim pieces (piece.h), read them, and
+ * and starts the threads.  One of the eager threads makes the order ready to be
+ * replayed, and nobody waits for that: until then no page is known to be in the
+ * order.  Eager threads claim pieces (piece.h), read them, and
  * place them or hand them to the placing threads by a queue.  Until
  * pager_attach() tells where the blocks are, the queue only fills, with pages
  * of the order: this is staging.  (A source that can warm them, as the kernel's
@@ -119,10 +121,11 @@ typedef struct PagerBlock {
     PageSourceBlock in_units;      /* what layout is where these are several */
     bool is_whole; /* pager_attach() itself loads it, and nobody else */
     PageStates states;
-    uint64_t *in_order; /* constant: a bit for each of the source's pages,
-                           whether the order has it; NULL: no order */
-    uint64_t host;      /* 0: not attached; constant once a fault can come, as
-                           the next two */
+    _Atomic(uint64_t *)
+        in_order;  /* a bit for each of the source's pages, whether the order
+                      has it; NULL: no order, or it is not prepared yet */
+    uint64_t host; /* 0: not attached; constant once a fault can come, as
+                      the next two */
     RamKind kind;
     RamHugePages huge_page; /* where the kind is of such */
     Placer placer;
@@ -149,7 +152,8 @@ typedef struct EagerThread {
 typedef struct Plan {
     pthread_mutex_t lock;  /* guards all below */
     GQueue again;          /* of PageSpan: these first, of the order */
-    Replay *replay;        /* NULL: no order, or it is at its end */
+    Replay *replay;        /* NULL: no order, or it is not prepared yet, or it
+                              is at its end */
     bool is_warming;       /* the replay gives what is to be warmed, and will
                               begin anew … */
     uint64_t warmed_bytes; /* … of which it has given so much */
@@ -157,9 +161,22 @@ typedef struct Plan {
     size_t rest_block; /* where the rest goes on: index into sequence */
     uint64_t rest_page;
     size_t *sequence; /* constant: the blocks as the source likes them */
+    PageOrder *order; /* what the replay is to be made of; NULL: nothing, or
+                         it is made.  For who prepares it, without the lock … */
+    bool is_dense; /* … as this, whether it is worth finding out at once where
+                      there are huge pages.  Constant once it is prepared */
 } Plan;
 
-/* Which blocks have huge pages: found out when the rest begins. */
+/* The order of a load, which an eager thread makes ready to be replayed: a
+ * large one takes its time, and nobody is to wait for a hint. */
+typedef enum {
+    PREPARED, /* or there is none */
+    NOT_PREPARED,
+    BEING_PREPARED,
+} Preparation;
+
+/* Which blocks have huge pages: found out when the rest begins, or an order
+ * that asks for it. */
 typedef enum {
     HUGE_NOT_KNOWN,
     HUGE_BEING_FOUND,
@@ -220,6 +237,7 @@ struct Pager {
                           snapshot was changed */
     bool released;     /* what only loading needs is being freed */
     unsigned n_inside; /* threads that use it, which that waits for */
+    Preparation preparation;
     HugeKnowledge huge;
     bool warms;                /* constant: before pager_attach(), the order's
                                   pages are warmed (PageSource.warm), and not

@@ -141,18 +141,19 @@ static bool start_threads(Pager *pager)
 static bool start(Pager *pager)
 {
     const PagerConfig *config = &pager->config;
-    const PageOrder *order = config->order;
-    bool has_plan = order && config->policy == LOAD_POLICY_ORDER;
+    bool has_plan = config->order && config->policy == LOAD_POLICY_ORDER;
 
     if (!init_blocks(pager) || !init_workers(pager) || !init_pieces(pager)) {
         return false;
     }
-    pager_plan_init(pager, has_plan ? order : NULL);
-    if (order && config->observe.kind == OBSERVE_LEARNING) {
-        pager_hold_back(pager, order);
+    if (config->order && config->observe.kind == OBSERVE_LEARNING) {
+        pager_hold_back(pager, config->order);
     }
-    pager->config.order = NULL;
+    pager_plan_init(pager,
+                    has_plan ? g_steal_pointer(&pager->config.order) : NULL);
+    g_clear_pointer(&pager->config.order, page_order_free);
     pager->has_order = has_plan;
+    pager->preparation = has_plan ? NOT_PREPARED : PREPARED;
     pager->order_is_in = !has_plan;
     pager->stage = config->policy == LOAD_POLICY_DEMAND ? STAGE_DRAIN
                    : has_plan                           ? STAGE_ORDER
@@ -401,6 +402,7 @@ void pager_free(Pager *pager)
     pthread_mutex_destroy(&pager->plan.lock);
     parked_free(pager->parked);
     rest_gate_free(pager->rest_gate);
+    page_order_free(pager->config.order);
     g_free(pager->changed_text);
     g_free(pager->name);
     g_free(pager);

@@ -1,6 +1,8 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include "plugin/pager/kernel-features.h"
+#include "plugin/pager/uffd.h"
 #include "tests/pager/pager-world.h"
 #include "util/clock.h"
 
@@ -8,8 +10,10 @@
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -167,6 +171,24 @@ static World *new_world(RamKind kind, unsigned share_of_8, bool unreserved)
     return world;
 }
 
+bool world_can_move_huge(void)
+{
+    UffdCaps caps;
+    int fd;
+    bool works = uffd_open(&fd, &caps) == 0;
+
+    if (works) {
+        close(fd);
+        works = (caps & UFFD_CAN_MOVE) && kernel_feature_is_safe(KERNEL_MOVE) &&
+                kernel_feature_is_safe(KERNEL_MOVE_HUGE);
+    }
+    if (!works) {
+        printf("skipped: needs UFFDIO_MOVE of a kernel that can be trusted "
+               "with it (docs/kernel.md)\n");
+    }
+    return works;
+}
+
 World *world_new(RamKind kind, unsigned share_of_8)
 {
     return new_world(kind, share_of_8, false);
@@ -191,7 +213,7 @@ void world_start(World *world, LoadPolicy policy, const PageOrder *order)
 {
     const PagerConfig config = {
         .source = fake_source_base(world->source),
-        .order = order,
+        .order = order ? page_order_copy(order) : NULL,
         .pack = world->pack,
         .pack_always = world->pack_always,
         .policy = policy,

@@ -56,6 +56,9 @@ typedef struct World {
     bool loaded;
 } World;
 
+/* Whether huge pages are moved on this system; says so where they are not. */
+bool world_can_move_huge(void);
+
 /* A snapshot with share_of_8 in 8 of its pages in the file, and memory of the
  * kind that holds something else. */
 World *world_new(RamKind kind, unsigned share_of_8);

@@ -7,6 +7,8 @@
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +23,23 @@
 
 /* What the world has staged at the most. */
 #define MAX_STAGED_PAGES ((UINT64_C(1) << 20) / FAKE_PAGE_BYTES)
+
+/* Until then, who makes a replay waits. */
+static _Atomic bool order_may_be_ready = true;
+
+Replay *__real_replay_new(const PageOrder *order, const ReplayBlock *blocks,
+                          size_t n_blocks);
+Replay *__wrap_replay_new(const PageOrder *order, const ReplayBlock *blocks,
+                          size_t n_blocks);
+
+Replay *__wrap_replay_new(const PageOrder *order, const ReplayBlock *blocks,
+                          size_t n_blocks)
+{
+    while (!atomic_load(&order_may_be_ready)) {
+        sched_yield();
+    }
+    return __real_replay_new(order, blocks, n_blocks);
+}
 
 /* All of its pages are in the file. */
 static World *warm_world(void)
@@ -97,6 +116,21 @@ static void memory_can_come_while_the_order_is_being_warmed(void **state)
     world_attach(world);
     fake_source_open(world->source);
     assert_loaded_by_order(world, N_IN_ORDER);
+    world_free(world);
+}
+
+static void nobody_waits_for_an_order_that_is_not_ready_yet(void **state)
+{
+    World *world = warm_world();
+
+    (void)state;
+    atomic_store(&order_may_be_ready, false);
+    start_with_order(world, N_IN_ORDER);
+    world_attach(world);
+    assert_true(world_page_is_right(world, 0, 100));
+    assert_int_equal(world_n_placed(world), 1);
+    atomic_store(&order_may_be_ready, true);
+    assert_loaded_by_order(world, N_IN_ORDER - 1);
     world_free(world);
 }
 
@@ -215,6 +249,7 @@ int main(void)
         cmocka_unit_test(the_order_is_warmed_until_there_is_memory_for_it),
         cmocka_unit_test(no_more_is_warmed_than_would_be_staged),
         cmocka_unit_test(memory_can_come_while_the_order_is_being_warmed),
+        cmocka_unit_test(nobody_waits_for_an_order_that_is_not_ready_yet),
         cmocka_unit_test(a_load_can_end_while_the_order_is_being_warmed),
         cmocka_unit_test(what_is_held_back_to_learn_from_is_warmed_as_well),
         cmocka_unit_test(staging_leaves_a_cpu_to_qemu),
