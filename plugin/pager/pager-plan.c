@@ -93,7 +93,8 @@ void pager_plan_prepare(Pager *pager)
     Replay *replay = new_replay(pager, plan->order);
 
     g_clear_pointer(&plan->order, page_order_free);
-    plan->is_dense = mark_pages(pager, replay);
+    /* A pack may bring its pages for less. */
+    plan->is_dense = mark_pages(pager, replay) && !pager->config.pack;
     pthread_mutex_lock(&plan->lock);
     plan->replay = replay;
     pthread_mutex_unlock(&plan->lock);
@@ -301,7 +302,8 @@ static void widen_locked(Pager *pager, PageSpan *span)
     uint64_t page =
         page_states_next_pending(&block->states, span->first_page, end);
 
-    if (block->huge_pages == 0 || page == end || !is_dense_at(block, page)) {
+    if (!pager->plan.is_dense || block->huge_pages == 0 || page == end ||
+        !is_dense_at(block, page)) {
         return;
     }
     *span = piece_at(pager, span->block, page);

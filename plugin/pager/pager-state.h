@@ -163,8 +163,8 @@ typedef struct Plan {
     size_t *sequence; /* constant: the blocks as the source likes them */
     PageOrder *order; /* what the replay is to be made of; NULL: nothing, or
                          it is made.  For who prepares it, without the lock … */
-    bool is_dense; /* … as this, whether it is worth finding out at once where
-                      there are huge pages.  Constant once it is prepared */
+    bool is_dense; /* … as this, whether it is loaded in huge pages where it
+                      has most of them.  Constant once it is prepared */
 } Plan;
 
 /* The order of a load, which an eager thread makes ready to be replayed: a

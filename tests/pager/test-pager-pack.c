@@ -4,6 +4,7 @@
  * Loads with a pack.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -450,6 +451,30 @@ static void a_guest_does_not_wait_for_a_chunk(void **state)
     packed_free(&packed);
 }
 
+/* An order that has most of its huge pages, of which something would have to be
+ * found out with nothing under way. */
+static void a_chunk_on_trial_does_not_hold_up_the_order(void **state)
+{
+    Packed packed = packed_world(RAM_ANONYMOUS);
+    World *world = packed.world;
+    json_int_t n_chunk_pages = PACK_CHUNK_BYTES / FAKE_PAGE_BYTES;
+
+    (void)state;
+    world->pack_always = false;
+    world->huge = HUGE_PLACING_ALWAYS;
+    set_shut(true);
+    start(world);
+    world_attach(world);
+    await_waiting();
+    while (world_n_placed(world) < n_in_order(world) - n_chunk_pages) {
+        sched_yield();
+    }
+    set_shut(false);
+    world_await(world, LOAD_GOAL_ALL);
+    world_assert_all_right(world);
+    packed_free(&packed);
+}
+
 static void a_load_can_be_given_up_while_a_chunk_is_read(void **state)
 {
     Packed packed = packed_world(RAM_ANONYMOUS);
@@ -487,6 +512,7 @@ int main(void)
         cmocka_unit_test(a_wholly_damaged_pack_is_told_of_once),
         cmocka_unit_test(a_page_that_neither_has_is_waited_for),
         cmocka_unit_test(a_guest_does_not_wait_for_a_chunk),
+        cmocka_unit_test(a_chunk_on_trial_does_not_hold_up_the_order),
         cmocka_unit_test(a_load_can_be_given_up_while_a_chunk_is_read),
         cmocka_unit_test(on_trial_all_is_right_whatever_is_faster),
     };
