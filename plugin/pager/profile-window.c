@@ -30,6 +30,11 @@
  * many tries, a millisecond is waited between two. */
 #define QUICK_TRIES 100
 
+/* So long after a touch the thread looks for the next one before it sleeps: to
+ * be woken takes longer than to serve one, where its CPU has gone to sleep too.
+ */
+#define AWAKE_US 50
+
 /* More than threads wait for a page at the same time as a rule; of any further
  * the page is woken, and the thread faults again. */
 #define MAX_WAITING 256
@@ -67,7 +72,8 @@ struct ProfileWindow {
     /* The opener's until the thread starts, and then the thread's. */
     WaitingFault waiting[MAX_WAITING];
     size_t n_waiting;
-    unsigned n_tries; /* in a row that did not help */
+    unsigned n_tries;        /* in a row that did not help */
+    uint64_t awake_until_us; /* do not sleep before */
     bool closing;
 };
 
@@ -189,6 +195,7 @@ static void read_messages(ProfileWindow *window, int uffd)
             handle_removal(window, &message.removal);
         } else {
             handle_fault(window, uffd, &message.fault);
+            window->awake_until_us = monotonic_us() + AWAKE_US;
         }
     }
 }
@@ -214,6 +221,9 @@ static void await(ProfileWindow *window, bool try_again)
 
     if (try_again) {
         timeout_ms = window->n_tries++ < QUICK_TRIES ? 0 : 1;
+        sched_yield();
+    } else if (monotonic_us() < window->awake_until_us) {
+        timeout_ms = 0;
         sched_yield();
     }
     poll(fds, G_N_ELEMENTS(fds), timeout_ms);
