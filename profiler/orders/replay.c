@@ -8,8 +8,9 @@
 
 #include <string.h>
 
+#include "profiler/orders/page-cover.h"
 #include "profiler/orders/phases.h"
-#include "profiler/orders/segments.h"
+#include "profiler/orders/radix-sort.h"
 
 /* Pages of one phase this close to each other are read in one piece, the
  * pages between them too. */
@@ -20,83 +21,134 @@
  * skipped by who reads. */
 #define MAX_HOLE_PAGES 256
 
+/* So many phases are looked through for a page, while a lock is held: those of
+ * 32 GiB, or of more than a minute. */
+#define MAX_PHASES 4096
+
 typedef struct ReplaySpan {
     PageSpan span;
     uint32_t phase;
 } ReplaySpan;
 
 struct Replay {
-    GArray *segments;   /* of PageSegment, by block and page: the phase of
-                           each page, found by its extent */
-    uint32_t *phase_of; /* by extent */
-    GArray *spans;      /* of ReplaySpan, in the sequence of reading */
-    uint32_t *next;     /* of span i: i, or a later one before which all from i
-                           on have been given; spans->len: all have */
-    uint32_t at;        /* the span that comes next … */
-    uint64_t given;     /* … of which so many pages have been given */
+    GArray *runs;   /* of ReplaySpan, by phase, block and page: each of the
+                       order's pages once, whether it is to be read or not */
+    GArray *phases; /* of guint: where in runs each begins; and the end */
+    GArray *spans;  /* of ReplaySpan, in the sequence of reading */
+    uint32_t *next; /* of span i: i, or a later one before which all from i
+                       on have been given; spans->len: all have */
+    uint32_t at;    /* the span that comes next … */
+    uint64_t given; /* … of which so many pages have been given */
 };
+
+static ReplaySpan *span_of(const GArray *spans, size_t i)
+{
+    return &g_array_index(spans, ReplaySpan, i);
+}
 
 static ReplaySpan *span_at(const Replay *replay, size_t i)
 {
-    return &g_array_index(replay->spans, ReplaySpan, i);
+    return span_of(replay->spans, i);
 }
 
-/* Which of blocks the order's block is; n_blocks + i, which nobody looks at,
- * if it is none of them. */
-static uint32_t map_block(const PageOrder *order, uint32_t i,
-                          const ReplayBlock *blocks, size_t n_blocks)
+static uint64_t block_key(const void *span)
+{
+    return ((const ReplaySpan *)span)->span.block;
+}
+
+static uint64_t page_key(const void *span)
+{
+    return ((const ReplaySpan *)span)->span.first_page;
+}
+
+static void sort_by_address(ReplaySpan *spans, size_t n)
+{
+    radix_sort(spans, n, sizeof(*spans), page_key);
+    radix_sort(spans, n, sizeof(*spans), block_key);
+}
+
+/* ---- making one ---- */
+
+/* Which of blocks the order's block is; n_blocks if it is none of them. */
+static size_t map_block(const PageOrder *order, uint32_t i,
+                        const ReplayBlock *blocks, size_t n_blocks)
 {
     const PageOrderBlock *known = page_order_block(order, i);
 
     for (size_t j = 0; j < n_blocks; j++) {
         if (strcmp(blocks[j].name, known->name) == 0) {
-            return blocks[j].page_bytes == known->page_bytes
-                       ? (uint32_t)j
-                       : (uint32_t)n_blocks + i;
+            return blocks[j].page_bytes == known->page_bytes ? j : n_blocks;
         }
     }
-    return (uint32_t)n_blocks + i;
+    return n_blocks;
 }
 
-/* The order's pages that the blocks have, by block and page. */
-static GArray *known_segments(const PageOrder *order, const ReplayBlock *blocks,
-                              size_t n_blocks)
+/* Where runs are collected. */
+typedef struct Collector {
+    GArray *runs;
+    const ReplayBlock *blocks;
+    size_t n_blocks;
+    size_t *map;        /* of the order's blocks to these */
+    PageCover **covers; /* of these blocks: the pages that runs have; NULL: none
+                           yet */
+} Collector;
+
+/* Append what no extent before has. */
+static void collect_extent(Collector *collector, const PageExtent *extent,
+                           uint32_t phase)
 {
-    g_autofree uint32_t *map = g_new(uint32_t, order->blocks->len + 1);
-    guint kept = 0;
+    size_t block = collector->map[extent->span.block];
+    PageSpan span = extent->span;
+    ReplaySpan run = {.span.block = block, .phase = phase};
+
+    if (block == collector->n_blocks ||
+        !page_span_clip(&span, collector->blocks[block].n_pages)) {
+        return;
+    }
+    if (!collector->covers[block]) {
+        collector->covers[block] =
+            page_cover_new(collector->blocks[block].n_pages);
+    }
+    for (uint64_t end = page_span_end(&span); page_cover_take(
+             collector->covers[block], span.first_page, end, &run.span);
+         span.first_page = page_span_end(&run.span)) {
+        g_array_append_val(collector->runs, run);
+    }
+}
+
+/* The order's pages that the blocks have, phase by phase. */
+static GArray *runs_of(const PageOrder *order, const ReplayBlock *blocks,
+                       size_t n_blocks)
+{
+    g_autoptr(GArray) phases =
+        order_phases(order, ORDER_PHASE_BYTES, ORDER_PHASE_QUIET_US);
+    g_autofree size_t *map = g_new(size_t, order->blocks->len + 1);
+    g_autofree PageCover **covers = g_new0(PageCover *, n_blocks + 1);
+    Collector collector = {
+        .runs = g_array_sized_new(FALSE, FALSE, sizeof(ReplaySpan),
+                                  order->extents->len),
+        .blocks = blocks,
+        .n_blocks = n_blocks,
+        .map = map,
+        .covers = covers,
+    };
 
     for (uint32_t i = 0; i < order->blocks->len; i++) {
         map[i] = map_block(order, i, blocks, n_blocks);
     }
-    GArray *segments = order_segments(order, map);
-    for (guint i = 0; i < segments->len; i++) {
-        PageSegment segment = *segment_at(segments, i);
-
-        if (segment.span.block < n_blocks &&
-            page_span_clip(&segment.span, blocks[segment.span.block].n_pages)) {
-            g_array_index(segments, PageSegment, kept++) = segment;
-        }
-    }
-    g_array_set_size(segments, kept);
-    return segments;
-}
-
-/* The phase of each extent. */
-static uint32_t *phase_of_extents(const PageOrder *order, guint *ret_n_phases)
-{
-    g_autoptr(GArray) phases =
-        order_phases(order, ORDER_PHASE_BYTES, ORDER_PHASE_QUIET_US);
-    uint32_t *phase_of = g_new(uint32_t, order->extents->len + 1);
-
     for (guint i = 0; i < phases->len; i++) {
         const OrderPhase *phase = &g_array_index(phases, OrderPhase, i);
 
         for (size_t j = 0; j < phase->n_extents; j++) {
-            phase_of[phase->first_extent + j] = i;
+            collect_extent(&collector,
+                           page_order_extent(order, phase->first_extent + j),
+                           i);
         }
     }
-    *ret_n_phases = phases->len;
-    return phase_of;
+    for (size_t i = 0; i < n_blocks; i++) {
+        page_cover_free(covers[i]);
+    }
+    return collector.runs;
 }
 
 /* The first page from page on that is to be read (or is not, with wanted
@@ -116,18 +168,15 @@ static uint64_t next_page(const uint64_t *bitmap, bool wanted, uint64_t page,
     return end;
 }
 
-/* Append the parts of a segment that have pages to be read. */
-static void append_spans(GArray *spans, const PageSegment *segment,
-                         const uint64_t *bitmap, uint32_t phase)
+/* Append the parts of a run that have pages to be read. */
+static void append_spans(GArray *spans, const ReplaySpan *run,
+                         const uint64_t *bitmap)
 {
-    uint64_t end = segment->span.first_page + segment->span.n_pages;
-    uint64_t first = next_page(bitmap, true, segment->span.first_page, end);
+    uint64_t end = page_span_end(&run->span);
+    uint64_t first = next_page(bitmap, true, run->span.first_page, end);
+    ReplaySpan part = *run;
 
     while (first < end) {
-        ReplaySpan part = {
-            .span = {.block = segment->span.block, .first_page = first},
-            .phase = phase,
-        };
         uint64_t stop;
         uint64_t next = first;
 
@@ -135,57 +184,49 @@ static void append_spans(GArray *spans, const PageSegment *segment,
             stop = next_page(bitmap, false, next, end);
             next = next_page(bitmap, true, stop, end);
         } while (next < end && next - stop < MAX_HOLE_PAGES);
+        part.span.first_page = first;
         part.span.n_pages = stop - first;
         g_array_append_val(spans, part);
         first = next;
     }
 }
 
-/* The segments as spans, in the sequence that they are in. */
-static GArray *spans_of(const GArray *segments, const ReplayBlock *blocks,
-                        const uint32_t *phase_of)
+/* What is to be read of the runs, in their sequence. */
+static GArray *spans_of(const GArray *runs, const ReplayBlock *blocks)
 {
     GArray *spans =
-        g_array_sized_new(FALSE, FALSE, sizeof(ReplaySpan), segments->len);
+        g_array_sized_new(FALSE, FALSE, sizeof(ReplaySpan), runs->len);
 
-    for (guint i = 0; i < segments->len; i++) {
-        const PageSegment *segment = segment_at(segments, i);
-        const uint64_t *bitmap = blocks[segment->span.block].bitmap;
-        const ReplaySpan whole = {
-            .span = segment->span,
-            .phase = phase_of[segment->extent],
-        };
+    for (guint i = 0; i < runs->len; i++) {
+        const ReplaySpan *run = span_of(runs, i);
+        const uint64_t *bitmap = blocks[run->span.block].bitmap;
 
         if (bitmap) {
-            append_spans(spans, segment, bitmap, whole.phase);
+            append_spans(spans, run, bitmap);
         } else {
-            g_array_append_val(spans, whole);
+            g_array_append_val(spans, *run);
         }
     }
     return spans;
 }
 
-/* Spans phase by phase, each in file order, which is the sequence that they
- * are in. */
-static GArray *sort_by_phase(const GArray *spans, guint n_phases)
+/* Sort the runs of each phase by file order.  Returns where each begins, and
+ * the end. */
+static GArray *sort_phases(GArray *runs)
 {
-    GArray *sorted =
-        g_array_sized_new(FALSE, FALSE, sizeof(ReplaySpan), spans->len);
-    g_autofree guint *start = g_new0(guint, n_phases + 1);
+    GArray *phases = g_array_new(FALSE, FALSE, sizeof(guint));
+    guint first = 0;
 
-    for (guint i = 0; i < spans->len; i++) {
-        start[g_array_index(spans, ReplaySpan, i).phase + 1]++;
+    for (guint i = 1; i <= runs->len; i++) {
+        if (i == runs->len ||
+            span_of(runs, i)->phase != span_of(runs, first)->phase) {
+            sort_by_address(span_of(runs, first), i - first);
+            g_array_append_val(phases, first);
+            first = i;
+        }
     }
-    for (guint i = 0; i < n_phases; i++) {
-        start[i + 1] += start[i];
-    }
-    g_array_set_size(sorted, spans->len);
-    for (guint i = 0; i < spans->len; i++) {
-        const ReplaySpan *span = &g_array_index(spans, ReplaySpan, i);
-
-        g_array_index(sorted, ReplaySpan, start[span->phase]++) = *span;
-    }
-    return sorted;
+    g_array_append_val(phases, first);
+    return phases;
 }
 
 /* Join sorted spans of one phase that lie near each other. */
@@ -194,8 +235,8 @@ static void join_neighbours(GArray *spans)
     guint kept = 0;
 
     for (guint i = 1; i < spans->len; i++) {
-        ReplaySpan *last = &g_array_index(spans, ReplaySpan, kept);
-        const ReplaySpan *next = &g_array_index(spans, ReplaySpan, i);
+        ReplaySpan *last = span_of(spans, kept);
+        const ReplaySpan *next = span_of(spans, i);
         uint64_t end = page_span_end(&last->span);
 
         if (next->phase == last->phase &&
@@ -204,7 +245,7 @@ static void join_neighbours(GArray *spans)
             last->span.n_pages =
                 page_span_end(&next->span) - last->span.first_page;
         } else {
-            g_array_index(spans, ReplaySpan, ++kept) = *next;
+            *span_of(spans, ++kept) = *next;
         }
     }
     if (spans->len > 0) {
@@ -225,13 +266,10 @@ Replay *replay_new(const PageOrder *order, const ReplayBlock *blocks,
                    size_t n_blocks)
 {
     Replay *replay = g_new0(Replay, 1);
-    guint n_phases;
 
-    replay->segments = known_segments(order, blocks, n_blocks);
-    replay->phase_of = phase_of_extents(order, &n_phases);
-    g_autoptr(GArray) spans =
-        spans_of(replay->segments, blocks, replay->phase_of);
-    replay->spans = sort_by_phase(spans, n_phases);
+    replay->runs = runs_of(order, blocks, n_blocks);
+    replay->phases = sort_phases(replay->runs);
+    replay->spans = spans_of(replay->runs, blocks);
     join_neighbours(replay->spans);
     replay->next = g_new(uint32_t, replay->spans->len + 1);
     replay_rewind(replay);
@@ -241,13 +279,15 @@ Replay *replay_new(const PageOrder *order, const ReplayBlock *blocks,
 void replay_free(Replay *replay)
 {
     if (replay) {
-        g_array_unref(replay->segments);
-        g_free(replay->phase_of);
+        g_array_unref(replay->runs);
+        g_array_unref(replay->phases);
         g_array_unref(replay->spans);
         g_free(replay->next);
         g_free(replay);
     }
 }
+
+/* ---- asking it ---- */
 
 /* The first span from i on that has not been given to its end; shortens the
  * way for the next who asks. */
@@ -292,12 +332,12 @@ bool replay_next(Replay *replay, uint64_t max_pages, PageSpan *ret_span)
 
 void replay_mark_pages(const Replay *replay, size_t block, uint64_t *bitmap)
 {
-    for (guint i = 0; i < replay->segments->len; i++) {
-        const PageSegment *segment = segment_at(replay->segments, i);
-        uint64_t end = segment->span.first_page + segment->span.n_pages;
-        uint64_t page = segment->span.first_page;
+    for (guint i = 0; i < replay->runs->len; i++) {
+        const PageSpan *span = &span_of(replay->runs, i)->span;
+        uint64_t end = page_span_end(span);
+        uint64_t page = span->first_page;
 
-        while (segment->span.block == block && page < end) {
+        while (span->block == block && page < end) {
             uint64_t word_end = MIN((page / 64 + 1) * 64, end);
             uint64_t n = word_end - page;
 
@@ -308,25 +348,36 @@ void replay_mark_pages(const Replay *replay, size_t block, uint64_t *bitmap)
     }
 }
 
+/* Whether page is in one of these runs of a phase, from low on, before high. */
+static bool has_page(const Replay *replay, guint low, guint high, size_t block,
+                     uint64_t page)
+{
+    while (low < high) {
+        guint middle = low + (high - low) / 2;
+        const ReplaySpan *run = span_of(replay->runs, middle);
+
+        if (run->span.block < block ||
+            (run->span.block == block && page_span_end(&run->span) <= page)) {
+            low = middle + 1;
+        } else if (run->span.block > block || run->span.first_page > page) {
+            high = middle;
+        } else {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The phase that has page; false: none. */
 static bool find_phase(const Replay *replay, size_t block, uint64_t page,
                        uint32_t *ret_phase)
 {
-    guint low = 0;
-    guint high = replay->segments->len;
+    for (guint i = 0; i + 1 < MIN(replay->phases->len, MAX_PHASES); i++) {
+        guint first = g_array_index(replay->phases, guint, i);
+        guint end = g_array_index(replay->phases, guint, i + 1);
 
-    while (low < high) {
-        guint middle = low + (high - low) / 2;
-        const PageSegment *pages = segment_at(replay->segments, middle);
-
-        if (pages->span.block < block ||
-            (pages->span.block == block &&
-             page_span_end(&pages->span) <= page)) {
-            low = middle + 1;
-        } else if (pages->span.block > block || pages->span.first_page > page) {
-            high = middle;
-        } else {
-            *ret_phase = replay->phase_of[pages->extent];
+        if (has_page(replay, first, end, block, page)) {
+            *ret_phase = span_of(replay->runs, first)->phase;
             return true;
         }
     }
