@@ -8,10 +8,10 @@
 #include <unistd.h>
 
 #include "formats/control-protocol.h"
-#include "formats/error.h"
 #include "formats/pack.h"
 #include "formats/page-order.h"
-#include "plugin/lesson.h"
+#include "plugin/load-hints.h"
+#include "plugin/load-lessons.h"
 #include "plugin/pager/collapse.h"
 #include "plugin/pager/huge-policy.h"
 #include "plugin/pager/pager-check.h"
@@ -29,20 +29,6 @@
 #define N_PLACE_THREADS  2
 #define SLOW_READ_US     UINT64_C(5000000)
 #define MAX_STAGED_BYTES (UINT64_C(512) << 20)
-#define MAX_RECORDED     (UINT64_C(16) << 20)
-
-/* An order beyond this is no help any more, and QEMU's memory not the place
- * for it: it is refused by its header.  One within takes 64 MiB while it is
- * read, and 160 MiB decoded. */
-static const PageOrderLimits hint_limits = {
-    .max_file_bytes = 64 << 20,
-    .max_extents = 4u << 20,
-};
-
-/* A page that so many loads in a row found untouched leaves a learned order;
- * so does what goes beyond this size. */
-#define MAX_IDLE_LOADS    3
-#define MAX_LEARNED_BYTES (UINT64_C(1) << 30)
 
 struct Load {
     /* Constant once load_begin() has returned. */
@@ -60,14 +46,9 @@ struct Load {
     /* The same, and of the pager and what it calls: gone when all is loaded. */
     RamImage *snapshot;
     PageSource *source;
-    TemplateSource *template;   /* the same; NULL: it is another one */
-    Pack *pack;                 /* NULL: none */
-    Destination *record_output; /* NULL: do not record */
-    Destination *learn_output;  /* NULL: do not learn */
-    Recorder *recorder;
-    Recorder *missed; /* both for learning */
-    Recorder *unused;
-    PageOrder *learn_from; /* what is to be improved */
+    TemplateSource *template; /* the same; NULL: it is another one */
+    Pack *pack;               /* NULL: none */
+    LoadLessons lessons;
 
     _Atomic uint64_t attached_us; /* set before the pager notes anything; 0:
                                      not attached.  Relaxed: the number is all
@@ -124,22 +105,6 @@ static void on_slow(void *opaque, const PagerSlowRead *slow)
     ending_page_slow(load->host.ending, text);
 }
 
-static GArray *recorded_blocks(const RamImage *snapshot)
-{
-    GArray *blocks = g_array_new(FALSE, FALSE, sizeof(PageOrderBlock));
-
-    for (size_t i = 0; i < snapshot->n_blocks; i++) {
-        const PageOrderBlock block = {
-            .name = snapshot->blocks[i].name, /* copied by who gets it */
-            .len_bytes = snapshot->blocks[i].len_bytes,
-            .page_bytes = snapshot->blocks[i].page_bytes,
-        };
-
-        g_array_append_val(blocks, block);
-    }
-    return blocks;
-}
-
 static uint64_t attached_us(const Load *load)
 {
     return atomic_load_explicit(&load->attached_us, memory_order_relaxed);
@@ -150,74 +115,19 @@ static void set_attached_us(Load *load, uint64_t us)
     atomic_store_explicit(&load->attached_us, us, memory_order_relaxed);
 }
 
-static void on_recorded(Load *load)
-{
-    /* QEMU ends before there was anything to record: an order that is there
-     * stays. */
-    if (attached_us(load) == 0) {
-        return;
-    }
-    g_autoptr(GArray) blocks = recorded_blocks(load->snapshot);
-    g_autoptr(GError) error = NULL;
-    g_autoptr(PageOrder) order = recorder_to_order(
-        load->recorder, blocks, attached_us(load), load->snapshot->identity,
-        PAGE_ORDER_ORIGIN_LOAD, &error);
-
-    if (!order ||
-        !destination_write_order(load->record_output, order, &error)) {
-        load->host.warn(error->message);
-    }
-    load_write_stats(load);
-}
-
-static PageOrder *lesson_order(const Load *load, Recorder *recorder,
-                               GError **error)
-{
-    g_autoptr(GArray) blocks = recorded_blocks(load->snapshot);
-
-    return recorder_to_order(recorder, blocks, attached_us(load),
-                             load->snapshot->identity,
-                             PAGE_ORDER_ORIGIN_LEARNED, error);
-}
-
-static bool learn(const Load *load, GError **error)
-{
-    g_autoptr(PageOrder) missed = lesson_order(load, load->missed, error);
-    g_autoptr(PageOrder) unused =
-        missed ? lesson_order(load, load->unused, error) : NULL;
-
-    if (!unused) {
-        return false;
-    }
-    const LoadLesson lesson = {
-        .missed = missed,
-        .unused = unused,
-        .max_idle_loads = MAX_IDLE_LOADS,
-        .max_bytes = MAX_LEARNED_BYTES,
-    };
-    return lesson_write(&lesson, load->snapshot->identity, load->learn_from,
-                        &hint_limits, load->learn_output, error);
-}
-
-static void on_learned(Load *load)
-{
-    g_autoptr(GError) error = NULL;
-
-    if (attached_us(load) != 0 && !learn(load, &error)) {
-        load->host.warn(error->message);
-    }
-    load_write_stats(load);
-}
-
 static void on_observed(void *opaque)
 {
     Load *load = opaque;
+    uint64_t begin_us = attached_us(load);
+    g_autoptr(GError) error = NULL;
 
-    if (load->recorder) {
-        on_recorded(load);
-    } else {
-        on_learned(load);
+    /* QEMU may end before there was anything to see: an order that is there
+     * stays. */
+    if (begin_us != 0 &&
+        !load_lessons_write(&load->lessons, load->snapshot, begin_us, &error)) {
+        load->host.warn(error->message);
     }
+    load_write_stats(load);
 }
 
 static void on_loaded(void *opaque)
@@ -295,108 +205,6 @@ void load_write_stats(Load *load)
 
 /* ---- load ---- */
 
-/* An order is a hint: what is wrong with it is worth a word, not a stop. */
-static PageOrder *load_order(const Load *load, const LoadRequest *request,
-                             char **ret_warning)
-{
-    g_autoptr(GError) error = NULL;
-    g_autoptr(PageOrder) order =
-        page_order_load_source(request->order, &hint_limits, &error);
-
-    if (g_error_matches(error, FORMATS_ERROR, FORMATS_ERROR_TOO_LARGE)) {
-        *ret_warning =
-            g_strdup_printf("%s; too large for a load (preheat order trim "
-                            "makes it smaller); loading without an order",
-                            error->message);
-    } else if (!order) {
-        *ret_warning =
-            g_strdup_printf("%s; loading without an order", error->message);
-    } else if (order->identity &&
-               strcmp(order->identity, load->snapshot->identity) != 0) {
-        *ret_warning = g_strdup_printf(
-            "%s was recorded for another snapshot than %s; it may not help",
-            request->order->name, load->path);
-    }
-    return g_steal_pointer(&order);
-}
-
-static void add_warning(char **ret_warning, const char *text)
-{
-    g_autofree char *before = *ret_warning;
-
-    *ret_warning =
-        before ? g_strdup_printf("%s; %s", before, text) : g_strdup(text);
-}
-
-/* A pack is one as well, of an order that is used. */
-static void open_pack(Load *load, LoadRequest *request, char **ret_warning)
-{
-    g_autoptr(GError) error = g_steal_pointer(&request->pack_error);
-
-    if (request->pack) {
-        load->pack =
-            pack_open(g_steal_pointer(&request->pack), load->snapshot, &error);
-    }
-    if (error) {
-        g_autofree char *text =
-            g_strdup_printf("%s; loading without the pack", error->message);
-
-        add_warning(ret_warning, text);
-    }
-}
-
-/* What is to be improved: the order that is replayed, or one that is still
- * empty if there is no file.  Anything else at that path is somebody's and
- * stays: NULL. */
-static PageOrder *order_to_improve(const Load *load, const PageOrder *order,
-                                   bool exists)
-{
-    const char *identity = load->snapshot->identity;
-
-    if (order && g_strcmp0(order->identity, identity) == 0) {
-        return page_order_copy(order);
-    }
-    if (exists) {
-        return NULL;
-    }
-    PageOrder *empty = page_order_new();
-    empty->identity = g_strdup(identity);
-    return empty;
-}
-
-static void prepare_learning(Load *load, const PageOrder *order,
-                             LoadRequest *request, char **ret_warning)
-{
-    load->learn_from = order_to_improve(load, order, request->learn_exists);
-    if (!load->learn_from) {
-        g_autofree char *before = *ret_warning;
-
-        *ret_warning =
-            g_strdup_printf("%s: not an order of this snapshot, so it is "
-                            "unchanged and nothing is learned%s%s",
-                            destination_path(request->learn),
-                            before ? "; " : "", before ? before : "");
-        return;
-    }
-    load->learn_output = g_steal_pointer(&request->learn);
-    load->missed = recorder_new(MAX_RECORDED);
-    load->unused = recorder_new(MAX_RECORDED);
-}
-
-static PagerObserve what_to_observe(const Load *load,
-                                    const LoadRequest *request)
-{
-    if (load->recorder) {
-        return (PagerObserve){OBSERVE_RECORDING, load->recorder, NULL,
-                              request->record_ms * 1000};
-    }
-    if (load->missed) {
-        return (PagerObserve){OBSERVE_LEARNING, load->missed, load->unused,
-                              request->learn_ms * 1000};
-    }
-    return (PagerObserve){OBSERVE_NOTHING};
-}
-
 static bool open_source(Load *load, LoadCache cache, GError **error)
 {
     if (load->template_fd < 0) {
@@ -429,27 +237,17 @@ static bool listen_to_template(Load *load, GError **error)
 static bool start_pager(Load *load, LoadRequest *request, char **ret_warning,
                         GError **error)
 {
-    g_autoptr(PageOrder) order = NULL;
+    g_autoptr(PageOrder) order =
+        load_hints_order(request, load->snapshot, ret_warning);
 
-    if (request->order) {
-        order = load_order(load, request, ret_warning);
-    } else if (request->order_error) {
-        *ret_warning = g_strdup_printf("%s; loading without an order",
-                                       request->order_error->message);
-    }
     if (order) {
-        open_pack(load, request, ret_warning);
+        load->pack = load_hints_pack(request, load->snapshot, ret_warning);
     }
     if (!open_source(load, request->cache, error)) {
         return false;
     }
-    if (request->record) {
-        load->record_output = g_steal_pointer(&request->record);
-        load->recorder = recorder_new(MAX_RECORDED);
-    }
-    if (request->learn) {
-        prepare_learning(load, order, request, ret_warning);
-    }
+    load_lessons_init(&load->lessons, request, order, load->snapshot,
+                      ret_warning);
     const PagerConfig config = {
         .source = load->source,
         .order = g_steal_pointer(&order),
@@ -457,7 +255,7 @@ static bool start_pager(Load *load, LoadRequest *request, char **ret_warning,
         .pack_always = request->pack_always,
         .policy = load->policy,
         .stats = load->stats,
-        .observe = what_to_observe(load, request),
+        .observe = load_lessons_observe(&load->lessons, request),
         .max_staged_bytes = MAX_STAGED_BYTES,
         .slow_read_us = SLOW_READ_US,
         .rest = request->rest,
@@ -480,12 +278,7 @@ static void free_sources(Load *load)
     load->template = NULL;
     g_clear_pointer(&load->pack, pack_free);
     g_clear_pointer(&load->snapshot, ram_image_free);
-    g_clear_pointer(&load->record_output, destination_free);
-    g_clear_pointer(&load->learn_output, destination_free);
-    g_clear_pointer(&load->recorder, recorder_free);
-    g_clear_pointer(&load->missed, recorder_free);
-    g_clear_pointer(&load->unused, recorder_free);
-    g_clear_pointer(&load->learn_from, page_order_free);
+    load_lessons_clear(&load->lessons);
     /* It points into the snapshot. */
     g_clear_pointer(&load->attached, g_array_unref);
 }
