@@ -73,9 +73,31 @@ static void set_attributes(posix_spawnattr_t *attributes)
                                              POSIX_SPAWN_SETSIGDEF);
 }
 
+/* A child has its limit from us: ours is the same while it is started.  Other
+ * threads open nothing meanwhile that they could not do without. */
+static int spawn_limited(pid_t *ret_pid, const char *program,
+                         const posix_spawn_file_actions_t *files,
+                         const posix_spawnattr_t *attributes, char *const *argv,
+                         rlim_t max_fds)
+{
+    struct rlimit ours, theirs;
+    bool is_other = max_fds > 0 && getrlimit(RLIMIT_NOFILE, &ours) == 0;
+
+    if (is_other) {
+        theirs = (struct rlimit){max_fds, ours.rlim_max};
+        is_other = setrlimit(RLIMIT_NOFILE, &theirs) == 0;
+    }
+    int errnum =
+        posix_spawn(ret_pid, program, files, attributes, argv, environ);
+    if (is_other) {
+        (void)setrlimit(RLIMIT_NOFILE, &ours);
+    }
+    return errnum;
+}
+
 /* Not by fork(), which would copy the page tables of a whole image. */
 static int spawn(const char *program, char *const *argv, TheirEnds theirs,
-                 pid_t *ret_pid)
+                 rlim_t max_fds, pid_t *ret_pid)
 {
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
@@ -85,7 +107,7 @@ static int spawn(const char *program, char *const *argv, TheirEnds theirs,
     set_files(&files, theirs);
     set_attributes(&attributes);
     int errnum =
-        posix_spawn(ret_pid, program, &files, &attributes, argv, environ);
+        spawn_limited(ret_pid, program, &files, &attributes, argv, max_fds);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&files);
     return errnum;
@@ -106,7 +128,7 @@ static int follow(PoolMember *member)
 }
 
 PoolMember *pool_member_start(const char *program, char *const *argv,
-                              unsigned number, GError **error)
+                              rlim_t max_fds, unsigned number, GError **error)
 {
     PoolMember *member = g_new0(PoolMember, 1);
     TheirEnds theirs;
@@ -119,7 +141,7 @@ PoolMember *pool_member_start(const char *program, char *const *argv,
     member->start_fd = -1;
     member->events_fd = -1;
     if (open_ends(member, &theirs)) {
-        errnum = spawn(program, argv, theirs, &member->pid);
+        errnum = spawn(program, argv, theirs, max_fds, &member->pid);
         close(theirs.start_fd);
         close(theirs.events_fd);
         errnum = errnum == 0 ? follow(member) : errnum;
@@ -148,6 +170,13 @@ void pool_member_let_go(PoolMember *member)
     member->taker = NULL;
     close_fd(&member->start_fd);
     close_fd(&member->events_fd);
+}
+
+/* It leads its process group, and until it is reaped nobody else has that
+ * number. */
+void pool_member_kill(PoolMember *member)
+{
+    kill(-member->pid, SIGKILL);
 }
 
 void pool_member_free(PoolMember *member)

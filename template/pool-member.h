@@ -10,6 +10,8 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include <glib.h>
@@ -20,18 +22,20 @@ typedef enum {
     POOL_MEMBER_WAITING,
     POOL_MEMBER_LOADING,
     POOL_MEMBER_TAKEN,
+    POOL_MEMBER_KILLED, /* it was not ready in time, and is about to end */
 } PoolMemberState;
 
 /* All that is not said to be anybody else's is the pool's. */
 typedef struct PoolMember {
     unsigned number;
     PoolMemberState state;
-    void *taker;    /* who gets it; NULL: nobody */
-    guint64 rank;   /* of those that wait: the lowest is the oldest */
-    json_t *placed; /* the events "placed" so far, without that word */
-    char *error;    /* the last event "failed"; NULL: there was none */
-    pid_t pid;      /* of loadvm */
-    pid_t qemu_pid; /* 0: not known yet */
+    void *taker;       /* who gets it; NULL: nobody */
+    guint64 rank;      /* of those that wait: the lowest is the oldest */
+    json_t *placed;    /* the events "placed" so far, without that word */
+    char *error;       /* the last event "failed"; NULL: there was none */
+    pid_t pid;         /* of loadvm */
+    pid_t qemu_pid;    /* 0: not known yet */
+    uint64_t limit_us; /* monotonic: one that is starting then has failed */
 
     int end_fd;    /* readable once it has ended */
     int start_fd;  /* where it is told to load; this and the next: -1 where it
@@ -43,9 +47,13 @@ typedef struct PoolMember {
 /* The descriptor that a member is to have with --start-fd. */
 #define POOL_MEMBER_START_FD 3
 
-/* Start program with argv, which ends with NULL. */
+/* Start program with argv, which ends with NULL.  max_fds: its soft limit of
+ * descriptors; 0: ours. */
 PoolMember *pool_member_start(const char *program, char *const *argv,
-                              unsigned number, GError **error);
+                              rlim_t max_fds, unsigned number, GError **error);
+
+/* Kill it and what it has started: a QEMU that hangs heeds nothing less. */
+void pool_member_kill(PoolMember *member);
 
 /* Closes its descriptors: one that waits ends.  NULL is fine. */
 void pool_member_free(PoolMember *member);

@@ -16,6 +16,8 @@
 #define FIRST_PAUSE_US UINT64_C(1000000)
 #define MAX_PAUSE_US   UINT64_C(60000000)
 
+#define START_LIMIT_US (POOL_START_LIMIT_S * UINT64_C(1000000))
+
 struct Pool {
     PoolOptions options;
     PoolEvents events;
@@ -113,6 +115,12 @@ static void note_failure(Pool *pool, unsigned number, const char *reason)
 
 /* ---- starting ---- */
 
+static void set_starting(PoolMember *member)
+{
+    member->state = POOL_MEMBER_STARTING;
+    member->limit_us = monotonic_us() + START_LIMIT_US;
+}
+
 static bool is_used(const Pool *pool, unsigned number)
 {
     bool found = false;
@@ -170,10 +178,11 @@ static void start_one(Pool *pool)
     unsigned number = next_number(pool);
     g_auto(GStrv) argv = member_argv(pool, number);
     g_autoptr(GError) error = NULL;
-    PoolMember *member =
-        pool_member_start(pool->options.program, argv, number, &error);
+    PoolMember *member = pool_member_start(
+        pool->options.program, argv, pool->options.max_fds, number, &error);
 
     if (member) {
+        set_starting(member);
         g_ptr_array_add(pool->members, member);
     } else {
         note_failure(pool, number, error->message);
@@ -194,6 +203,25 @@ static void start_missing(Pool *pool)
            count(pool, POOL_MEMBER_STARTING) < g_get_num_processors()) {
         start_one(pool);
     }
+}
+
+/* Its end, which may be a while in coming, is no second failure. */
+static void kill_late(Pool *pool, PoolMember *member)
+{
+    g_autofree char *reason =
+        g_strdup_printf("QEMU was not ready within %d s, and is killed; "
+                        "storage that does not answer can be the reason",
+                        POOL_START_LIMIT_S);
+
+    pool_member_kill(member);
+    member->state = POOL_MEMBER_KILLED;
+    note_failure(pool, member->number, reason);
+}
+
+static bool is_late(const PoolMember *member)
+{
+    return member->state == POOL_MEMBER_STARTING &&
+           monotonic_us() >= member->limit_us;
 }
 
 /* ---- taking ---- */
@@ -223,7 +251,7 @@ static void serve_takers(Pool *pool)
             member->taker = g_queue_pop_head(&pool->takers);
         } else {
             /* It has ended, as will be seen, and does not wait any more. */
-            member->state = POOL_MEMBER_STARTING;
+            set_starting(member);
         }
     }
 }
@@ -319,12 +347,14 @@ static void take_events(Pool *pool, PoolMember *member)
     }
 }
 
-/* Of one that is somebody's, that is nobody else's business. */
+/* Of one that is somebody's, that is nobody else's business; of one that was
+ * killed, it was told. */
 static void take_end(Pool *pool, PoolMember *member)
 {
     g_autofree char *why = pool_member_reap(member);
 
-    if (member->state == POOL_MEMBER_TAKEN) {
+    if (member->state == POOL_MEMBER_TAKEN ||
+        member->state == POOL_MEMBER_KILLED) {
         return;
     }
     note_failure(pool, member->number, why);
@@ -345,6 +375,8 @@ void pool_attend(Pool *pool)
         if (has_ended) {
             take_end(pool, member);
             g_ptr_array_remove_index(pool->members, i);
+        } else if (is_late(member)) {
+            kill_late(pool, member);
         }
     }
     start_missing(pool);
@@ -366,17 +398,32 @@ void pool_add_fds(const Pool *pool, GArray *fds)
     }
 }
 
+/* UINT64_MAX: never. */
+static uint64_t next_us(const Pool *pool)
+{
+    bool may_start = is_one_missing(pool) &&
+                     count(pool, POOL_MEMBER_STARTING) < g_get_num_processors();
+    uint64_t next = may_start ? pool->start_us : UINT64_MAX;
+
+    for (guint i = 0; i < pool->members->len; i++) {
+        const PoolMember *member = member_at(pool, i);
+
+        if (member->state == POOL_MEMBER_STARTING) {
+            next = MIN(next, member->limit_us);
+        }
+    }
+    return next;
+}
+
 int pool_timeout_ms(const Pool *pool)
 {
     uint64_t now_us = monotonic_us();
+    uint64_t at_us = next_us(pool);
 
-    if (!is_one_missing(pool) ||
-        count(pool, POOL_MEMBER_STARTING) >= g_get_num_processors()) {
+    if (at_us == UINT64_MAX) {
         return -1;
     }
-    return now_us >= pool->start_us
-               ? 0
-               : (int)((pool->start_us - now_us) / 1000 + 1);
+    return now_us >= at_us ? 0 : (int)((at_us - now_us) / 1000 + 1);
 }
 
 /* ---- status ---- */
@@ -387,6 +434,7 @@ static json_t *list_machines(const Pool *pool)
         [POOL_MEMBER_STARTING] = "starting",
         [POOL_MEMBER_WAITING] = "waiting",
         [POOL_MEMBER_LOADING] = "loading",
+        [POOL_MEMBER_KILLED] = "killed",
     };
     json_t *list = json_array();
 

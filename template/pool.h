@@ -14,6 +14,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <sys/resource.h>
 
 #include <glib.h>
 #include <jansson.h>
@@ -22,6 +23,10 @@ typedef struct Pool Pool;
 
 /* Of a machine's number, in what a set makes of a resource. */
 #define POOL_NUMBER_MARK "%N"
+
+/* A machine that was started and does not wait by then is killed, and counts as
+ * one that has failed. */
+#define POOL_START_LIMIT_S 120
 
 /* As many as a template can tell of. */
 #define POOL_MAX_MACHINES 256
@@ -34,6 +39,7 @@ typedef struct PoolOptions {
     const char *program;
     char *const *argv;
     char *const *sets; /* "OLD=NEW", for --set; or NULL */
+    rlim_t max_fds;    /* a machine's soft limit of descriptors; 0: ours */
 } PoolOptions;
 
 /* Whom the pool tells. */

@@ -73,10 +73,11 @@ typedef struct Server {
     _Atomic bool is_void; /* the snapshot was changed */
     bool stopped;         /* this and below: the main thread's */
     bool told_full;
-    bool is_short;      /* of descriptors: accept nobody in the next round */
-    bool told_short;    /* of this time that it is */
-    GPtrArray *clients; /* of Client */
-    Pool *pool;         /* or NULL */
+    bool is_short;        /* of descriptors: accept nobody in the next round */
+    bool told_short;      /* of this time that it is */
+    GPtrArray *clients;   /* of Client */
+    Pool *pool;           /* or NULL */
+    rlim_t given_max_fds; /* before we raised the limit; 0: we have not */
     pthread_t releaser;
     bool releaser_started;
     pthread_t workers[N_WORKERS];
@@ -465,7 +466,10 @@ static void start_pool(Server *server)
     const PoolEvents events = {on_pool_says, on_given, on_refused, server};
 
     if (server->options->pool) {
-        server->pool = pool_new(server->options->pool, &events);
+        PoolOptions options = *server->options->pool;
+
+        options.max_fds = server->given_max_fds;
+        server->pool = pool_new(&options, &events);
     }
 }
 
@@ -748,11 +752,12 @@ static bool open_socket(Server *server, GError **error)
 
 /* Each client takes a descriptor.  Where there are no more to be had, it goes
  * on with what it has. */
-static void raise_limit(void)
+static void raise_limit(Server *server)
 {
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        server->given_max_fds = limit.rlim_cur;
         limit.rlim_cur = limit.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
@@ -763,7 +768,7 @@ static bool start(Server *server, RamImage *image, const PageOrder *order,
 {
     const TemplateEvents events = {on_failed, on_full, server};
 
-    raise_limit();
+    raise_limit(server);
     server->changed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     server->template = template_new(image, order, N_WORKERS, &events, error);
     return server->template && start_workers(server, error) &&

@@ -66,6 +66,11 @@ def connect(path, process):
     raise RuntimeError(f"ended with status {process.poll()}")
 
 
+def parent_of(pid):
+    return int(pathlib.Path(f"/proc/{pid}/stat").read_text()
+               .rpartition(")")[2].split()[1])
+
+
 class Taken(Virtual):
     """A machine of a pool that is ours now."""
 
@@ -213,8 +218,7 @@ class Pool(Started, TemplateCase):
     def test_a_machine_gets_nothing_of_what_the_template_has_open(self):
         self.pool(1)
         pid = self.status()["pool"]["machines"][0]["pid"]
-        launcher = int(pathlib.Path(f"/proc/{pid}/stat").read_text()
-                       .rpartition(")")[2].split()[1])
+        launcher = parent_of(pid)
         files = [os.readlink(fd) for fd in
                  pathlib.Path(f"/proc/{launcher}/fd").iterdir()]
         self.assertEqual([file for file in files if "memfd:" in file], [])
@@ -223,6 +227,15 @@ class Pool(Started, TemplateCase):
         blocked, = [int(line.split()[1], 16) for line in status.splitlines()
                     if line.startswith("SigBlk:")]
         self.assertEqual(blocked & 1 << signal.SIGTERM - 1, 0)
+
+    def test_a_machine_has_the_limits_that_the_template_was_given(self):
+        self.process = self.template("--pool", 1, path=saved(self),
+                                     before=["prlimit", "--nofile=500:1000"])
+        qemu = self.wait_for(waiting=1)["machines"][0]["pid"]
+        # QEMU may change its own.
+        for pid, limit in (self.process.pid, 1000), (parent_of(qemu), 500):
+            limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
+            self.assertRegex(limits, rf"Max open files +{limit} +1000 ")
 
     def test_a_template_without_a_pool_says_what_to_do(self):
         self.template()

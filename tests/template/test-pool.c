@@ -41,7 +41,8 @@ typedef struct Fixture {
     char *argv[5]; /* of a machine */
     GPtrArray *said;
     Taker takers[3];
-    GArray *pids; /* of what was given */
+    GArray *pids;   /* of what was given */
+    rlim_t max_fds; /* of machines; 0: ours */
 } Fixture;
 
 /* ---- no clock ticks here but this ---- */
@@ -96,6 +97,7 @@ static void make_pool(Fixture *fixture, unsigned n_machines, const char *script,
         .program = "/bin/sh",
         .argv = fixture->argv,
         .sets = sets,
+        .max_fds = fixture->max_fds,
     };
     const PoolEvents events = {say, give, refuse, fixture};
     const char *const argv[] = {"sh", "-c", script, "sh", NULL};
@@ -186,6 +188,18 @@ static char *numbers(const Fixture *fixture)
     }
     json_decref(status);
     return g_strdup(text->str);
+}
+
+/* Until no machine is left but those that somebody has. */
+static void attend_until_gone(Fixture *fixture)
+{
+    g_autofree char *text = numbers(fixture);
+
+    while (*text != '\0') {
+        attend_once(fixture);
+        g_free(text);
+        text = numbers(fixture);
+    }
 }
 
 /* Of those. */
@@ -309,6 +323,28 @@ static void a_machine_gets_its_number_in_what_is_set(void **state)
     attend_until(fixture, "failures", 1);
     assert_owned_text(last_error(fixture), "--json --start-fd 3 --set "
                                            "tap%N=tap1 --set 22=211");
+}
+
+static void
+a_machine_has_the_limit_of_descriptors_that_is_asked_for(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree char *limits = NULL;
+    struct rlimit before, after;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    fixture->max_fds = before.rlim_cur - 1;
+    limits = g_strdup_printf("%lu %lu", (unsigned long)before.rlim_cur - 1,
+                             (unsigned long)before.rlim_max);
+    make_pool(fixture, 1,
+              "echo '{\"event\":\"failed\",\"error\":\"'"
+              "$(prlimit --nofile --raw --noheadings -o SOFT,HARD --pid $$)"
+              "'\"}'; exit 1",
+              NULL);
+    attend_until(fixture, "failures", 1);
+    assert_owned_text(last_error(fixture), limits);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &after), 0);
+    assert_int_equal(after.rlim_cur, before.rlim_cur);
 }
 
 static void it_ends_with_the_pool_unless_somebody_has_it(void **state)
@@ -471,6 +507,72 @@ static void one_that_ends_while_it_waits_is_told_and_replaced(void **state)
     assert_owned_text(numbers(fixture), "1");
 }
 
+/* Reads what it writes when it runs. */
+static void await_byte(int fd)
+{
+    struct pollfd event = {.fd = fd, .events = POLLIN};
+    char byte;
+
+    assert_int_equal(poll(&event, 1, PATIENCE_MS), 1);
+    assert_int_equal(read(fd, &byte, 1), 1);
+}
+
+/* Whoever had it open for writing has ended. */
+static void await_end(int fd)
+{
+    struct pollfd event = {.fd = fd, .events = POLLIN};
+
+    assert_int_equal(poll(&event, 1, PATIENCE_MS), 1);
+    assert_true(event.revents & POLLHUP);
+}
+
+static void
+one_that_is_not_ready_in_time_is_killed_with_its_qemu_and_replaced(void **state)
+{
+    Fixture *fixture = *state;
+    char *directory = make_directory();
+    g_autofree char *fifo = g_build_filename(directory, "fifo", NULL);
+    /* Hangs, the first time. */
+    g_autofree char *script =
+        g_strdup_printf("test -p '%s' || exit 1; trap '' TERM; exec 4>'%s';"
+                        "rm '%s'; sh -c 'echo >&4; exec sleep 1000'; exit 0",
+                        fifo, fifo, fifo);
+
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    int fd = open(fifo, O_RDONLY | O_NONBLOCK);
+    make_pool(fixture, 1, script, NULL);
+    await_byte(fd);
+    now_us += POOL_START_LIMIT_S * UINT64_C(1000000) - 1;
+    assert_int_equal(pool_timeout_ms(fixture->pool), 1);
+    pool_attend(fixture->pool);
+    assert_int_equal(fixture->said->len, 0);
+    now_us++;
+    assert_int_equal(pool_timeout_ms(fixture->pool), 0);
+    pool_attend(fixture->pool);
+    assert_non_null(strstr(fixture->said->pdata[0], "not ready within"));
+    await_end(fd);
+    attend_until_gone(fixture);
+    assert_int_equal(number_of(fixture, "failures"), 1);
+    assert_int_equal(pool_timeout_ms(fixture->pool), 1001);
+    now_us += 1000000;
+    pool_attend(fixture->pool);
+    attend_until(fixture, "failures", 2);
+    close(fd);
+    remove_directory(directory);
+}
+
+static void one_that_waits_may_do_so_for_ever(void **state)
+{
+    Fixture *fixture = *state;
+
+    make_pool(fixture, 1, WAITS RUNS, NULL);
+    attend_until(fixture, "waiting", 1);
+    now_us += 10 * POOL_START_LIMIT_S * UINT64_C(1000000);
+    assert_int_equal(pool_timeout_ms(fixture->pool), -1);
+    pool_attend(fixture->pool);
+    assert_int_equal(number_of(fixture, "waiting"), 1);
+}
+
 static void a_program_that_is_not_there_is_a_failure(void **state)
 {
     Fixture *fixture = *state;
@@ -539,6 +641,7 @@ int main(void)
         TEST(one_is_replaced_when_its_guest_runs_and_not_before),
         TEST(a_number_is_free_again_when_its_machine_has_ended),
         TEST(a_machine_gets_its_number_in_what_is_set),
+        TEST(a_machine_has_the_limit_of_descriptors_that_is_asked_for),
         TEST(it_ends_with_the_pool_unless_somebody_has_it),
         TEST(one_that_is_being_loaded_ends_with_the_pool),
         TEST(where_ends_of_children_were_ignored_they_are_seen),
@@ -550,6 +653,9 @@ int main(void)
         TEST(one_that_fails_is_tried_again_later_and_later),
         TEST(two_that_fail_at_once_are_one_failure_to_the_pause),
         TEST(one_that_ends_while_it_waits_is_told_and_replaced),
+        TEST(
+            one_that_is_not_ready_in_time_is_killed_with_its_qemu_and_replaced),
+        TEST(one_that_waits_may_do_so_for_ever),
         TEST(a_program_that_is_not_there_is_a_failure),
         TEST(what_is_no_event_is_passed_over),
         TEST(machines_that_have_ended_leave_no_descriptor_and_no_zombie),
