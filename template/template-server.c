@@ -20,11 +20,17 @@
 #include "formats/template-protocol.h"
 #include "template/clone-memory.h"
 #include "template/template.h"
+#include "util/clock.h"
 #include "util/error.h"
 #include "util/thread.h"
 
-/* Each waits for one read; see N_FAULT_THREADS of a load. */
-#define N_WORKERS 8
+/* Each waits for one read.  Where all of them do, more are started, so that
+ * pages whose reads hang hold up no others; but not for ever so many pages. */
+#define N_WORKERS   8
+#define MAX_WORKERS 64
+
+/* Many reads may be slow at a time: one of them is told. */
+#define SLOW_AGAIN_US UINT64_C(60000000)
 
 /* A clone has but a few threads that ask. */
 #define MAX_WANTED 1024
@@ -61,17 +67,20 @@ typedef struct Server {
     pthread_mutex_t lock; /* guards all down to ending, and what Client and
                              Wanted say */
     pthread_cond_t changed_wanted;
-    GQueue wanted;             /* of Wanted: those that no worker is at */
-    Wanted *served[N_WORKERS]; /* what each worker is at, its own; or NULL */
-    bool ending;               /* the workers are to end */
+    GQueue wanted;               /* of Wanted: those that no worker is at */
+    Wanted *served[MAX_WORKERS]; /* what each worker is at, its own; or NULL */
+    unsigned n_idle;             /* workers that are at nothing */
+    bool ending;                 /* the workers are to end */
 
     const TemplateServerOptions *options;
     Template *template;
     int listener;
-    int changed;          /* eventfd: what follows has changed */
-    _Atomic bool full;    /* relaxed, both: changed is written behind them */
-    _Atomic bool is_void; /* the snapshot was changed */
-    bool stopped;         /* this and below: the main thread's */
+    int changed;           /* eventfd: what follows has changed */
+    _Atomic bool full;     /* relaxed, both: changed is written behind them */
+    _Atomic bool is_void;  /* the snapshot was changed */
+    uint64_t told_slow_us; /* 0: not yet; the thread's that tells it, as: */
+    bool told_waiting;     /* of a slow read that somebody waits for */
+    bool stopped;          /* this and below: the main thread's */
     bool told_full;
     bool is_short;        /* of descriptors: accept nobody in the next round */
     bool told_short;      /* of this time that it is */
@@ -80,7 +89,7 @@ typedef struct Server {
     rlim_t given_max_fds; /* before we raised the limit; 0: we have not */
     pthread_t releaser;
     bool releaser_started;
-    pthread_t workers[N_WORKERS];
+    pthread_t workers[MAX_WORKERS];
     unsigned n_workers;
 } Server;
 
@@ -126,6 +135,25 @@ static void on_failed(void *opaque, const PagerFailure *failure)
         "that page wait; preheat template retry %s tries again",
         failure->path, failure->what, failure->off_bytes, failure->reason,
         server->options->socket_path);
+}
+
+static void on_slow(void *opaque, const PagerSlowRead *slow)
+{
+    Server *server = opaque;
+    uint64_t now_us = monotonic_us();
+    bool is_news = slow->waited_for && !server->told_waiting;
+
+    if (server->told_slow_us != 0 && !is_news &&
+        now_us - server->told_slow_us < SLOW_AGAIN_US) {
+        return;
+    }
+    server->told_slow_us = now_us;
+    server->told_waiting |= slow->waited_for;
+    say(server,
+        "%s: reading at offset %" G_GUINT64_FORMAT " has taken "
+        "%" G_GUINT64_FORMAT " s so far%s",
+        slow->path, slow->off_bytes, slow->seconds,
+        slow->waited_for ? ", and clones wait for it" : "");
 }
 
 static void on_full(void *opaque)
@@ -202,7 +230,7 @@ static void push_wanted_locked(Server *server, Wanted *wanted)
 static Wanted *find_wanted_locked(const Server *server, size_t block,
                                   uint64_t page)
 {
-    for (unsigned i = 0; i < N_WORKERS; i++) {
+    for (unsigned i = 0; i < MAX_WORKERS; i++) {
         Wanted *wanted = server->served[i];
 
         if (wanted && wanted->block == block && wanted->page == page) {
@@ -224,9 +252,11 @@ static Wanted *find_wanted_locked(const Server *server, size_t block,
 static Wanted *begin_next(Server *server, unsigned worker)
 {
     pthread_mutex_lock(&server->lock);
+    server->n_idle++;
     while (!server->ending && !server->wanted.head) {
         pthread_cond_wait(&server->changed_wanted, &server->lock);
     }
+    server->n_idle--;
     Wanted *wanted = server->ending ? NULL : g_queue_pop_head(&server->wanted);
     if (wanted) {
         server->served[worker] = wanted;
@@ -297,22 +327,45 @@ static void *worker_thread(void *opaque)
     return NULL;
 }
 
+/* Returns 0 or -errno. */
+static int start_worker(Server *server)
+{
+    Worker *worker = g_new(Worker, 1);
+
+    *worker = (Worker){server, server->n_workers};
+    int rc = thread_start(&server->workers[server->n_workers], "preheat-worker",
+                          worker_thread, worker);
+    if (rc < 0) {
+        g_free(worker);
+    } else {
+        server->n_workers++;
+    }
+    return rc;
+}
+
 static bool start_workers(Server *server, GError **error)
 {
     while (server->n_workers < N_WORKERS) {
-        Worker *worker = g_new(Worker, 1);
+        int rc = start_worker(server);
 
-        *worker = (Worker){server, server->n_workers};
-        int rc = thread_start(&server->workers[server->n_workers],
-                              "preheat-worker", worker_thread, worker);
         if (rc < 0) {
-            g_free(worker);
             util_error_set_errno(error, -rc, "no threads for a template");
             return false;
         }
-        server->n_workers++;
     }
     return true;
+}
+
+/* Another one, where a page finds none.  If there is none to be had, the page
+ * waits for those that there are. */
+static void add_worker(Server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    bool is_short = server->n_idle < g_queue_get_length(&server->wanted);
+    pthread_mutex_unlock(&server->lock);
+    if (is_short && server->n_workers < MAX_WORKERS) {
+        (void)start_worker(server);
+    }
 }
 
 static void stop_workers(Server *server)
@@ -430,6 +483,7 @@ static bool want(Server *server, Client *client, const TemplateMessage *message)
         g_ptr_array_add(wanted->clients, client);
     }
     pthread_mutex_unlock(&server->lock);
+    add_worker(server);
     return may;
 }
 
@@ -766,11 +820,11 @@ static void raise_limit(Server *server)
 static bool start(Server *server, RamImage *image, const PageOrder *order,
                   GError **error)
 {
-    const TemplateEvents events = {on_failed, on_full, server};
+    const TemplateEvents events = {on_failed, on_slow, on_full, server};
 
     raise_limit(server);
     server->changed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    server->template = template_new(image, order, N_WORKERS, &events, error);
+    server->template = template_new(image, order, MAX_WORKERS, &events, error);
     return server->template && start_workers(server, error) &&
            open_socket(server, error);
 }

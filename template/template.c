@@ -183,6 +183,13 @@ static void on_failed(void *opaque, const PagerFailure *failure)
     template->events.failed(template->events.opaque, failure);
 }
 
+static void on_slow(void *opaque, const PagerSlowRead *slow)
+{
+    const Template *template = opaque;
+
+    template->events.slow(template->events.opaque, slow);
+}
+
 static void on_loaded(void *opaque)
 {
     const Template *template = opaque;
@@ -209,6 +216,7 @@ static bool start_pager(Template *template, const PageOrder *order,
         .n_fetchers = n_fetchers,
         .placed = (_Atomic uint64_t *)(template->state + 1),
         .callbacks = {.failed = on_failed,
+                      .slow = on_slow,
                       .loaded = on_loaded,
                       .opaque = template},
     };

@@ -26,6 +26,8 @@ typedef struct Template Template;
 /* Called from the template's threads. */
 typedef struct TemplateEvents {
     void (*failed)(void *opaque, const PagerFailure *failure);
+    /* From one of them, always the same. */
+    void (*slow)(void *opaque, const PagerSlowRead *slow);
     void (*full)(void *opaque);
     void *opaque;
 } TemplateEvents;

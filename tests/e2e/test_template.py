@@ -310,6 +310,18 @@ class Failing(FaultyCase, TemplateCase):
         self.run_preheat("template", "retry", self.socket)
         template.wait_for_text("every page is there")
 
+    def test_a_read_that_hangs_is_told(self):
+        self.file.hang(self.page, self.page + PAGE_BYTES)
+        template = self.template(path=self.file.path)
+        vm = self.running_clone()
+        client = self.needs_the_page(vm)
+        for process in template, vm.process:
+            process.wait_for_text("s so far, and ")
+        self.assertIn(", and clones wait for it", template.stderr)
+        self.assertGreater(self.status()["load"]["slow-reads"], 0)
+        self.file.mend()
+        self.assert_answers(client)
+
     def test_clones_that_miss_pages_stop_when_the_template_is_killed(self):
         self.file.hang(self.page, self.page + PAGE_BYTES)
         template = self.template(path=self.file.path)

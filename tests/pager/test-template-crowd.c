@@ -18,8 +18,11 @@
 #include "tests/pager/ram-kinds.h"
 #include "tests/pager/template-world.h"
 
-/* More than a template has threads for. */
+/* More than a template begins with threads for. */
 #define N_CLIENTS 12
+
+/* And still not more than it may have. */
+#define N_HANGING 60
 
 #define BLOCK 1
 
@@ -148,6 +151,25 @@ static void a_page_that_many_want_is_in_nobodys_way(void **state)
     template_world_free(world);
 }
 
+/* No read of these ends. */
+static void pages_that_hang_are_in_nobodys_way(void **state)
+{
+    (void)state;
+    uint64_t first;
+    TemplateWorld *world = world_new_shut(&first);
+    uint64_t page = first;
+    int fd = join(world);
+
+    for (size_t i = 0; i < N_HANGING; i++) {
+        page = template_world_find_page(world, BLOCK, page + 1, true);
+        want(fd, page);
+        await_read(world, page);
+    }
+    fake_source_open(world->fake);
+    close(fd);
+    template_world_free(world);
+}
+
 /* It may have come because the page can be read again. */
 static void for_who_comes_while_a_page_fails_it_is_tried_again(void **state)
 {
@@ -241,6 +263,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_page_that_many_clones_want_is_read_once),
         cmocka_unit_test(a_page_that_many_want_is_in_nobodys_way),
+        cmocka_unit_test(pages_that_hang_are_in_nobodys_way),
         cmocka_unit_test(for_who_comes_while_a_page_fails_it_is_tried_again),
         cmocka_unit_test(a_clone_that_goes_while_it_waits_harms_no_other),
         cmocka_unit_test(a_clone_that_goes_before_it_asks_is_forgotten),
