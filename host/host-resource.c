@@ -186,9 +186,10 @@ static bool port_is_taken(const QemuOption *option, const char *port,
                           const char *name)
 {
     g_auto(Listening) listening = {0};
+    /* With it QEMU looks for a free one from there on. */
+    g_autofree char *to = qemu_values_get(option->value, "to");
 
-    /* "to=" has QEMU look for a free one from there on. */
-    if (name[strspn(name, "0123456789")] || strstr(option->value, "to=")) {
+    if (name[strspn(name, "0123456789")] || to) {
         return false;
     }
     parse_listening(option, port, name, &listening);

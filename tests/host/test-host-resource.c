@@ -91,6 +91,21 @@ static void a_port_that_qemu_connects_to_is_not_taken(void **state)
     close(fd);
 }
 
+static void a_port_that_need_not_be_that_one_is_free(void **state)
+{
+    unsigned port;
+    int fd = hold_port(SOCK_STREAM, &port);
+
+    assert_free("-chardev",
+                "socket,id=c,host=127.0.0.1,port=%u,server=on,to=65535", port);
+    assert_free("-monitor", "tcp:127.0.0.1:%u,to=65535,server=on", port);
+    /* These only look alike. */
+    assert_taken("-monitor", "tcp:127.0.0.1:%u,server=on,proto=tcp", port);
+    assert_taken("-chardev",
+                 "socket,id=into=1,host=127.0.0.1,port=%u,server=on", port);
+    close(fd);
+}
+
 static void any_free_port_is_free(void **state)
 {
     assert_free("-netdev", "user,id=n,hostfwd=tcp:127.0.0.1:%u-:22", 0);
@@ -118,6 +133,7 @@ int main(void)
         cmocka_unit_test(a_port_that_somebody_listens_at_is_taken),
         cmocka_unit_test(another_protocol_or_address_is_free),
         cmocka_unit_test(a_port_that_qemu_connects_to_is_not_taken),
+        cmocka_unit_test(a_port_that_need_not_be_that_one_is_free),
         cmocka_unit_test(any_free_port_is_free),
         cmocka_unit_test(a_server_is_told_from_a_client),
     };
