@@ -145,10 +145,29 @@ bool disk_is_writable(const Disk *disk)
 
 /* ---- overlays ---- */
 
+/* What an overlay's header can hold. */
+#define MAX_BACKING_NAME_BYTES 1023
+
+static bool check_name(const Disk *disk, GError **error)
+{
+    if (strlen(disk->shown) <= MAX_BACKING_NAME_BYTES) {
+        return true;
+    }
+    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                "QEMU calls the disk %s by a name of %zu bytes, which no "
+                "overlay can hold (%d at most): it has grown with each save, "
+                "as this QEMU was started with a relative name of the image, "
+                "or with options for it.  Use --disks leave, or start the "
+                "guest anew with %s",
+                disk_name(disk), strlen(disk->shown), MAX_BACKING_NAME_BYTES,
+                disk->file);
+    return false;
+}
+
 static bool check_file(const Disk *disk, GError **error)
 {
     if (disk->file) {
-        return true;
+        return check_name(disk, error);
     }
     g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                 "the disk %s (%s) is not a file of this host, so it cannot get "
@@ -218,14 +237,26 @@ static json_t *overlay_actions(GArray *disks, const char *tag, GError **error)
     return actions;
 }
 
+/* Whether who opens the overlay finds the image by the name that QEMU has for
+ * it: a relative one is taken from where the overlay lies. */
+static bool is_found_from_overlay(const Disk *disk)
+{
+    g_autofree char *folder = g_path_get_dirname(disk->overlay);
+    g_autofree char *found = g_canonicalize_filename(disk->shown, folder);
+
+    return strcmp(found, disk->file) == 0;
+}
+
 /* QEMU writes into an overlay what it calls the image itself.  Where that is
- * relative to QEMU's working directory, nobody else finds it. */
+ * relative to QEMU's working directory, others may not find it.  It is changed
+ * only then: QEMU calls an overlay whose header has another name than its own
+ * by the names of the whole chain, and that grows with each save. */
 static bool fix_backing_files(Rpc *qmp, const GArray *disks, GError **error)
 {
     for (guint i = 0; i < disks->len; i++) {
         const Disk *disk = &g_array_index(disks, Disk, i);
 
-        if (disk->overlay && !g_path_is_absolute(disk->shown) &&
+        if (disk->overlay && !is_found_from_overlay(disk) &&
             !rpc_execute(qmp, "change-backing-file",
                          json_pack("{s:s, s:s, s:s}", "device",
                                    disk->overlay_node, "image-node-name",

@@ -13,6 +13,7 @@ import subprocess
 from harness import config, machine
 from harness.case import Case
 from harness.jsonsocket import Qmp
+from harness.processes import Deadline, Process
 from harness.snapshots import digest
 from harness.virtual import READY
 
@@ -102,6 +103,28 @@ class Disks(Case):
         """Where this load's overlay lies."""
         files = vm.qmp.execute("query-block")
         return pathlib.Path(files[0]["inserted"]["file"]).parent
+
+    def test_a_disk_of_a_relative_name_can_be_saved_again_and_again(self):
+        self.make_disk("disk.qcow2", "qcow2")
+        vm = Process([config.QEMU, *BARE, "-drive",
+                      "file=disk.qcow2,format=qcow2,if=none,id=d0",
+                      "-device", "virtio-blk-pci,drive=d0", "-qmp",
+                      f"unix:{self.tmp}/vm.qmp,server=on,wait=off"],
+                     self.tmp, "bare", cwd=self.tmp)
+        self._processes.append(vm)
+        deadline = Deadline()
+        while not (self.tmp / "vm.qmp").exists():
+            deadline.left(f"QEMU's monitor: {vm.describe()}")
+        for number in range(12):
+            path = self.tmp / f"vm{number}.snap"
+            self.run_preheat("savevm", "--qmp", self.tmp / "vm.qmp",
+                             "--output", path)
+        # Whoever opens the last overlay finds all images, from anywhere.
+        last, = [disk["file"] for disk in self.manifest(path)["disks"]]
+        chain = json.loads(subprocess.run(
+            ["qemu-img", "info", "-U", "--backing-chain", "--output=json",
+             last], cwd="/", check=True, stdout=subprocess.PIPE).stdout)
+        self.assertEqual(len(chain), 12)
 
     def test_every_form_of_block_device_opens_an_overlay(self):
         forms = {

@@ -171,6 +171,54 @@ static void an_image_of_a_relative_name_is_found_from_its_overlay(void **state)
     world_free(world);
 }
 
+/* QEMU calls the overlay by a plain name then, which does not grow. */
+static void a_name_that_is_right_beside_the_image_stays_as_it_is(void **state)
+{
+    World *world =
+        world_new("[" DISK("d0", "a.qcow2", "n0", "false", "") ", " DISK(
+            "d1", "./b.raw", "n1", "false", "") "]");
+    g_autoptr(GArray) disks = query(world);
+
+    assert_true(disks_add_overlays(world->qmp, disks, "t", NULL));
+    g_autofree char *log = fake_peer_log(world->peer);
+    assert_null(strstr(log, "change-backing-file"));
+    world_free(world);
+}
+
+/* n bytes long: QEMU's for an image that is called otherwise in an overlay. */
+static char *name_in_json(size_t n)
+{
+    static const char format[] =
+        "json:{\\\"file\\\": {\\\"driver\\\": \\\"file\\\", "
+        "\\\"filename\\\": \\\"/i/a.qcow2\\\"}%*s}";
+    size_t n_escapes = 10;
+    int len = snprintf(NULL, 0, format, 0, "");
+
+    return g_strdup_printf(format, (int)(n + n_escapes) - len, "");
+}
+
+static void a_name_that_no_overlay_can_hold_is_refused(void **state)
+{
+    for (size_t n = 1023; n <= 1024; n++) {
+        g_autofree char *name = name_in_json(n);
+        g_autofree char *blocks = g_strdup_printf(
+            "[" DISK("d0", "%s", "n0", "false", "") "]", name, name);
+        World *world = world_new(blocks);
+        g_autoptr(GArray) disks = query(world);
+        GError *error = NULL;
+
+        assert_int_equal(strlen(g_array_index(disks, Disk, 0).shown), n);
+        assert_int_equal(disks_add_overlays(world->qmp, disks, "t", &error),
+                         n == 1023);
+        if (n == 1024) {
+            assert_util_error(error, UTIL_ERROR_FAILED,
+                              "start the guest anew with /i/a.qcow2");
+            assert_null(world->actions);
+        }
+        world_free(world);
+    }
+}
+
 static void where_one_disk_gets_no_overlay_none_has_one(void **state)
 {
     World *world = world_new(three_disks);
@@ -293,6 +341,8 @@ int main(void)
         cmocka_unit_test(all_writable_disks_get_overlays_in_one_transaction),
         cmocka_unit_test(an_overlay_of_an_overlay_has_no_longer_name),
         cmocka_unit_test(an_image_of_a_relative_name_is_found_from_its_overlay),
+        cmocka_unit_test(a_name_that_is_right_beside_the_image_stays_as_it_is),
+        cmocka_unit_test(a_name_that_no_overlay_can_hold_is_refused),
         cmocka_unit_test(where_one_disk_gets_no_overlay_none_has_one),
         cmocka_unit_test(a_disk_that_is_no_file_is_refused_by_name),
         cmocka_unit_test(an_image_that_was_opened_by_options_is_found),
