@@ -38,7 +38,12 @@
 #include "plugin/libvirt/restore.h"
 #include "plugin/privilege.h"
 #include "plugin/session.h"
+#include "plugin/warnings.h"
+#include "util/clock.h"
 #include "util/text.h"
+
+/* What is to be said when QEMU ends is waited for so long. */
+#define LAST_WARNINGS_US UINT64_C(1000000)
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -72,6 +77,7 @@ static const struct {
 };
 
 static Session *session;
+static Warnings *warnings;
 
 /* What callbacks are given differs between the API's versions; ours take
  * nothing of it. */
@@ -169,11 +175,19 @@ __attribute__((constructor)) static void on_load(int argc, char **argv)
     }
 }
 
-static void warn(const char *text)
+/* May wait for whoever reads it; for nobody else, as stderr itself has a
+ * lock. */
+static void print(const char *text)
 {
     g_autofree char *printable = text_printable(text);
+    g_autofree char *line = g_strdup_printf("preheat: %s\n", printable);
 
-    fprintf(stderr, "preheat: %s\n", printable);
+    (void)!write(STDERR_FILENO, line, strlen(line));
+}
+
+static void warn(const char *text)
+{
+    warnings_add(warnings, text);
 }
 
 /* A QEMU that has become a daemon has no error output that anybody sees. */
@@ -181,7 +195,7 @@ static void say(const char *text)
 {
     g_autofree char *printable = text_printable(text);
 
-    warn(text);
+    print(text);
     syslog(LOG_DAEMON | LOG_ERR, "preheat: %s", printable);
 }
 
@@ -196,6 +210,7 @@ static bool dies_with_launcher(void)
 static void at_exit(void)
 {
     session_end(session);
+    warnings_await(warnings, monotonic_us() + LAST_WARNINGS_US);
 }
 
 /* -1: not given; -2: not a descriptor. */
@@ -261,6 +276,7 @@ static int start(int control_fd, bool can_flush)
     };
 
     privilege_keep();
+    warnings = warnings_new(print);
     session = session_new(&host);
     Control *control = control_new(session_execute, session);
     session_set_control(session, control);

@@ -5,13 +5,30 @@
 import json
 import os
 import shutil
+import sys
 
-from harness import machine
+from harness import config, machine
 from harness.case import Case, recorded_order
 from harness.snapshots import snapshot
 
 HEAD_BYTES = 28
 NOBODY = 65534
+
+# Start the program whose standard error is a pipe that is full, and that nobody
+# reads.
+UNREAD = """
+import os, sys
+reading, writing = os.pipe()
+os.set_inheritable(reading, True)
+os.set_blocking(writing, False)
+try:
+    while True:
+        os.write(writing, b"x")
+except BlockingIOError:
+    os.set_blocking(writing, True)
+os.dup2(writing, 2)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 class Pack(Case):
@@ -70,12 +87,29 @@ class Pack(Case):
         self.assertIsNone(stats["pack"])
         self.assertNotIn("the pack", said)
 
-    def test_a_damaged_chunk_is_spoken_of_and_never_believed(self):
-        order, pack = self.packed()
+    def damage(self, pack):
         damaged = bytearray(pack.read_bytes())
         for at in range(HEAD_BYTES + 1000, len(damaged) // 2, 100_000):
             damaged[at] ^= 0x55
         pack.write_bytes(damaged)
+
+    def test_a_load_does_not_wait_for_who_reads_warnings(self):
+        order, pack = self.packed()
+        self.damage(pack)
+        vm = self.qemu([*machine.SMALL.arguments(self.tmp),
+                        "-incoming", "defer"],
+                       launcher=[sys.executable, "-c", UNREAD, config.PREHEAT,
+                                 "run", "--"]).connect()
+        self.run_preheat("loadvm", snapshot(machine.SMALL), "--order", order,
+                         "--pack", "always", "--qmp", vm.qmp_path)
+        vm.wait_loaded()
+        self.assertFalse(vm.statistics()["pack"]["used"])
+        self.assert_right(vm, machine.SMALL, "SUM")
+        self.assertEqual(vm.quit(), 0)
+
+    def test_a_damaged_chunk_is_spoken_of_and_never_believed(self):
+        order, pack = self.packed()
+        self.damage(pack)
         said, stats = self.load(order, "--pack", "always")
         self.assertIn(f"{pack}: ", said)
         self.assertIn("loading on without the pack", said)
