@@ -358,7 +358,11 @@ static void three_hundred_threads_may_wait_for_memory_at_once(void **state)
     }
     world_close(world);
     world_assert_right(world);
-    assert_int_equal(recorder_count(world->recorder), N_TOUCHERS);
+    /* A page that the kernel would not move just as the window opened (-EBUSY)
+     * stays in place, and its first touch is not seen. */
+    assert_in_range(recorder_count(world->recorder),
+                    N_TOUCHERS - MIN(N_TOUCHERS, world->cost.pinned_pages),
+                    N_TOUCHERS);
     world_free(world);
 }
 
