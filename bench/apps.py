@@ -60,6 +60,7 @@ class App:
     """What all of them have."""
     name: str
     title: str
+    record_s = 8  # of Store
 
     @property
     def machine(self):

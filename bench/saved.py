@@ -15,8 +15,6 @@ from harness.processes import Process
 from harness.snapshots import boot
 from harness.virtual import Virtual
 
-RECORD_S = 5
-
 SNAPSHOT = "vm.snap"
 ORDER = "vm.snap.order"
 ORDER_AT_LOAD = "load.order"
@@ -30,6 +28,18 @@ FILES = (SNAPSHOT, ORDER, ORDER_AT_LOAD, ORDER_AT_RANDOM, ORDER_USELESS,
 
 class NoProfile(Exception):
     """This host cannot record in place; the text is preheat's own."""
+
+
+class CutShort(RuntimeError):
+    """What was recorded is not all that an answer needs: nothing measured with
+    it would be worth anything."""
+
+    def __init__(self, workload):
+        super().__init__(
+            f"{workload.title}: the answer came after the "
+            f"{workload.record_s} s for which first touches were recorded, "
+            "so the order lacks pages that it needs.  This machine is slow or "
+            "busy: raise record_s of that workload in bench/")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,11 +93,13 @@ class Saved:
         vm = boot(self.workload.machine, self.directory,
                   launcher=[config.PREHEAT, "run", "--"])
         self.workload.prepare(vm)
-        process = self._savevm(vm, f"--profile={RECORD_S}")
+        process = self._savevm(vm, f"--profile={self.workload.record_s}")
         try:
             vm.qmp.wait_event("STOP")
             vm.wait_running()
             self.workload.ask(vm)
+            if process.popen.poll() == 0:
+                raise CutShort(self.workload)
             if process.wait() != 0:
                 raise NoProfile(process.stderr.strip())
         finally:
@@ -105,14 +117,17 @@ class Saved:
         """Record at a load what the workload touches."""
         launcher = [config.PREHEAT, "loadvm", "--snapshot", self.snapshot,
                     "--record", self.order(name), "--record-for",
-                    str(RECORD_S), "--"]
+                    str(self.workload.record_s), "--"]
         vm = Virtual(self.directory,
                      self.workload.machine.arguments(self.directory),
                      launcher=launcher, serial=False)
         vm.connect().wait_running()
         self.workload.ask(vm)
+        cut_short = self.order(name).exists()
         vm.wait_loaded("recording")
         end(vm)
+        if cut_short:
+            raise CutShort(self.workload)
 
     def draw(self, name, times):
         """Make an order of times as many pages as the recorded one has,

@@ -19,6 +19,12 @@ class Store:
     machine: machine.Machine
     n_keys: int = 1
 
+    @property
+    def record_s(self):
+        """For how long its first touches are recorded: several times what it
+        takes."""
+        return 5 + 3 * self.n_keys
+
     def lacks(self):
         """Why the guest cannot be made here, or None."""
         return None
