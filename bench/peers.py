@@ -16,7 +16,6 @@ import signal
 import time
 
 import caches
-from attempt import now_us
 from harness import config, host
 from harness.jsonsocket import Listener
 from harness.processes import Process

@@ -12,7 +12,6 @@ import subprocess
 from harness import config, host, machine
 from harness.case import Case, recorded_order
 from harness.snapshots import snapshot
-from harness.virtual import Virtual
 
 TESTED = machine.SMALL
 OTHER = dataclasses.replace(TESTED, name="other-store", store_mib=32)

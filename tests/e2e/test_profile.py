@@ -7,7 +7,7 @@ import json
 import sys
 import threading
 
-from harness import config, machine
+from harness import machine
 from harness.case import Case
 from harness.jsonsocket import CommandError
 from harness.processes import Deadline

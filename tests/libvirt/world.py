@@ -24,7 +24,6 @@ LISTED = pathlib.Path("/etc/preheat/libvirt-domains")
 RULES = pathlib.Path("/usr/lib/udev/rules.d/60-preheat.rules")
 DEVICE = pathlib.Path("/dev/userfaultfd")
 ORDERS = pathlib.Path("/var/lib/preheat/libvirt")
-STATE = pathlib.Path("/var/lib/libvirt/qemu")
 SERIAL = pathlib.Path("/var/log/vm.serial")
 LOG = pathlib.Path("/var/log/libvirt/qemu/vm.log")
 STORE_MIB = 64

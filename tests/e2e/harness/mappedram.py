@@ -10,8 +10,6 @@ import dataclasses
 import mmap
 import struct
 
-VM_CONFIGURATION = 0x07
-SECTION_START = 0x01
 RAM_FLAG_MEM_SIZE = 0x04
 RAM_FLAG_EOS = 0x10
 
