@@ -371,3 +371,25 @@ bool world_end_touch(PageToucher *toucher)
     pthread_join(toucher->thread, NULL);
     return toucher->right;
 }
+
+uint64_t world_address(const World *world, size_t block, uint64_t page)
+{
+    return (uintptr_t)world_page(world, block, page);
+}
+
+void world_await_all_but(const World *world, json_int_t n_missing)
+{
+    json_int_t n_in_file = world_stat(world, "pages", "in-file");
+
+    while (world_n_placed(world) != n_in_file - n_missing ||
+           world_stat(world, NULL, "failed-pages") != n_missing) {
+        sched_yield();
+    }
+}
+
+void world_assert_failed_at(World *world, size_t block, uint64_t page)
+{
+    assert_int_equal(world_failure(world).off_bytes,
+                     world->snapshot->blocks[block].pages_off_bytes +
+                         page * FAKE_PAGE_BYTES);
+}

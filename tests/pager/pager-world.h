@@ -126,3 +126,11 @@ bool world_end_touch(PageToucher *toucher);
 /* The pages from first_page on, backwards: the guest's way, not the file's. */
 PageOrder *world_order(const World *world, size_t block, uint64_t first_page,
                        uint64_t n_pages);
+
+uint64_t world_address(const World *world, size_t block, uint64_t page);
+
+/* Wait until so many pages are missing of those in the file, for good. */
+void world_await_all_but(const World *world, json_int_t n_missing);
+
+/* The last failure was of that page. */
+void world_assert_failed_at(World *world, size_t block, uint64_t page);

@@ -4,17 +4,13 @@
  * The pager on plain mappings, with real userfaultfd and real threads.
  */
 #include <errno.h>
-#include <limits.h>
 #include <pthread.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -44,45 +40,6 @@ static void discard(const World *world, size_t block, uint64_t page)
                          world->kind, (uintptr_t)world_page(world, block, page),
                          FAKE_PAGE_BYTES),
                      0);
-}
-
-static GArray *all_blocks(const World *world)
-{
-    GArray *blocks = g_array_new(FALSE, FALSE, sizeof(PageOrderBlock));
-
-    for (size_t i = 0; i < WORLD_N_BLOCKS; i++) {
-        const PageOrderBlock block = {world->snapshot->blocks[i].name,
-                                      world->snapshot->blocks[i].len_bytes,
-                                      FAKE_PAGE_BYTES};
-        g_array_append_val(blocks, block);
-    }
-    return blocks;
-}
-
-static uint64_t count_pages(const PageOrder *order, uint64_t from, uint64_t to)
-{
-    uint64_t n_pages = 0;
-
-    for (guint i = 0; i < order->extents->len; i++) {
-        const PageExtent *extent = page_order_extent(order, i);
-
-        for (uint64_t j = 0; j < extent->span.n_pages; j++) {
-            uint64_t page = extent->span.first_page + j;
-            n_pages += page >= from && page < to;
-        }
-    }
-    return n_pages;
-}
-
-static PageOrder *order_of(const World *world, Recorder *recorder)
-{
-    g_autoptr(GArray) blocks = all_blocks(world);
-    g_autoptr(GError) error = NULL;
-    PageOrder *order = recorder_to_order(recorder, blocks, 0, NULL,
-                                         PAGE_ORDER_ORIGIN_LEARNED, &error);
-
-    assert_non_null(order);
-    return order;
 }
 
 /* ---- each test runs for anonymous and for shared memory ---- */
@@ -326,180 +283,6 @@ static void a_load_that_fails_is_not_complete_until_it_is_retried(void **state)
     world_free(world);
 }
 
-static size_t count_entries(const char *directory)
-{
-    g_autoptr(GDir) dir = g_dir_open(directory, 0, NULL);
-    size_t n = 0;
-
-    while (g_dir_read_name(dir)) {
-        n++;
-    }
-    return n;
-}
-
-static void a_released_pager_leaves_no_thread_and_no_descriptor(void **state)
-{
-    World *world = world_new(ram_kind_of(state), 5);
-    size_t n_fds = count_entries("/proc/self/fd");
-    size_t n_threads = count_entries("/proc/self/task");
-
-    world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
-    world_attach(world);
-    world_await(world, LOAD_GOAL_ALL);
-    pager_release(world->pager);
-    /* The kernel lists a thread a moment longer than one waits for it. */
-    while (count_entries("/proc/self/task") > n_threads) {
-        sched_yield();
-    }
-    assert_int_equal(count_entries("/proc/self/fd"), n_fds);
-    assert_int_equal(pager_state(world->pager), LOAD_STATE_LOADED);
-    world_assert_all_right(world);
-    world_free(world);
-}
-
-static void a_pager_that_fails_can_be_freed(void **state)
-{
-    World *world = world_new(ram_kind_of(state), 8);
-
-    fake_source_break(world->source, 0, 0);
-    world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
-    world_attach(world);
-    world_await_failures(world, 1);
-    world_free(world);
-}
-
-static void a_pager_that_was_never_attached_can_be_freed(void **state)
-{
-    World *world = world_new(ram_kind_of(state), 8);
-    g_autoptr(PageOrder) order = world_order(world, 0, 0, 3000);
-
-    world_start(world, LOAD_POLICY_ORDER, order);
-    world_free(world);
-}
-
-static void first_touches_are_recorded_and_nothing_is_prefetched(void **state)
-{
-    World *world = world_new(ram_kind_of(state), 8);
-
-    world_observe(world, OBSERVE_RECORDING);
-    world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
-    world_attach(world);
-    assert_true(world_page_is_right(world, 1, 30));
-    world_page(world, 0, 20)[5] = 1;
-    assert_true(world_page_is_right(world, 1, 30));
-    assert_true(world_page_is_right(world, 1, 10));
-    assert_int_equal(pager_state(world->pager), LOAD_STATE_RECORDING);
-    assert_int_equal(fake_source_n_reads(world->source), 3);
-    pager_end_observation(world->pager);
-    assert_true(world->observed);
-    world_await(world, LOAD_GOAL_RECORDED);
-    world_await(world, LOAD_GOAL_ALL);
-
-    g_autoptr(PageOrder) order = order_of(world, world->observe.touched);
-    assert_int_equal(order->extents->len, 3);
-    assert_int_equal(page_order_extent(order, 0)->span.block, 1);
-    assert_int_equal(page_order_extent(order, 0)->span.first_page, 30);
-    assert_int_equal(page_order_extent(order, 0)->access, PAGE_ACCESS_READ);
-    assert_int_equal(page_order_extent(order, 1)->span.first_page, 20);
-    assert_int_equal(page_order_extent(order, 1)->access, PAGE_ACCESS_WRITE);
-    assert_int_equal(page_order_extent(order, 2)->span.first_page, 10);
-    world_free(world);
-}
-
-static void
-learning_tells_untouched_pages_of_the_order_and_missed_ones(void **state)
-{
-    World *world = world_new(ram_kind_of(state), 8);
-    g_autoptr(PageOrder) order = world_order(world, 0, 0, 2000);
-
-    world_observe(world, OBSERVE_LEARNING);
-    world_start(world, LOAD_POLICY_ORDER, order);
-    world_attach(world);
-    world_await(world, LOAD_GOAL_HOT);
-    for (uint64_t page = 0; page < 1000; page++) {
-        assert_true(world_page_is_right(world, 0, page));
-    }
-    pager_end_observation(world->pager);
-    assert_true(world->observed);
-    world_await(world, LOAD_GOAL_ALL);
-    world_assert_all_right(world);
-
-    g_autoptr(PageOrder) missed = order_of(world, world->observe.touched);
-    g_autoptr(PageOrder) unused = order_of(world, world->observe.untouched);
-    /* About an eighth of each half. */
-    assert_in_range(count_pages(missed, 0, 1000), 20, 400);
-    assert_in_range(count_pages(unused, 1000, 2000), 20, 400);
-    assert_int_equal(count_pages(unused, 0, 1000), 0);
-    assert_int_equal(count_pages(missed, 1000, 2000), 0);
-    world_free(world);
-}
-
-static void everything_is_loaded_from_an_asynchronous_source(void **state)
-{
-    World *world = world_new(ram_kind_of(state), 6);
-    g_autoptr(PageOrder) order = world_order(world, 1, 1000, 500);
-
-    fake_source_make_asynchronous(world->source);
-    world_start(world, LOAD_POLICY_ORDER, order);
-    world_attach(world);
-    assert_true(world_page_is_right(world, 0, 4000));
-    world_await(world, LOAD_GOAL_ALL);
-    world_assert_all_right(world);
-    world_free(world);
-}
-
-static void the_rest_is_read_in_the_sequence_that_the_source_likes(void **state)
-{
-    World *world = world_new(ram_kind_of(state), 8);
-
-    fake_source_reverse(world->source);
-    world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
-    world_attach(world);
-    world_await(world, LOAD_GOAL_ALL);
-    assert_int_equal(fake_source_read_at(world->source, 0).block,
-                     WORLD_N_BLOCKS - 1);
-    world_free(world);
-}
-
-/* The nice value of a thread of that name; INT_MAX: there is none. */
-static int nice_of(const char *name)
-{
-    g_autoptr(GDir) dir = g_dir_open("/proc/self/task", 0, NULL);
-    const char *id;
-    int nice = INT_MAX;
-
-    while (nice == INT_MAX && (id = g_dir_read_name(dir))) {
-        g_autofree char *path = g_strdup_printf("/proc/self/task/%s/comm", id);
-        g_autofree char *comm = NULL;
-
-        if (g_file_get_contents(path, &comm, NULL, NULL) &&
-            strcmp(g_strchomp(comm), name) == 0) {
-            nice = getpriority(PRIO_PROCESS, (id_t)atoi(id));
-        }
-    }
-    return nice;
-}
-
-static void who_reads_the_rest_gives_way_and_who_places_does_not(void **state)
-{
-    World *world = world_new(ram_kind_of(state), 8);
-
-    fake_source_shut(world->source, 2);
-    world_start(world, LOAD_POLICY_SEQUENTIAL, NULL);
-    world_attach(world);
-    fake_source_await_waiting(world->source);
-    int own = getpriority(PRIO_PROCESS, 0);
-    assert_int_equal(nice_of("preheat-fault"), own);
-    assert_int_equal(nice_of("preheat-place"), own);
-    while (nice_of("preheat-eager") == own && own < 19) {
-        sched_yield();
-    }
-    assert_in_range(nice_of("preheat-eager"), MIN(own + 1, 19), 19);
-    fake_source_open(world->source);
-    world_await(world, LOAD_GOAL_ALL);
-    world_free(world);
-}
-
 /* As if a thread of low priority held them and did not come to run. */
 static void a_fault_needs_no_lock_that_eager_threads_hold(void **state)
 {
@@ -525,72 +308,6 @@ static void a_fault_needs_no_lock_that_eager_threads_hold(void **state)
     world_free(world);
 }
 
-/* ---- what QEMU must not do ---- */
-
-static void memory_that_was_left_alone_passes_the_check(void **state)
-{
-    World *world = world_new(ram_kind_of(state), 5);
-    g_autoptr(GError) error = NULL;
-
-    world_start(world, LOAD_POLICY_DEMAND, NULL);
-    world_attach(world);
-    assert_true(pager_check_untouched(world->pager, &error));
-    assert_int_equal(fake_source_n_reads(world->source), 0);
-    for (uint64_t page = 0; page < WORLD_N_PAGES; page += 3) {
-        assert_true(world_page_is_right(world, 0, page));
-    }
-    size_t n_reads = fake_source_n_reads(world->source);
-    json_int_t n_faults = world_stat(world, NULL, "demand-faults");
-    /* A page that the guest writes to is not zero. */
-    memset(world_page(world, 0, 0), 0x11, FAKE_PAGE_BYTES);
-    assert_true(pager_check_untouched(world->pager, &error));
-    /* Nothing was loaded for it. */
-    assert_int_equal(fake_source_n_reads(world->source), n_reads);
-    assert_int_equal(world_stat(world, NULL, "demand-faults"), n_faults);
-    world_free(world);
-}
-
-static void memory_that_was_filled_with_zeroes_does_not(void **state)
-{
-    World *world = world_new(ram_kind_of(state), 5);
-    g_autoptr(GError) error = NULL;
-
-    world_start(world, LOAD_POLICY_DEMAND, NULL);
-    world_attach(world);
-    memset(world->memory[1], 0, WORLD_N_PAGES * FAKE_PAGE_BYTES);
-    assert_false(pager_check_untouched(world->pager, &error));
-    assert_true(g_error_matches(error, PAGER_ERROR, PAGER_ERROR_RAM));
-    assert_non_null(strstr(error->message, "block1"));
-    assert_non_null(strstr(error->message, "--policy full"));
-    world_free(world);
-}
-
-static void memory_can_be_attached_only_once(void **state)
-{
-    World *world = world_new(ram_kind_of(state), 8);
-    g_autoptr(GError) error = NULL;
-
-    world_start(world, LOAD_POLICY_DEMAND, NULL);
-    world_attach(world);
-    assert_false(pager_attach(world->pager, NULL, 0, NULL, 0, &error));
-    assert_true(g_error_matches(error, PAGER_ERROR, PAGER_ERROR_STATE));
-    world_free(world);
-}
-
-static void a_range_of_another_length_is_refused_and_untouched(void **state)
-{
-    World *world = world_new(ram_kind_of(state), 8);
-    g_autoptr(GError) error = NULL;
-    const PagerRange range = {"block0", (uintptr_t)world->memory[0],
-                              FAKE_PAGE_BYTES};
-
-    world_start(world, LOAD_POLICY_DEMAND, NULL);
-    assert_false(pager_attach(world->pager, &range, 1, NULL, 0, &error));
-    assert_true(g_error_matches(error, PAGER_ERROR, PAGER_ERROR_SNAPSHOT));
-    assert_int_equal(world->memory[0][17], 0x55);
-    world_free(world);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -608,20 +325,7 @@ int main(void)
         FOR_BOTH_KINDS(zero_pages_are_never_placed_ahead_of_a_fault),
         FOR_BOTH_KINDS(a_page_that_cannot_be_read_blocks_until_it_can),
         FOR_BOTH_KINDS(a_load_that_fails_is_not_complete_until_it_is_retried),
-        FOR_BOTH_KINDS(a_released_pager_leaves_no_thread_and_no_descriptor),
-        FOR_BOTH_KINDS(a_pager_that_fails_can_be_freed),
-        FOR_BOTH_KINDS(a_pager_that_was_never_attached_can_be_freed),
-        FOR_BOTH_KINDS(first_touches_are_recorded_and_nothing_is_prefetched),
-        FOR_BOTH_KINDS(
-            learning_tells_untouched_pages_of_the_order_and_missed_ones),
-        FOR_BOTH_KINDS(everything_is_loaded_from_an_asynchronous_source),
-        FOR_BOTH_KINDS(the_rest_is_read_in_the_sequence_that_the_source_likes),
-        FOR_BOTH_KINDS(who_reads_the_rest_gives_way_and_who_places_does_not),
         FOR_BOTH_KINDS(a_fault_needs_no_lock_that_eager_threads_hold),
-        FOR_BOTH_KINDS(memory_that_was_left_alone_passes_the_check),
-        FOR_BOTH_KINDS(memory_that_was_filled_with_zeroes_does_not),
-        FOR_BOTH_KINDS(memory_can_be_attached_only_once),
-        FOR_BOTH_KINDS(a_range_of_another_length_is_refused_and_untouched),
     };
 
     if (!have_userfaultfd(0)) {
