@@ -95,6 +95,13 @@ class Started(Case):
         super().setUp()
         self.skip_if(host.lacks_userfaultfd())
 
+    def copy_saved(self):
+        """saved()'s snapshot, for this test alone."""
+        path = self.tmp / "vm.snap"
+        for suffix in ("", ".json"):
+            shutil.copyfile(f"{saved(self)}{suffix}", f"{path}{suffix}")
+        return path
+
     def bare(self, *arguments):
         """A machine without a guest, whose monitor listens at vm.qmp."""
         vm = Process([config.QEMU, *BARE, *arguments, "-qmp",
@@ -289,9 +296,7 @@ class Pool(Started, TemplateCase):
         self.pool(2, "--pool-set", f"{port}=0", path=path)
 
     def test_a_snapshot_that_was_replaced_is_the_takers_error(self):
-        path = self.tmp / "vm.snap"
-        shutil.copyfile(saved(self), path)
-        shutil.copyfile(f"{saved(self)}.json", f"{path}.json")
+        path = self.copy_saved()
         self.pool(1, path=path)
         copy = self.tmp / "copy.snap"
         shutil.copyfile(path, copy)
@@ -353,17 +358,19 @@ class Start(Started):
         self.assertRegex(process.stderr.splitlines()[-1],
                          "^preheat: .* waits to be told to load$")
 
-    def test_a_snapshot_that_changed_while_it_waited_is_refused(self):
-        path = self.tmp / "vm.snap"
-        shutil.copyfile(saved(self), path)
-        shutil.copyfile(f"{saved(self)}.json", f"{path}.json")
-        process, writing = self.waiting(path)
-        with open(path, "ab") as file:
-            file.write(b"x")
+    def tell_in_vain(self, process, writing, why):
+        """Tell a load that waits to begin; it refuses."""
         os.write(writing, b"\n")
         os.close(writing)
         self.assertEqual(process.wait(), 1)
-        self.assertIn("was written to", process.stderr)
+        self.assertIn(why, process.stderr)
+
+    def test_a_snapshot_that_changed_while_it_waited_is_refused(self):
+        path = self.copy_saved()
+        process, writing = self.waiting(path)
+        with open(path, "ab") as file:
+            file.write(b"x")
+        self.tell_in_vain(process, writing, "was written to")
 
     def test_a_disk_that_changed_while_it_waited_is_refused(self):
         disk = self.tmp / "disk.img"
@@ -378,10 +385,8 @@ class Start(Started):
         process, writing = self.waiting(path)
         with open(disk, "r+b") as file:
             file.write(b"x")
-        os.write(writing, b"\n")
-        os.close(writing)
-        self.assertEqual(process.wait(), 1)
-        self.assertIn(f"disk d0: {disk} has changed since", process.stderr)
+        self.tell_in_vain(process, writing,
+                          f"disk d0: {disk} has changed since")
 
     def test_a_guest_does_not_end_with_who_listens(self):
         for options in ((), ("--json",)):

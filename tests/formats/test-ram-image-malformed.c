@@ -7,13 +7,19 @@
 
 #include <string.h>
 
+/* The valid image is refused once this of it has another value. */
+#define REFUSE_WITH(member, value, code, text)                                 \
+    do {                                                                       \
+        Image image = image_valid();                                           \
+                                                                               \
+        image.member = value;                                                  \
+        opened_image_refuse(&image, code, text);                               \
+    } while (0)
+
 static void another_kind_of_file_is_not_this(void **state)
 {
-    Image image = image_valid();
-
-    image.magic = 0x7f454c40;
-    opened_image_refuse(&image, FORMATS_ERROR_NOT_THIS,
-                        "offset 0: no QEMU migration");
+    REFUSE_WITH(magic, 0x7f454c40, FORMATS_ERROR_NOT_THIS,
+                "offset 0: no QEMU migration");
 }
 
 static void an_image_is_not_found_at_the_wrong_offset(void **state)
@@ -31,119 +37,69 @@ static void an_image_is_not_found_at_the_wrong_offset(void **state)
 
 static void versions_that_are_not_known_are_refused(void **state)
 {
-    Image stream = image_valid();
-    stream.version = 4;
-    opened_image_refuse(&stream, FORMATS_ERROR_VERSION, "stream version 4");
-
-    Image section = image_valid();
-    section.section_version = 5;
-    opened_image_refuse(&section, FORMATS_ERROR_VERSION,
-                        "RAM section version 5");
-
-    Image header = image_valid();
-    header.blocks[1].version = 2;
-    opened_image_refuse(&header, FORMATS_ERROR_VERSION,
-                        "\"vga.vram\": mapped-ram version 2");
+    REFUSE_WITH(version, 4, FORMATS_ERROR_VERSION, "stream version 4");
+    REFUSE_WITH(section_version, 5, FORMATS_ERROR_VERSION,
+                "RAM section version 5");
+    REFUSE_WITH(blocks[1].version, 2, FORMATS_ERROR_VERSION,
+                "\"vga.vram\": mapped-ram version 2");
 }
 
 static void a_stream_without_mapped_ram_says_how_to_save_it(void **state)
 {
-    Image image = image_valid();
-
-    image.capabilities[0] = NULL;
-    opened_image_refuse(&image, FORMATS_ERROR_UNSUPPORTED,
-                        "saved without the mapped-ram capability");
+    REFUSE_WITH(capabilities[0], NULL, FORMATS_ERROR_UNSUPPORTED,
+                "saved without the mapped-ram capability");
 }
 
 static void a_stream_that_leaves_out_shared_ram_is_unsupported(void **state)
 {
-    Image image = image_valid();
-
-    image.capabilities[1] = "x-ignore-shared";
-    opened_image_refuse(&image, FORMATS_ERROR_UNSUPPORTED, "x-ignore-shared");
+    REFUSE_WITH(capabilities[1], "x-ignore-shared", FORMATS_ERROR_UNSUPPORTED,
+                "x-ignore-shared");
 }
 
 static void sections_out_of_sequence_are_refused(void **state)
 {
-    Image configuration = image_valid();
-    configuration.configuration_type = 0x01;
-    opened_image_refuse(&configuration, FORMATS_ERROR_MALFORMED,
-                        "offset 8: section type 0x01");
-
-    Image section = image_valid();
-    section.section_type = 0x02;
-    opened_image_refuse(&section, FORMATS_ERROR_MALFORMED, "section type 0x02");
-
-    Image name = image_valid();
-    name.section_name = "timer";
-    opened_image_refuse(
-        &name, FORMATS_ERROR_UNSUPPORTED,
+    REFUSE_WITH(configuration_type, 0x01, FORMATS_ERROR_MALFORMED,
+                "offset 8: section type 0x01");
+    REFUSE_WITH(section_type, 0x02, FORMATS_ERROR_MALFORMED,
+                "section type 0x02");
+    REFUSE_WITH(
+        section_name, "timer", FORMATS_ERROR_UNSUPPORTED,
         "section \"timer\" comes before RAM, and no RAM section is found");
-
-    Image instance = image_valid();
-    instance.section_instance = 1;
-    opened_image_refuse(&instance, FORMATS_ERROR_MALFORMED,
-                        "\"ram\" instance 1");
+    REFUSE_WITH(section_instance, 1, FORMATS_ERROR_MALFORMED,
+                "\"ram\" instance 1");
 }
 
 static void bad_configurations_are_refused(void **state)
 {
-    Image unknown = image_valid();
-    unknown.subsection = (ImageSubsection){"configuration/new", 1, 4};
-    opened_image_refuse(&unknown, FORMATS_ERROR_UNSUPPORTED,
-                        "\"configuration/new\"");
-
-    Image newer = image_valid();
-    newer.subsection = (ImageSubsection){"configuration/uuid", 2, 16};
-    opened_image_refuse(&newer, FORMATS_ERROR_UNSUPPORTED,
-                        "version 2 is not known");
-
-    Image twice = image_valid();
-    twice.subsection = (ImageSubsection){"configuration/capabilities", 1, 4};
-    opened_image_refuse(&twice, FORMATS_ERROR_MALFORMED, "occurs twice");
-
-    Image many = image_valid();
-    many.n_capabilities_error = 1u << 31;
-    opened_image_refuse(&many, FORMATS_ERROR_TOO_LARGE, "capabilities");
-
-    Image machine = image_valid();
-    machine.machine_len_error = 300;
-    opened_image_refuse(&machine, FORMATS_ERROR_MALFORMED, "machine");
-
-    Image long_machine = image_valid();
-    long_machine.machine_len_error = 0x7fffffff;
-    opened_image_refuse(&long_machine, FORMATS_ERROR_TRUNCATED,
-                        "the machine's name");
+    REFUSE_WITH(subsection, ((ImageSubsection){"configuration/new", 1, 4}),
+                FORMATS_ERROR_UNSUPPORTED, "\"configuration/new\"");
+    REFUSE_WITH(subsection, ((ImageSubsection){"configuration/uuid", 2, 16}),
+                FORMATS_ERROR_UNSUPPORTED, "version 2 is not known");
+    REFUSE_WITH(subsection,
+                ((ImageSubsection){"configuration/capabilities", 1, 4}),
+                FORMATS_ERROR_MALFORMED, "occurs twice");
+    REFUSE_WITH(n_capabilities_error, 1u << 31, FORMATS_ERROR_TOO_LARGE,
+                "capabilities");
+    REFUSE_WITH(machine_len_error, 300, FORMATS_ERROR_MALFORMED, "machine");
+    REFUSE_WITH(machine_len_error, 0x7fffffff, FORMATS_ERROR_TRUNCATED,
+                "the machine's name");
 }
 
 static void lengths_that_contradict_each_other_are_refused(void **state)
 {
-    Image flags = image_valid();
-    flags.ram_len_error = 1;
-    opened_image_refuse(&flags, FORMATS_ERROR_MALFORMED, "flags 0x5");
-
-    Image less = image_valid();
-    less.ram_len_error = (uint64_t)-1024;
-    opened_image_refuse(&less, FORMATS_ERROR_MALFORMED,
-                        "bytes of RAM are left for it");
-
-    Image more = image_valid();
-    more.ram_len_error = 4096;
-    opened_image_refuse(&more, FORMATS_ERROR_MALFORMED, "a RAM block's name");
-
-    Image none = image_valid();
-    none.n_blocks = 0;
-    opened_image_refuse(&none, FORMATS_ERROR_MALFORMED, "it contains no RAM");
-
     Image part = image_valid();
+
     part.blocks[0].len_bytes -= 1024;
     opened_image_refuse(&part, FORMATS_ERROR_MALFORMED,
                         "not a multiple of its page size");
-
-    Image empty = image_valid();
-    empty.blocks[0].len_bytes = 0;
-    opened_image_refuse(&empty, FORMATS_ERROR_MALFORMED,
-                        "not a multiple of its page size");
+    REFUSE_WITH(ram_len_error, 1, FORMATS_ERROR_MALFORMED, "flags 0x5");
+    REFUSE_WITH(ram_len_error, (uint64_t)-1024, FORMATS_ERROR_MALFORMED,
+                "bytes of RAM are left for it");
+    REFUSE_WITH(ram_len_error, 4096, FORMATS_ERROR_MALFORMED,
+                "a RAM block's name");
+    REFUSE_WITH(n_blocks, 0, FORMATS_ERROR_MALFORMED, "it contains no RAM");
+    REFUSE_WITH(blocks[0].len_bytes, 0, FORMATS_ERROR_MALFORMED,
+                "not a multiple of its page size");
 }
 
 static Image image_of_page_size(uint64_t page_bytes)
@@ -193,63 +149,36 @@ static void pages_of_256_bytes_are_read(void **state)
 
 static void areas_that_overlap_are_refused(void **state)
 {
-    Image bitmap = image_valid();
-    bitmap.blocks[0].bitmap_off_error = (uint64_t)-8;
-    opened_image_refuse(&bitmap, FORMATS_ERROR_MALFORMED,
-                        "do not follow one another");
-
-    Image gap = image_valid();
-    gap.blocks[0].bitmap_off_error = 8;
-    opened_image_refuse(&gap, FORMATS_ERROR_MALFORMED,
-                        "do not follow one another");
-
-    Image pages = image_valid();
-    pages.blocks[0].pages_off_error = -(UINT64_C(1) << 20);
-    opened_image_refuse(&pages, FORMATS_ERROR_MALFORMED,
-                        "do not follow one another");
-
-    Image back = image_valid();
-    back.blocks[1].pages_off_error = -(UINT64_C(1) << 20);
-    opened_image_refuse(&back, FORMATS_ERROR_MALFORMED,
-                        "do not follow one another");
+    REFUSE_WITH(blocks[0].bitmap_off_error, (uint64_t)-8,
+                FORMATS_ERROR_MALFORMED, "do not follow one another");
+    REFUSE_WITH(blocks[0].bitmap_off_error, 8, FORMATS_ERROR_MALFORMED,
+                "do not follow one another");
+    REFUSE_WITH(blocks[0].pages_off_error, -(UINT64_C(1) << 20),
+                FORMATS_ERROR_MALFORMED, "do not follow one another");
+    REFUSE_WITH(blocks[1].pages_off_error, -(UINT64_C(1) << 20),
+                FORMATS_ERROR_MALFORMED, "do not follow one another");
 }
 
 static void offsets_that_are_absurd_are_refused(void **state)
 {
-    Image unaligned = image_valid();
-    unaligned.blocks[0].pages_off_error = 4096;
-    opened_image_refuse(&unaligned, FORMATS_ERROR_MALFORMED,
-                        "not aligned to 1 MiB");
-
-    Image wraps = image_valid();
-    wraps.blocks[0].pages_off_error = -(UINT64_C(1) << 20) - 4096;
-    opened_image_refuse(&wraps, FORMATS_ERROR_MALFORMED, "beyond 64 bits");
-
-    Image bitmap_wraps = image_valid();
-    bitmap_wraps.blocks[0].bitmap_off_error = UINT64_MAX - 200;
-    opened_image_refuse(&bitmap_wraps, FORMATS_ERROR_MALFORMED,
-                        "block \"pc.ram\"");
-
-    Image far = image_valid();
-    far.blocks[0].pages_off_error = UINT64_C(1) << 40;
-    opened_image_refuse(&far, FORMATS_ERROR_TRUNCATED, "its pages end at");
+    REFUSE_WITH(blocks[0].pages_off_error, 4096, FORMATS_ERROR_MALFORMED,
+                "not aligned to 1 MiB");
+    REFUSE_WITH(blocks[0].pages_off_error, -(UINT64_C(1) << 20) - 4096,
+                FORMATS_ERROR_MALFORMED, "beyond 64 bits");
+    REFUSE_WITH(blocks[0].bitmap_off_error, UINT64_MAX - 200,
+                FORMATS_ERROR_MALFORMED, "block \"pc.ram\"");
+    REFUSE_WITH(blocks[0].pages_off_error, UINT64_C(1) << 40,
+                FORMATS_ERROR_TRUNCATED, "its pages end at");
 }
 
 static void block_names_are_unique_and_printable(void **state)
 {
-    Image twice = image_valid();
-    twice.blocks[2].name = "pc.ram";
-    opened_image_refuse(&twice, FORMATS_ERROR_MALFORMED,
-                        "\"pc.ram\" occurs twice");
-
-    Image empty = image_valid();
-    empty.blocks[1].name = "";
-    opened_image_refuse(&empty, FORMATS_ERROR_MALFORMED, "a RAM block's name");
-
-    Image control = image_valid();
-    control.blocks[1].name = "vga\033[2J";
-    opened_image_refuse(&control, FORMATS_ERROR_MALFORMED,
-                        "a RAM block's name");
+    REFUSE_WITH(blocks[2].name, "pc.ram", FORMATS_ERROR_MALFORMED,
+                "\"pc.ram\" occurs twice");
+    REFUSE_WITH(blocks[1].name, "", FORMATS_ERROR_MALFORMED,
+                "a RAM block's name");
+    REFUSE_WITH(blocks[1].name, "vga\033[2J", FORMATS_ERROR_MALFORMED,
+                "a RAM block's name");
 }
 
 static void bits_beyond_the_last_page_are_refused(void **state)
@@ -263,20 +192,14 @@ static void bits_beyond_the_last_page_are_refused(void **state)
 
 static void a_wrong_end_mark_is_refused(void **state)
 {
-    Image image = image_valid();
-
-    image.end_mark = 0x08;
-    opened_image_refuse(&image, FORMATS_ERROR_MALFORMED,
-                        "0x8 where RAM should end");
+    REFUSE_WITH(end_mark, 0x08, FORMATS_ERROR_MALFORMED,
+                "0x8 where RAM should end");
 }
 
 static void a_file_without_device_state_is_torn(void **state)
 {
-    Image image = image_valid();
-
-    image.device_state = "";
-    opened_image_refuse(&image, FORMATS_ERROR_TRUNCATED,
-                        "before the device state");
+    REFUSE_WITH(device_state, "", FORMATS_ERROR_TRUNCATED,
+                "before the device state");
 }
 
 /* Every byte of headers, bitmaps and end mark; between them each 509th. */
