@@ -5,8 +5,21 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "formats/file-kind.h"
 #include "formats/page-order.h"
 #include "util/file.h"
+
+static bool save(const char *text, const char *path, GError **error)
+{
+    if (!file_kind_check_replaceable(path, FILE_KIND_ORDER_JSON, error)) {
+        return false;
+    }
+    if (!file_replace(path, text, strlen(text), error)) {
+        g_prefix_error(error, "%s: ", path);
+        return false;
+    }
+    return true;
+}
 
 static int export(const PageOrder *order, const char *output)
 {
@@ -17,11 +30,7 @@ static int export(const PageOrder *order, const char *output)
         fputs(text, stdout);
         return command_flush();
     }
-    if (!file_replace(output, text, strlen(text), &error)) {
-        g_prefix_error(&error, "%s: ", output);
-        return command_fail(error);
-    }
-    return STATUS_OK;
+    return save(text, output, &error) ? STATUS_OK : command_fail(error);
 }
 
 static int cmd_order_export_run(int argc, char **argv)

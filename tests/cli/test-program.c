@@ -386,6 +386,19 @@ static void an_exported_order_is_imported_without_loss(void **state)
     assert_same_file(orders->order, orders->again);
 }
 
+static void an_export_replaces_no_file_of_another_kind(void **state)
+{
+    Orders *orders = *state;
+    g_auto(Run) run =
+        preheat_order("export %s -o %s", orders->order, orders->order);
+    g_auto(Run) check = preheat_order("check %s", orders->order);
+
+    assert_int_equal(run.status, 1);
+    assert_non_null(
+        strstr(run.err, "a page-access order, which would be lost"));
+    assert_int_equal(check.status, 0);
+}
+
 static void show_has_a_line_for_each_extent(void **state)
 {
     Orders *orders = *state;
@@ -580,6 +593,7 @@ int main(void)
         cmocka_unit_test(what_a_load_cannot_write_is_told_before_it),
         cmocka_unit_test(failures_have_status_1),
         ORDER_TEST(an_exported_order_is_imported_without_loss),
+        ORDER_TEST(an_export_replaces_no_file_of_another_kind),
         ORDER_TEST(show_has_a_line_for_each_extent),
         ORDER_TEST(show_as_json_is_the_export),
         ORDER_TEST(runs_are_recordings_and_stretches_are_pages),
