@@ -325,21 +325,6 @@ bool disks_add_overlays(Rpc *qmp, GArray *disks, const char *tag,
 
 /* ---- undoing them ---- */
 
-/* Commit the overlay into the image, and go on with that. */
-static bool commit(Rpc *qmp, const Disk *disk, GError **error)
-{
-    const char *id = disk->overlay_node;
-
-    return rpc_execute(qmp, "block-commit",
-                       json_pack("{s:s, s:s, s:s}", "job-id", id, "device",
-                                 disk->overlay_node, "base-node", disk->node),
-                       NULL, error) &&
-           job_await(qmp, id, JOB_READY, error) &&
-           rpc_execute(qmp, "job-complete", json_pack("{s:s}", "id", id), NULL,
-                       error) &&
-           job_await(qmp, id, JOB_CONCLUDED, error);
-}
-
 /* Whether the guest's disk goes on in that node. */
 static bool look_for_node(Rpc *qmp, const char *node, bool *ret_found,
                           GError **error)
@@ -362,6 +347,44 @@ static bool look_for_node(Rpc *qmp, const char *node, bool *ret_found,
     json_decref(list);
     *ret_found = found;
     return true;
+}
+
+/* Commit the overlay into the image, and go on with that.  Dismissed by
+ * itself, a job would take along why it has failed. */
+static bool run_commit(Rpc *qmp, const Disk *disk, GError **error)
+{
+    const char *id = disk->overlay_node;
+
+    if (!rpc_execute(qmp, "block-commit",
+                     json_pack("{s:s, s:s, s:s, s:b}", "job-id", id, "device",
+                               disk->overlay_node, "base-node", disk->node,
+                               "auto-dismiss", 0),
+                     NULL, error)) {
+        return false;
+    }
+    bool ok = job_await(qmp, id, JOB_READY, error) &&
+              rpc_execute(qmp, "job-complete", json_pack("{s:s}", "id", id),
+                          NULL, error) &&
+              job_await(qmp, id, JOB_CONCLUDED, error);
+    (void)rpc_execute(qmp, "job-dismiss", json_pack("{s:s}", "id", id), NULL,
+                      NULL);
+    return ok;
+}
+
+/* A job that somebody cancels ends well, too. */
+static bool commit(Rpc *qmp, const Disk *disk, GError **error)
+{
+    bool is_left;
+
+    if (!run_commit(qmp, disk, error) ||
+        !look_for_node(qmp, disk->overlay_node, &is_left, error)) {
+        return false;
+    }
+    if (is_left) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                    "the commit has ended, but the guest still uses it");
+    }
+    return !is_left;
 }
 
 static bool remove_overlay(Rpc *qmp, Disk *disk, GError **error)

@@ -5,6 +5,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <glib/gstdio.h>
+
 #include "host/disks.h"
 #include "host/qmp.h"
 #include "tests/host/fake-peer.h"
@@ -19,16 +21,21 @@
 /* A QEMU whose answers are these. */
 typedef struct World {
     const char *blocks;
+    const char *committed; /* blocks once a commit is complete; NULL: same */
     const char *refused;   /* the command that fails; NULL: none */
     const char *job_error; /* of every job; NULL: all go well */
     json_t *actions;       /* of the last transaction */
     bool completed;        /* job-complete has come */
+    bool dismisses;        /* a job that has ended is not known any more */
     FakePeer *peer;
     Rpc *qmp;
 } World;
 
 static json_t *job(const World *world)
 {
+    if (world->dismisses && (world->completed || world->job_error)) {
+        return json_array();
+    }
     json_t *job = json_pack("{s:s, s:s}", "id", "preheat-t-0", "status",
                             world->completed ? "concluded" : "ready");
 
@@ -49,7 +56,10 @@ static json_t *answer(FakePeer *peer, const char *command,
         return NULL;
     }
     if (strcmp(command, "query-block") == 0) {
-        return json_loads(world->blocks, 0, NULL);
+        return json_loads(world->completed && world->committed
+                              ? world->committed
+                              : world->blocks,
+                          0, NULL);
     }
     if (strcmp(command, "query-jobs") == 0) {
         return job(world);
@@ -57,6 +67,10 @@ static json_t *answer(FakePeer *peer, const char *command,
     if (strcmp(command, "transaction") == 0) {
         json_decref(world->actions);
         world->actions = json_deep_copy(json_object_get(arguments, "actions"));
+    }
+    if (strcmp(command, "block-commit") == 0) {
+        world->dismisses =
+            !json_is_false(json_object_get(arguments, "auto-dismiss"));
     }
     world->completed = world->completed || strcmp(command, "job-complete") == 0;
     return json_object();
@@ -272,6 +286,30 @@ static void overlays_are_undone_by_committing_them(void **state)
     g_autofree char *log = fake_peer_log(world->peer);
     assert_non_null(strstr(log, "transaction block-commit query-jobs "
                                 "job-complete query-jobs"));
+    assert_non_null(strstr(log, "job-dismiss"));
+    world_free(world);
+}
+
+/* Somebody has cancelled the commit, which then ends without an error. */
+static void an_overlay_that_the_guest_still_uses_is_not_removed(void **state)
+{
+    g_autofree char *directory = g_dir_make_tmp("preheat-XXXXXX", NULL);
+    g_autofree char *overlay =
+        g_build_filename(directory, "a.qcow2.t.qcow2", NULL);
+    g_autofree char *before = g_strdup_printf(
+        "[" DISK("d0", "%1$s/a.qcow2", "n0", "false", "") "]", directory);
+    World *world = world_new(before);
+    g_autoptr(GArray) disks = query(world);
+    GError *error = NULL;
+
+    assert_true(g_file_set_contents(overlay, "", 0, NULL));
+    assert_true(disks_add_overlays(world->qmp, disks, "t", NULL));
+    world->committed =
+        "[" DISK("d0", "/a.qcow2.t.qcow2", "preheat-t-0", "false", "") "]";
+    assert_false(disks_remove_overlays(world->qmp, disks, &error));
+    assert_util_error(error, UTIL_ERROR_FAILED, "the guest still uses it");
+    assert_int_equal(g_remove(overlay), 0);
+    g_remove(directory);
     world_free(world);
 }
 
@@ -310,6 +348,7 @@ static void an_overlay_that_qemu_did_not_tell_of_is_undone(void **state)
     GError *error = NULL;
 
     be_interrupted_adding(world, disks);
+    world->committed = world->blocks;
     world->blocks =
         "[" DISK("d0", "/a.qcow2.t.qcow2", "preheat-t-0", "false", "") "]";
     disks_remove_overlays(world->qmp, disks, &error);
@@ -347,6 +386,7 @@ int main(void)
         cmocka_unit_test(a_disk_that_is_no_file_is_refused_by_name),
         cmocka_unit_test(an_image_that_was_opened_by_options_is_found),
         cmocka_unit_test(overlays_are_undone_by_committing_them),
+        cmocka_unit_test(an_overlay_that_the_guest_still_uses_is_not_removed),
         cmocka_unit_test(an_overlay_that_cannot_be_committed_is_told),
         cmocka_unit_test(an_overlay_that_qemu_did_not_tell_of_is_undone),
         cmocka_unit_test(an_overlay_that_qemu_did_not_make_is_forgotten),
