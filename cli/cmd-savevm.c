@@ -8,6 +8,8 @@
 #include "cli/interrupts.h"
 #include "cli/progress.h"
 #include "formats/file-kind.h"
+#include "formats/manifest.h"
+#include "host/profiling.h"
 #include "host/qmp.h"
 #include "host/saver.h"
 #include "host/tag-saver.h"
@@ -102,16 +104,30 @@ static void given_clear(Given *given)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Given, given_clear)
 
+/* What is written beside the snapshot at path replaces nothing else. */
+static bool check_beside(const char *path, bool has_order, GError **error)
+{
+    g_autofree char *manifest = manifest_path(path);
+    g_autofree char *order = profile_order_path(path);
+
+    return file_kind_check_beside(manifest, FILE_KIND_MANIFEST, error) &&
+           (!has_order ||
+            file_kind_check_beside(order, FILE_KIND_ORDER, error));
+}
+
 /* Where the snapshot goes, if that is a file of its own: an absolute path, for
  * g_free(). */
-static char *output_path(const Given *given, SaveDisks *ret_disks,
-                         GError **error)
+static char *output_path(const Given *given, bool has_order,
+                         SaveDisks *ret_disks, GError **error)
 {
     g_autofree char *path = parse_disks(given->disks, ret_disks, error)
                                 ? command_absolute_path(given->output, error)
                                 : NULL;
 
-    return path && file_kind_check_replaceable(path, FILE_KIND_SNAPSHOT, error)
+    return path &&
+                   file_kind_check_replaceable(path, FILE_KIND_SNAPSHOT,
+                                               error) &&
+                   check_beside(path, has_order, error)
                ? g_steal_pointer(&path)
                : NULL;
 }
@@ -152,7 +168,7 @@ static int save(const Given *given, const ProfileTime *profile, bool json)
     SaveDisks disks = SAVE_DISKS_SNAPSHOT;
     GError *error = NULL;
     g_autofree char *path =
-        given->tag ? NULL : output_path(given, &disks, &error);
+        given->tag ? NULL : output_path(given, profile != NULL, &disks, &error);
     Rpc *qmp = error ? NULL : qmp_connect(given->socket_path, NULL, &error);
     SaveResult result;
 

@@ -170,3 +170,19 @@ bool file_kind_check_replaceable(const char *path, FileKind wanted,
                 path, names[is]);
     return false;
 }
+
+bool file_kind_check_beside(const char *path, FileKind wanted, GError **error)
+{
+    g_autoptr(ByteSource) source = byte_source_open(path, NULL);
+    FileKind is = source ? file_kind_of(source) : FILE_KIND_UNKNOWN;
+
+    if (is == wanted || is == FILE_KIND_EMPTY ||
+        (!source && !g_file_test(path, G_FILE_TEST_EXISTS))) {
+        return true;
+    }
+    g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_NOT_THIS,
+                "%s: this is not %s, and would be replaced by one; choose "
+                "another name, or move it away first",
+                path, names[wanted]);
+    return false;
+}

@@ -41,3 +41,7 @@ bool file_kind_expect(const ByteSource *source, FileKind wanted,
  * an empty file, is fine.  The error begins with path. */
 bool file_kind_check_replaceable(const char *path, FileKind wanted,
                                  GError **error);
+
+/* The same for a file that nobody has named, since it lies beside one that
+ * somebody has: what is there must be of kind wanted, or empty. */
+bool file_kind_check_beside(const char *path, FileKind wanted, GError **error);

@@ -57,7 +57,7 @@ bool profile_time_parse(const char *text, ProfileTime *ret_time, GError **error)
     return true;
 }
 
-static char *profile_order_path(const char *snapshot_path)
+char *profile_order_path(const char *snapshot_path)
 {
     return g_strconcat(snapshot_path, ".order", NULL);
 }

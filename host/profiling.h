@@ -29,6 +29,9 @@ typedef struct ProfileTime {
 bool profile_time_parse(const char *text, ProfileTime *ret_time,
                         GError **error);
 
+/* Where the order of the snapshot at that path goes; for g_free(). */
+char *profile_order_path(const char *snapshot_path);
+
 /* Let what the plugin is at come to its end before a save: a load is loaded
  * to its end, at full speed, unless it has failed; a window is closed. */
 bool profiling_make_quiet(Rpc *control, GError **error);

@@ -296,6 +296,27 @@ static void failures_have_status_1(void **state)
     assert_run("control --pid 2147483647 retry", 1, "process 2147483647");
 }
 
+/* QEMU would be asked only afterwards. */
+static void a_save_replaces_no_other_file_beside_it(void **state)
+{
+    char *directory = make_directory();
+    g_autofree char *manifest = g_build_filename(directory, "vm.json", NULL);
+    g_autofree char *order = g_build_filename(directory, "it.order", NULL);
+    g_autofree char *first =
+        g_strdup_printf("savevm --qmp /missing/qmp -o %s/vm", directory);
+    g_autofree char *second = g_strdup_printf(
+        "savevm --qmp /missing/qmp --profile -o %s/it", directory);
+    g_autofree char *third =
+        g_strdup_printf("savevm --qmp /missing/qmp -o %s/it", directory);
+
+    assert_true(g_file_set_contents(manifest, "{\"mine\": 1}", -1, NULL));
+    assert_true(g_file_set_contents(order, "Two beers, please", -1, NULL));
+    assert_run(first, 1, "vm.json: this is not a snapshot's manifest");
+    assert_run(second, 1, "it.order: this is not a page-access order");
+    assert_run(third, 1, "/missing/qmp");
+    remove_directory(directory);
+}
+
 /* ---- orders ---- */
 
 typedef struct Orders {
@@ -592,6 +613,7 @@ int main(void)
         cmocka_unit_test(a_load_that_cannot_be_has_status_2),
         cmocka_unit_test(what_a_load_cannot_write_is_told_before_it),
         cmocka_unit_test(failures_have_status_1),
+        cmocka_unit_test(a_save_replaces_no_other_file_beside_it),
         ORDER_TEST(an_exported_order_is_imported_without_loss),
         ORDER_TEST(an_export_replaces_no_file_of_another_kind),
         ORDER_TEST(show_has_a_line_for_each_extent),

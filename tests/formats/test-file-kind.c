@@ -137,6 +137,38 @@ static void a_file_of_another_kind_is_not_replaced(void **state)
     assert_int_equal(g_rmdir(folder), 0);
 }
 
+static void assert_beside(const char *path, FileKind wanted,
+                          const char *refusal)
+{
+    GError *error = NULL;
+    bool may = file_kind_check_beside(path, wanted, &error);
+
+    if (refusal) {
+        assert_false(may);
+        assert_error(error, FORMATS_ERROR_NOT_THIS, refusal);
+    } else {
+        assert_no_error(error);
+        assert_true(may);
+    }
+}
+
+static void what_lies_beside_is_replaced_by_its_own_kind_only(void **state)
+{
+    g_autofree char *folder = g_dir_make_tmp("preheat-kind-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(folder, "f", NULL);
+
+    assert_beside(path, FILE_KIND_ORDER, NULL);
+    assert_true(g_file_set_contents(path, "", 0, NULL));
+    assert_beside(path, FILE_KIND_ORDER, NULL);
+    assert_true(g_file_set_contents(path, "Dear all", 8, NULL));
+    assert_beside(path, FILE_KIND_ORDER, "f: this is not a page-access order");
+    assert_true(g_file_set_contents(path, "QEVM", 4, NULL));
+    assert_beside(path, FILE_KIND_SNAPSHOT, NULL);
+    assert_int_equal(g_unlink(path), 0);
+    assert_beside(folder, FILE_KIND_MANIFEST, "not a snapshot's manifest");
+    assert_int_equal(g_rmdir(folder), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +177,7 @@ int main(void)
         cmocka_unit_test(what_is_wanted_or_not_known_passes),
         cmocka_unit_test(another_kind_is_refused_with_what_to_do),
         cmocka_unit_test(a_file_of_another_kind_is_not_replaced),
+        cmocka_unit_test(what_lies_beside_is_replaced_by_its_own_kind_only),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
