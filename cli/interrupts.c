@@ -4,18 +4,31 @@
 #include "cli/interrupts.h"
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+/* A signal that is blocked comes even where it is ignored. */
+static bool is_ignored(int signal)
+{
+    struct sigaction action;
+
+    return sigaction(signal, NULL, &action) == 0 &&
+           action.sa_handler == SIG_IGN;
+}
+
 int interrupts_open(void)
 {
+    static const int all[] = {SIGINT, SIGTERM, SIGHUP};
     sigset_t signals;
 
     sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGHUP);
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        if (!is_ignored(all[i])) {
+            sigaddset(&signals, all[i]);
+        }
+    }
     sigprocmask(SIG_BLOCK, &signals, NULL);
     return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }

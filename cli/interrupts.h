@@ -7,7 +7,8 @@
 #pragma once
 
 /* From now on these signals only make the descriptor readable that is
- * returned; -1 if there is none: they are blocked then. */
+ * returned; -1 if there is none: they are blocked then.  One that was ignored
+ * before (nohup) stays so. */
 int interrupts_open(void);
 
 /* The number of the signal that has come, taken from fd; 0: none has. */
