@@ -5,6 +5,7 @@
 
 #include "cli/command.h"
 #include "cli/load-report.h"
+#include "formats/file-kind.h"
 #include "host/qemu-args.h"
 #include "util/error.h"
 
@@ -37,6 +38,21 @@ bool saved_load_open_beside(SavedLoad *load, const char *snapshot,
     return true;
 }
 
+/* Whether that is what is wrong, or the file itself. */
+static bool fail_without_manifest(const char *snapshot, const char *manifest,
+                                  GError **error)
+{
+    g_autoptr(ByteSource) source = byte_source_open(snapshot, error);
+
+    if (source && file_kind_expect(source, FILE_KIND_SNAPSHOT, error)) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
+                    "QEMU's command line is missing: write it after \"--\".  "
+                    "(There is no manifest %s to take it from)",
+                    manifest);
+    }
+    return false;
+}
+
 bool saved_load_open(SavedLoad *load, const char *snapshot, char *const *argv,
                      GError **error)
 {
@@ -47,11 +63,7 @@ bool saved_load_open(SavedLoad *load, const char *snapshot, char *const *argv,
                saved_load_open_beside(load, snapshot, error);
     }
     if (!g_file_test(path, G_FILE_TEST_EXISTS)) {
-        g_set_error(error, UTIL_ERROR, UTIL_ERROR_USAGE,
-                    "QEMU's command line is missing: write it after \"--\".  "
-                    "(There is no manifest %s to take it from)",
-                    path);
-        return false;
+        return fail_without_manifest(snapshot, path, error);
     }
     load->manifest = manifest_load(path, error);
     return load->manifest != NULL;

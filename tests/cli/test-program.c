@@ -231,7 +231,7 @@ static void mistakes_in_the_command_line_have_status_2(void **state)
 static void a_load_that_cannot_be_has_status_2(void **state)
 {
     assert_run("loadvm -- qemu", 2, "the snapshot is missing");
-    assert_run("loadvm --snapshot s", 2, "after \"--\"");
+    assert_run("loadvm --snapshot /dev/null --", 2, "after \"--\"");
     assert_run("loadvm --snapshot s --policy best -- qemu", 2,
                "order, sequential, demand or full");
     assert_run("loadvm --snapshot s --policy order -- qemu", 2, "--order FILE");
@@ -261,7 +261,6 @@ static void a_load_that_cannot_be_has_status_2(void **state)
     assert_run("loadvm s --tag t --policy full -- qemu", 2, "-loadvm");
     assert_run("loadvm s --tag t --offset 1 -- qemu", 2, "--offset");
     assert_run("loadvm --snapshot s -- qemu -incoming x", 2, "-incoming");
-    assert_run("loadvm s", 2, "no manifest s.json");
     assert_run("loadvm s --set 1=2 -- qemu", 2, "without \"--\"");
     assert_run("loadvm s --keep-disks d --qmp q", 2, "without \"--\"");
     assert_run("loadvm s --snapshot t -- qemu", 2, "unexpected argument \"s\"");
@@ -269,6 +268,20 @@ static void a_load_that_cannot_be_has_status_2(void **state)
     assert_run("loadvm s --stay -- qemu", 2, "--stay needs --qmp");
     assert_run("loadvm s --qmp q --plugin-api 3", 2, "preheat run");
     assert_run("loadvm s --resume --paused -- qemu", 2, "--paused");
+}
+
+static void a_load_without_a_manifest_tells_what_is_missing(void **state)
+{
+    char *directory = make_directory();
+    g_autofree char *file = g_build_filename(directory, "vm", NULL);
+    g_autofree char *load = g_strconcat("loadvm ", file, NULL);
+
+    assert_run(load, 1, "vm: cannot open it: No such file or directory");
+    assert_true(g_file_set_contents(file, "QFI\xfb", 4, NULL));
+    assert_run(load, 1, "vm: this is a qcow2 disk image, not a snapshot");
+    assert_true(g_file_set_contents(file, "QEVM", 4, NULL));
+    assert_run(load, 2, "There is no manifest ");
+    remove_directory(directory);
 }
 
 static void what_a_load_cannot_write_is_told_before_it(void **state)
@@ -611,6 +624,7 @@ int main(void)
         cmocka_unit_test(a_missing_double_dash_is_told),
         cmocka_unit_test(mistakes_in_the_command_line_have_status_2),
         cmocka_unit_test(a_load_that_cannot_be_has_status_2),
+        cmocka_unit_test(a_load_without_a_manifest_tells_what_is_missing),
         cmocka_unit_test(what_a_load_cannot_write_is_told_before_it),
         cmocka_unit_test(failures_have_status_1),
         cmocka_unit_test(a_save_replaces_no_other_file_beside_it),
