@@ -8,6 +8,7 @@
 
 #include "host/job.h"
 #include "util/error.h"
+#include "util/file.h"
 
 /* No chain of images is longer. */
 #define MAX_CHAIN 200
@@ -269,6 +270,18 @@ static bool fix_backing_files(Rpc *qmp, const GArray *disks, GError **error)
     return true;
 }
 
+/* QEMU makes them for everybody to read, whatever the images are. */
+static void hide_overlays(const GArray *disks)
+{
+    for (guint i = 0; i < disks->len; i++) {
+        const Disk *disk = &g_array_index(disks, Disk, i);
+
+        if (disk->overlay) {
+            file_hide_like(disk->overlay, disk->file);
+        }
+    }
+}
+
 static void set_unsure(GArray *disks, bool is_unsure)
 {
     for (guint i = 0; i < disks->len; i++) {
@@ -296,6 +309,7 @@ static bool execute_actions(Rpc *qmp, GArray *disks, json_t *actions,
         return false;
     }
     set_unsure(disks, false);
+    hide_overlays(disks);
     if (!fix_backing_files(qmp, disks, &local)) {
         if (g_error_matches(local, UTIL_ERROR, UTIL_ERROR_REFUSED)) {
             disks_remove_overlays(qmp, disks, NULL);

@@ -49,10 +49,10 @@ bool disk_is_writable(const Disk *disk);
 size_t disks_stem_len(const char *name);
 
 /* Give each writable disk an overlay, all at one moment: "STEM.TAG.qcow2"
- * beside the image, so that no name grows from save to save.  The guest should
- * stand still.  Where that fails, no disk has one; but where QEMU did not
- * answer, as when it is interrupted, some may: disks_remove_overlays() then
- * finds out. */
+ * beside the image, so that no name grows from save to save, and for nobody to
+ * read who may not read the image.  The guest should stand still.  Where that
+ * fails, no disk has one; but where QEMU did not answer, as when it is
+ * interrupted, some may: disks_remove_overlays() then finds out. */
 bool disks_add_overlays(Rpc *qmp, GArray *disks, const char *tag,
                         GError **error);
 

@@ -11,6 +11,7 @@
 #include "host/image-state.h"
 #include "host/qemu-command.h"
 #include "util/error.h"
+#include "util/file.h"
 
 static bool is_writable(const ManifestDisk *disk)
 {
@@ -86,6 +87,7 @@ static bool add_overlay(SavedBuild *build, const ManifestDisk *disk,
                        manifest_disk_name(disk), disk->file);
         return false;
     }
+    file_hide_like(overlay, disk->file);
     saved_build_tell(build, "disk", manifest_disk_name(disk), overlay);
     return true;
 }

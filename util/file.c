@@ -393,3 +393,19 @@ bool file_check_replaceable(const char *path, GError **error)
 
     return place != NULL;
 }
+
+void file_hide_like(const char *path, const char *like)
+{
+    int fd =
+        open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
+    struct stat st, pattern;
+
+    if (fd < 0) {
+        return;
+    }
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+        stat(like, &pattern) == 0) {
+        (void)fchmod(fd, st.st_mode & 0777 & (pattern.st_mode | S_IRWXU));
+    }
+    close(fd);
+}

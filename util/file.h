@@ -88,3 +88,7 @@ bool file_replace(const char *path, const void *data, size_t len_bytes,
 
 /* Open and free. */
 bool file_check_replaceable(const char *path, GError **error);
+
+/* Have nobody but its owner do more with the new file at path than with the one
+ * at like.  A file of another user is left as it is. */
+void file_hide_like(const char *path, const char *like);

@@ -3,6 +3,7 @@
  */
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <glib/gstdio.h>
@@ -151,6 +152,32 @@ static void all_writable_disks_get_overlays_in_one_transaction(void **state)
     assert_string_equal(json_string_value(json_object_get(data, "node-name")),
                         "n0");
     assert_null(g_array_index(disks, Disk, 2).overlay);
+    world_free(world);
+}
+
+/* QEMU makes it for everybody. */
+static void an_overlay_can_be_read_by_no_more_than_its_image(void **state)
+{
+    g_autofree char *directory = g_dir_make_tmp("preheat-XXXXXX", NULL);
+    g_autofree char *image = g_build_filename(directory, "a.qcow2", NULL);
+    g_autofree char *overlay =
+        g_build_filename(directory, "a.qcow2.t.qcow2", NULL);
+    g_autofree char *blocks =
+        g_strdup_printf("[" DISK("d0", "%1$s", "n0", "false", "") "]", image);
+    World *world = world_new(blocks);
+    g_autoptr(GArray) disks = query(world);
+    struct stat st;
+
+    assert_true(g_file_set_contents(image, "", 0, NULL));
+    assert_true(g_file_set_contents(overlay, "", 0, NULL));
+    assert_int_equal(chmod(image, 0600), 0);
+    assert_int_equal(chmod(overlay, 0644), 0);
+    assert_true(disks_add_overlays(world->qmp, disks, "t", NULL));
+    assert_int_equal(stat(overlay, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_int_equal(g_remove(overlay), 0);
+    assert_int_equal(g_remove(image), 0);
+    assert_int_equal(g_remove(directory), 0);
     world_free(world);
 }
 
@@ -378,6 +405,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_disk_with_a_medium_is_found),
         cmocka_unit_test(all_writable_disks_get_overlays_in_one_transaction),
+        cmocka_unit_test(an_overlay_can_be_read_by_no_more_than_its_image),
         cmocka_unit_test(an_overlay_of_an_overlay_has_no_longer_name),
         cmocka_unit_test(an_image_of_a_relative_name_is_found_from_its_overlay),
         cmocka_unit_test(a_name_that_is_right_beside_the_image_stays_as_it_is),

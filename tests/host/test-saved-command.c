@@ -201,6 +201,22 @@ static void a_disk_is_an_overlay_on_the_image_of_the_snapshot(void **state)
     assert_non_null(strstr(call, "/d.img -F raw "));
 }
 
+/* The image is for its owner alone. */
+static void an_overlay_can_be_read_by_no_more_than_its_image(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree char *overlay =
+        g_build_filename(fixture->kept, "d0.qcow2", NULL);
+    struct stat st;
+
+    set_arguments(fixture, "-drive file=d.img,format=raw,if=none");
+    add_disk(fixture, "d.img", MANIFEST_DISK_OVERLAY);
+    assert_arguments(fixture, "-drive file=KEPT/d0.qcow2,format=qcow2,if=none "
+                              "-machine none-10.0");
+    assert_int_equal(stat(overlay, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+}
+
 static void a_disk_that_was_left_is_used_while_it_is_as_it_was(void **state)
 {
     Fixture *fixture = *state;
@@ -394,6 +410,7 @@ int main(void)
         COMMAND_TEST(what_the_saved_machine_had_alone_is_in_this_loads_folder),
         COMMAND_TEST(what_starts_the_guest_otherwise_is_left_out),
         COMMAND_TEST(a_disk_is_an_overlay_on_the_image_of_the_snapshot),
+        COMMAND_TEST(an_overlay_can_be_read_by_no_more_than_its_image),
         COMMAND_TEST(a_disk_that_was_left_is_used_while_it_is_as_it_was),
         COMMAND_TEST(a_read_only_disk_is_opened_as_it_was),
         COMMAND_TEST(a_set_gives_another_name),

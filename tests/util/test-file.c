@@ -322,6 +322,22 @@ static void what_is_at_a_place_is_read_but_no_link_is(void **state)
     assert_false(file_place_read(place, &fd, NULL));
 }
 
+static void a_file_is_hidden_like_another_but_not_from_its_owner(void **state)
+{
+    const World *world = *state;
+    g_autofree char *like = g_strconcat(world->path, ".like", NULL);
+    struct stat st;
+
+    make_file(world->path, "text");
+    make_file(like, "text");
+    assert_int_equal(chmod(world->path, 0644), 0);
+    assert_int_equal(chmod(like, 0440), 0);
+    file_hide_like(world->path, like);
+    assert_int_equal(stat(world->path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0640);
+    assert_int_equal(unlink(like), 0);
+}
+
 int main(void)
 {
 #define IN_A_WORLD(test)                                                       \
@@ -341,6 +357,7 @@ int main(void)
         IN_A_WORLD(what_is_no_regular_file_is_left_alone),
         IN_A_WORLD(a_place_in_a_locked_folder_is_locked_when_that_is_over),
         IN_A_WORLD(what_is_at_a_place_is_read_but_no_link_is),
+        IN_A_WORLD(a_file_is_hidden_like_another_but_not_from_its_owner),
         cmocka_unit_test(a_path_without_a_name_is_refused),
         cmocka_unit_test(a_folder_that_is_not_there_is_told),
         IN_A_WORLD(a_file_keeps_the_owner_that_root_found),
