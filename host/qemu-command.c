@@ -139,7 +139,25 @@ static char *first_value(const char *text)
     return qemu_values_take(&text);
 }
 
-/* A short form such as -serial takes: "unix:PATH,server=on". */
+/* The path of "file:PATH", "pipe:PATH" or "/dev/tty", a short form such as
+ * -serial takes; NULL: it is another one.  All that follows is the path, commas
+ * and all.  Source: QEMU, qemu_chr_parse_compat() in chardev/char.c. */
+static const char *plain_path(const char *text)
+{
+    static const char *const prefixes[] = {"file:", "pipe:"};
+
+    if (g_str_has_prefix(text, "mon:")) {
+        text += strlen("mon:");
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(prefixes); i++) {
+        if (g_str_has_prefix(text, prefixes[i])) {
+            return text + strlen(prefixes[i]);
+        }
+    }
+    return g_str_has_prefix(text, "/dev/") ? text : NULL;
+}
+
+/* The other ones: "unix:PATH,server=on". */
 static void add_short_chardev(GArray *resources, size_t argument,
                               const char *text)
 {
@@ -147,12 +165,17 @@ static void add_short_chardev(GArray *resources, size_t argument,
         const char *prefix;
         ManifestResourceKind kind;
     } known[] = {
-        {"unix:", MANIFEST_SOCKET},    {"file:", MANIFEST_FILE},
-        {"pipe:", MANIFEST_FILE},      {"/dev/", MANIFEST_FILE},
-        {"tcp:", MANIFEST_PORT},       {"telnet:", MANIFEST_PORT},
+        {"unix:", MANIFEST_SOCKET},
+        {"tcp:", MANIFEST_PORT},
+        {"telnet:", MANIFEST_PORT},
         {"websocket:", MANIFEST_PORT},
     };
+    const char *path = plain_path(text);
 
+    if (path) {
+        add(resources, argument, MANIFEST_FILE, g_strdup(path));
+        return;
+    }
     if (g_str_has_prefix(text, "mon:")) {
         text += strlen("mon:");
     }
@@ -160,9 +183,7 @@ static void add_short_chardev(GArray *resources, size_t argument,
         if (!g_str_has_prefix(text, known[i].prefix)) {
             continue;
         }
-        bool is_path = known[i].prefix[0] == '/';
-        g_autofree char *value =
-            first_value(is_path ? text : text + strlen(known[i].prefix));
+        g_autofree char *value = first_value(text + strlen(known[i].prefix));
 
         add(resources, argument, known[i].kind,
             known[i].kind == MANIFEST_PORT ? port_of(value)
@@ -354,8 +375,13 @@ static char *replace_by_key(const char *argument, const char *value,
 char *qemu_command_replace(const char *argument, const char *value,
                            const char *replacement)
 {
+    const char *path = plain_path(argument);
+
     if (strcmp(argument, value) == 0) {
         return g_strdup(replacement);
+    }
+    if (path && strcmp(path, value) == 0) {
+        return replace_at(argument, path, strlen(path), replacement);
     }
     char *by_key = replace_by_key(argument, value, replacement);
     if (by_key) {

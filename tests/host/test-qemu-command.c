@@ -86,6 +86,9 @@ static void what_two_machines_cannot_share_is_found(void **state)
         {"-monitor", "tcp:127.0.0.1:4444,server=on", "port 4444"},
         {"-serial", "mon:unix:/run/s", "socket /run/s"},
         {"-serial", "file:/var/log/s.log", "file /var/log/s.log"},
+        {"-serial", "file:/var/log/a,b", "file /var/log/a,b"},
+        {"-serial", "mon:pipe:/run/a,b", "file /run/a,b"},
+        {"-serial", "/dev/a,b", "file /dev/a,b"},
         {"-serial", "stdio", ""},
         {"-serial", "null", ""},
         {"-chardev", "socket,id=c,path=/run/c,server=on", "socket /run/c"},
@@ -133,6 +136,19 @@ static void a_value_is_replaced_where_it_is_named(void **state)
         "{\"filename\": \"/c\"}");
 }
 
+/* QEMU takes all that follows for the path. */
+static void the_path_of_a_short_form_has_its_commas_as_they_are(void **state)
+{
+    assert_owned_text(qemu_command_replace("file:/a,b", "/a,b", "/c,d"),
+                      "file:/c,d");
+    assert_owned_text(qemu_command_replace("mon:file:s.log", "s.log", "/c,d"),
+                      "mon:file:/c,d");
+    assert_owned_text(qemu_command_replace("pipe:/dev/p", "/dev/p", "/c,d"),
+                      "pipe:/c,d");
+    assert_owned_text(qemu_command_replace("mon:unix:/s", "/s", "/c,d"),
+                      "mon:unix:/c,,d");
+}
+
 static void a_forwarded_port_is_the_hosts(void **state)
 {
     assert_owned_text(qemu_command_replace("user,id=53,hostfwd=tcp::54-:53,"
@@ -176,6 +192,7 @@ int main(void)
         cmocka_unit_test(the_file_of_a_disk_is_found_in_every_form),
         cmocka_unit_test(what_two_machines_cannot_share_is_found),
         cmocka_unit_test(a_value_is_replaced_where_it_is_named),
+        cmocka_unit_test(the_path_of_a_short_form_has_its_commas_as_they_are),
         cmocka_unit_test(a_forwarded_port_is_the_hosts),
         cmocka_unit_test(what_is_called_the_same_stays),
         cmocka_unit_test(a_part_of_something_longer_is_not_replaced),
