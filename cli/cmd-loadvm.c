@@ -442,15 +442,16 @@ static bool start_and_load(Given *given, LoadOptions *options, int *ret_status,
     }
     options->plugin = plugin;
     qemu_args_set_plugin_api(given->plugin_api);
-    if (!plugin || !saved_load_prepare(&given->saved, options, error) ||
-        !loader_run(options, ret_status, error)) {
+    if (!plugin || !saved_load_prepare(&given->saved, options, error)) {
         return false;
     }
-    given->was_loaded = *ret_status != LOADER_NOT_WANTED;
-    if (!given->was_loaded) {
+    bool ok = loader_run(options, ret_status, error);
+    /* Else nobody misses its disks. */
+    given->was_loaded = load_report_has_guest(options->tell_opaque);
+    if (ok && *ret_status == LOADER_NOT_WANTED) {
         *ret_status = STATUS_OK;
     }
-    return true;
+    return ok;
 }
 
 /* A file that was mistaken for a snapshot is no reason to start QEMU.  With

@@ -20,6 +20,7 @@ struct LoadReport {
     const char *snapshot;
     int json_fd;  /* -1: none is wanted */
     int ready_fd; /* likewise, and once it has been written to */
+    bool has_guest;
 };
 
 /* ---- where it goes ---- */
@@ -224,11 +225,17 @@ void load_report_tell(const LoadNews *news, void *opaque)
 
     say_news(report, news);
     if (news->kind == LOAD_NEWS_RESUMED || news->kind == LOAD_NEWS_PAUSED) {
+        report->has_guest = true;
         tell_ready(report, news->kind);
     }
     if (report->json_fd >= 0) {
         print_json(report, news_to_json(news));
     }
+}
+
+bool load_report_has_guest(const LoadReport *report)
+{
+    return report->has_guest;
 }
 
 void load_report_placed(const char *kind, const char *saved, const char *now,

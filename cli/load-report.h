@@ -38,6 +38,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(LoadReport, load_report_free)
 /* For LoadOptions.tell; opaque is the report. */
 void load_report_tell(const LoadNews *news, void *opaque);
 
+/* Whether it was told that there is a guest, be it paused. */
+bool load_report_has_guest(const LoadReport *report);
+
 /* This load has something of its own, for SavedCommandOptions.placed; opaque is
  * the report. */
 void load_report_placed(const char *kind, const char *saved, const char *now,

@@ -319,6 +319,18 @@ class Disks(Case):
         self.assert_refused(path, "not an empty directory",
                             options=("--keep-disks", kept))
 
+    def test_a_load_that_fails_keeps_no_disks(self):
+        log = self.tmp / "serial.log"
+        vm = self.start(BARE + ["-serial", f"file:{log}"],
+                        disk=self.make_disk())
+        path = self.save(vm)
+        vm.quit()
+        kept = self.tmp / "kept"
+        self.assert_refused(
+            path, "before its monitor answered",
+            options=("--keep-disks", kept, "--set", f"{log}=/missing/log"))
+        self.assertFalse(kept.exists())
+
     def test_a_disk_that_has_moved_on_is_refused_by_name(self):
         disk = self.make_disk()
         vm = self.start(BARE, disk=disk)
