@@ -91,6 +91,24 @@ static bool look_for_file(const SavedMachine *machine, const Disk *disk,
     return true;
 }
 
+/* A daemon has left the directory that its images' relative names meant: QEMU
+ * itself finds none of them again. */
+static bool check_name(const SavedMachine *machine, const Disk *disk,
+                       GError **error)
+{
+    if (machine->mode != SAVE_DISKS_SNAPSHOT || !disk->file ||
+        g_path_is_absolute(disk->shown) || access(disk->file, F_OK) == 0) {
+        return true;
+    }
+    g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
+                "the disk %s (%s) would be %s now, which does not exist: with "
+                "-daemonize QEMU has left the directory that it was started "
+                "in; start it with the absolute path of the disk, or use "
+                "--disks leave and keep a copy yourself",
+                disk_name(disk), disk->shown, disk->file);
+    return false;
+}
+
 static bool check_disk(const SavedMachine *machine, Disk *disk, GError **error)
 {
     bool is_temporary;
@@ -121,7 +139,7 @@ static bool check_disk(const SavedMachine *machine, Disk *disk, GError **error)
             "keep a copy of it as it is now",
             disk_name(disk), disk->shown);
     }
-    return true;
+    return is_temporary || check_name(machine, disk, error);
 }
 
 static void say_what_is_outside(const SavedMachine *machine)

@@ -91,6 +91,18 @@ static void a_disk_that_is_nowhere_to_be_found_is_no_temporary_one(void **state)
     assert_null(strstr(said->str, "temporary"));
 }
 
+static void a_disk_whose_name_a_daemon_has_left_is_told_as_that(void **state)
+{
+    Fixture *fixture = *state;
+
+    fixture->qemu.writable_disk = true;
+    fixture->qemu.disk_file = "left-behind.qcow2";
+    save_badly(fixture, UTIL_ERROR_FAILED, "with -daemonize QEMU has left");
+    assert_false(log_has(fixture, "stop"));
+    fixture->disks = SAVE_DISKS_LEAVE;
+    save_well(fixture);
+}
+
 /* It may be the guest's own in another root directory, or QEMU's temporary
  * one. */
 static void
@@ -128,6 +140,7 @@ int main(void)
         TEST(a_writable_disk_may_be_a_reason_to_refuse),
         TEST(a_disk_that_qemu_alone_has_open_is_not_kept),
         TEST(a_disk_that_is_nowhere_to_be_found_is_no_temporary_one),
+        TEST(a_disk_whose_name_a_daemon_has_left_is_told_as_that),
         TEST(a_disk_of_which_nothing_is_to_be_found_out_is_a_reason_to_refuse),
         TEST(a_failed_save_gives_the_disk_back),
     };
