@@ -4,6 +4,7 @@
 #include "cli/command.h"
 
 #include <errno.h>
+#include <locale.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,14 @@
 #include "cli/suggest.h"
 #include "util/error.h"
 #include "util/text.h"
+
+void command_set_locale(void)
+{
+    setlocale(LC_ALL, "");
+    if (g_str_equal(setlocale(LC_CTYPE, NULL), "C")) {
+        (void)setlocale(LC_CTYPE, "C.UTF-8");
+    }
+}
 
 static void print_table(const Command *const *table, const char *name)
 {

@@ -31,6 +31,10 @@ typedef struct Command {
             NULL                                                               \
     }
 
+/* The user's locale, to be called first.  Where it is plain "C", as it is for
+ * many services, arguments are taken for UTF-8 all the same. */
+void command_set_locale(void);
+
 /* Run the command of the table (ends with NULL) that argv[1] names; "--help"
  * or "help" lists them, and "help NAME" shows the help of one. */
 int command_dispatch(const Command *const *table, int argc, char **argv);

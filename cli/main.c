@@ -2,7 +2,6 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include <fcntl.h>
-#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,7 +41,7 @@ int main(int argc, char **argv)
     static char name[] = "preheat";
 
     occupy_standard_fds();
-    setlocale(LC_ALL, "");
+    command_set_locale();
     if (argc > 0) {
         argv[0] = name;
     }

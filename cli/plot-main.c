@@ -3,8 +3,6 @@
  *
  * The program that "preheat order plot" becomes: same arguments, same words.
  */
-#include <locale.h>
-
 #include "cli/commands.h"
 #include "cli/order-set.h"
 #include "profiler/plot/plot.h"
@@ -102,7 +100,7 @@ int main(int argc, char **argv)
     GError *error = NULL;
     int status;
 
-    setlocale(LC_ALL, "");
+    command_set_locale();
     if (argc > 0) {
         argv[0] = name;
     }

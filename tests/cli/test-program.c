@@ -309,6 +309,20 @@ static void failures_have_status_1(void **state)
     assert_run("control --pid 2147483647 retry", 1, "process 2147483647");
 }
 
+static void arguments_are_utf8_also_without_a_locale(void **state)
+{
+    g_autofree char *before = g_strdup(g_getenv("LC_ALL"));
+
+    g_setenv("LC_ALL", "C", TRUE);
+    assert_run("savevm --qmp /missing/qmp --tag \303\251", 1, "/missing/qmp");
+    assert_run("savevm --qmp /missing/qmp --tag \351", 2, "Invalid");
+    if (before) {
+        g_setenv("LC_ALL", before, TRUE);
+    } else {
+        g_unsetenv("LC_ALL");
+    }
+}
+
 /* QEMU would be asked only afterwards. */
 static void a_save_replaces_no_other_file_beside_it(void **state)
 {
@@ -627,6 +641,7 @@ int main(void)
         cmocka_unit_test(a_load_without_a_manifest_tells_what_is_missing),
         cmocka_unit_test(what_a_load_cannot_write_is_told_before_it),
         cmocka_unit_test(failures_have_status_1),
+        cmocka_unit_test(arguments_are_utf8_also_without_a_locale),
         cmocka_unit_test(a_save_replaces_no_other_file_beside_it),
         ORDER_TEST(an_exported_order_is_imported_without_loss),
         ORDER_TEST(an_export_replaces_no_file_of_another_kind),
