@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "cli/image-choice.h"
+#include "cli/interrupts.h"
 #include "cli/order-packing.h"
 #include "cli/progress.h"
 #include "formats/pack.h"
@@ -64,8 +65,11 @@ static bool pack(const char *order_path, const char *path, const Given *given,
                      "not help",
                      order_path, given->image.path);
     }
-    return order_packing_run(order, image, path, progress_bar_progress(bar),
-                             ret_result, error);
+    int interrupt_fd = interrupts_open();
+    bool ok = order_packing_run(order, image, path, interrupt_fd,
+                                progress_bar_progress(bar), ret_result, error);
+    interrupts_close(interrupt_fd);
+    return ok;
 }
 
 static int cmd_order_pack_run(int argc, char **argv)

@@ -6,15 +6,18 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "cli/interrupts.h"
 #include "formats/file-kind.h"
 #include "formats/pack-writer.h"
 #include "formats/pack.h"
 #include "host/output-file.h"
 #include "profiler/orders/replay.h"
+#include "util/error.h"
 
 typedef struct Packing {
     const RamImage *image;
     const char *path; /* the pack's */
+    int interrupt_fd;
     PackWriter *writer;
     Replay *replay;
     uint64_t **wanted; /* by block, a bit a page: still to be packed */
@@ -113,6 +116,11 @@ static bool end_chunk(Packing *packing, GError **error)
     g_array_set_size(packing->spans, 0);
     progress_bytes(packing->progress, "packing", packing->result.n_bytes,
                    packing->total_bytes);
+    if (interrupts_take(packing->interrupt_fd) != 0) {
+        g_set_error(error, UTIL_ERROR, UTIL_ERROR_INTERRUPTED,
+                    "%s: interrupted", packing->path);
+        return false;
+    }
     return true;
 }
 
@@ -200,10 +208,14 @@ static bool write_pack(Packing *packing, GError **error)
 }
 
 bool order_packing_run(const PageOrder *order, const RamImage *image,
-                       const char *path, const Progress *progress,
-                       PackingResult *ret_result, GError **error)
+                       const char *path, int interrupt_fd,
+                       const Progress *progress, PackingResult *ret_result,
+                       GError **error)
 {
-    Packing packing = {.image = image, .path = path, .progress = progress};
+    Packing packing = {.image = image,
+                       .path = path,
+                       .interrupt_fd = interrupt_fd,
+                       .progress = progress};
     g_autoptr(OutputFile) file = NULL;
 
     if (!file_kind_check_replaceable(path, FILE_KIND_PACK, error) ||

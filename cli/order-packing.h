@@ -23,7 +23,10 @@ typedef struct PackingResult {
 
 /* Write those pages of order that image, whose bitmaps have been read, has in
  * its file to a pack at path, phase after phase as a load replays them.  The
- * file takes its name when it is whole and on disk.  progress may be NULL. */
+ * file takes its name when it is whole and on disk.  interrupt_fd: of
+ * interrupts_open(); UTIL_ERROR_INTERRUPTED when a signal has come.  progress
+ * may be NULL. */
 bool order_packing_run(const PageOrder *order, const RamImage *image,
-                       const char *path, const Progress *progress,
-                       PackingResult *ret_result, GError **error);
+                       const char *path, int interrupt_fd,
+                       const Progress *progress, PackingResult *ret_result,
+                       GError **error);
