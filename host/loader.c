@@ -91,18 +91,16 @@ static int unloaded_status(const Loader *loader, int status, int if_daemon)
                                                              : status;
 }
 
+/* However well it has ended, the guest is not loaded. */
 static int end_of_ended(Loader *loader)
 {
     int status = unloaded_status(loader, machine_wait(loader->machine), 1);
+    g_autofree char *reason = explain_end(loader, status);
 
-    if (status != 0) {
-        g_autofree char *reason = explain_end(loader, status);
-
-        loader->options.say(reason);
-        load_tell(&loader->options,
-                  (LoadNews){.kind = LOAD_NEWS_FAILED, .reason = reason});
-    }
-    return status;
+    loader->options.say(reason);
+    load_tell(&loader->options,
+              (LoadNews){.kind = LOAD_NEWS_FAILED, .reason = reason});
+    return status == 0 ? 1 : status;
 }
 
 /* The signal was passed on to QEMU.  No command is: see hand_over(). */

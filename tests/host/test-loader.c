@@ -154,6 +154,14 @@ static void a_qemu_that_ends_at_once_passes_its_status_on(void **state)
     assert_non_null(strstr(said->str, "--plugin-api"));
 }
 
+static void a_qemu_that_ends_well_but_unloaded_is_a_failure(void **state)
+{
+    Fixture *fixture = *state;
+
+    assert_int_equal(load_well(fixture, "ends-unloaded"), 1);
+    assert_non_null(strstr(said->str, "status 0 before the guest was loaded"));
+}
+
 static void a_signal_that_ends_qemu_is_not_laid_on_the_plugin(void **state)
 {
     Fixture *fixture = *state;
@@ -288,6 +296,7 @@ int main(void)
         TEST(the_guest_waits_for_the_pages_it_is_to_wait_for),
         TEST(with_policy_full_qemu_loads_the_snapshot_itself),
         TEST(a_qemu_that_ends_at_once_passes_its_status_on),
+        TEST(a_qemu_that_ends_well_but_unloaded_is_a_failure),
         TEST(a_signal_that_ends_qemu_is_not_laid_on_the_plugin),
         TEST(another_machine_is_refused_before_anything_is_lost),
         TEST(ram_that_the_plugin_refuses_is_not_loaded),
