@@ -119,7 +119,7 @@ Rpc *plugin_client_connect(pid_t pid, uid_t owner, GError **error)
     g_autoptr(Rpc) control = NULL;
     int fd;
 
-    if (!unix_socket_connect_abstract(name, &fd, error)) {
+    if (!unix_socket_connect_abstract(name, GREETING_TIMEOUT_MS, &fd, error)) {
         g_prefix_error(
             error,
             "process %d: no preheat plugin answers; start QEMU with \"preheat "
@@ -152,7 +152,7 @@ Rpc *plugin_client_connect_by_qmp(const char *path, GError **error)
     Rpc *control;
     int fd;
 
-    if (!unix_socket_connect(path, &fd, error)) {
+    if (!unix_socket_connect(path, GREETING_TIMEOUT_MS, &fd, error)) {
         return NULL;
     }
     control = connect_peer(fd, error);

@@ -49,7 +49,7 @@ Rpc *qmp_connect(const char *path, QmpVersion *ret_version, GError **error)
     GError *local = NULL;
     int fd;
 
-    if (!unix_socket_connect(path, &fd, error)) {
+    if (!unix_socket_connect(path, GREETING_TIMEOUT_MS, &fd, error)) {
         return NULL;
     }
     qmp = qmp_new(fd);

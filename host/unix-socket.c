@@ -10,21 +10,25 @@
 
 #include "util/error.h"
 
-static void set_connect_error(int error_number, unsigned patience_ms,
+static void set_connect_error(int type, int error_number, unsigned patience_ms,
                               GError **error)
 {
     if (error_number == EAGAIN) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
-                    "who listens there has not taken a connection for %u s: "
+                    "who listens there has not taken a connection for %g s: "
                     "it was stopped, or hangs; have it go on (kill -CONT), or "
-                    "end it and start another",
-                    patience_ms / 1000);
+                    "end it and start another%s",
+                    patience_ms / 1000.0,
+                    type == SOCK_STREAM
+                        ? ".  Or it is a monitor, which serves one client at a "
+                          "time, and several others wait: disconnect them, or "
+                          "give QEMU a second -qmp"
+                        : "");
     } else {
         util_error_set_errno(error, error_number, "cannot connect");
     }
 }
 
-/* patience_ms: 0: without limit. */
 static bool connect_address(int type, const struct sockaddr_un *address,
                             socklen_t len, unsigned patience_ms, int *ret_fd,
                             GError **error)
@@ -46,7 +50,7 @@ static bool connect_address(int type, const struct sockaddr_un *address,
         return false;
     }
     if (connect(fd, (const struct sockaddr *)address, len) < 0) {
-        set_connect_error(errno, patience_ms, error);
+        set_connect_error(type, errno, patience_ms, error);
         close(fd);
         return false;
     }
@@ -75,9 +79,10 @@ static bool connect_path(int type, const char *path, unsigned patience_ms,
     return true;
 }
 
-bool unix_socket_connect(const char *path, int *ret_fd, GError **error)
+bool unix_socket_connect(const char *path, unsigned patience_ms, int *ret_fd,
+                         GError **error)
 {
-    return connect_path(SOCK_STREAM, path, 0, ret_fd, error);
+    return connect_path(SOCK_STREAM, path, patience_ms, ret_fd, error);
 }
 
 bool unix_socket_connect_packets(const char *path, unsigned patience_ms,
@@ -86,7 +91,8 @@ bool unix_socket_connect_packets(const char *path, unsigned patience_ms,
     return connect_path(SOCK_SEQPACKET, path, patience_ms, ret_fd, error);
 }
 
-bool unix_socket_connect_abstract(const char *name, int *ret_fd, GError **error)
+bool unix_socket_connect_abstract(const char *name, unsigned patience_ms,
+                                  int *ret_fd, GError **error)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t len = strlen(name);
@@ -94,8 +100,8 @@ bool unix_socket_connect_abstract(const char *name, int *ret_fd, GError **error)
     g_assert(len < sizeof(address.sun_path));
     memcpy(address.sun_path + 1, name, len);
     len += offsetof(struct sockaddr_un, sun_path) + 1;
-    return connect_address(SOCK_STREAM, &address, (socklen_t)len, 0, ret_fd,
-                           error);
+    return connect_address(SOCK_STREAM, &address, (socklen_t)len, patience_ms,
+                           ret_fd, error);
 }
 
 bool unix_socket_peer(int fd, struct ucred *ret_peer, GError **error)
