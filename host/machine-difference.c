@@ -272,7 +272,8 @@ static bool check_manifest(const LoadOptions *options, const char *identity,
     }
     g_autofree char *text = g_strdup_printf(
         "%s" MANIFEST_SUFFIX
-        " belongs to another snapshot: the file was replaced since",
+        " belongs to another snapshot: the file was replaced since, or is "
+        "damaged",
         options->given_snapshot);
     if (options->argv_is_saved) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,

@@ -73,7 +73,8 @@ static bool look_at_manifest(ListedSnapshot *snapshot)
         note(snapshot, error->message);
     } else if (snapshot->image && strcmp(snapshot->manifest->identity,
                                          snapshot->image->identity) != 0) {
-        note(snapshot, "the manifest belongs to another snapshot");
+        note(snapshot, "the manifest belongs to another snapshot, or the RAM "
+                       "image is damaged");
     }
     return snapshot->manifest != NULL;
 }

@@ -4,6 +4,7 @@
 to share with another one."""
 
 import json
+import os
 import pathlib
 import shlex
 import signal
@@ -402,6 +403,13 @@ class Disks(Case):
         self.assertEqual(loaded.process.wait(), 1)
         self.assertIn("The machine is not the one that was saved: -device "
                       "virtio-rng-pci,id=r when saved", loaded.process.stderr)
+
+    def test_a_snapshot_that_has_lost_its_end_is_told_to_be_damaged(self):
+        path = self.save(self.qemu(BARE).connect())
+        os.truncate(path, path.stat().st_size - 100)
+        self.assert_refused(path, "was replaced since, or is damaged")
+        listed = self.run_preheat("snapshot", "list", self.tmp).stdout
+        self.assertIn("or the RAM image is damaged", listed)
 
     def test_a_manifest_of_another_snapshot_is_not_followed(self):
         vm = self.start(BARE, disk=self.make_disk())
