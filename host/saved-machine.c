@@ -109,7 +109,19 @@ static bool check_name(const SavedMachine *machine, const Disk *disk,
     return false;
 }
 
-static bool check_disk(const SavedMachine *machine, Disk *disk, GError **error)
+/* Every load would find it as it was when QEMU was started. */
+static void forget_manifest(SavedMachine *machine, const Disk *disk)
+{
+    if (machine->manifest) {
+        g_clear_pointer(&machine->manifest, manifest_free);
+        g_set_error(&machine->why_no_manifest, UTIL_ERROR, UTIL_ERROR_FAILED,
+                    "what is on the disk %s is not in the snapshot, and does "
+                    "not fit its RAM",
+                    disk_name(disk));
+    }
+}
+
+static bool check_disk(SavedMachine *machine, Disk *disk, GError **error)
 {
     bool is_temporary;
 
@@ -133,6 +145,7 @@ static bool check_disk(const SavedMachine *machine, Disk *disk, GError **error)
             "temporary file of QEMU (-snapshot), and not in the snapshot",
             disk_name(disk));
         disk->read_only = true;
+        forget_manifest(machine, disk);
     } else if (machine->mode == SAVE_DISKS_LEAVE) {
         say(machine,
             "warning: the disk %s (%s) is writable and not in the snapshot: "

@@ -74,6 +74,9 @@ static void a_disk_that_qemu_alone_has_open_is_not_kept(void **state)
     fixture->qemu.disk_file = path;
     save_well(fixture);
     assert_non_null(strstr(said->str, "temporary file of QEMU"));
+    assert_non_null(strstr(said->str,
+                           "no manifest, so loadvm needs QEMU's arguments: "
+                           "what is on the disk disk0 is not in the snapshot"));
     assert_false(log_has(fixture, "transaction"));
     close(fd);
 }
