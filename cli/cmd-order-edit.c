@@ -13,6 +13,7 @@
 #include "cli/editor.h"
 #include "cli/order-output.h"
 #include "util/error.h"
+#include "util/file.h"
 #include "util/json-place.h"
 
 typedef struct Edit {
@@ -45,12 +46,14 @@ static bool begin(Edit *edit, GError **error)
     if (fd < 0) {
         return false;
     }
+    /* It stays for its owner alone, as the order is. */
+    bool ok = file_write_at(fd, edit->text, strlen(edit->text), 0, error);
     close(fd);
-    if (!g_file_set_contents(edit->temporary, edit->text, -1, error)) {
+    if (!ok) {
+        g_prefix_error(error, "%s: ", edit->temporary);
         unlink(edit->temporary);
-        return false;
     }
-    return true;
+    return ok;
 }
 
 static int end_unchanged(const Edit *edit)

@@ -140,6 +140,15 @@ static void what_is_edited_is_written(void **state)
     assert_only_the_order();
 }
 
+static void what_is_edited_is_for_its_owner_alone(void **state)
+{
+    const Fixture *f = *state;
+
+    /* The editor fails if it is not. */
+    assert_int_equal(edit(f, "test $(stat -c %a \"$1\") = 600", ""), STATUS_OK);
+    assert_only_the_order();
+}
+
 static void an_unchanged_order_is_not_touched(void **state)
 {
     Fixture *f = *state;
@@ -262,6 +271,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         with_files(what_is_edited_is_written),
+        with_files(what_is_edited_is_for_its_owner_alone),
         with_files(an_unchanged_order_is_not_touched),
         with_files(after_a_mistake_one_can_edit_again),
         with_files(a_mistake_is_told_with_its_place),
