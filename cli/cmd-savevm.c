@@ -1,6 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 The preheat authors
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -176,6 +177,8 @@ static int save(const Given *given, const ProfileTime *profile, bool json)
         return command_fail(error);
     }
     machine = machine_new(qmp);
+    /* A save does not end half-way with who listens at standard error. */
+    signal(SIGPIPE, SIG_IGN);
     options.interrupt_fd = interrupts_open();
     bool ok =
         given->tag

@@ -86,6 +86,23 @@ class Save(Case):
         self.assertEqual(process.returncode, 1)
         self.assertTrue(vm.qmp.execute("query-status")["running"])
 
+    def test_a_save_does_not_end_with_who_listens(self):
+        disk = self.tmp / "disk.img"
+        disk.write_bytes(bytes(4 << 20))
+        vm = self.qemu(["-accel", "tcg", "-nodefaults", "-display", "none",
+                        "-m", "64M", "-drive",
+                        f"file={disk},format=raw,if=virtio"]).connect()
+        path = self.tmp / "vm.snap"
+        reader, writer = os.pipe()
+        os.close(reader)
+        status = subprocess.run(
+            [config.PREHEAT, "savevm", "--qmp", vm.qmp_path, "--output", path],
+            stderr=writer, check=False).returncode
+        os.close(writer)
+        self.assertEqual(status, 0)
+        self.assertTrue(vm.qmp.execute("query-status")["running"])
+        self.assertTrue(pathlib.Path(f"{path}.json").exists())
+
     def assert_saved_from_afar(self, *arguments):
         """A QEMU that could not open the file by its name can be saved."""
         vm = self.qemu(["-accel", "tcg", "-nodefaults", "-display", "none",
