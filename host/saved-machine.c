@@ -246,13 +246,17 @@ bool saved_machine_freeze(SavedMachine *machine, GError **error)
                               "them, use --disks leave): ");
         return false;
     }
+    return true;
+}
+
+void saved_machine_note_disks(SavedMachine *machine)
+{
     /* The RAM is worth more: without a manifest it can still be loaded. */
     if (machine->manifest &&
         !machine_manifest_add_disks(machine->manifest, machine->disks,
                                     &machine->why_no_manifest)) {
         g_clear_pointer(&machine->manifest, manifest_free);
     }
-    return true;
 }
 
 bool saved_machine_thaw(SavedMachine *machine, GError **error)

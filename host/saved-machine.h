@@ -39,8 +39,12 @@ SavedMachine *saved_machine_new(Rpc *qmp, SaveDisks disks, SavedMachineSay *say,
 /* NULL is fine. */
 void saved_machine_free(SavedMachine *machine);
 
-/* The guest is stopped: keep its disks as they are now, and describe it. */
+/* The guest is stopped: keep its disks as they are now. */
 bool saved_machine_freeze(SavedMachine *machine, GError **error);
+
+/* QEMU has migrated, and the guest is still stopped: describe its disks as they
+ * are now, since QEMU writes down what it has kept of them when it migrates. */
+void saved_machine_note_disks(SavedMachine *machine);
 
 /* The save has failed: let the disks be again what they were. */
 bool saved_machine_thaw(SavedMachine *machine, GError **error);

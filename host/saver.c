@@ -415,6 +415,7 @@ static bool run(Save *save, SaveResult *ret_result, GError **error)
     }
     save_session_patiently(&save->session, restore_settings, save,
                            &restore_error);
+    saved_machine_note_disks(save->saved);
     is_whole = snapshot_output_finish(save->output, save->was_running, error);
     if (is_whole) {
         start_profiling(save);

@@ -117,6 +117,9 @@ static json_t *migrate(FakePeer *peer, FakeQemu *qemu, const json_t *arguments,
     } else {
         write_image(peer, qemu);
     }
+    if (qemu->writes_disk) {
+        assert_true(g_file_set_contents(qemu->disk_file, "kept", 4, NULL));
+    }
     qemu->migration = "active";
     return json_object();
 }

@@ -19,6 +19,7 @@ typedef struct FakeQemu {
     json_int_t max_bandwidth;
     bool writable_disk;
     const char *disk_file;   /* NULL: /dev/null */
+    bool writes_disk;        /* when it migrates */
     const char *migration;   /* status; NULL: never any */
     int polls_left;          /* until a migration that is active ends */
     int finalize_polls_left; /* until the end of "finish-migrate" */

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "formats/manifest.h"
+#include "host/image-state.h"
 #include "host/process-info.h"
 
 /* ---- what QEMU's open files are: the linker's --wrap puts this in place ----
@@ -49,6 +51,25 @@ static void a_writable_disk_may_be_left_to_the_user(void **state)
     save_well(fixture);
     assert_non_null(strstr(said->str, "disk0 (/dev/null) is writable"));
     assert_false(log_has(fixture, "transaction"));
+}
+
+/* Of some formats it does so always. */
+static void what_qemu_writes_when_it_migrates_belongs_to_the_disk(void **state)
+{
+    Fixture *fixture = *state;
+    g_autofree char *disk = g_build_filename(fixture->directory, "d", NULL);
+    g_autofree char *path = manifest_path(fixture->output);
+
+    assert_true(g_file_set_contents(disk, "", 0, NULL));
+    fixture->qemu.writable_disk = true;
+    fixture->qemu.disk_file = disk;
+    fixture->qemu.writes_disk = true;
+    fixture->disks = SAVE_DISKS_LEAVE;
+    save_well(fixture);
+    g_autoptr(Manifest) manifest = manifest_load(path, NULL);
+    assert_non_null(manifest);
+    assert_true(image_state_check(
+        &g_array_index(manifest->disks, ManifestDisk, 0), NULL));
 }
 
 static void a_writable_disk_may_be_a_reason_to_refuse(void **state)
@@ -140,6 +161,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_writable_disk_goes_on_in_an_overlay),
         TEST(a_writable_disk_may_be_left_to_the_user),
+        TEST(what_qemu_writes_when_it_migrates_belongs_to_the_disk),
         TEST(a_writable_disk_may_be_a_reason_to_refuse),
         TEST(a_disk_that_qemu_alone_has_open_is_not_kept),
         TEST(a_disk_that_is_nowhere_to_be_found_is_no_temporary_one),
