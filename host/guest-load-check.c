@@ -10,6 +10,7 @@
 #include "host/machine-manifest.h"
 #include "host/process-info.h"
 #include "host/ram-access.h"
+#include "host/saved-images.h"
 #include "util/error.h"
 
 /* With policy full nothing is refused that QEMU may know better. */
@@ -45,6 +46,7 @@ static bool ask_ahead(GuestLoad *load, GError **error)
 
     if (!rpc_ask_ahead(qmp, "x-query-ramblock", NULL, error) ||
         (load->options->manifest && !machine_manifest_ask_ahead(qmp, error)) ||
+        !saved_images_ask_ahead(load->options, qmp, error) ||
         !ram_access_ask_ahead(qmp, error)) {
         return false;
     }
@@ -117,21 +119,6 @@ bool guest_load_check_ram(GuestLoad *load, GError **error)
     return ok;
 }
 
-bool guest_load_check_devices(GuestLoad *load, GError **error)
-{
-    g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
-
-    if (!load->blocks) {
-        return true;
-    }
-    bool ok = tell_differences(load, error) &&
-              (load->full || check_access(load, warnings, error)) &&
-              (!load->options->template ||
-               machine_check_clonable(machine_qmp(load->machine), error));
-    warn(load, warnings);
-    return ok;
-}
-
 /* The one that QEMU's file names are relative to.  A daemon, which we have
  * started, has left it. */
 static char *qemu_directory(const GuestLoad *load)
@@ -142,6 +129,31 @@ static char *qemu_directory(const GuestLoad *load)
             : process_info_directory(machine_pid(load->machine), NULL);
 
     return directory ? directory : g_get_current_dir();
+}
+
+/* Whether it leaves alone what belongs to the snapshot. */
+static bool check_images(const GuestLoad *load, GError **error)
+{
+    g_autofree char *directory = qemu_directory(load);
+
+    return saved_images_check(load->options, load->image.snapshot->identity,
+                              machine_qmp(load->machine), directory, error);
+}
+
+bool guest_load_check_devices(GuestLoad *load, GError **error)
+{
+    g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
+
+    /* Of an image that was not read through there is nothing to compare. */
+    if (!load->blocks || !load->image.snapshot->identity) {
+        return true;
+    }
+    bool ok = tell_differences(load, error) && check_images(load, error) &&
+              (load->full || check_access(load, warnings, error)) &&
+              (!load->options->template ||
+               machine_check_clonable(machine_qmp(load->machine), error));
+    warn(load, warnings);
+    return ok;
 }
 
 bool guest_load_revert_disks(GuestLoad *load, GError **error)

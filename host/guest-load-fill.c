@@ -162,6 +162,7 @@ static bool hand_over(GuestLoad *load, GError **error)
          !rpc_execute(machine_qmp(load->machine), "cont", NULL, NULL, error))) {
         return false;
     }
+    load->handed_over = true;
     read_errors_set_handed_over(load->read_errors);
     progress_end(load->options->progress);
     load_tell(load->options,

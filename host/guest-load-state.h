@@ -34,6 +34,7 @@ typedef struct GuestLoad {
     GPtrArray *differences; /* from the machine that was saved, as texts */
     MachineWatch *watch;    /* or NULL */
     bool begun;             /* the plugin has taken the load */
+    bool handed_over;       /* the guest runs, or could */
     bool loaded;            /* all of it */
 } GuestLoad;
 

@@ -170,6 +170,11 @@ bool guest_load_has_begun(const GuestLoad *load)
     return load->begun;
 }
 
+bool guest_load_was_handed_over(const GuestLoad *load)
+{
+    return load->handed_over;
+}
+
 bool guest_load_is_complete(const GuestLoad *load)
 {
     return load->loaded;

@@ -53,6 +53,9 @@ bool guest_load_run_adopted(GuestLoad *load, Machine *machine, GError **error);
 /* Whether the plugin has taken the load: QEMU takes no other one. */
 bool guest_load_has_begun(const GuestLoad *load);
 
+/* Whether the guest runs, or could: its user has it, whatever comes. */
+bool guest_load_was_handed_over(const GuestLoad *load);
+
 /* Whether every page is in. */
 bool guest_load_is_complete(const GuestLoad *load);
 

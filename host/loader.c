@@ -91,12 +91,16 @@ static int unloaded_status(const Loader *loader, int status, int if_daemon)
                                                              : status;
 }
 
-/* However well it has ended, the guest is not loaded. */
+/* However well it has ended, the guest is not loaded; unless it was, a moment
+ * ago. */
 static int end_of_ended(Loader *loader)
 {
     int status = unloaded_status(loader, machine_wait(loader->machine), 1);
-    g_autofree char *reason = explain_end(loader, status);
 
+    if (status == 0 && guest_load_was_handed_over(loader->load)) {
+        return status;
+    }
+    g_autofree char *reason = explain_end(loader, status);
     loader->options.say(reason);
     load_tell(&loader->options,
               (LoadNews){.kind = LOAD_NEWS_FAILED, .reason = reason});

@@ -320,6 +320,24 @@ class Disks(Case):
         self.assert_refused(path, "not an empty directory",
                             options=("--keep-disks", kept))
 
+    def test_a_disk_of_the_snapshot_is_written_to_by_no_other_machine(self):
+        disk = self.make_disk()
+        vm = self.start(BARE, disk=disk)
+        path = self.save(vm)
+        vm.quit()
+        words = [word.format(disk=disk) for word in RAW_DRIVE]
+        self.assert_refused(
+            path, f"d0 ({disk}) belongs to the snapshot",
+            options=("--", config.QEMU, *BARE, *words))
+        overlay = self.tmp / "own.qcow2"
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", disk,
+                        "-F", "raw", overlay], check=True)
+        words = [word.format(disk=overlay).replace("raw", "qcow2")
+                 for word in RAW_DRIVE]
+        loaded = self.qemu([*BARE, *words], launcher=[
+            config.PREHEAT, "loadvm", path, "--"]).connect()
+        self.assertEqual(loaded.wait_running().quit(), 0)
+
     def test_a_load_that_fails_keeps_no_disks(self):
         log = self.tmp / "serial.log"
         vm = self.start(BARE + ["-serial", f"file:{log}"],
@@ -352,7 +370,7 @@ class Disks(Case):
             "--disks leave")
         vm.quit()
         loaded = self.loadvm_saved(path, vm)
-        loaded.connect()
+        loaded.connect().wait_running()
         self.assertEqual(loaded.quit(), 0)
 
     def test_a_taken_port_is_told_as_that(self):
@@ -365,7 +383,7 @@ class Disks(Case):
         self.assert_refused(path, f"host port {port} is taken",
                             f"--set {port}=OTHER")
         loaded = self.loadvm_saved(path, vm, "--set", f"{port}=0")
-        loaded.connect()
+        loaded.connect().wait_running()
         self.assertNotIn(f" {port} ", loaded.qmp.hmp("info usernet"))
         self.assertEqual(loaded.quit(), 0)
 

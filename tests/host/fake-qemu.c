@@ -248,6 +248,11 @@ static json_t *answer_control(FakePeer *peer, const char *command,
         return json_pack("{s:s}", "warning", "vm.order is torn");
     }
     if (strcmp(command, CONTROL_CMD_MILESTONE) == 0 &&
+        behaves("ends-resumed") &&
+        g_strcmp0(name, milestone_name(MILESTONE_RESUMED)) == 0) {
+        _exit(0);
+    }
+    if (strcmp(command, CONTROL_CMD_MILESTONE) == 0 &&
         behaves("writes-pages") &&
         g_strcmp0(name, milestone_name(MILESTONE_DEVICE_STATE)) == 0) {
         *ret_refusal = "QEMU has written to page 7 of pc.ram";

@@ -162,6 +162,14 @@ static void a_qemu_that_ends_well_but_unloaded_is_a_failure(void **state)
     assert_non_null(strstr(said->str, "status 0 before the guest was loaded"));
 }
 
+static void a_qemu_that_ends_well_as_soon_as_it_runs_is_none(void **state)
+{
+    Fixture *fixture = *state;
+
+    assert_int_equal(load_well(fixture, "ends-resumed"), 0);
+    assert_null(strstr(said->str, "before the guest was loaded"));
+}
+
 static void a_signal_that_ends_qemu_is_not_laid_on_the_plugin(void **state)
 {
     Fixture *fixture = *state;
@@ -261,6 +269,25 @@ static void with_policy_full_qemu_judges_what_we_do_not_understand(void **state)
     assert_non_null(strstr(said->str, "QEMU itself will check it"));
 }
 
+/* What is not read has no identity either. */
+static void with_policy_full_so_it_does_one_that_is_too_large(void **state)
+{
+    Fixture *fixture = *state;
+    int fd = image_write_claiming((UINT64_C(65) << 30) / 4096);
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
+    g_autoptr(Manifest) manifest = manifest_new();
+
+    manifest->identity = g_strdup("another");
+    fixture->options.manifest = manifest;
+    fixture->options.snapshot = path;
+    fixture->options.given_snapshot = path;
+    fixture->options.policy = LOAD_POLICY_FULL;
+    load_well(fixture, "full");
+    assert_told(fixture, "qmp cont");
+    assert_non_null(strstr(said->str, "QEMU itself will check it"));
+    close(fd);
+}
+
 static void an_order_that_cannot_be_used_is_warned_of(void **state)
 {
     Fixture *fixture = *state;
@@ -297,6 +324,7 @@ int main(void)
         TEST(with_policy_full_qemu_loads_the_snapshot_itself),
         TEST(a_qemu_that_ends_at_once_passes_its_status_on),
         TEST(a_qemu_that_ends_well_but_unloaded_is_a_failure),
+        TEST(a_qemu_that_ends_well_as_soon_as_it_runs_is_none),
         TEST(a_signal_that_ends_qemu_is_not_laid_on_the_plugin),
         TEST(another_machine_is_refused_before_anything_is_lost),
         TEST(ram_that_the_plugin_refuses_is_not_loaded),
@@ -305,6 +333,7 @@ int main(void)
         TEST(a_snapshot_of_a_larger_machine_is_refused_by_its_headers),
         TEST(a_large_snapshot_is_loaded_once_its_machine_is_known),
         TEST(with_policy_full_qemu_judges_what_we_do_not_understand),
+        TEST(with_policy_full_so_it_does_one_that_is_too_large),
         TEST(an_order_that_cannot_be_used_is_warned_of),
         TEST(qemu_gets_what_it_is_to_load_as_a_descriptor),
     };
