@@ -97,7 +97,7 @@ class Save(Case):
         os.close(reader)
         status = subprocess.run(
             [config.PREHEAT, "savevm", "--qmp", vm.qmp_path, "--output", path],
-            stderr=writer, check=False).returncode
+            stdout=subprocess.DEVNULL, stderr=writer, check=False).returncode
         os.close(writer)
         self.assertEqual(status, 0)
         self.assertTrue(vm.qmp.execute("query-status")["running"])
