@@ -82,8 +82,18 @@ void byte_source_advise_random(const ByteSource *source)
 
 typedef struct FileSource {
     ByteSource base;
-    struct stat opened; /* what fstat() said then */
+    struct stat opened; /* what fstat() said then … */
+    char *path;         /* … and where the file was; NULL: not known */
 } FileSource;
+
+/* Where the file that fd leads to is now, for g_free(); NULL where there is no
+ * /proc. */
+static char *find_path(int fd)
+{
+    g_autofree char *link = g_strdup_printf("/proc/self/fd/%d", fd);
+
+    return g_file_read_link(link, NULL);
+}
 
 static bool read_file_at(const ByteSource *source, void *buffer,
                          size_t len_bytes, uint64_t off_bytes, GError **error)
@@ -127,14 +137,23 @@ static bool set_written(const ByteSource *source, const struct stat *then,
     return false;
 }
 
-/* Something was done to the file, and its mtime does not tell: a name, a mode
- * or an owner more or less is none of ours. */
+/* NFS does that to an open file whose name goes to another. */
+static bool was_renamed(const FileSource *file)
+{
+    g_autofree char *path = find_path(file->base.fd);
+
+    return file->path && path && strcmp(file->path, path) != 0;
+}
+
+/* Something was done to the file, and its mtime does not tell: another name, a
+ * name more or less, another mode or owner is none of ours. */
 static bool check_ctime(const ByteSource *source, const struct stat *then,
                         const struct stat *now, GError **error)
 {
     if (times_equal(&then->st_ctim, &now->st_ctim) ||
         then->st_nlink != now->st_nlink || then->st_mode != now->st_mode ||
-        then->st_uid != now->st_uid || then->st_gid != now->st_gid) {
+        then->st_uid != now->st_uid || then->st_gid != now->st_gid ||
+        was_renamed((const FileSource *)source)) {
         return true;
     }
     if (!error) {
@@ -145,8 +164,8 @@ static bool check_ctime(const ByteSource *source, const struct stat *then,
 
     g_set_error(error, FORMATS_ERROR, FORMATS_ERROR_CHANGED,
                 "%s may have been written to while it was in use (its ctime "
-                "changed from %s to %s, which also happens when a file is "
-                "renamed or its attributes change)",
+                "changed from %s to %s, which also happens when its extended "
+                "attributes or flags change)",
                 source->name, before, after);
     return false;
 }
@@ -176,6 +195,7 @@ static void advise_file_random(const ByteSource *source)
 
 static void free_file(ByteSource *source)
 {
+    g_free(((FileSource *)source)->path);
     close(source->fd);
     g_free(source);
 }
@@ -202,6 +222,7 @@ static ByteSource *new_file(int fd, const char *name, GError **error)
     file->base.stored_bytes = (uint64_t)opened.st_blocks * 512;
     file->base.fd = fd;
     file->opened = opened;
+    file->path = find_path(fd);
     return &file->base;
 }
 

@@ -73,7 +73,7 @@ void byte_source_advise_random(const ByteSource *source);
 
 /*
  * Whether the source is what it was when it was opened, as far as the file
- * system shows: its length, its mtime and, where no new name, mode or owner
+ * system shows: its length, its mtime and, where no other name, mode or owner
  * explains it, its ctime.  FORMATS_ERROR_CHANGED names the source and what
  * has changed; UTIL_ERROR if the file system cannot say.
  *
