@@ -166,18 +166,26 @@ static void say_slow(const ReadErrors *errors, const json_t *data, bool waits)
 
 static void say_changed(const ReadErrors *errors)
 {
-    if (errors->handed_over) {
-        g_autofree char *way = way_to_end(errors);
+    g_autofree char *way = way_to_end(errors);
 
-        say(errors,
-            "%s.  The guest is not the one that was saved: it is stopped, "
-            "and must not continue.  To end QEMU, which may wait for a page "
-            "that never comes: %s",
-            errors->changed, way);
-    }
+    say(errors,
+        "%s.  The guest is not the one that was saved: it is stopped, and must "
+        "not continue.  To end QEMU, which may wait for a page that never "
+        "comes: %s",
+        errors->changed, way);
 }
 
 /* ---- events ---- */
+
+/* A page that QEMU needs for its devices would never come. */
+static void end_load(ReadErrors *errors)
+{
+    g_autoptr(GError) error = NULL;
+
+    read_errors_check_unchanged(errors, &error);
+    rpc_end_wait(machine_qmp(errors->machine), error);
+    rpc_end_wait(machine_control(errors->machine), error);
+}
 
 static void on_changed(ReadErrors *errors, const json_t *data)
 {
@@ -188,7 +196,11 @@ static void on_changed(ReadErrors *errors, const json_t *data)
         errors->changed = g_str_has_prefix(text, file)
                               ? g_strdup(text)
                               : g_strdup_printf("%s: %s", file, text);
-        say_changed(errors);
+        if (errors->handed_over) {
+            say_changed(errors);
+        } else {
+            end_load(errors);
+        }
     }
 }
 

@@ -20,6 +20,7 @@ struct Rpc {
     int interrupt_fd;
     int answer_timeout_ms; /* -1: for ever */
     Rpc *companion;
+    GError *wait_error; /* see rpc_end_wait(); or NULL */
     RpcEventFunc on_event;
     void *opaque;
     uint64_t last_id;
@@ -68,6 +69,7 @@ void rpc_free(Rpc *rpc)
     g_queue_clear_full(&rpc->inbox, (GDestroyNotify)json_decref);
     g_queue_clear_full(&rpc->ahead, ahead_free);
     json_line_free(rpc->line);
+    g_clear_error(&rpc->wait_error);
     g_free(rpc->peer);
     g_free(rpc);
 }
@@ -106,6 +108,12 @@ void rpc_set_companion(Rpc *rpc, Rpc *companion)
 void rpc_set_interrupt_fd(Rpc *rpc, int fd)
 {
     rpc->interrupt_fd = fd;
+}
+
+void rpc_end_wait(Rpc *rpc, const GError *error)
+{
+    g_clear_error(&rpc->wait_error);
+    rpc->wait_error = g_error_copy(error);
 }
 
 void rpc_set_answer_timeout(Rpc *rpc, int timeout_ms)
@@ -163,6 +171,17 @@ static int companion_fd(const Rpc *rpc)
     return usable ? rpc_fd(rpc->companion) : -1;
 }
 
+/* Whether there is still something to be waited for. */
+static bool check_wait(Rpc *rpc, GError **error)
+{
+    bool ok = rpc->wait_error == NULL;
+
+    if (!ok) {
+        g_propagate_error(error, g_steal_pointer(&rpc->wait_error));
+    }
+    return ok;
+}
+
 bool rpc_pump(Rpc *rpc, int timeout_ms, GError **error)
 {
     struct pollfd fds[] = {
@@ -171,7 +190,7 @@ bool rpc_pump(Rpc *rpc, int timeout_ms, GError **error)
         {.fd = rpc->interrupt_fd, .events = POLLIN},
     };
 
-    if (!check_open(rpc, error)) {
+    if (!check_open(rpc, error) || !check_wait(rpc, error)) {
         return false;
     }
     if (poll(fds, G_N_ELEMENTS(fds), timeout_ms) < 0 && errno != EINTR) {
@@ -186,7 +205,7 @@ bool rpc_pump(Rpc *rpc, int timeout_ms, GError **error)
         /* Its end shows when it is used itself. */
         take_in(rpc->companion, NULL);
     }
-    return !fds[0].revents || take_in(rpc, error);
+    return (!fds[0].revents || take_in(rpc, error)) && check_wait(rpc, error);
 }
 
 /* The next message of the inbox, waited for until deadline_us (monotonic;

@@ -50,6 +50,11 @@ void rpc_set_companion(Rpc *rpc, Rpc *companion);
  * (-1: stop that).  Not owned. */
 void rpc_set_interrupt_fd(Rpc *rpc, int fd);
 
+/* End the wait that is under way, or else the next one, with a copy of error:
+ * what is waited for will not come.  An RpcEventFunc may call it, for this rpc
+ * or its companion. */
+void rpc_end_wait(Rpc *rpc, const GError *error);
+
 /* How long rpc_receive() waits for an answer before it is UTIL_ERROR_TIMEOUT
  * (-1: forever, the default). */
 void rpc_set_answer_timeout(Rpc *rpc, int timeout_ms);

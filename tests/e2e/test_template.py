@@ -15,6 +15,7 @@ from harness.case import Case, recorded_order
 from harness.exact import assert_exact
 from harness.faultysnapshot import (FAILED, PAGE_BYTES, STOPPED, TESTED,
                                     FaultyCase, unneeded_pages)
+from harness.mappedram import MappedRam
 from harness.processes import Deadline
 from harness.snapshots import digest, snapshot
 
@@ -341,3 +342,20 @@ class Failing(FaultyCase, TemplateCase):
         # It may not have heard that its guest has gone.
         client.kill()
         client.communicate()
+
+    def test_a_load_whose_template_is_killed_fails_whatever_qemu_waits_for(
+            self):
+        with MappedRam(snapshot(TESTED)) as ram:
+            block = ram.blocks["pc.ram"]
+        self.file.hang(block.pages_offset, block.pages_offset + block.length)
+        template = self.template(path=self.file.path)
+        vm = self.clone().connect()
+        deadline = Deadline()
+        # QEMU loads its devices, and needs a page for that.
+        while vm.statistics().get("demand-faults", 0) == 0:
+            deadline.left("a page that QEMU needs")
+        template.kill()
+        self.file.mend()
+        template.wait()
+        self.assertEqual(vm.process.wait(), 1, vm.process.describe())
+        self.assertIn(ENDED, vm.process.stderr)

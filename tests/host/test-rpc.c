@@ -282,6 +282,14 @@ static void the_companions_end_is_not_ours(void **state)
     client_free(companion);
 }
 
+static void give_up(const char *name, const json_t *data, void *opaque)
+{
+    g_autoptr(GError) error =
+        g_error_new_literal(UTIL_ERROR, UTIL_ERROR_FAILED, "the kitchen burns");
+
+    rpc_end_wait(opaque, error);
+}
+
 static void an_interrupt_ends_the_waiting_but_not_the_connection(void **state)
 {
     Client *client = *state;
@@ -295,6 +303,24 @@ static void an_interrupt_ends_the_waiting_but_not_the_connection(void **state)
     rpc_set_interrupt_fd(client->rpc, -1);
     assert_int_equal(receive_number(client, id), 5);
     close(interrupt);
+}
+
+static void an_event_can_end_the_waiting_but_not_the_connection(void **state)
+{
+    Client *client = *state;
+    Client *companion = client_new();
+    GError *error = NULL;
+
+    greet(companion);
+    rpc_set_companion(client->rpc, companion->rpc);
+    rpc_on_event(companion->rpc, give_up, client->rpc);
+    fake_peer_event(companion->peer, "FIRE", NULL);
+    /* Nobody was asked. */
+    assert_false(rpc_receive(client->rpc, 4711, NULL, &error));
+    assert_util_error(error, UTIL_ERROR_FAILED, "the kitchen burns");
+    assert_int_equal(receive_number(client, send_echo(client, 6)), 6);
+    rpc_set_companion(client->rpc, NULL);
+    client_free(companion);
 }
 
 static void a_peer_that_hangs_up_ends_the_waiting(void **state)
@@ -486,6 +512,7 @@ int main(void)
         TEST(the_companions_events_are_not_held_up),
         TEST(the_companions_end_is_not_ours),
         TEST(an_interrupt_ends_the_waiting_but_not_the_connection),
+        TEST(an_event_can_end_the_waiting_but_not_the_connection),
         TEST(a_peer_that_hangs_up_ends_the_waiting),
         cmocka_unit_test(a_greeting_of_another_protocol_is_an_error),
         cmocka_unit_test(a_peer_that_says_nothing_is_not_waited_for_for_ever),
