@@ -171,24 +171,32 @@ bool pager_check_source(Pager *pager)
 /* ---- telling ---- */
 
 /* Only another process can fill a page that is registered and missing. */
-static const char *reason_of(bool is_hugetlb, int error)
+static const char *reason_of(RamKind kind, const ParkedPage *page)
 {
-    if (error == EEXIST) {
+    bool lacks_room =
+        page->error == ENOMEM && g_str_equal(page->what, "placing");
+
+    if (page->error == EEXIST) {
         return "another process that maps this shared RAM has filled the "
                "page; load again without that process, or with --policy full";
     }
-    if (error == ENOMEM && is_hugetlb) {
+    if (lacks_room && ram_kind_is_hugetlb(kind)) {
         return "no reserved huge page is free for it; raise nr_hugepages "
                "(vm.nr_hugepages for those of 2 MiB), and try again";
     }
-    return g_strerror(error);
+    if (lacks_room && kind == RAM_SHARED) {
+        return "there is no memory for it: the tmpfs that this shared RAM's "
+               "file is on (/dev/shm?) is full, or the host has no more; make "
+               "room, and try again";
+    }
+    return g_strerror(page->error);
 }
 
 /* What has failed, and where. */
 typedef struct Report {
     ParkedPage page;
     PagePlace place;
-    bool is_hugetlb;
+    RamKind kind; /* of the memory that it was to be placed in */
 } Report;
 
 /* The place is looked up under the lock, under which the page's number was
@@ -204,7 +212,7 @@ static bool next_report_locked(Pager *pager, Report *ret_report)
     const PageSpan one = {page->block, page->page, 1};
     PageSpan pages = pager_units_to_pages(pager, &one);
     source->describe(source, page->block, pages.first_page, &ret_report->place);
-    ret_report->is_hugetlb = pager->blocks[page->block].unit_pages > 1;
+    ret_report->kind = pager->blocks[page->block].kind;
     return true;
 }
 
@@ -217,7 +225,7 @@ static void tell_page(Pager *pager, const Report *report)
         .off_bytes = report->place.off_bytes,
         .what = page->what,
         .error = page->error,
-        .reason = reason_of(report->is_hugetlb, page->error),
+        .reason = reason_of(report->kind, page),
         .waited_for = page->waited_for,
     };
     if (callbacks->failed) {

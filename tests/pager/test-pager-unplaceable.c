@@ -75,6 +75,8 @@ static void a_page_that_cannot_be_placed_holds_up_no_other(void **state)
     world_await_failures(world, 1);
     assert_int_equal(world_failure(world).error, ENOMEM);
     assert_string_equal(world_failure(world).what, "placing");
+    assert_true(!strstr(world_failure(world).reason, "tmpfs") ==
+                (world->kind == RAM_ANONYMOUS));
     world_assert_failed_at(world, 0, 130);
     world_await_all_but(world, 1);
     atomic_store(&unplaceable, 0);
