@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "formats/page-order.h"
 #include "formats/ram-image.h"
@@ -231,6 +232,22 @@ static bool has_block(const GArray *blocks, const char *name)
     return i < blocks->len;
 }
 
+/* A window tells first touches of the host's pages. */
+static bool check_page_size(const RamImageBlock *block, GError **error)
+{
+    const uint64_t host_page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+
+    if (block->page_bytes != host_page_bytes) {
+        g_set_error(error, PAGER_ERROR, PAGER_ERROR_SNAPSHOT,
+                    "RAM block %s has pages of %" G_GUINT64_FORMAT
+                    " bytes and this host has pages of %" G_GUINT64_FORMAT
+                    ", so it cannot be loaded lazily, and an order is of no "
+                    "use",
+                    block->name, block->page_bytes, host_page_bytes);
+    }
+    return block->page_bytes == host_page_bytes;
+}
+
 /* The ranges' blocks, in their sequence, as the order is to have them. */
 static GArray *order_blocks(const RamImage *snapshot, const GArray *ranges,
                             GError **error)
@@ -242,7 +259,7 @@ static GArray *order_blocks(const RamImage *snapshot, const GArray *ranges,
         const PagerRange *range = &g_array_index(ranges, PagerRange, i);
         const RamImageBlock *found = pager_range_block(range, snapshot, error);
 
-        if (!found) {
+        if (!found || !check_page_size(found, error)) {
             return NULL;
         }
         if (has_block(blocks, found->name)) {

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -393,6 +394,25 @@ static void a_block_given_twice_is_refused_and_unharmed(void **state)
     world_assert_equal(world);
 }
 
+static void pages_that_are_not_of_the_hosts_size_are_refused(void **state)
+{
+    World *world = world_new();
+    g_autofree char *output = world_file(world, "vm.order");
+    const RamImageBlock *block =
+        ram_image_find_block(world->snapshot, "vga.vram");
+    const uint64_t half = GUINT64_TO_BE(block->page_bytes / 2);
+
+    /* In its header it comes before two offsets, and its bitmap follows. */
+    assert_int_equal(pwrite(world->fd, &half, sizeof half,
+                            (off_t)block->bitmap_off_bytes - 24),
+                     sizeof half);
+    world_fill(world);
+    world_refuse(world, CONTROL_CMD_PROFILE_START,
+                 world_profile_arguments(world, output),
+                 "RAM block vga.vram has pages of 2048 bytes");
+    assert_true(world_page_is_right(world, WORLD_VRAM, 3));
+}
+
 static void an_order_that_cannot_be_written_is_refused_at_once(void **state)
 {
     World *world = world_new();
@@ -437,6 +457,7 @@ int main(void)
         cmocka_unit_test(a_window_is_refused_until_all_is_loaded),
         cmocka_unit_test(memory_that_does_not_fit_is_refused_and_unharmed),
         cmocka_unit_test(a_block_given_twice_is_refused_and_unharmed),
+        cmocka_unit_test(pages_that_are_not_of_the_hosts_size_are_refused),
         cmocka_unit_test(an_order_that_cannot_be_written_is_refused_at_once),
         cmocka_unit_test(a_snapshot_that_is_none_is_refused),
     };
