@@ -423,6 +423,26 @@ static void refuse_silence(const TemplateSource *source, GError **error)
     refuse(source, FORMATS_ERROR_IO, text, error);
 }
 
+/* No WELCOME has come, for rc. */
+static void refuse_answer(const TemplateSource *source, int rc, GError **error)
+{
+    if (rc == -ETIMEDOUT) {
+        refuse_silence(source, error);
+    } else if (rc == -EMFILE) {
+        refuse(source, FORMATS_ERROR_IO,
+               "QEMU has no descriptors left for its memory: raise their "
+               "limit (ulimit -n), or load without --template",
+               error);
+    } else if (rc == -EPIPE) {
+        refuse(source, FORMATS_ERROR_IO,
+               "it has hung up: it has ended, or has too many clients; start "
+               "another, or load without --template",
+               error);
+    } else {
+        refuse(source, FORMATS_ERROR_IO, g_strerror(-rc), error);
+    }
+}
+
 static bool greet(TemplateSource *source, GError **error)
 {
     const TemplateMessage hello = {
@@ -443,15 +463,8 @@ static bool greet(TemplateSource *source, GError **error)
     if (rc == 0) {
         rc = template_receive(source->fd, &welcome, &text, fds);
     }
-    if (rc == -ETIMEDOUT) {
-        refuse_silence(source, error);
-    } else if (rc == -EMFILE) {
-        refuse(source, FORMATS_ERROR_IO,
-               "QEMU has no descriptors left for its memory: raise their "
-               "limit (ulimit -n), or load without --template",
-               error);
-    } else if (rc < 0) {
-        refuse(source, FORMATS_ERROR_IO, g_strerror(-rc), error);
+    if (rc < 0) {
+        refuse_answer(source, rc, error);
     } else if (welcome.kind != TEMPLATE_WELCOME ||
                welcome.page != TEMPLATE_VERSION) {
         refuse(source, FORMATS_ERROR_VERSION,

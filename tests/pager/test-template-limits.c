@@ -119,6 +119,22 @@ static void a_template_that_does_not_answer_is_not_waited_for(void **state)
     template_world_free(world);
 }
 
+static void a_template_that_hangs_up_is_told_as_that(void **state)
+{
+    (void)state;
+    TemplateWorld *world = template_world_new();
+    g_autoptr(GError) error = NULL;
+    int ends[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+    close(ends[1]);
+    assert_null(template_source_new(world->image, ends[0], &error));
+    assert_non_null(strstr(error->message, "it has hung up"));
+    assert_non_null(strstr(error->message, "without --template"));
+    close(ends[0]);
+    template_world_free(world);
+}
+
 static void a_template_without_descriptors_does_not_ask_at_once(void **state)
 {
     (void)state;
@@ -209,6 +225,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(
             a_template_that_does_not_answer_is_not_waited_for, setup),
+        cmocka_unit_test_setup(a_template_that_hangs_up_is_told_as_that, setup),
         cmocka_unit_test_setup(
             a_template_without_descriptors_does_not_ask_at_once, setup),
         cmocka_unit_test_setup(
