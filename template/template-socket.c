@@ -35,30 +35,81 @@ static bool bind_at(int fd, const struct sockaddr_un *address)
     return ok;
 }
 
-int template_socket_listen(const char *path, GError **error)
+static bool set_address(struct sockaddr_un *address, const char *path)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    address->sun_family = AF_UNIX;
+    return g_strlcpy(address->sun_path, path, sizeof address->sun_path) <
+           sizeof address->sun_path;
+}
+
+/* Make room at path, unless what is there is in use, or no socket. */
+static bool make_room(const char *path)
+{
+    struct sockaddr_un address = {0};
     struct stat info;
 
-    if (strlen(path) >= sizeof address.sun_path) {
+    if (lstat(path, &info) < 0) {
+        return errno == ENOENT;
+    }
+    if (!S_ISSOCK(info.st_mode) || !set_address(&address, path) ||
+        is_alive(&address)) {
+        errno = EADDRINUSE;
+        return false;
+    }
+    return unlink(path) == 0;
+}
+
+static bool publish(const char *new_path, const char *path)
+{
+    bool ok = make_room(path) && link(new_path, path) == 0;
+
+    if (!ok && errno == EEXIST) {
+        /* Another was quicker. */
+        errno = EADDRINUSE;
+    }
+    return ok;
+}
+
+/* Under another name until it listens: who finds it at path can connect, and
+ * nobody takes it for one that is left over.  Returns -1 with errno. */
+static int listen_at(const char *path, const struct sockaddr_un *new_address)
+{
+    const char *new_path = new_address->sun_path;
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    if (fd < 0) {
+        return -1;
+    }
+    /* A killed template may have had our process ID. */
+    (void)unlink(new_path);
+    bool ok = bind_at(fd, new_address) && listen(fd, SOMAXCONN) == 0 &&
+              publish(new_path, path);
+    int saved = errno;
+
+    (void)unlink(new_path);
+    if (!ok) {
+        close(fd);
+        errno = saved;
+    }
+    return ok ? fd : -1;
+}
+
+int template_socket_listen(const char *path, GError **error)
+{
+    g_autofree char *folder = g_path_get_dirname(path);
+    g_autofree char *new_path =
+        g_strdup_printf("%s/.%d", folder, (int)getpid());
+    struct sockaddr_un new_address = {0};
+
+    if (strlen(path) >= sizeof new_address.sun_path ||
+        !set_address(&new_address, new_path)) {
         g_set_error(error, UTIL_ERROR, UTIL_ERROR_FAILED,
                     "%s: longer than a socket's path may be", path);
         return -1;
     }
-    g_strlcpy(address.sun_path, path, sizeof address.sun_path);
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    bool ok = fd >= 0 && bind_at(fd, &address);
-    if (!ok && errno == EADDRINUSE && lstat(path, &info) == 0 &&
-        S_ISSOCK(info.st_mode) && !is_alive(&address)) {
-        (void)unlink(path);
-        ok = bind_at(fd, &address);
-    }
-    if (!ok || listen(fd, SOMAXCONN) < 0) {
+    int fd = listen_at(path, &new_address);
+    if (fd < 0) {
         util_error_set_errno(error, errno, "%s: cannot listen", path);
-        if (fd >= 0) {
-            close(fd);
-        }
-        return -1;
     }
     return fd;
 }

@@ -9,8 +9,9 @@
 
 #include <glib.h>
 
-/* Listen at path; returns the descriptor.  A socket that nobody listens on any
- * more is in nobody's way.  Returns -1 with UTIL_ERROR. */
+/* Listen at path; returns the descriptor.  The socket is there once one can
+ * connect to it.  One that nobody listens on any more is in nobody's way.
+ * Returns -1 with UTIL_ERROR. */
 int template_socket_listen(const char *path, GError **error);
 
 /* Whether our user, or root, is at the other end of fd. */
