@@ -385,16 +385,24 @@ void pool_attend(Pool *pool)
 
 /* ---- waiting ---- */
 
+/* Not one that is closed: poll() takes no more than there may be
+ * descriptors. */
+static void add_fd(GArray *fds, int fd)
+{
+    const struct pollfd event = {.fd = fd, .events = POLLIN};
+
+    if (fd >= 0) {
+        g_array_append_val(fds, event);
+    }
+}
+
 void pool_add_fds(const Pool *pool, GArray *fds)
 {
     for (guint i = 0; i < pool->members->len; i++) {
         const PoolMember *member = member_at(pool, i);
-        const struct pollfd events[] = {
-            {.fd = member->events_fd, .events = POLLIN},
-            {.fd = member->end_fd, .events = POLLIN},
-        };
 
-        g_array_append_vals(fds, events, G_N_ELEMENTS(events));
+        add_fd(fds, member->events_fd);
+        add_fd(fds, member->end_fd);
     }
 }
 

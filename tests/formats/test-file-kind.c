@@ -103,11 +103,14 @@ static void another_kind_is_refused_with_what_to_do(void **state)
                  "f: this is a qcow2 disk image, not a page-access order");
 }
 
-static void assert_replaceable(const char *path, FileKind wanted,
-                               const char *refusal)
+typedef bool FileKindCheck(const char *path, FileKind wanted, GError **error);
+
+/* refusal: what the error says; NULL: there is none. */
+static void assert_check(FileKindCheck *check, const char *path,
+                         FileKind wanted, const char *refusal)
 {
     GError *error = NULL;
-    bool may = file_kind_check_replaceable(path, wanted, &error);
+    bool may = check(path, wanted, &error);
 
     if (refusal) {
         assert_false(may);
@@ -123,33 +126,19 @@ static void a_file_of_another_kind_is_not_replaced(void **state)
     g_autofree char *folder = g_dir_make_tmp("preheat-kind-XXXXXX", NULL);
     g_autofree char *path = g_build_filename(folder, "f", NULL);
 
-    assert_replaceable(path, FILE_KIND_ORDER, NULL);
+    assert_check(file_kind_check_replaceable, path, FILE_KIND_ORDER, NULL);
     assert_true(g_file_set_contents(path, "", 0, NULL));
-    assert_replaceable(path, FILE_KIND_ORDER, NULL);
+    assert_check(file_kind_check_replaceable, path, FILE_KIND_ORDER, NULL);
     assert_true(g_file_set_contents(path, "Dear all", 8, NULL));
-    assert_replaceable(path, FILE_KIND_ORDER, NULL);
+    assert_check(file_kind_check_replaceable, path, FILE_KIND_ORDER, NULL);
     assert_true(g_file_set_contents(path, "QEVM", 4, NULL));
-    assert_replaceable(path, FILE_KIND_SNAPSHOT, NULL);
-    assert_replaceable(path, FILE_KIND_ORDER,
-                       "f: this is a snapshot, which would be lost");
-    assert_replaceable(path, FILE_KIND_UNKNOWN, "which would be lost");
+    assert_check(file_kind_check_replaceable, path, FILE_KIND_SNAPSHOT, NULL);
+    assert_check(file_kind_check_replaceable, path, FILE_KIND_ORDER,
+                 "f: this is a snapshot, which would be lost");
+    assert_check(file_kind_check_replaceable, path, FILE_KIND_UNKNOWN,
+                 "which would be lost");
     assert_int_equal(g_unlink(path), 0);
     assert_int_equal(g_rmdir(folder), 0);
-}
-
-static void assert_beside(const char *path, FileKind wanted,
-                          const char *refusal)
-{
-    GError *error = NULL;
-    bool may = file_kind_check_beside(path, wanted, &error);
-
-    if (refusal) {
-        assert_false(may);
-        assert_error(error, FORMATS_ERROR_NOT_THIS, refusal);
-    } else {
-        assert_no_error(error);
-        assert_true(may);
-    }
 }
 
 static void what_lies_beside_is_replaced_by_its_own_kind_only(void **state)
@@ -157,15 +146,17 @@ static void what_lies_beside_is_replaced_by_its_own_kind_only(void **state)
     g_autofree char *folder = g_dir_make_tmp("preheat-kind-XXXXXX", NULL);
     g_autofree char *path = g_build_filename(folder, "f", NULL);
 
-    assert_beside(path, FILE_KIND_ORDER, NULL);
+    assert_check(file_kind_check_beside, path, FILE_KIND_ORDER, NULL);
     assert_true(g_file_set_contents(path, "", 0, NULL));
-    assert_beside(path, FILE_KIND_ORDER, NULL);
+    assert_check(file_kind_check_beside, path, FILE_KIND_ORDER, NULL);
     assert_true(g_file_set_contents(path, "Dear all", 8, NULL));
-    assert_beside(path, FILE_KIND_ORDER, "f: this is not a page-access order");
+    assert_check(file_kind_check_beside, path, FILE_KIND_ORDER,
+                 "f: this is not a page-access order");
     assert_true(g_file_set_contents(path, "QEVM", 4, NULL));
-    assert_beside(path, FILE_KIND_SNAPSHOT, NULL);
+    assert_check(file_kind_check_beside, path, FILE_KIND_SNAPSHOT, NULL);
     assert_int_equal(g_unlink(path), 0);
-    assert_beside(folder, FILE_KIND_MANIFEST, "not a snapshot's manifest");
+    assert_check(file_kind_check_beside, folder, FILE_KIND_MANIFEST,
+                 "not a snapshot's manifest");
     assert_int_equal(g_rmdir(folder), 0);
 }
 

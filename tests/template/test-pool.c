@@ -145,6 +145,10 @@ static void attend_once(Fixture *fixture)
     g_autoptr(GArray) fds = g_array_new(FALSE, FALSE, sizeof(struct pollfd));
 
     pool_add_fds(fixture->pool, fds);
+    for (guint i = 0; i < fds->len; i++) {
+        /* poll() would count those as well. */
+        assert_true(g_array_index(fds, struct pollfd, i).fd >= 0);
+    }
     assert_true(poll((struct pollfd *)fds->data, fds->len, PATIENCE_MS) > 0);
     pool_attend(fixture->pool);
 }
