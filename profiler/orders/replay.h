@@ -33,7 +33,7 @@ typedef struct Replay Replay;
  * and pages of order that are not among them, and blocks with pages of another
  * size, are left out; order and blocks may be freed afterwards.  Takes time in
  * proportion to the order's extents, whatever their size, and to the bitmaps
- * under them. */
+ * under them; and meanwhile memory of two bits for each page of the blocks. */
 Replay *replay_new(const PageOrder *order, const ReplayBlock *blocks,
                    size_t n_blocks);
 
