@@ -6,8 +6,9 @@
  * pages.  So, before memory is taken over, one waits until nobody stages,
  * forgets what was staged of such a block, for the order to give it again, and
  * puts a layout and states of units in place of those of pages.  (To wait is to
- * wait for a read by each thread that stages, of 1 MiB at the most.  Without
- * that, each would need states of pages that outlive these.)
+ * wait for a read by each thread that stages, of 1 MiB at the most, and for the
+ * order to be prepared, which tells each block of it.  Without that, each would
+ * need states of pages that outlive these.)
  */
 #pragma once
 

@@ -23,7 +23,7 @@
 
 /* So many phases are looked through for a page, while a lock is held: those of
  * 32 GiB, or of more than a minute. */
-#define MAX_PHASES 4096
+#define MAX_PHASES 4095
 
 typedef struct ReplaySpan {
     PageSpan span;
@@ -372,7 +372,9 @@ static bool has_page(const Replay *replay, guint low, guint high, size_t block,
 static bool find_phase(const Replay *replay, size_t block, uint64_t page,
                        uint32_t *ret_phase)
 {
-    for (guint i = 0; i + 1 < MIN(replay->phases->len, MAX_PHASES); i++) {
+    guint n_phases = MIN(replay->phases->len - 1, MAX_PHASES);
+
+    for (guint i = 0; i < n_phases; i++) {
         guint first = g_array_index(replay->phases, guint, i);
         guint end = g_array_index(replay->phases, guint, i + 1);
 

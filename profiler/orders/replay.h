@@ -54,5 +54,5 @@ void replay_rewind(Replay *replay);
 void replay_mark_pages(const Replay *replay, size_t block, uint64_t *bitmap);
 
 /* The guest has just touched page, which was not there yet.  Returns whether
- * it is one of the order's. */
+ * it is one of the order's, of its first 4095 phases: others steer nothing. */
 bool replay_steer(Replay *replay, size_t block, uint64_t page);

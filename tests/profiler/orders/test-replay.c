@@ -410,6 +410,24 @@ static void steering_finds_the_phase_among_pages_of_other_phases(void **state)
     world_free(world);
 }
 
+static void a_page_of_a_very_late_phase_steers_nothing(void **state)
+{
+    World *world = world_new_sized(20000);
+
+    for (unsigned phase = 0; phase < 5000; phase++) {
+        add_extent(world, phase, 0, phase * UINT64_C(3), 1);
+    }
+    world_start(world);
+    assert_false(replay_steer(world->replay, 0, 4095 * 3));
+    assert_next(world, 0, 0, 1);
+    assert_true(replay_steer(world->replay, 0, 4094 * 3));
+    for (uint64_t phase = 4094; phase < 5000; phase++) {
+        assert_next(world, 0, phase * 3, 1);
+    }
+    assert_next(world, 0, 3, 1);
+    world_free(world);
+}
+
 static void add_random_extents(World *world, GRand *random, uint8_t *expected)
 {
     for (unsigned i = 0; i < 200; i++) {
@@ -594,6 +612,7 @@ int main(void)
             steering_to_a_page_that_is_not_in_the_order_changes_nothing),
         cmocka_unit_test(steering_at_the_end_changes_nothing),
         cmocka_unit_test(steering_finds_the_phase_among_pages_of_other_phases),
+        cmocka_unit_test(a_page_of_a_very_late_phase_steers_nothing),
         cmocka_unit_test(pages_that_are_not_to_be_read_are_left_out),
         cmocka_unit_test(a_page_that_is_not_to_be_read_still_tells_the_phase),
         cmocka_unit_test(
